@@ -1,0 +1,7 @@
+"""``python -m fastsgd``."""
+import sys
+
+from fastsgd.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+/* Opens the private OpenBLAS at run time.
+ *
+ * The library is opened by absolute path with local symbols, so it neither sees nor disturbs the copies
+ * that NumPy and SciPy carry, and it runs on one thread: fastsgd's own team calls it concurrently.
+ */
+#include "fastsgd.h"
+#include "blas.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+
+fs_blas_table fs_blas;
+static char error[512];
+
+static void *symbol(void *library, const char *name) {
+    char prefixed[96];
+    snprintf(prefixed, sizeof prefixed, "scipy_%s", name);
+    void *found = dlsym(library, prefixed);
+    return found ? found : dlsym(library, name);
+}
+
+const char *fs_blas_load(const char *path) {
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        const char *reason = dlerror();
+        snprintf(error, sizeof error, "%s", reason ? reason : "dlopen failed without a reason");
+        return error;
+    }
+    fs_blas_table table = {0};
+    *(void **)&table.sgemm = symbol(library, "cblas_sgemm");
+    *(void **)&table.dgemm = symbol(library, "cblas_dgemm");
+    void (*set_num_threads)(int);
+    char *(*get_config)(void);
+    *(void **)&set_num_threads = symbol(library, "openblas_set_num_threads");
+    *(void **)&get_config = symbol(library, "openblas_get_config");
+    if (!table.sgemm || !table.dgemm || !set_num_threads || !get_config) {
+        snprintf(error, sizeof error, "%s lacks cblas_sgemm, cblas_dgemm, openblas_set_num_threads or "
+                 "openblas_get_config: it is no OpenBLAS", path);
+        dlclose(library);
+        return error;
+    }
+    set_num_threads(1);
+    table.config = get_config();
+    fs_blas = table;
+    return NULL;
+}
+
+const char *fs_blas_config(void) { return fs_blas.config ? fs_blas.config : ""; }

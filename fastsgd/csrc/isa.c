@@ -1,0 +1,60 @@
+/* Which of the compiled instruction sets runs: the best this CPU has, or the one a user pins. */
+#include "fastsgd.h"
+#include "isa.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#if FS_X86
+static int has_avx512(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#endif
+static int always(void) { return 1; }
+
+static const struct {
+    const char *name;
+    int (*supported)(void);
+    const fs_ops *f32, *f64;
+} sets[] = {
+#if FS_X86
+    {"avx512", has_avx512, &fs_ops_f32_avx512, &fs_ops_f64_avx512},
+    {"avx2", has_avx2, &fs_ops_f32_avx2, &fs_ops_f64_avx2},
+#endif
+    {FS_BASELINE_NAME, always, &fs_ops_f32_baseline, &fs_ops_f64_baseline},
+};
+enum { SETS = sizeof sets / sizeof *sets };
+
+static int selected = SETS - 1;
+static char message[160];
+
+const char *fs_isa_select(const char *name) {
+    for (int i = 0; i < SETS; i++) {
+        if (name && *name && strcmp(name, sets[i].name))
+            continue;
+        if (sets[i].supported()) {
+            selected = i;
+            return NULL;
+        }
+        if (name && *name) {
+            snprintf(message, sizeof message, "this CPU has no %s; it has: %s", name, fs_isa_available());
+            return message;
+        }
+    }
+    snprintf(message, sizeof message, "not an instruction set of this build; this CPU has: %s", fs_isa_available());
+    return message;
+}
+
+const char *fs_isa_available(void) {
+    static char names[64];
+    char *end = names;
+    for (int i = 0; i < SETS; i++)
+        if (sets[i].supported())
+            end += snprintf(end, (size_t)(names + sizeof names - end), "%s%s", end == names ? "" : " ", sets[i].name);
+    return names;
+}
+
+const char *fs_isa_name(void) { return sets[selected].name; }
+const fs_ops *fs_operations(int is_double) { return is_double ? sets[selected].f64 : sets[selected].f32; }

@@ -1,0 +1,33 @@
+"""Reading IDX files, the format of MNIST, plain or gzipped."""
+import gzip
+import os
+import zlib
+
+import numpy as np
+
+
+def read_idx(path) -> np.ndarray:
+    """The uint8 array in an IDX file. ValueError says what is wrong with a file that is not one.
+
+    Format (LeCun): two zero bytes, 8 for unsigned bytes, the number of dimensions, each dimension as a
+    big-endian 32-bit integer, then the values.
+    """
+    opener = gzip.open if os.fspath(path).endswith(".gz") else open
+    try:
+        with opener(path, "rb") as file:
+            head = file.read(4)
+            if len(head) < 4 or head[:3] != b"\0\0\x08" or not 1 <= head[3] <= 4:
+                raise ValueError(f"{path} is no IDX file of bytes: it begins with {head!r}")
+            dimensions = file.read(4 * head[3])
+            shape = [int.from_bytes(dimensions[i:i + 4], "big") for i in range(0, len(dimensions), 4)]
+            size = 1
+            for n in shape:
+                size *= n
+            values = bytearray()
+            while len(values) <= size and (piece := file.read(min(2**20, size + 1 - len(values)))):
+                values += piece
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} is cut short or damaged: {error}") from None
+    if len(shape) != head[3] or len(values) != size:
+        raise ValueError(f"{path} is cut short or too long: shape {tuple(shape)} does not fit what it holds")
+    return np.frombuffer(values, dtype=np.uint8).reshape(shape)

@@ -1,0 +1,113 @@
+"""Backpropagation against finite differences."""
+from __future__ import annotations
+
+import numpy as np
+
+from fastsgd.network import Network
+
+
+class GradientError(AssertionError):
+    """The gradient disagrees with the finite differences of the cost."""
+
+
+def check_gradient(net: Network, X, y, *, gradient: np.ndarray | None = None, tolerance: float | None = None,
+                   samples: int = 1000, seed: int = 0) -> float:
+    """Compares the gradient with central differences of the cost; returns the largest relative error.
+
+    For each array of parameters (every layer's weights, every layer's biases) the differences
+    (C(w + h) - C(w - h)) / 2h of the sampled coordinates form a vector n, the gradient's the vector g, and
+    the error is |g - n| / (|g| + |n|). The differences are taken in float64 whatever the network's dtype.
+    A coordinate where the cost has a kink within the step (relu, absolute_error, ...) says nothing about
+    the gradient: there the differences at h and h / 2 disagree, and it is left out.
+
+    Parameters
+    ----------
+    net : Network
+        Not changed.
+    X, y : arrays
+        A few rows are enough: the cost is evaluated four times per coordinate.
+    gradient : array (P,), optional
+        What to check; ``net.gradient(X, y)`` by default.
+    tolerance : float, optional
+        1e-6 for a float64 network, 1e-3 for float32.
+    samples : int
+        Coordinates tried, spread evenly over the arrays and drawn by ``seed``; all where there are fewer.
+
+    Raises
+    ------
+    GradientError
+        When an error exceeds the tolerance, naming the array and its worst coordinate; when the gradient
+        is zero throughout, or too few coordinates are free of kinks, so that nothing would be checked.
+
+    >>> import fastsgd
+    >>> (X, y), _ = fastsgd.datasets.digits()
+    >>> net = fastsgd.Network([64, 8, 10], activation="tanh", dtype="float64", seed=0)
+    >>> fastsgd.check_gradient(net, X[:8], y[:8]) < 1e-6
+    True
+    """
+    if gradient is None:
+        gradient = net.gradient(X, y)
+    gradient = np.asarray(gradient, dtype=float)
+    if gradient.shape != net.params.shape:
+        raise ValueError(f"gradient must have shape {net.params.shape}, got {gradient.shape}")
+    if tolerance is None:
+        tolerance = 1e-6 if net.dtype == np.float64 else 1e-3
+    twin = Network._from_parts(net.architecture, net.params.astype(float), {})
+    rows, targets = twin.check(np.asarray(X, dtype=float), y)
+    rng = np.random.default_rng(seed)
+
+    arrays = []
+    offset = 0
+    for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
+        for name, array in ((f"weights[{layer}]", W), (f"biases[{layer}]", b)):
+            arrays.append((name, array.shape, np.arange(offset, offset + array.size)))
+            offset += array.size
+    share = max(8, samples // len(arrays))
+
+    worst = 0.0
+    checked = tried = 0
+    for name, shape, indices in arrays:
+        if len(indices) > share:
+            indices = rng.choice(indices, share, replace=False)
+        numeric = np.array([_difference(twin, rows, targets, i) for i in indices])
+        smooth = np.isfinite(numeric)
+        tried += len(indices)
+        checked += int(smooth.sum())
+        n, g = numeric[smooth], gradient[indices][smooth]
+        scale = np.linalg.norm(g) + np.linalg.norm(n)
+        # Differences of a cost C carry a rounding error of about 1e-10 C; less than that is zero to them.
+        floor = 1e-9 * max(1.0, abs(twin.cost(rows, targets))) * np.sqrt(max(1, len(n)))
+        error = float(np.linalg.norm(g - n) / max(scale, floor / tolerance))
+        if not error <= tolerance:
+            at = int(np.argmax(abs(g - n)))
+            position = tuple(int(k) for k in np.unravel_index(
+                indices[smooth][at] - arrays[[a[0] for a in arrays].index(name)][2][0], shape))
+            raise GradientError(f"gradient of {name}: relative error {error:.3g} exceeds {tolerance:g}; at "
+                                f"{list(position)} it is {g[at]:.9g}, the finite difference {n[at]:.9g}")
+        worst = max(worst, error)
+    if not gradient.any():
+        raise GradientError("the gradient is zero everywhere, so nothing was checked; use other rows or weights")
+    if checked < tried / 2:
+        raise GradientError(f"{tried - checked} of {tried} coordinates lie at a kink of the cost, so too little was "
+                            "checked; use other rows or weights")
+    return worst
+
+
+def _difference(net: Network, rows: np.ndarray, targets: np.ndarray, i: int) -> float:
+    """The central difference of the cost along parameter i, or NaN at a kink."""
+    value = net.params[i]
+    h = 1e-4 * max(1.0, abs(value))
+
+    def slope(step: float) -> float:
+        costs = []
+        for signed in (step, -step):
+            net.params[i] = value + signed
+            costs.append(net.cost(rows, targets, threads=1))
+        net.params[i] = value
+        return (costs[0] - costs[1]) / (2 * step)
+
+    coarse, fine = slope(h), slope(h / 2)
+    # Richardson: without a kink the error of both is O(h^2), and this combination's O(h^4).
+    if abs(coarse - fine) > 1e-5 * max(abs(coarse), abs(fine), 1e-3):
+        return np.nan
+    return (4 * fine - coarse) / 3

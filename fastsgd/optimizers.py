@@ -1,0 +1,193 @@
+"""Optimizers as plain data: what to do with a gradient, not the doing of it.
+
+An optimizer is a frozen dataclass. The kernel (and its NumPy reference) reads its fields and applies the
+rule to each weight tile where the gradient is formed; the memory a rule needs between steps is a
+:class:`State` that belongs to the training run, so one optimizer object can serve many networks.
+
+In the formulas w is a parameter, g its gradient averaged over the mini-batch plus the penalties below,
+and eta the learning rate. Every optimizer takes three penalties:
+
+- ``weight_decay`` acts on every parameter, biases too, as in PyTorch: g gains ``weight_decay * w``
+  (AdamW instead shrinks w by ``eta * weight_decay * w``, apart from the gradient).
+- ``l2`` and ``l1`` act on weights only, as scikit-learn's ``alpha`` does: g gains ``l2 * w`` and
+  ``l1 * sign(w)``, the derivatives of ``l2/2 * sum(w**2)`` and ``l1 * sum(abs(w))``.
+
+``learning_rate`` is a number, or a function from the step (0, 1, 2, ...) to a number.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from numbers import Real
+from typing import ClassVar
+
+import numpy as np
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """The fields that every optimizer has. Use one of its subclasses."""
+
+    learning_rate: float | Callable[[int], float]
+    weight_decay: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+
+    kind: ClassVar[str]
+    below_one: ClassVar[tuple[str, ...]] = ("momentum", "beta_1", "beta_2", "rho")
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "learning_rate" and callable(value):
+                continue
+            if field.name == "nesterov":
+                if not isinstance(value, bool):
+                    raise TypeError(f"nesterov must be True or False, got {value!r}")
+                continue
+            if isinstance(value, bool) or not isinstance(value, Real):
+                kinds = "a number or a function of the step" if field.name == "learning_rate" else "a number"
+                raise TypeError(f"{field.name} must be {kinds}, got {value!r}")
+            limit = 1 if field.name in self.below_one else math.inf
+            if not 0 <= value < limit:
+                allowed = "at least 0 and below 1" if limit == 1 else "at least 0 and finite"
+                raise ValueError(f"{field.name} must be {allowed}, got {value!r}")
+            object.__setattr__(self, field.name, float(value))
+
+    @property
+    def slots(self) -> int:
+        """How many numbers per parameter the rule remembers between steps."""
+        return 0
+
+    def learning_rates(self, first_step: int, steps: int) -> np.ndarray:
+        """The learning rates of ``steps`` steps from ``first_step`` on, float64.
+
+        >>> SGD(lambda step: 1 / (1 + step)).learning_rates(0, 3)
+        array([1.        , 0.5       , 0.33333333])
+        """
+        if not callable(self.learning_rate):
+            return np.full(steps, self.learning_rate)
+        rates = np.array([self.learning_rate(step) for step in range(first_step, first_step + steps)], dtype=float)
+        if rates.shape != (steps,) or not (np.isfinite(rates).all() and (rates >= 0).all()):
+            raise ValueError("learning_rate(step) must return a finite number, at least 0, for every step; "
+                             f"for steps {first_step} to {first_step + steps - 1} it returned {rates!r}")
+        return rates
+
+    def state(self, params: np.ndarray) -> State:
+        """A fresh memory for these parameters."""
+        return State(np.zeros((self.slots, params.size if self.slots else 0), dtype=params.dtype))
+
+
+@dataclass
+class State:
+    """What an optimizer remembers: ``slots`` (k, P) laid out like the P parameters, and the steps taken."""
+
+    slots: np.ndarray
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum if wanted.
+
+    w -= eta * g. With momentum mu: m = mu * m + g, then w -= eta * m, or with ``nesterov``
+    w -= eta * (g + mu * m). (Sutskever, Martens, Dahl and Hinton 2013, in PyTorch's form.)
+
+    Raises ValueError for a negative or infinite value, a momentum of 1 or more, or ``nesterov`` without
+    momentum; TypeError for what is not a number.
+
+    >>> SGD(0.1, momentum=0.9)
+    SGD(learning_rate=0.1, weight_decay=0.0, l1=0.0, l2=0.0, momentum=0.9, nesterov=False)
+    """
+
+    learning_rate: float | Callable[[int], float] = 0.1
+    momentum: float = 0.0
+    nesterov: bool = False
+    kind: ClassVar[str] = "sgd"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov=True needs a momentum above 0, got momentum=0.0")
+
+    @property
+    def slots(self) -> int:
+        return 1 if self.momentum else 0
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1).
+
+    m = beta_1 m + (1 - beta_1) g and v = beta_2 v + (1 - beta_2) g^2; at step t
+    w -= eta * (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) + epsilon).
+
+    >>> Adam().learning_rate
+    0.001
+    """
+
+    learning_rate: float | Callable[[int], float] = 0.001
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    kind: ClassVar[str] = "adam"
+
+    @property
+    def slots(self) -> int:
+        return 2
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101).
+
+    w -= eta * weight_decay * w, then Adam's step.
+
+    >>> AdamW(weight_decay=0.1).weight_decay
+    0.1
+    """
+
+    weight_decay: float = 0.01
+    kind: ClassVar[str] = "adamw"
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman and Hinton, Coursera lecture 6e, 2012), in PyTorch's form.
+
+    v = rho v + (1 - rho) g^2 and u = g / (sqrt(v) + epsilon); w -= eta * u, or with momentum mu
+    b = mu b + u and w -= eta * b. PyTorch calls rho ``alpha``.
+
+    >>> RMSprop(0.01).rho
+    0.99
+    """
+
+    learning_rate: float | Callable[[int], float] = 0.01
+    rho: float = 0.99
+    epsilon: float = 1e-8
+    momentum: float = 0.0
+    kind: ClassVar[str] = "rmsprop"
+
+    @property
+    def slots(self) -> int:
+        return 2 if self.momentum else 1
+
+
+@dataclass(frozen=True)
+class Adagrad(Optimizer):
+    """Adagrad (Duchi, Hazan and Singer 2011): s += g^2, w -= eta * g / (sqrt(s) + epsilon).
+
+    >>> Adagrad(0.1).slots
+    1
+    """
+
+    learning_rate: float | Callable[[int], float] = 0.01
+    epsilon: float = 1e-10
+    kind: ClassVar[str] = "adagrad"
+
+    @property
+    def slots(self) -> int:
+        return 1

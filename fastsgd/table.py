@@ -1,0 +1,255 @@
+"""Tables in, labels out: what lies between a data file and a network.
+
+An :class:`Encoding` is learned from the training table and travels in the model file (``net.metadata["table"]``):
+numbers are standardised, string columns become one-hot columns, and the target's classes or scale are
+remembered so that predictions come back in the table's own terms.
+"""
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+MOST_LEVELS = 1000
+MOST_CLASSES = 20  # whole-number targets with more distinct values than this are taken for quantities
+
+
+def read_table(path) -> dict[str, np.ndarray]:
+    """The columns of a CSV, Parquet or .npz file, each a 1-D array, in the file's order.
+
+    In an .npz file, 1-D arrays are columns of their own name and a 2-D array ``X`` gives columns ``X0``, ``X1``, ...
+    CSV and Parquet are read by pandas, an extra of fastsgd.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    kind = path.suffix.lower()
+    if kind == ".npz":
+        columns = _read_npz(path)
+    elif kind in (".csv", ".parquet", ".pq"):
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError(f'reading {path} needs pandas: pip install "fastsgd[table]"') from None
+        try:
+            frame = pandas.read_csv(path) if kind == ".csv" else pandas.read_parquet(path)
+        except (ValueError, OSError) as error:           # pandas and pyarrow raise subclasses of these
+            raise ValueError(f"{path} cannot be read: {error}") from None
+        names = [str(name) for name in frame.columns]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{path} has two columns of one name: {sorted({n for n in names if names.count(n) > 1})}")
+        columns = {name: _values(frame.iloc[:, i], name) for i, name in enumerate(names)}
+    else:
+        raise ValueError(f"{path} must be a .csv, .parquet or .npz file, got {path.suffix or 'no suffix'!r}")
+    lengths = {name: len(column) for name, column in columns.items()}
+    if not lengths or not min(lengths.values()):
+        raise ValueError(f"{path} has no rows")
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{path} has columns of different lengths: {lengths}")
+    return columns
+
+
+def _values(series, name: str) -> np.ndarray:
+    """A pandas column as numbers, or as objects that are strings or None."""
+    if series.dtype.kind in "biuf" and not series.isna().any():
+        return series.to_numpy(dtype=series.dtype.type if isinstance(series.dtype, np.dtype) else None)
+    if series.dtype.kind in "biuf":
+        return series.to_numpy(dtype=float, na_value=np.nan)
+    if series.dtype.kind in "mM":
+        raise ValueError(f"column {name!r} holds dates or times; turn it into numbers or drop it (--drop {name})")
+    missing = series.isna().to_numpy()
+    return np.array([None if gone else str(value) for value, gone in zip(series, missing, strict=True)], dtype=object)
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    columns: dict[str, np.ndarray] = {}
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                array = arrays[name]
+                if array.dtype.kind in "US":
+                    array = array.astype(str).astype(object)
+                if array.ndim == 1:
+                    columns[name] = array
+                else:
+                    flat = array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
+                    columns.update({f"{name}{i}": flat[:, i] for i in range(flat.shape[1])})
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    return columns
+
+
+@dataclass(frozen=True)
+class Number:
+    """A numeric column, standardised as (x - mean) / scale."""
+
+    name: str
+    mean: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class Category:
+    """A column of one-hot coded levels, or a target of classes."""
+
+    name: str
+    levels: tuple[str | int | bool, ...]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a table's columns become a network's inputs, and its outputs predictions.
+
+    >>> table = {"size": np.array([1.0, 3.0]), "kind": np.array(["a", "b"], dtype=object), "y": np.array([0, 1])}
+    >>> encoding = Encoding.learn(table, "y")
+    >>> encoding.rows(table).tolist()
+    [[-1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    >>> encoding.labels(np.array([[0.9, 0.1]]))
+    [0]
+    """
+
+    columns: tuple[Number | Category, ...]
+    target: Number | Category
+
+    @property
+    def width(self) -> int:
+        """The network's inputs."""
+        return sum(1 if isinstance(column, Number) else len(column.levels) for column in self.columns)
+
+    @property
+    def classifies(self) -> bool:
+        return isinstance(self.target, Category)
+
+    @classmethod
+    def learn(cls, table: dict[str, np.ndarray], target: str, task: str = "auto",
+              drop: tuple[str, ...] = ()) -> Encoding:
+        """Means, scales and levels of a table. ``task`` is "auto", "classification" or "regression"."""
+        for name in (target, *drop):
+            if name not in table:
+                raise ValueError(f"there is no column {name!r}; the columns are {', '.join(table)}")
+        columns = []
+        for name, values in table.items():
+            if name == target or name in drop:
+                continue
+            _refuse_missing(name, values)
+            if values.dtype.kind != "O":
+                columns.append(_number(name, values))
+                continue
+            levels = tuple(sorted(set(values)))
+            if len(levels) > MOST_LEVELS:
+                raise ValueError(f"column {name!r} has {len(levels)} different strings, more than {MOST_LEVELS}; "
+                                 f"drop it (--drop {name}) or encode it yourself")
+            columns.append(Category(name, levels))
+        if not columns:
+            raise ValueError(f"no columns are left to learn {target!r} from")
+        return cls(tuple(columns), _target(target, table[target], task))
+
+    def rows(self, table: dict[str, np.ndarray], warn=None) -> np.ndarray:
+        """The network's input (rows, width), float32. Levels never seen become zeros, and ``warn`` is told."""
+        length = len(next(iter(table.values())))
+        X = np.zeros((length, self.width), dtype=np.float32)
+        at = 0
+        for column in self.columns:
+            if column.name not in table:
+                raise ValueError(f"the table has no column {column.name!r}, which the model needs")
+            values = table[column.name]
+            _refuse_missing(column.name, values)
+            if isinstance(column, Number):
+                if values.dtype.kind == "O":
+                    raise ValueError(f"column {column.name!r} must hold numbers, got {values[0]!r}")
+                X[:, at] = (values.astype(float) - column.mean) / column.scale
+                at += 1
+                continue
+            index = {level: i for i, level in enumerate(column.levels)}
+            codes = np.array([index.get(str(value), -1) for value in values])
+            X[codes >= 0, at + codes[codes >= 0]] = 1
+            if warn and (codes < 0).any():
+                warn(f"column {column.name!r}: {int((codes < 0).sum())} values were not in the training table, "
+                     f"such as {values[int(np.argmax(codes < 0))]!r}; they count as none of its levels")
+            at += len(column.levels)
+        return X
+
+    def targets(self, table: dict[str, np.ndarray]) -> np.ndarray:
+        """The network's targets: class labels, or the standardised quantity."""
+        values = table[self.target.name]
+        _refuse_missing(self.target.name, values)
+        if isinstance(self.target, Number):
+            return (values.astype(float) - self.target.mean) / self.target.scale
+        index = {level: i for i, level in enumerate(self.target.levels)}
+        labels = [index.get(value) for value in values.tolist()]
+        if None in labels:
+            raise ValueError(f"target {self.target.name!r} is {values[labels.index(None)]!r} in row "
+                             f"{labels.index(None)}, which is none of the model's classes {list(self.target.levels)}")
+        return np.array(labels)
+
+    def labels(self, outputs: np.ndarray) -> list:
+        """Predictions in the table's own terms from the network's outputs (rows, outputs)."""
+        if isinstance(self.target, Number):
+            return (outputs[:, 0].astype(float) * self.target.scale + self.target.mean).tolist()
+        return [self.target.levels[i] for i in outputs.argmax(axis=1)]
+
+    def to_json(self) -> str:
+        return json.dumps({"columns": [_as_dict(column) for column in self.columns], "target": _as_dict(self.target)})
+
+    @classmethod
+    def from_json(cls, text: str) -> Encoding:
+        """ValueError where the text is not what :meth:`to_json` writes."""
+        try:
+            value = json.loads(text)
+            return cls(tuple(_from_dict(column) for column in value["columns"]), _from_dict(value["target"]))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"the model file's table encoding is damaged: {error}") from None
+
+
+def _as_dict(column: Number | Category) -> dict:
+    return {"kind": type(column).__name__.lower(), **asdict(column)}
+
+
+def _from_dict(value: dict) -> Number | Category:
+    if value["kind"] == "number":
+        number = Number(str(value["name"]), float(value["mean"]), float(value["scale"]))
+        if not (np.isfinite(number.mean) and np.isfinite(number.scale) and number.scale > 0):
+            raise ValueError(f"column {number.name!r} has mean {number.mean} and scale {number.scale}")
+        return number
+    levels = tuple(value["levels"])
+    if not levels or len(set(levels)) < len(levels) or not all(isinstance(level, str | int) for level in levels):
+        raise ValueError(f"column {value['name']!r} has levels {levels!r}")
+    return Category(str(value["name"]), levels)
+
+
+def _refuse_missing(name: str, values: np.ndarray) -> None:
+    missing = np.array([value is None for value in values]) if values.dtype.kind == "O" else ~np.isfinite(values)
+    if missing.any():
+        raise ValueError(f"column {name!r} has {int(missing.sum())} missing or infinite values, the first in row "
+                         f"{int(np.argmax(missing))}; fill them or drop the rows or the column (--drop {name})")
+
+
+def _number(name: str, values: np.ndarray) -> Number:
+    scale = float(values.std(dtype=float))
+    return Number(name, float(values.mean(dtype=float)), scale if scale > 0 else 1.0)
+
+
+def _target(name: str, values: np.ndarray, task: str) -> Number | Category:
+    if task not in ("auto", "classification", "regression"):
+        raise ValueError(f"task must be auto, classification or regression, got {task!r}")
+    _refuse_missing(name, values)
+    whole = values.dtype.kind in "biu"
+    if task == "auto":
+        few = whole and len(np.unique(values)) <= MOST_CLASSES
+        task = "classification" if values.dtype.kind in "Ob" or few else "regression"
+    if task == "regression":
+        if values.dtype.kind == "O":
+            raise ValueError(f"regression needs a target of numbers, but {name!r} holds {values[0]!r}")
+        return _number(name, values)
+    levels = tuple(sorted(set(values.tolist())))
+    if len(levels) < 2:
+        raise ValueError(f"target {name!r} has a single class, {levels[0]!r}; there is nothing to learn")
+    if not whole and values.dtype.kind != "O":
+        raise ValueError(f"classification needs a target of strings or whole numbers, but {name!r} holds {values[0]!r}")
+    if len(levels) > MOST_LEVELS:
+        raise ValueError(f"target {name!r} has {len(levels)} classes, more than {MOST_LEVELS}; is it a quantity "
+                         "(--task regression)?")
+    return Category(name, levels)

@@ -1,0 +1,48 @@
+"""Random networks and data for the tests that compare one implementation with another."""
+import numpy as np
+
+import fastsgd
+from fastsgd.network import ACTIVATIONS, OUTPUTS
+
+LOSSES = [(loss, output) for loss, outputs in OUTPUTS.items() for output in outputs]
+OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding errors is not blown up to a full step
+    fastsgd.SGD(0.05),
+    fastsgd.SGD(0.05, momentum=0.9),
+    fastsgd.SGD(0.05, momentum=0.5, nesterov=True, weight_decay=0.01, l1=0.01, l2=0.02),
+    fastsgd.SGD(0.05, weight_decay=0.1, l2=0.1),
+    fastsgd.SGD(lambda step: 0.1 / (1 + step), l1=0.05),
+    fastsgd.Adam(0.01, epsilon=1e-3, weight_decay=0.01, l1=0.01),
+    fastsgd.AdamW(0.01, epsilon=1e-3, weight_decay=0.1, l2=0.01),
+    fastsgd.RMSprop(0.01, epsilon=1e-2, l2=0.1),
+    fastsgd.RMSprop(0.01, epsilon=1e-2, momentum=0.5),
+    fastsgd.Adagrad(0.05, epsilon=1e-3, l1=0.01),
+]
+TOLERANCE = {"float64": 1e-10, "float32": 2e-5}
+
+__all__ = ["ACTIVATIONS", "LOSSES", "OPTIMIZERS", "TOLERANCE", "agree", "make_net", "make_targets"]
+
+
+def make_net(sizes, activation, loss, output, dtype, rng):
+    net = fastsgd.Network(sizes, activation, loss, output=output, dtype=dtype, huber_delta=0.7,
+                          quantile=rng.uniform(0.1, 0.9, sizes[-1]))
+    # Small for the exponential output: a run that diverges would compare one overflow with another.
+    net.params[:] = (0.2 if loss == "poisson" else 0.4) * rng.standard_normal(net.params.size)
+    return net
+
+
+def make_targets(loss, output, rows, outputs, rng):
+    if loss == "cross_entropy":
+        return rng.integers(0, outputs, rows) if rng.random() < 0.7 else rng.dirichlet(np.ones(outputs), rows)
+    if loss == "binary_cross_entropy":
+        return rng.integers(0, 2, (rows, outputs))
+    if loss == "poisson":
+        return rng.poisson(1.5, (rows, outputs))
+    return rng.standard_normal((rows, outputs))
+
+
+def agree(name, found, expected, tolerance):
+    """Largest difference over largest magnitude, with a message that shows the first values."""
+    found, expected = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
+    error = np.abs(found - expected).max(initial=0) / max(np.abs(expected).max(initial=0), 1e-3)
+    assert error <= tolerance, (f"{name}: relative error {error:.3g} above {tolerance:g}; found "
+                                f"{found.ravel()[:5]}, expected {expected.ravel()[:5]}")

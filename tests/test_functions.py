@@ -1,0 +1,113 @@
+"""How exact are the vectorised functions, and are they the same bits on every instruction set with FMA?"""
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fastsgd import _kernel, config
+
+# Largest error allowed, in units in the last place of the right result, where that result is a normal number.
+ULP = {"exp": 2, "expm1": 2, "tanh": 3, "logistic": 3, "log": 2, "softplus": 3}
+WIDTH = {"float32": 80.0, "float64": 650.0}
+
+
+def exact(name, x):
+    """The function in extended precision."""
+    x = x.astype(np.longdouble)
+    return {
+        "exp": lambda: np.exp(x),
+        "expm1": lambda: np.expm1(x),
+        "tanh": lambda: np.tanh(x),
+        "logistic": lambda: 1 / (1 + np.exp(-x)),
+        "log": lambda: np.log(x),
+        "softplus": lambda: np.log1p(np.exp(-abs(x))) + np.maximum(x, 0),
+        "silu": lambda: x / (1 + np.exp(-x)),
+    }[name]()
+
+
+def points(name, dtype):
+    rng = np.random.default_rng(0)
+    width = WIDTH[dtype]
+    if name == "log":
+        return np.exp(rng.uniform(-width, width, 200_000)).astype(dtype)
+    x = np.concatenate([rng.uniform(-width, width, 100_000), rng.uniform(-2, 2, 100_000),
+                        rng.choice([-1, 1], 50_000) * np.exp(rng.uniform(-15, 3, 50_000))])
+    if name == "expm1":
+        x = np.clip(x, -40, 20)
+    return x.astype(dtype)
+
+
+def ulps(found, right):
+    spacing = np.spacing(np.abs(right).astype(found.dtype)).astype(np.longdouble)
+    normal = np.abs(right) > 4 * np.finfo(found.dtype).tiny
+    return float((np.abs(found - right) / spacing)[normal].max())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ULP)
+def test_error_in_ulps(name, dtype):
+    if dtype == "float64" and np.finfo(np.longdouble).nmant <= 52:
+        pytest.skip("needs a long double wider than double to judge by")
+    x = points(name, dtype)
+    assert ulps(_kernel.function(name, x), exact(name, x)) <= ULP[name]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["gelu", "silu", "erfcx"])
+def test_absolute_error_of_products(name, dtype):
+    """gelu and silu lose relative, not absolute, accuracy in the tail where they vanish."""
+    x = np.abs(points(name, dtype)) if name == "erfcx" else points(name, dtype)
+    x = np.ascontiguousarray(x[np.abs(x) < 25][::20])
+    if name == "silu":
+        right = exact(name, x)
+    elif name == "gelu":
+        right = np.array([v * math.erfc(-v / math.sqrt(2)) / 2 for v in x.astype(float)])
+    else:
+        right = np.array([math.erfc(v) * math.exp(v * v) for v in x.astype(float)])
+    assert (np.abs(_kernel.function(name, x) - right) <= 8 * np.finfo(dtype).eps * np.maximum(np.abs(right), 1)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_extremes(dtype):
+    x = np.array([-np.inf, -1e30, -1e4, -0.0, 0.0, 1e4, 1e30, np.inf, np.nan], dtype=dtype)
+    inf, nan = np.inf, np.nan
+    expected = {
+        "exp": [0, 0, 0, 1, 1, inf, inf, inf, nan],
+        "tanh": [-1, -1, -1, -0.0, 0, 1, 1, 1, nan],
+        "logistic": [0, 0, 0, 0.5, 0.5, 1, 1, 1, nan],
+        "softplus": [0, 0, 0, math.log(2), math.log(2), 1e4, dtype and np.dtype(dtype).type(1e30), inf, nan],
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(_kernel.function(name, x), values, rtol=1e-6, err_msg=name)
+
+
+def test_small_results_are_flushed_to_zero_not_denormal():
+    y = _kernel.function("exp", np.linspace(-104, -80, 10_000, dtype="float32"))
+    assert (y[y < np.finfo("float32").tiny] == 0).all()
+    assert y[-1] > 0
+
+
+BITS = """
+import hashlib, numpy as np
+from fastsgd import _kernel
+digest = hashlib.sha256()
+for dtype in ("float32", "float64"):
+    for n in (1, 7, 1000):
+        x = np.linspace(-30, 30, n).astype(dtype)
+        for name in ("exp", "expm1", "tanh", "logistic", "softplus", "gelu", "silu"):
+            digest.update(_kernel.function(name, np.minimum(x, 15)).tobytes())
+        digest.update(_kernel.function("log", np.exp(x)).tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_the_same_bits_on_every_instruction_set_with_fma():
+    names = [name for name in config()["isa_available"] if name not in ("sse2", "generic")]
+    if len(names) < 2:
+        pytest.skip(f"needs two instruction sets with FMA, this CPU has {names}")
+    digests = {name: subprocess.run([sys.executable, "-c", BITS], env={**os.environ, "FASTSGD_ISA": name}, check=True,
+                                    capture_output=True, text=True).stdout for name in names}
+    assert len(set(digests.values())) == 1, digests

@@ -1,0 +1,130 @@
+"""Does the kernel do what the NumPy reference says? (9 x 9 x 2 tests of 40 combinations: 6,480.)"""
+import itertools
+
+import numpy as np
+import pytest
+from cases import ACTIVATIONS, LOSSES, OPTIMIZERS, TOLERANCE, agree, make_net, make_targets
+
+from fastsgd import _kernel, reference
+
+# sizes, rows, batch size, threads, and how X lies in memory
+SHAPES = [
+    ([5, 7, 3], 23, 10, 1, "contiguous"),             # a short last batch
+    ([6, 41, 9, 2], 131, 67, 3, "every other row"),   # several blocks and threads, primes
+    ([3, 1, 4, 2], 50, 50, 2, "part of the columns"),  # one unit; the full gradient
+    ([2, 3], 1, 1, 1, "contiguous"),                  # one row, no hidden layer
+]
+
+
+def arrange(X, layout):
+    if layout == "every other row":
+        wide = np.full((2 * len(X), X.shape[1]), np.nan, dtype=X.dtype)
+        wide[::2] = X
+        return wide[::2]
+    if layout == "part of the columns":
+        wide = np.full((len(X), X.shape[1] + 5), np.nan, dtype=X.dtype)
+        wide[:, 2:2 + X.shape[1]] = X
+        return wide[:, 2:2 + X.shape[1]]
+    return X
+
+
+def run(module, net, X, y, order, batch_size, optimizer, threads):
+    """Everything a module of kernels computes on one case."""
+    params, state = net.params.copy(), optimizer.state(net.params)
+    steps = -(-len(order) // batch_size) if order is not None else -(-len(X) // batch_size)
+    outcome = module.train_epoch(net.architecture, params, X, y, order, batch_size, optimizer, state,
+                                 optimizer.learning_rates(0, steps), threads)
+    gradient = np.empty_like(params)
+    cost = module.gradient(net.architecture, net.params, X, y, gradient, threads)
+    predictions = np.empty((len(X), net.sizes[-1]), dtype=params.dtype)
+    module.predict(net.architecture, net.params, X, predictions, threads)
+    return {"outcome": outcome, "params": params, "slots": state.slots, "steps": state.steps, "gradient": gradient,
+            "mean cost": cost, "cost": module.cost(net.architecture, net.params, X, y, threads),
+            "predictions": predictions}
+
+
+def compare(net, X, y, order, batch_size, optimizer, threads):
+    found = run(_kernel, net, X, y, order, batch_size, optimizer, threads)
+    expected = run(reference, net, X, y, order, batch_size, optimizer, 1)
+    for name, value in expected.items():
+        agree(f"{name} of {net} with {optimizer}", found[name], value, TOLERANCE[str(net.dtype)])
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("loss", "output"), LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_kernel_agrees_with_reference(activation, loss, output, dtype):
+    rng = np.random.default_rng([ACTIVATIONS.index(activation), LOSSES.index((loss, output))])
+    for optimizer, (sizes, rows, batch_size, threads, layout) in itertools.product(OPTIMIZERS, SHAPES):
+        net = make_net(sizes, activation, loss, output, dtype, rng)
+        X, y = net.check(rng.standard_normal((rows, sizes[0])), make_targets(loss, output, rows, sizes[-1], rng))
+        order = rng.permutation(rows) if batch_size < rows else None
+        found = compare(net, arrange(X, layout), y, order, batch_size, optimizer, threads)
+        assert (found["params"] != net.params).any(), "the step changed nothing, so nothing was compared"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("optimizer", [OPTIMIZERS[0], OPTIMIZERS[1], OPTIMIZERS[6]], ids=["sgd", "momentum", "adamw"])
+@pytest.mark.parametrize(("rows", "batch_size"), [(2500, 2100), (2500, 1024), (1025, 1025), (700, 300)])
+def test_batches_larger_than_the_workspace(rows, batch_size, optimizer, threads, dtype):
+    rng = np.random.default_rng(rows)
+    net = make_net([600, 300, 5], "tanh", "cross_entropy", None, dtype, rng)
+    net.params *= 0.1
+    X, y = net.check(rng.standard_normal((rows, 600)), rng.integers(0, 5, rows))
+    compare(net, X, y, rng.permutation(rows), batch_size, optimizer, threads)
+
+
+def test_per_layer_activations():
+    rng = np.random.default_rng(1)
+    net = make_net([4, 6, 5, 7, 2], ["gelu", "relu", "silu"], "squared_error", None, "float64", rng)
+    X, y = net.check(rng.standard_normal((30, 4)), rng.standard_normal((30, 2)))
+    compare(net, X, y, rng.permutation(30), 7, OPTIMIZERS[1], 2)
+
+
+def test_rows_may_be_left_out_or_repeated_by_the_order():
+    rng = np.random.default_rng(2)
+    net = make_net([4, 6, 3], "tanh", "cross_entropy", None, "float64", rng)
+    X, y = net.check(rng.standard_normal((30, 4)), rng.integers(0, 3, 30))
+    compare(net, X, y, np.array([3, 3, 29, 0, 7, 8, 7]), 3, OPTIMIZERS[0], 1)
+
+
+@pytest.mark.parametrize("module", [_kernel, reference], ids=["kernel", "reference"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_cost_that_is_not_finite_stops_before_its_step(activation, value, module):
+    rng = np.random.default_rng(3)
+    net = make_net([4, 6, 3], activation, "cross_entropy", None, "float64", rng)
+    X, y = net.check(rng.standard_normal((30, 4)), rng.integers(0, 3, 30))
+    X = X.copy()
+    X[25] = value                                    # the row of the last of three steps
+    params, state = net.params.copy(), OPTIMIZERS[0].state(net.params)
+    with np.errstate(all="ignore"):
+        cost, _, steps = module.train_epoch(net.architecture, params, X, y, np.arange(30), 10, OPTIMIZERS[0], state,
+                                            np.full(3, 0.1))
+    assert (steps, state.steps) == (2, 2)
+    assert not np.isfinite(cost)
+    assert np.isfinite(params).all()
+
+
+def test_the_kernel_refuses_arrays_that_do_not_fit():
+    rng = np.random.default_rng(4)
+    net = make_net([4, 6, 3], "relu", "cross_entropy", None, "float64", rng)
+    X, y = net.check(rng.standard_normal((9, 4)), rng.integers(0, 3, 9))
+    out = np.empty_like(net.params)
+    wrong = [
+        (net.params[1:], X, y), (net.params, X[:, 1:], y), (net.params, X[::-1], y), (net.params, X.T.copy().T, y),
+        (net.params, X, y[1:]), (net.params, X, y + np.int32(1)), (net.params, X, y - np.int32(3)),
+        (net.params, X.astype("float32"), y), (net.params, X, np.zeros((9, 2))), (net.params, X[:0], y[:0]),
+    ]
+    for params, rows, targets in wrong:
+        with pytest.raises(ValueError, match=r".+"):
+            _kernel.gradient(net.architecture, params, rows, targets, out)
+    state = OPTIMIZERS[1].state(net.params)
+    for order, batch_size, rates, its_state in [
+            (np.array([9]), 1, np.ones(1), state), (np.array([-1]), 1, np.ones(1), state),
+            (np.arange(9), 0, np.ones(9), state), (np.arange(9), 2, np.ones(4), state),
+            (np.arange(9), 2, np.ones(5), OPTIMIZERS[0].state(net.params))]:
+        with pytest.raises(ValueError, match=r".+"):
+            _kernel.train_epoch(net.architecture, net.params, X, y, order, batch_size, OPTIMIZERS[1], its_state, rates)
