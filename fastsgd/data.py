@@ -14,7 +14,7 @@ def check_rows(X, columns: int, dtype: np.dtype, name: str = "X") -> np.ndarray:
     """
     array = as_numbers(X, name)
     if array.ndim != 2:
-        hint = f"; one row is {name}.reshape(1, -1)" if array.ndim == 1 else ""
+        hint = "; .reshape(1, -1) makes it one row" if array.ndim == 1 else ""
         raise ValueError(f"{name} must be 2-D (rows, columns), got shape {array.shape}{hint}")
     if array.shape[0] == 0:
         raise ValueError(f"{name} must have at least one row, got shape {array.shape}")
@@ -72,6 +72,8 @@ def check_batch_size(batch_size, rows: int) -> int:
 
 def as_numbers(values, name: str) -> np.ndarray:
     """values as a NumPy array of integers, booleans or floats."""
+    if values is None:
+        raise TypeError(f"{name} must hold real numbers, got None")
     if hasattr(values, "toarray") and not isinstance(values, np.ndarray):
         raise TypeError(f"{name} is sparse, which is not supported yet; pass {name}.toarray()")
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):

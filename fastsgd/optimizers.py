@@ -70,11 +70,12 @@ class Optimizer:
         """
         if not callable(self.learning_rate):
             return np.full(steps, self.learning_rate)
-        rates = np.array([self.learning_rate(step) for step in range(first_step, first_step + steps)], dtype=float)
-        if rates.shape != (steps,) or not (np.isfinite(rates).all() and (rates >= 0).all()):
-            raise ValueError("learning_rate(step) must return a finite number, at least 0, for every step; "
-                             f"for steps {first_step} to {first_step + steps - 1} it returned {rates!r}")
-        return rates
+        rates = [self.learning_rate(step) for step in range(first_step, first_step + steps)]
+        for step, rate in enumerate(rates, first_step):
+            if not isinstance(rate, Real) or not 0 <= rate < math.inf:
+                raise ValueError(f"learning_rate(step) must return a finite number, at least 0; for step {step} it "
+                                 f"returned {rate!r}")
+        return np.array(rates, dtype=float)
 
     def state(self, params: np.ndarray) -> State:
         """A fresh memory for these parameters."""

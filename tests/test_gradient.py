@@ -1,0 +1,108 @@
+"""Is backpropagation the gradient, and would the check notice if it were not?"""
+import numpy as np
+import pytest
+from cases import ACTIVATIONS, LOSSES, make_net, make_targets
+
+import fastsgd
+
+
+def random_case(seed, dtype="float64"):
+    rng = np.random.default_rng(seed)
+    loss, output = LOSSES[seed % len(LOSSES)]
+    depth = int(rng.integers(0, 4))
+    sizes = [int(n) for n in rng.integers(1, 12, depth + 1)] + [int(rng.integers(2, 6))]
+    activation = [str(name) for name in rng.choice(ACTIVATIONS, depth)]
+    net = make_net(sizes, activation, loss, output, dtype, rng)
+    rows = int(rng.integers(1, 9))
+    return net, rng.standard_normal((rows, sizes[0])), make_targets(loss, output, rows, sizes[-1], rng)
+
+
+@pytest.mark.parametrize("first", range(0, 200, 20))
+def test_two_hundred_random_networks(first):
+    for seed in range(first, first + 20):
+        net, X, y = random_case(seed)
+        before = net.params.copy()
+        try:
+            error = fastsgd.check_gradient(net, X, y)
+        except fastsgd.GradientError as failure:
+            if "nothing was checked" in str(failure):      # relu units that are all off, say
+                assert not net.gradient(X, y).any()
+                continue
+            raise AssertionError(f"seed {seed}, {net}") from failure
+        assert error <= 1e-6, (seed, net)
+        assert (net.params == before).all()
+
+
+def test_few_of_the_random_networks_have_nothing_to_check():
+    assert sum(not net.gradient(X, y).any() for net, X, y in map(random_case, range(200))) <= 4
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_check_passes_on_real_digits(digits, dtype):
+    (X, y), _ = digits
+    net = fastsgd.Network([64, 20, 10], "tanh", dtype=dtype, seed=0)
+    assert fastsgd.check_gradient(net, X[:8], y[:8]) < (1e-6 if dtype == "float64" else 1e-4)
+
+
+def smooth_case():
+    rng = np.random.default_rng(0)
+    net = make_net([5, 6, 4, 3], "tanh", "cross_entropy", None, "float64", rng)
+    return net, rng.standard_normal((7, 5)), rng.integers(0, 3, 7)
+
+
+def test_a_gradient_wrong_by_a_tenth_of_a_percent_fails():
+    net, X, y = smooth_case()
+    with pytest.raises(fastsgd.GradientError, match=r"gradient of weights\[0\]: relative error 0\.0005 exceeds 1e-06"):
+        fastsgd.check_gradient(net, X, y, gradient=net.gradient(X, y) * 1.001)
+
+
+@pytest.mark.parametrize("layer", range(3))
+@pytest.mark.parametrize("kind", ["weights", "biases"])
+def test_one_wrong_array_fails_and_is_named(layer, kind):
+    net, X, y = smooth_case()
+    wrong = net.copy()
+    wrong.params[:] = net.gradient(X, y)
+    getattr(wrong, kind)[layer][...] *= 1.001
+    with pytest.raises(fastsgd.GradientError, match=rf"{kind}\[{layer}\]"):
+        fastsgd.check_gradient(net, X, y, gradient=wrong.params)
+
+
+def test_a_zero_gradient_fails():
+    net, X, y = smooth_case()
+    with pytest.raises(fastsgd.GradientError):
+        fastsgd.check_gradient(net, X, y, gradient=np.zeros_like(net.params))
+
+
+def test_a_network_without_any_gradient_fails():
+    net = fastsgd.Network([3, 4, 2], "relu", "squared_error", dtype="float64", seed=0)
+    net.params[:] = 0
+    with pytest.raises(fastsgd.GradientError, match="nothing was checked"):
+        fastsgd.check_gradient(net, np.ones((2, 3)), np.zeros((2, 2)))
+
+
+def test_each_weight_moves_by_the_rate_times_the_difference_of_the_cost():
+    """The fused step exposes no gradient, so the change it makes is compared with the cost itself."""
+    net, X, y = smooth_case()
+    stepped = net.copy()
+    stepped.step(X, y, fastsgd.SGD(0.3))
+    change = stepped.params - net.params
+    h = 1e-5
+    for i in range(net.params.size):
+        up, down = net.copy(), net.copy()
+        up.params[i] += h
+        down.params[i] -= h
+        difference = (up.cost(X, y) - down.cost(X, y)) / (2 * h)
+        assert change[i] == pytest.approx(-0.3 * difference, abs=1e-9)
+    assert np.abs(change).max() > 1e-3
+
+
+def test_gradient_is_the_mean_over_the_rows():
+    net, X, y = smooth_case()
+    one_by_one = np.mean([net.gradient(X[i:i + 1], y[i:i + 1]) for i in range(len(X))], axis=0)
+    np.testing.assert_allclose(net.gradient(X, y), one_by_one, rtol=1e-12, atol=1e-15)
+
+
+def test_wrong_shape_of_gradient():
+    net, X, y = smooth_case()
+    with pytest.raises(ValueError, match="gradient must have shape"):
+        fastsgd.check_gradient(net, X, y, gradient=np.zeros(3))

@@ -1,0 +1,195 @@
+"""Does a model file hold everything, open elsewhere, and is a damaged or foreign one refused in words?"""
+import json
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastsgd
+from fastsgd import modelfile
+
+
+def make(**arguments):
+    net = fastsgd.Network([5, 4, 3, 2], ["gelu", "tanh"], seed=0, **arguments)
+    net.metadata["note"] = "Zürich"
+    return net
+
+
+NETS = [
+    {}, {"dtype": "float64"}, {"loss": "squared_error", "output": "tanh"}, {"loss": "huber", "huber_delta": 0.3},
+    {"loss": "quantile", "quantile": [0.2, 0.7]}, {"loss": "poisson"}, {"loss": "binary_cross_entropy"},
+]
+
+
+@pytest.mark.parametrize("arguments", NETS)
+def test_round_trip(tmp_path, arguments):
+    net = make(**arguments)
+    net.save(tmp_path / "net.safetensors")
+    twin = fastsgd.Network.load(tmp_path / "net.safetensors")
+    assert twin.architecture == net.architecture
+    assert twin.metadata == net.metadata
+    assert twin.dtype == net.dtype
+    np.testing.assert_array_equal(twin.params, net.params)
+    assert os.listdir(tmp_path) == ["net.safetensors"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_safetensors_library_reads_our_files_and_we_read_its(tmp_path, dtype):
+    safetensors = pytest.importorskip("safetensors")
+    numpy = pytest.importorskip("safetensors.numpy")
+    net = make(dtype=dtype)
+    net.save(tmp_path / "ours.safetensors")
+    tensors = numpy.load_file(tmp_path / "ours.safetensors")
+    for layer in range(3):
+        np.testing.assert_array_equal(tensors[f"weights.{layer}"], net.weights[layer])
+        np.testing.assert_array_equal(tensors[f"biases.{layer}"], net.biases[layer])
+    with safetensors.safe_open(tmp_path / "ours.safetensors", "numpy") as file:
+        metadata = file.metadata()
+    assert metadata["note"] == "Zürich"
+    numpy.save_file(tensors, tmp_path / "theirs.safetensors", metadata=metadata)   # in its own order
+    np.testing.assert_array_equal(fastsgd.Network.load(tmp_path / "theirs.safetensors").params, net.params)
+
+
+def parts(path):
+    data = path.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    return json.loads(data[8:8 + length]), data[8 + length:]
+
+
+def join(header, body):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + body
+
+
+def tampered():
+    """Name and a function of (header, body) that returns a damaged file's bytes."""
+    def edit(change):
+        def damage(header, body):
+            change(header)
+            return join(header, body)
+        return damage
+
+    def architecture(**changes):
+        def change(header):
+            fields = json.loads(header["__metadata__"]["fastsgd.architecture"])
+            header["__metadata__"]["fastsgd.architecture"] = json.dumps({**fields, **changes})
+        return edit(change)
+
+    first = "weights.0"
+    return {
+        "empty": lambda header, body: b"",
+        "seven bytes": lambda header, body: b"1234567",
+        "a header larger than the file": lambda header, body: (2**62).to_bytes(8, "little") + b"{}",
+        "a header that is no JSON": lambda header, body: join(b"\xff\xfe{", body),
+        "a header that is a list": lambda header, body: join(b"[1, 2]", body),
+        "deeply nested JSON": lambda header, body: join(b"[" * 100_000, body),
+        "a key twice": lambda header, body: join(json.dumps(header).encode()[:-1] + b', "weights.0": {}}', body),
+        "cut short": lambda header, body: join(header, body[:-1]),
+        "too long": lambda header, body: join(header, body + b"\0"),
+        "no metadata": edit(lambda header: header.pop("__metadata__")),
+        "metadata of another program": edit(lambda header: header.update(__metadata__={"format": "pt"})),
+        "metadata that is not text": edit(lambda header: header["__metadata__"].update(note=1)),
+        "a later version": edit(lambda header: header["__metadata__"].update({"fastsgd.version": "2"})),
+        "a tensor missing": edit(lambda header: header.pop("biases.2")),
+        "a tensor too many": edit(lambda header: header.update(extra=header[first])),
+        "a tensor of another dtype": edit(lambda header: header[first].update(dtype="I32")),
+        "mixed dtypes": edit(lambda header: header["biases.0"].update(dtype="F64")),
+        "a tensor of another shape": edit(lambda header: header[first].update(shape=[4, 5])),
+        "a tensor that is no object": edit(lambda header: header.update({first: 3})),
+        "overlapping tensors": edit(lambda header: header[first].update(data_offsets=[8, 88])),
+        "negative offsets": edit(lambda header: header[first].update(data_offsets=[-80, 0])),
+        "offsets beyond the file": edit(lambda header: header[first].update(data_offsets=[2**40, 2**40 + 80])),
+        "offsets that are no integers": edit(lambda header: header[first].update(data_offsets=[0.0, 80.0])),
+        "no offsets": edit(lambda header: header[first].pop("data_offsets")),
+        "sizes that overflow": architecture(sizes=[2**31 - 1, 2**31 - 1, 2**31 - 1, 2**31 - 1]),
+        "sizes that lie": architecture(sizes=[5, 4, 3, 3]),
+        "sizes below one": architecture(sizes=[5, 4, 0, 2]),
+        "sizes that are text": architecture(sizes="5432"),
+        "sizes that are booleans": architecture(sizes=[5, 4, True, 2]),
+        "an unknown activation": architecture(activations=["gelu", "step", "softmax"]),
+        "activations missing": architecture(activations=["softmax"]),
+        "activations of another kind": architecture(activations=7),
+        "an unknown loss": architecture(loss="hinge"),
+        "a loss of another kind": architecture(loss=["huber"]),
+        "an output that does not go with the loss": architecture(activations=["gelu", "tanh", "exp"]),
+        "no loss parameters": architecture(loss="huber", activations=["gelu", "tanh", "identity"], loss_parameters=[]),
+        "a quantile of 7": architecture(loss="quantile", activations=["gelu", "tanh", "identity"],
+                                        loss_parameters=[7, 7]),
+    }
+
+
+@pytest.mark.parametrize("name", tampered())
+def test_damaged_files_are_refused_in_words(tmp_path, name):
+    make().save(tmp_path / "good.safetensors")
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(tampered()[name](*parts(tmp_path / "good.safetensors")))
+    with pytest.raises(ValueError, match=r"bad\.safetensors.{10,}"):
+        fastsgd.Network.load(bad)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_mutated_files_load_or_raise_value_error(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("mutated")
+    make().save(folder / "good.safetensors")
+    content = bytearray((folder / "good.safetensors").read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        action = data.draw(st.sampled_from(["flip", "cut", "insert"]))
+        if action == "flip":
+            content[at] = data.draw(st.integers(0, 255))
+        elif action == "cut":
+            del content[at:at + data.draw(st.integers(1, 30))]
+        else:
+            content[at:at] = data.draw(st.binary(max_size=8))
+        if not content:
+            break
+    (folder / "bad.safetensors").write_bytes(content)
+    try:
+        net = fastsgd.Network.load(folder / "bad.safetensors")
+    except ValueError as error:
+        assert "bad.safetensors" in str(error)
+    else:
+        assert net.predict(np.zeros((1, 5))).shape == (1, 2)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        fastsgd.Network.load(tmp_path / "nowhere.safetensors")
+
+
+def test_a_save_that_fails_names_the_path_and_leaves_the_old_file(tmp_path, monkeypatch):
+    net = make()
+    path = tmp_path / "net.safetensors"
+    net.save(path)
+    before = path.read_bytes()
+    net.params[:] = 0
+    for function in ("fsync", "replace"):
+        def fail(*_):
+            raise OSError(28, "No space left on device")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, function, fail)
+            with pytest.raises(OSError, match=r"cannot write: No space left on device: .*net\.safetensors"):
+                net.save(path)
+        assert path.read_bytes() == before
+        assert os.listdir(tmp_path) == ["net.safetensors"]
+    with pytest.raises(OSError, match=r"nowhere"):
+        net.save(tmp_path / "nowhere" / "net.safetensors")
+
+
+def test_metadata_that_cannot_be_kept(tmp_path):
+    for key, value in (("fastsgd.version", "9"), ("n", 3), (3, "n")):
+        net = make()
+        net.metadata[key] = value
+        with pytest.raises(ValueError, match="metadata must map strings to strings"):
+            net.save(tmp_path / "net.safetensors")
+    assert not os.listdir(tmp_path)
+
+
+def test_tensors_begin_at_a_multiple_of_64(tmp_path):
+    make().save(tmp_path / "net.safetensors")
+    data = (tmp_path / "net.safetensors").read_bytes()
+    assert (8 + int.from_bytes(data[:8], "little")) % 64 == 0
+    assert modelfile.VERSION == "1", "a new layout needs a golden file of version 1 in the tests"

@@ -1,0 +1,129 @@
+"""Are the optimizers the ones of the literature? (PyTorch is the judge.) And do they refuse nonsense?"""
+import numpy as np
+import pytest
+
+import fastsgd
+
+# ours, torch's class, torch's arguments
+PAIRS = [
+    (fastsgd.SGD(0.1), "SGD", {"lr": 0.1}),
+    (fastsgd.SGD(0.1, momentum=0.9), "SGD", {"lr": 0.1, "momentum": 0.9}),
+    (fastsgd.SGD(0.1, momentum=0.9, nesterov=True), "SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+    (fastsgd.SGD(0.1, weight_decay=0.05), "SGD", {"lr": 0.1, "weight_decay": 0.05}),
+    (fastsgd.SGD(0.1, momentum=0.5, weight_decay=0.05), "SGD", {"lr": 0.1, "momentum": 0.5, "weight_decay": 0.05}),
+    (fastsgd.Adam(0.01), "Adam", {"lr": 0.01}),
+    (fastsgd.Adam(0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-5, weight_decay=0.1), "Adam",
+     {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-5, "weight_decay": 0.1}),
+    (fastsgd.AdamW(0.01, weight_decay=0.1), "AdamW", {"lr": 0.01, "weight_decay": 0.1}),
+    (fastsgd.RMSprop(0.01), "RMSprop", {"lr": 0.01}),
+    (fastsgd.RMSprop(0.01, rho=0.9, momentum=0.7, weight_decay=0.1), "RMSprop",
+     {"lr": 0.01, "alpha": 0.9, "momentum": 0.7, "weight_decay": 0.1}),
+    (fastsgd.Adagrad(0.1), "Adagrad", {"lr": 0.1}),
+    (fastsgd.Adagrad(0.1, weight_decay=0.1), "Adagrad", {"lr": 0.1, "weight_decay": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "name", "arguments"), PAIRS, ids=[str(pair[0]) for pair in PAIRS])
+def test_a_hundred_steps_follow_pytorch(optimizer, name, arguments):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    net = fastsgd.Network([6, 8, 5, 3], "tanh", dtype="float64", seed=0)
+    twin = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 5), torch.nn.Tanh(),
+                               torch.nn.Linear(5, 3)).double()
+    linears = [layer for layer in twin if isinstance(layer, torch.nn.Linear)]
+    with torch.no_grad():
+        for layer, W, b in zip(linears, net.weights, net.biases, strict=True):
+            layer.weight.copy_(torch.from_numpy(W.T.copy()))
+            layer.bias.copy_(torch.from_numpy(b.copy()))
+    judge = getattr(torch.optim, name)(twin.parameters(), **arguments)
+    for _ in range(100):
+        X, y = rng.standard_normal((20, 6)), rng.integers(0, 3, 20)
+        judge.zero_grad()
+        cost = torch.nn.functional.cross_entropy(twin(torch.from_numpy(X)), torch.from_numpy(y))
+        cost.backward()
+        judge.step()
+        assert net.step(X, y, optimizer) == pytest.approx(cost.item(), rel=1e-9)
+    for layer, W, b in zip(linears, net.weights, net.biases, strict=True):
+        np.testing.assert_allclose(W, layer.weight.detach().numpy().T, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(b, layer.bias.detach().numpy(), rtol=1e-8, atol=1e-10)
+
+
+def test_penalties_are_the_derivatives_they_claim_to_be():
+    """One step on a flat cost: weights move by the penalties alone, biases by weight decay alone."""
+    net = fastsgd.Network([2, 2], loss="squared_error", dtype="float64", seed=1)
+    net.biases[0][:] = [0.5, -0.5]
+    W, b = net.weights[0].copy(), net.biases[0].copy()
+    X = np.zeros((4, 2))
+    y = np.tile(b, (4, 1))                           # exactly what the network says: no gradient
+    net.step(X, y, fastsgd.SGD(0.1, l1=0.2, l2=0.3, weight_decay=0.4))
+    np.testing.assert_allclose(net.weights[0], W - 0.1 * (0.2 * np.sign(W) + 0.3 * W + 0.4 * W), rtol=1e-12)
+    np.testing.assert_allclose(net.biases[0], b - 0.1 * 0.4 * b, rtol=1e-12)
+
+
+def test_step_remembers_momentum_for_an_equal_optimizer_and_forgets_it_for_another(digits):
+    (X, y), _ = digits
+    nets = [fastsgd.Network([64, 10], seed=0, dtype="float64") for _ in range(3)]
+    for net in nets:
+        net.step(X, y, fastsgd.SGD(0.1, momentum=0.9))
+    nets[0].step(X, y, fastsgd.SGD(0.1, momentum=0.9))
+    nets[1].step(X, y, fastsgd.SGD(0.1, momentum=0.8))
+    nets[2].step(X, y, fastsgd.SGD(0.1))
+    assert (nets[0].params != nets[2].params).any()
+    np.testing.assert_array_equal(nets[1].params, nets[2].params)     # a first step has no momentum yet
+
+
+def test_a_function_of_the_step_is_a_schedule(digits):
+    (X, y), _ = digits
+    by_schedule, by_hand = (fastsgd.Network([64, 10], seed=0, dtype="float64") for _ in range(2))
+    seen = []
+
+    def schedule(step):
+        seen.append(step)
+        return 0.1 / (1 + step)
+
+    history = fastsgd.train(by_schedule, X[:250], y[:250], optimizer=fastsgd.SGD(schedule), epochs=2, seed=5)
+    assert seen == [0, 1, 2, 3, 4, 5]
+    assert history.learning_rate == [0.1 / 3, 0.1 / 6]
+    rng = np.random.default_rng(5)
+    step = 0
+    for _ in range(2):
+        order = rng.permutation(250)
+        for first in (0, 100, 200):
+            rows = order[first:first + 100]
+            by_hand.step(X[rows], y[rows], fastsgd.SGD(schedule(step)))
+            step += 1
+    np.testing.assert_allclose(by_schedule.params, by_hand.params, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: fastsgd.SGD(-0.1), "learning_rate must be at least 0 and finite, got -0.1"),
+    (lambda: fastsgd.SGD(float("nan")), "learning_rate must be at least 0"),
+    (lambda: fastsgd.Adam(float("inf")), "learning_rate must be at least 0"),
+    (lambda: fastsgd.SGD(0.1, momentum=1.0), "momentum must be at least 0 and below 1, got 1.0"),
+    (lambda: fastsgd.SGD(0.1, momentum=-0.1), "momentum must be"),
+    (lambda: fastsgd.SGD(0.1, nesterov=True), "nesterov=True needs a momentum"),
+    (lambda: fastsgd.Adam(beta_2=1.5), "beta_2 must be"),
+    (lambda: fastsgd.AdamW(weight_decay=-1), "weight_decay must be"),
+    (lambda: fastsgd.RMSprop(rho=1), "rho must be"),
+    (lambda: fastsgd.Adagrad(epsilon=-1e-9), "epsilon must be"),
+])
+def test_values_out_of_range(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("make", [lambda: fastsgd.SGD("0.1"), lambda: fastsgd.SGD(True), lambda: fastsgd.SGD(None),
+                                  lambda: fastsgd.SGD(0.1, momentum=[0.9]), lambda: fastsgd.SGD(0.1, nesterov=1)])
+def test_values_of_a_wrong_kind(make):
+    with pytest.raises(TypeError, match="must be"):
+        make()
+
+
+@pytest.mark.parametrize("rate", [lambda step: -1, lambda step: float("nan"), lambda step: [0.1, 0.2]])
+def test_schedules_that_return_nonsense(digits, rate):
+    (X, y), _ = digits
+    net = fastsgd.Network([64, 10], seed=0)
+    before = net.params.copy()
+    with pytest.raises(ValueError, match=r"learning_rate\(step\) must return"):
+        fastsgd.train(net, X, y, optimizer=fastsgd.SGD(rate), epochs=1)
+    assert (net.params == before).all()

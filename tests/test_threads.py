@@ -1,0 +1,116 @@
+"""Are the bits the same for any number of threads, and may many threads use one network?"""
+import multiprocessing
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import fastsgd
+from fastsgd.machine import choose_threads, cores
+
+CASES = [
+    ([784, 128, 10], "relu", fastsgd.SGD(0.1), 100),
+    ([784, 16, 16, 10], "logistic", fastsgd.SGD(0.1, momentum=0.9), 10),
+    ([54, 256, 256, 7], "tanh", fastsgd.Adam(), 256),
+    ([200, 600, 300, 10], "gelu", fastsgd.RMSprop(), 333),
+    ([784, 128, 10], "relu", fastsgd.SGD(0.1, momentum=0.9), None),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("sizes", "activation", "optimizer", "batch_size"), CASES)
+def test_any_number_of_threads_gives_the_same_bits(sizes, activation, optimizer, batch_size, dtype):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((1500, sizes[0])), rng.integers(0, sizes[-1], 1500)
+    results = []
+    for threads in (1, 2, 3, 4, 7, 16):
+        net = fastsgd.Network(sizes, activation, dtype=dtype, seed=0)
+        history = fastsgd.train(net, X, y, optimizer=optimizer, batch_size=batch_size, epochs=2, seed=0,
+                                threads=threads)
+        results.append((net.params, history.cost, net.gradient(X, y, threads=threads),
+                        net.predict(X, threads=threads), net.cost(X, y, threads=threads)))
+    for result in results[1:]:
+        for found, expected in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_many_python_threads_may_predict_with_one_network(digits):
+    (X, _), _ = digits
+    net = fastsgd.Network([64, 128, 10], seed=0)
+    expected = net.predict(X)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: net.predict(X, threads=2), range(200)))
+    assert all((a == expected).all() for a in found)
+
+
+def test_trainings_at_once_equal_trainings_in_turn(digits):
+    (X, y), _ = digits
+
+    def run(seed):
+        net = fastsgd.Network([64, 64, 10], seed=seed)
+        fastsgd.train(net, X, y, epochs=5, seed=seed, threads=2)
+        return net.params
+
+    in_turn = [run(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        at_once = list(pool.map(run, range(4)))
+    for a, b in zip(in_turn, at_once, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def train_in_child(seed):
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 32, 10], seed=seed)
+    fastsgd.train(net, X, y, epochs=3, seed=seed, threads=2)
+    return net.params.copy()
+
+
+@pytest.mark.parametrize("method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()])
+def test_children_train_after_the_parent_has(method):
+    expected = [train_in_child(seed) for seed in range(3)]
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        found = pool.map_async(train_in_child, range(3)).get(timeout=120)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_no_thread_outlives_a_call(digits):
+    tasks = f"/proc/{os.getpid()}/task"
+    if not os.path.isdir(tasks):
+        pytest.skip("needs /proc to count threads")
+    before = set(os.listdir(tasks))
+    train_in_child(0)
+    assert set(os.listdir(tasks)) <= before
+
+
+def test_default_number_of_threads(monkeypatch):
+    assert choose_threads(None, 0) == 1
+    assert choose_threads(None, 1e12) == cores()
+    assert choose_threads(3, 0) == 3
+    monkeypatch.setenv("FASTSGD_NUM_THREADS", "1")
+    assert choose_threads(None, 1e12) == 1
+    for wrong in ("0", "-1", "many", "1.5"):
+        monkeypatch.setenv("FASTSGD_NUM_THREADS", wrong)
+        with pytest.raises(ValueError, match=f"FASTSGD_NUM_THREADS must be .* got '{wrong}'"):
+            choose_threads(None, 1e12)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
+def test_affinity_is_respected():
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert choose_threads(None, 1e12) == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.parametrize(("threads", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError),
+                                                ("2", TypeError)])
+def test_bad_numbers_of_threads(digits, threads, error):
+    (X, y), _ = digits
+    net = fastsgd.Network([64, 10], seed=0)
+    for call in (lambda: fastsgd.train(net, X, y, threads=threads), lambda: net.predict(X, threads=threads)):
+        with pytest.raises(error, match="threads must be"):
+            call()

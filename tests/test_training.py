@@ -1,0 +1,236 @@
+"""Does train() do what it says: shuffling, batches, history, callbacks, interruption, divergence?"""
+import io
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import fastsgd
+
+
+def small(digits, rows=250, **arguments):
+    (X, y), _ = digits
+    return fastsgd.Network([64, 16, 10], seed=0, **arguments), X[:rows], y[:rows]
+
+
+@pytest.mark.parametrize("kernel", ["fused", "reference"])
+def test_epochs_are_shuffled_mini_batch_steps_with_the_last_one_weighted_rightly(digits, kernel):
+    net, X, y = small(digits, dtype="float64")
+    by_hand = net.copy()
+    optimizer = fastsgd.SGD(0.1, momentum=0.9)
+    history = fastsgd.train(net, X, y, optimizer=optimizer, batch_size=100, epochs=3, seed=7, kernel=kernel)
+    rng = np.random.default_rng(7)
+    for epoch in range(3):
+        order = rng.permutation(250)
+        costs = [by_hand.step(X[rows], y[rows], optimizer) for rows in np.split(order, [100, 200])]
+        assert history.cost[epoch] == pytest.approx(np.average(costs, weights=[100, 100, 50]), rel=1e-12)
+    np.testing.assert_allclose(net.params, by_hand.params, rtol=1e-11, atol=1e-13)
+    assert (history.epochs, history.steps, history.stopped) == (3, 9, False)
+
+
+@pytest.mark.parametrize("batch_size", [None, 250, 10_000])
+def test_full_gradient_descent(digits, batch_size):
+    net, X, y = small(digits, dtype="float64")
+    expected = net.params.copy()
+    for _ in range(4):
+        twin = net.copy()
+        twin.params[:] = expected
+        expected -= 0.5 * twin.gradient(X, y)
+    history = fastsgd.train(net, X, y, optimizer=fastsgd.SGD(0.5), batch_size=batch_size, epochs=4)
+    np.testing.assert_allclose(net.params, expected, rtol=1e-11, atol=1e-14)
+    assert history.steps == 4
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(digits):
+    nets = []
+    for seed in (1, 1, 2, None):
+        net, X, y = small(digits)
+        fastsgd.train(net, X, y, epochs=2, seed=seed)
+        nets.append(net.params)
+    assert (nets[0] == nets[1]).all()
+    assert (nets[0] != nets[2]).any()
+    assert (nets[0] != nets[3]).any()
+
+
+def test_numpy_global_random_state_is_left_alone(digits):
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    net, X, y = small(digits)
+    fastsgd.train(net, X, y, epochs=1)
+    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
+
+
+def test_history(digits):
+    net, X, y = small(digits)
+    _, (X_test, y_test) = digits
+    history = fastsgd.train(net, X, y, epochs=3, seed=0, validation=(X_test, y_test))
+    for values in (history.cost, history.metric, history.validation_cost, history.validation_metric, history.seconds,
+                   history.learning_rate):
+        assert len(values) == 3
+        assert all(isinstance(value, float) for value in values)
+    assert history.metric_name == "accuracy"
+    assert (history.validation_cost[-1], history.validation_metric[-1]) == net.evaluate(X_test, y_test)
+    assert history.as_dict()["cost"] == history.cost
+    assert repr(history).startswith("History(3 epochs, 9 steps")
+    assert repr(fastsgd.train(net, X, y, epochs=0)) == "History(no epochs)"
+
+
+def test_metrics():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 3))
+    for loss, y in (("squared_error", X @ [[1.0], [2.0], [3.0]] + 4), ("binary_cross_entropy", X[:, :1] > 0),
+                    ("cross_entropy", np.eye(3)[X.argmax(axis=1)]), ("poisson", rng.poisson(np.exp(X[:, :1])))):
+        net = fastsgd.Network([3, 16, y.shape[1]], "tanh", loss, seed=0, dtype="float64")
+        history = fastsgd.train(net, X, y, optimizer=fastsgd.Adam(0.01), batch_size=20, epochs=60, seed=0)
+        a = net.predict(X)
+        right = {"squared_error": lambda a=a, y=y: 1 - ((a - y) ** 2).sum() / ((y - y.mean(axis=0)) ** 2).sum(),
+                 "poisson": lambda a=a, y=y: 1 - ((a - y) ** 2).sum() / ((y - y.mean(axis=0)) ** 2).sum(),
+                 "binary_cross_entropy": lambda a=a, y=y: ((a > 0.5) == y).mean(),
+                 "cross_entropy": lambda a=a, y=y: (a.argmax(axis=1) == y.argmax(axis=1)).mean()}[loss]()
+        assert net.score(X, y) == pytest.approx(right, rel=1e-9)
+        assert net.score(X, y) > (0.2 if loss == "poisson" else 0.9), loss
+        assert history.cost[-1] < history.cost[0]
+
+
+def test_several_quantiles_of_one_quantity():
+    rng = np.random.default_rng(0)
+    X = np.ones((4000, 1))
+    y = rng.standard_normal(4000)
+    net = fastsgd.Network([1, 3], loss="quantile", quantile=[0.1, 0.5, 0.9], dtype="float64", seed=0)
+    fastsgd.train(net, X, y, optimizer=fastsgd.SGD(lambda step: 1 / (1 + step / 20)), epochs=30, seed=0)
+    np.testing.assert_allclose(net.predict(X[:1])[0], np.quantile(y, [0.1, 0.5, 0.9]), atol=0.05)
+
+
+def test_callbacks_are_called_in_order_and_may_stop_the_run(digits):
+    calls = []
+
+    class Watch(fastsgd.Callback):
+        def on_start(self, run):
+            calls.append(("start", run.epoch))
+
+        def on_epoch(self, run):
+            calls.append(("epoch", run.epoch, run.rows_done, len(run.history.cost)))
+            run.stop = run.epoch == 2
+
+        def on_end(self, run):
+            calls.append(("end", run.epoch))
+
+    net, X, y = small(digits)
+    functions = []
+    history = fastsgd.train(net, X, y, epochs=9, callbacks=[Watch(), lambda run: functions.append(run.net)])
+    assert calls == [("start", 0), ("epoch", 1, 250, 1), ("epoch", 2, 250, 2), ("end", 2)]
+    assert functions == [net, net]
+    assert history.stopped
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kernel", ["fused", "reference"])
+def test_on_rows_is_called_within_long_epochs_and_what_it_raises_ends_them(kernel, threads):
+    rng = np.random.default_rng(0)
+    rows = 2_000_000
+    X, y = rng.standard_normal((rows, 8), dtype="float32"), rng.integers(0, 3, rows)
+    net = fastsgd.Network([8, 16, 3], seed=0)
+    seen = []
+
+    class Stop(Exception):
+        pass
+
+    class Watch(fastsgd.Callback):
+        def on_rows(self, run):
+            seen.append(run.rows_done)
+            if len(seen) == 2:
+                raise Stop
+
+    with pytest.raises(Stop):
+        fastsgd.train(net, X, y, batch_size=2, epochs=1, threads=threads, callbacks=[Watch()], kernel=kernel)
+    assert 0 < seen[0] < seen[1] < rows
+    assert np.isfinite(net.params).all()
+    assert np.isfinite(net.cost(X[:1000], y[:1000]))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself SIGINT")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_between_batches_leaves_a_usable_network(threads):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20_000, 50)).astype("float32"), rng.integers(0, 3, 20_000)
+    net = fastsgd.Network([50, 64, 3], seed=0)
+    before = net.params.copy()
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        fastsgd.train(net, X, y, batch_size=5, epochs=100_000, threads=threads)
+    assert time.monotonic() - begin < 5
+    timer.join()
+    assert (net.params != before).any()
+    assert np.isfinite(net.params).all()
+    fastsgd.train(net, X[:100], y[:100], epochs=1)
+
+
+@pytest.mark.parametrize("kernel", ["fused", "reference"])
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid:RuntimeWarning")
+def test_divergence_says_where_and_keeps_the_last_good_epoch(digits, kernel):
+    net, X, y = small(digits, activation="relu")
+    kept = []
+
+    def rate(step):
+        return 0.1 if step < 6 else 1e20            # two epochs of three steps go well
+
+    with pytest.raises(FloatingPointError, match=r"step [789], in epoch 3; the parameters of the last good epoch are "
+                                                 r"kept\. Try a smaller learning rate \(it was 1e\+20\)"):
+        fastsgd.train(net, X, y, optimizer=fastsgd.SGD(rate), epochs=5, seed=0, kernel=kernel,
+                      callbacks=[lambda run: kept.append(run.net.params.copy())])
+    assert len(kept) == 2
+    assert (net.params == kept[-1]).all()
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid:RuntimeWarning")
+def test_parameters_that_overflow_in_the_very_last_step_are_noticed(digits):
+    net, X, y = small(digits)
+    before = net.params.copy()
+    with pytest.raises(FloatingPointError, match="the initial parameters are kept"):
+        fastsgd.train(net, X, y, optimizer=fastsgd.SGD(1e38, weight_decay=1e30), batch_size=None, epochs=1)
+    assert (net.params == before).all()
+
+
+def test_a_step_that_diverges_changes_nothing(digits):
+    net, X, y = small(digits)
+    net.params[:] *= 1e30
+    before = net.params.copy()
+    with pytest.raises(FloatingPointError, match="nothing was changed"):
+        net.step(X, y, fastsgd.SGD(0.1))
+    assert (net.params == before).all()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_writes_lines_and_on_a_terminal_a_bar(digits):
+    net, X, y = small(digits)
+    for out in (io.StringIO(), Terminal()):
+        fastsgd.train(net, X, y, epochs=2, validation=(X, y), callbacks=[fastsgd.Progress(out)])
+        text = out.getvalue()
+        assert text.count("cost ") == 2
+        assert "rows/s" in text
+        assert ("\r" in text) == out.isatty()
+        if out.isatty():
+            assert "left" in text
+            assert text.endswith("\r\x1b[K")          # the bar is wiped at the end
+
+
+def test_pickle_and_copy(digits):
+    import copy
+    import pickle
+    net, X, y = small(digits)
+    net.metadata["note"] = "kept"
+    for twin in (pickle.loads(pickle.dumps(net)), copy.deepcopy(net), net.copy()):
+        assert (twin.predict(X) == net.predict(X)).all()
+        assert twin.metadata == {"note": "kept"}
+        fastsgd.train(twin, X, y, epochs=1)
+        assert (twin.params != net.params).any()
+        assert twin.params.ctypes.data % 64 == 0
+        assert np.shares_memory(twin.weights[0], twin.params)
