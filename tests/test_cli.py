@@ -1,0 +1,229 @@
+"""Does the command line train, predict and explain itself, from CSV, Parquet and .npz tables?"""
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import fastsgd
+from fastsgd.cli import main
+from fastsgd.table import Category, Encoding, Number, read_table
+
+pandas = pytest.importorskip("pandas")
+
+
+def flowers(rows=400, seed=0):
+    """A table with numbers, strings, booleans and a class that follows from them."""
+    rng = np.random.default_rng(seed)
+    length, colour, wild = rng.normal(50, 10, rows), rng.choice(["red", "blue", "white"], rows), rng.random(rows) < 0.5
+    kind = np.where(length > 50, np.where(colour == "red", "rose", "tulip"), np.where(wild, "daisy", "lily"))
+    return pandas.DataFrame({"length": length, "colour": colour, "wild": wild, "nothing": 1.0, "kind": kind})
+
+
+def houses(rows=400, seed=0):
+    rng = np.random.default_rng(seed)
+    area = rng.uniform(40, 200, rows)
+    return pandas.DataFrame({"area": area, "rooms": rng.integers(1, 6, rows), "price": 3000 * area + 50_000})
+
+
+@pytest.fixture
+def tables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flowers().to_csv("flowers.csv", index=False)
+    flowers(seed=1).drop(columns="kind").to_csv("unknown.csv", index=False)
+    flowers().to_parquet("flowers.parquet")
+    houses().to_csv("houses.csv", index=False)
+    (X, y), (X_test, y_test) = fastsgd.datasets.digits()
+    np.savez("digits.npz", X=X, y=y)
+    np.savez("digits_test.npz", X=X_test, y=y_test)
+    return tmp_path
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.reader(file))
+
+
+@pytest.mark.parametrize("data", ["flowers.csv", "flowers.parquet"])
+def test_classes_are_learned_and_come_back_as_strings(tables, data, capsys):
+    assert main(["train", data, "--target", "kind", "--hidden", "32,16", "--out", "m.safetensors", "--epochs", "60",
+                 "--batch-size", "20"]) == 0
+    error = capsys.readouterr().err
+    assert "Network([6, 32, 16, 4]" in error
+    assert "320 rows to train on, 80 held out" in error
+    assert main(["predict", "m.safetensors", data, "--out", "p.csv"]) == 0
+    assert float(capsys.readouterr().err.split()[1]) > 0.95
+    rows = read("p.csv")
+    assert rows[0] == ["predicted_kind"]
+    assert np.mean([row[0] for row in rows[1:]] == flowers()["kind"]) > 0.95
+    assert main(["predict", "m.safetensors", "unknown.csv", "--probabilities"]) == 0
+    out = capsys.readouterr()
+    assert out.err == ""
+    lines = list(csv.reader(out.out.splitlines()))
+    assert lines[0] == ["predicted_kind", "p_daisy", "p_lily", "p_rose", "p_tulip"]
+    assert len(lines) == 401
+    assert sum(map(float, lines[1][1:])) == pytest.approx(1, abs=1e-6)
+
+
+def test_quantities_come_back_in_their_own_unit(tables, capsys):
+    assert main(["train", "houses.csv", "--target", "price", "--hidden", "0", "--out", "m.safetensors", "--epochs", "200",
+                 "--optimizer", "sgd", "--learning-rate", "0.05", "--momentum", "0.9", "--validation", "0"]) == 0
+    assert main(["predict", "m.safetensors", "houses.csv", "--out", "p.csv"]) == 0
+    predicted = [float(row[0]) for row in read("p.csv")[1:]]
+    np.testing.assert_allclose(predicted, houses()["price"], rtol=1e-3)
+    assert "r2 1.0000" in capsys.readouterr().err
+    assert main(["predict", "m.safetensors", "houses.csv", "--probabilities"]) == 1
+    assert "--probabilities needs a model of classes" in capsys.readouterr().err
+
+
+def test_npz_tables(tables, capsys):
+    assert main(["train", "digits.npz", "--target", "y", "--out", "m.safetensors"]) == 0
+    assert main(["predict", "m.safetensors", "digits_test.npz", "--out", "p.csv"]) == 0
+    assert float(capsys.readouterr().err.splitlines()[-1].split()[1]) > 0.96
+
+
+def test_levels_never_seen_are_told(tables, capsys):
+    main(["train", "flowers.csv", "--target", "kind", "--out", "m.safetensors", "--epochs", "1"])
+    frame = flowers(seed=2)
+    frame.loc[3, "colour"] = "green"
+    frame.to_csv("green.csv", index=False)
+    assert main(["predict", "m.safetensors", "green.csv", "--out", "p.csv"]) == 0
+    assert "warning: column 'colour': 1 values were not in the training table, such as 'green'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["train", "nowhere.csv", "--target", "y"], "nowhere.csv does not exist"),
+    (["train", "flowers.csv", "--target", "species"], "there is no column 'species'; the columns are length, colour"),
+    (["train", "flowers.csv", "--target", "kind", "--drop", "size"], "there is no column 'size'"),
+    (["train", "flowers.csv", "--target", "kind", "--task", "regression"], "regression needs a target of numbers"),
+    (["train", "houses.csv", "--target", "area", "--task", "classification"], "classification needs a target of strings"),
+    (["train", "flowers.csv", "--target", "kind", "--learning-rate", "-1"], "learning_rate must be at least 0"),
+    (["train", "flowers.csv", "--target", "kind", "--momentum", "0.5"], "--momentum does not go with --optimizer adam"),
+    (["train", "flowers.csv", "--target", "kind", "--batch-size", "0"], "batch_size must be at least 1"),
+    (["train", "flowers.csv", "--target", "kind", "--validation", "1"], "--validation must be at least 0 and below 1"),
+    (["train", "flowers.csv", "--target", "kind", "--threads", "0"], "threads must be at least 1"),
+    (["train", "flowers.csv", "--target", "kind", "--epochs", "-1"], "epochs must be at least 0"),
+    (["train", "houses.csv", "--target", "price", "--optimizer", "sgd", "--learning-rate", "1e9"], "the cost stopped being"),
+    (["train", "gap.csv", "--target", "kind"], "column 'length' has 1 missing or infinite values, the first in row 5"),
+    (["train", "gap2.csv", "--target", "kind"], "column 'colour' has 1 missing"),
+    (["train", "dates.csv", "--target", "kind"], "holds dates"),
+    (["train", "empty.csv", "--target", "kind"], "empty.csv cannot be read"),
+    (["train", "head.csv", "--target", "b"], "head.csv has no rows"),
+    (["train", "one.csv", "--target", "b"], "target 'b' has a single class, 'x'"),
+    (["train", "only.csv", "--target", "b"], "no columns are left to learn 'b' from"),
+    (["train", "names.csv", "--target", "b"], "column 'a' has 1001 different strings"),
+    (["train", "noise.parquet", "--target", "b"], "noise.parquet cannot be read"),
+    (["train", "noise.npz", "--target", "b"], "noise.npz cannot be read"),
+    (["train", "flowers.txt", "--target", "b"], "must be a .csv, .parquet or .npz file, got '.txt'"),
+    (["predict", "flowers.csv", "flowers.csv"], "flowers.csv is no model file"),
+    (["predict", "plain.safetensors", "flowers.csv"], "plain.safetensors has no table encoding"),
+])
+def test_errors_are_told_on_one_line_and_nothing_is_written(tables, arguments, message, capsys):
+    frame = flowers()
+    frame.loc[5, "length"] = np.nan
+    frame.to_csv("gap.csv", index=False)
+    frame = flowers()
+    frame.loc[5, "colour"] = None
+    frame.to_csv("gap2.csv", index=False)
+    frame["when"] = pandas.Timestamp("2020-01-01")
+    frame.to_parquet("dates.parquet")
+    (tables / "empty.csv").write_text("")
+    (tables / "head.csv").write_text("a,b\n")
+    (tables / "one.csv").write_text("a,b\n1,x\n2,x\n")
+    (tables / "only.csv").write_text("b\nx\ny\n")
+    (tables / "names.csv").write_text("a,b\n" + "".join(f"n{i},{i % 2}\n" for i in range(1001)))
+    for name in ("noise.parquet", "noise.npz", "flowers.txt"):
+        (tables / name).write_bytes(b"noise" * 100)
+    fastsgd.Network([2, 2], seed=0).save("plain.safetensors")
+    arguments = [argument.replace("dates.csv", "dates.parquet") for argument in arguments]
+    if arguments[0] == "train":
+        arguments += ["--out", "m.safetensors"]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert f"fastsgd: error: {message}" in error or message in error.splitlines()[-1]
+    assert "Traceback" not in error
+    assert not (tables / "m.safetensors").exists()
+
+
+def test_an_out_folder_that_does_not_exist_is_noticed_before_training(tables, capsys):
+    assert main(["train", "flowers.csv", "--target", "kind", "--out", "no/m.safetensors", "--epochs", "1000000"]) == 1
+    assert "of --out does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"], ["fly"], ["train", "d.csv", "--target", "y", "--out", "m", "--hidden",
+                                                                "64,-1"]])
+def test_wrong_usage_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: fastsgd" in capsys.readouterr().err
+
+
+def test_info(capsys):
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert f"instruction set  {fastsgd.config()['isa']}" in out
+    assert "OpenBLAS" in out
+
+
+def run(*arguments, **options):
+    return subprocess.Popen([sys.executable, "-P", "-m", "fastsgd", *arguments], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, **options)
+
+
+def test_demo(tmp_path):
+    process = run("demo", cwd=tmp_path)
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    for words in ("1. Mini-batch SGD trains", "2. The same wall time", "3. Backpropagation", "4. Saved as"):
+        assert words in out
+    assert out.count("epoch ") == 20
+    assert fastsgd.Network.load(tmp_path / "digits.safetensors").sizes == (64, 128, 10)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_saves_the_network(tables):
+    process = run("train", "flowers.csv", "--target", "kind", "--out", "m.safetensors", "--epochs", "100000000", cwd=tables)
+    while "epoch" not in process.stderr.readline():
+        pass
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; the network as far as it came is in m.safetensors" in error
+    assert main(["predict", str(tables / "m.safetensors"), str(tables / "flowers.csv"), "--out", "p.csv"]) == 0
+
+
+def test_encoding_survives_its_json():
+    table = {"a": np.array([1.0, 2.0, 4.0]), "b": np.array(["x", "y", "x"], dtype=object), "c": np.array([True, False, True]),
+             "y": np.array([3, 5, 3])}
+    encoding = Encoding.learn(table, "y")
+    assert encoding.target == Category("y", (3, 5))
+    assert isinstance(encoding.columns[2], Number)
+    assert Encoding.from_json(encoding.to_json()) == encoding
+    assert encoding.width == 4
+    for damaged in ("", "[]", "{}", encoding.to_json().replace("levels", "level"),
+                    encoding.to_json().replace('"scale": 1', '"scale": -1')):
+        with pytest.raises(ValueError, match="table encoding is damaged"):
+            Encoding.from_json(damaged)
+
+
+def test_numbers_are_standardised_by_the_training_rows_alone(tables):
+    frame = houses(rows=50)
+    frame.to_csv("small.csv", index=False)
+    main(["train", "small.csv", "--target", "price", "--out", "m.safetensors", "--epochs", "1", "--seed", "3"])
+    encoding = Encoding.from_json(fastsgd.Network.load("m.safetensors").metadata["table"])
+    order = np.random.default_rng(3).permutation(50)
+    assert encoding.columns[0].mean == pytest.approx(frame["area"].to_numpy()[order[10:]].mean())
+    assert encoding.columns[0].mean != pytest.approx(frame["area"].mean())
+
+
+def test_reading_a_table_needs_pandas_and_says_so(tables, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r'reading flowers\.csv needs pandas: pip install "fastsgd\[table\]"'):
+        read_table("flowers.csv")
+    assert len(read_table("digits.npz")) == 65

@@ -1,0 +1,103 @@
+"""Is the house in order? Imports point downward, the twins have equal signatures, nothing is copied per dtype."""
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastsgd
+from fastsgd import _kernel, reference
+
+PACKAGE = Path(fastsgd.__file__).parent
+
+# From the top down: a module may import those of lower rows only. "reference" is for tests, benchmarks and train().
+RANKS = [
+    {"__main__"},
+    {"cli"},
+    {"demo"},
+    {"__init__"},
+    {"training", "gradient_check"},
+    {"network", "callbacks"},
+    {"machine", "modelfile", "table", "datasets"},
+    {"data", "optimizers", "_kernel", "reference", "files", "datasets.idx"},
+]
+RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        yield name.removesuffix(".__init__"), path
+
+
+def imports(path):
+    """Names of our modules that a file imports, except for type checking only."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            if name.split(".")[0] == "fastsgd":
+                rest = name.split(".")[1:]
+                while rest and ".".join(rest) not in RANK:
+                    rest = rest[:-1]
+                yield ".".join(rest) or "__init__"
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()), ids=[name for name, _ in modules()])
+def test_imports_point_downward(name, path):
+    assert name in RANK, f"{name} has no place in RANKS"
+    for imported in imports(path):
+        assert RANK[imported] > RANK[name], f"{name} imports {imported}"
+        assert imported != "reference" or name == "training"
+
+
+def test_kernel_and_reference_have_equal_signatures_and_say_the_same():
+    for name in ("train_epoch", "gradient", "cost", "predict"):
+        ours, theirs = getattr(_kernel, name), getattr(reference, name)
+        assert list(inspect.signature(theirs).parameters.values()) == parameters(ours), name
+        assert inspect.getdoc(ours) == inspect.getdoc(theirs), name
+
+
+def parameters(function):
+    return [inspect.Parameter(p.name, p.kind, default=p.default) for p in
+            inspect.signature(function).parameters.values()]
+
+
+def test_the_stub_declares_what_the_kernel_has():
+    stub = ast.parse((PACKAGE / "_kernel.pyi").read_text())
+    for node in stub.body:
+        if isinstance(node, ast.FunctionDef):
+            found = list(inspect.signature(getattr(_kernel, node.name)).parameters)
+            assert found == [argument.arg for argument in node.args.args], node.name
+
+
+def test_public_names_are_documented():
+    for name in fastsgd.__all__:
+        thing = getattr(fastsgd, name)
+        assert inspect.getdoc(thing), name
+        if inspect.isclass(thing):
+            for attribute, value in vars(thing).items():
+                if not attribute.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+                    assert inspect.getdoc(value), f"{name}.{attribute}"
+
+
+def test_importing_needs_no_network_and_no_optional_package():
+    code = ("import sys, socket\n"
+            "def refuse(*_): raise AssertionError('network at import')\n"
+            "socket.socket.connect = refuse\n"
+            "import fastsgd\n"
+            "extra = {'pandas', 'pyarrow', 'scipy', 'sklearn', 'torch', 'matplotlib', 'tqdm', 'scipy_openblas32',\n"
+            "         'fastsgd.reference', 'fastsgd.table'} & set(sys.modules)\n"
+            "assert not extra, extra")
+    result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
