@@ -1,4 +1,8 @@
-"""Builds the extension and puts a private copy of OpenBLAS beside it. All metadata is in pyproject.toml."""
+"""Builds the extension and puts a private copy of OpenBLAS beside it. All metadata is in pyproject.toml.
+
+Switches in the environment: DEBUG=1 for debug information and warnings, SANITIZE=1 for AddressSanitizer and
+UndefinedBehaviorSanitizer.
+"""
 import importlib.metadata
 import os
 import shutil
@@ -10,48 +14,62 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
+CSRC = Path("fastsgd/csrc")
 
-def vendored_blas():
-    """The OpenBLAS library and its licence inside the installed scipy-openblas32 wheel, never importing it."""
+
+def openblas():
+    """``{name of the copy: file}`` from the scipy-openblas32 wheel, which is needed to build and never imported.
+
+    The copy's name keeps the prefix by which threadpoolctl knows an OpenBLAS.
+    """
     try:
         files = importlib.metadata.files("scipy-openblas32") or []
     except importlib.metadata.PackageNotFoundError:
         sys.exit("fastsgd needs OpenBLAS to build: pip install scipy-openblas32==0.3.34.481.3")
-    wanted = [f for f in files if f.name.startswith("libscipy_openblas.") or f.name == "LICENSE.txt"]
-    return [Path(f.locate()) for f in wanted]
+    copies = {}
+    for file in files:
+        if file.name.startswith("libscipy_openblas."):
+            copies["libscipy_openblas-fastsgd" + file.suffix] = file.locate()
+        elif file.name == "LICENSE.txt":
+            copies["LICENSE.OpenBLAS.txt"] = file.locate()
+    if len(copies) != 2:
+        sys.exit(f"the installed scipy-openblas32 lacks its library or its licence, found only {sorted(copies)}; "
+                 "reinstall it: pip install --force-reinstall scipy-openblas32==0.3.34.481.3")
+    return copies
 
 
 class BuildExt(build_ext):
     def run(self):
         compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
         if not shutil.which(compiler):
-            sys.exit(f"fastsgd needs a C compiler to build: {compiler!r} was not found (Debian: apt-get install gcc)")
-        libraries = vendored_blas()
+            sys.exit(f"fastsgd needs a C compiler to build; {compiler!r} was not found (Debian: apt-get install gcc)")
+        copies = openblas()
         super().run()
         libs = Path(self.get_ext_fullpath("fastsgd._kernel")).parent / "_libs"
-        libs.mkdir(exist_ok=True)
-        for path in libraries:
-            name = path.name if path.name != "LICENSE.txt" else "LICENSE.OpenBLAS.txt"
-            shutil.copy2(path, libs / name)
+        shutil.rmtree(libs, ignore_errors=True)
+        libs.mkdir()
+        for name, path in copies.items():
+            shutil.copy(path, libs / name)
         if sys.platform == "linux" and shutil.which("strip"):
-            subprocess.run(["strip", "--strip-unneeded", *libs.glob("libscipy_openblas*")], check=False)
+            subprocess.run(["strip", "--strip-unneeded", *libs.glob("*.so")], check=False)
 
 
-flags = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-g0"]
+flags = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+flags += ["-g", "-Wall", "-Wextra"] if os.environ.get("DEBUG") else ["-g0"]
 links = ["-ldl", "-lpthread"]
-if os.environ.get("DEBUG"):
-    flags += ["-O1", "-g", "-Wall", "-Wextra", "-Wno-unused-function"]
 if os.environ.get("SANITIZE"):
-    flags += ["-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined"]
-    links += ["-fsanitize=address,undefined"]
+    sanitizers = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-g"]
+    flags += sanitizers
+    links += sanitizers
 
-kernel = Extension(
-    "fastsgd._kernel",
-    sources=["fastsgd/_kernel.pyx"] + [f"fastsgd/csrc/{name}.c" for name in ("operations", "isa", "blas", "team")],
-    depends=[str(path) for path in Path("fastsgd/csrc").glob("*") if path.suffix in (".h", ".inc")],
-    include_dirs=["fastsgd"],
-    extra_compile_args=flags,
-    extra_link_args=links,
+setup(
+    ext_modules=[Extension(
+        "fastsgd._kernel",
+        sources=["fastsgd/_kernel.pyx", *(f"{CSRC}/{name}.c" for name in ("operations", "isa", "blas", "team"))],
+        depends=[str(path) for path in CSRC.glob("*") if path.suffix in (".h", ".inc")],
+        include_dirs=["fastsgd"],
+        extra_compile_args=flags,
+        extra_link_args=links,
+    )],
+    cmdclass={"build_ext": BuildExt},
 )
-
-setup(ext_modules=[kernel], cmdclass={"build_ext": BuildExt})

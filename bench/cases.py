@@ -55,7 +55,7 @@ class Epoch:
         else:
             X = rng.standard_normal((n, case.sizes[0]))
             y = rng.integers(0, case.sizes[-1], n) if case.sizes[-1] > 1 else rng.standard_normal(n)
-        self.X, self.y = self.net.check(X[:n], y[:n])
+        self.X, self.y = self.net._check(X[:n], y[:n])
         self.order = rng.permutation(n)
         self.batch_size = case.batch_size
         self.optimizer = fastsgd.SGD(RATE)

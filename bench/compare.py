@@ -13,7 +13,7 @@ import numpy as np
 
 import fastsgd
 from bench.cases import CASES, Epoch, check_agreement
-from fastsgd.cli import _cpu_name
+from fastsgd.machine import cpu_name
 
 REST = 0.3  # seconds between two runs: NumPy's idle BLAS threads keep a core busy for a tenth of a second
 
@@ -27,7 +27,7 @@ def main() -> None:
     with_torch = importlib.util.find_spec("torch") is not None
 
     config = fastsgd.config()
-    print(f"{_cpu_name()}, {config['cores']} cores, {config['isa']}; Python {platform.python_version()}, "
+    print(f"{cpu_name()}, {config['cores']} cores, {config['isa']}; Python {platform.python_version()}, "
           f"NumPy {np.__version__}" + (f", PyTorch {_version('torch')}" if with_torch else ""))
     print(f"{config['blas']}; medians of {options.repeat} runs in turn, seconds an epoch\n")
     print("| net, batch | rows | fastsgd | 1 thread | NumPy | PyTorch eager | against NumPy | against PyTorch |")
@@ -52,7 +52,8 @@ def main() -> None:
         ours, numpy = median["fastsgd"], median["NumPy"]
         torch = min((value for name, value in median.items() if name.startswith("PyTorch")), default=None)
         print(f"| {case.name} | {len(epoch.X):,} | {ours:.4f} | {median['1 thread']:.4f} | {numpy:.4f} | "
-              + (f"{torch:.4f} | {numpy / ours:.1f}x | {torch / ours:.1f}x |" if torch else f"- | {numpy / ours:.1f}x | - |"),
+              + (f"{torch:.4f}" if torch else "-") + f" | {numpy / ours:.1f}x | "
+              + (f"{torch / ours:.1f}x |" if torch else "- |"),
               flush=True)
 
 

@@ -20,7 +20,7 @@ def main() -> None:
                               ([784, 128, 10], 20), ([784, 128, 10], 100)]:
         net = fastsgd.Network(sizes, loss="squared_error", seed=0)
         rows = 200 * batch_size
-        X, y = net.check(rng.standard_normal((rows, sizes[0])), rng.standard_normal((rows, sizes[-1])))
+        X, y = net._check(rng.standard_normal((rows, sizes[0])), rng.standard_normal((rows, sizes[-1])))
         optimizer = fastsgd.SGD(0.001)
         order, rates = rng.permutation(rows), np.full(200, 0.001)
         times: dict[int, list[float]] = {1: [], 2: []}

@@ -1,12 +1,17 @@
 """Dense neural networks on CPUs by mini-batch stochastic gradient descent."""
+try:
+    from fastsgd import _kernel  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError("fastsgd's compiled kernel is missing. In its source folder, which hides the installed package, "
+                      "run pip install -e . or change to another folder.") from error
 from fastsgd import datasets
 from fastsgd.callbacks import Callback, Progress
 from fastsgd.gradient_check import GradientError, check_gradient
+from fastsgd.machine import config
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
-from fastsgd.machine import config
-from fastsgd.training import History, train
+from fastsgd.training import History, Run, train
 
 __version__ = "0.1.0"
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Callback", "GradientError", "History", "Network", "Progress", "RMSprop",
-           "check_gradient", "config", "datasets", "train"]
+           "Run", "check_gradient", "config", "datasets", "train"]

@@ -8,6 +8,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE
         FS_POISSON
         FS_SGD, FS_ADAM, FS_ADAMW, FS_RMSPROP, FS_ADAGRAD
+        FS_MAX_TEAM
 
     ctypedef struct fs_target:
         int loss, output

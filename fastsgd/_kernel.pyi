@@ -1,12 +1,14 @@
+import os
 from collections.abc import Callable
 
 import numpy as np
 
-from fastsgd.network import Architecture
+from fastsgd.architecture import Architecture
 from fastsgd.optimizers import Optimizer, State
 
 ACTIVATIONS: dict[str, int]
 LOSSES: dict[str, int]
+MAX_THREADS: int
 OPTIMIZERS: dict[str, int]
 
 def train_epoch(architecture: Architecture, params: np.ndarray, X: np.ndarray, target: np.ndarray,
@@ -21,3 +23,5 @@ def predict(architecture: Architecture, params: np.ndarray, X: np.ndarray, out: 
             threads: int = 1) -> None: ...
 def function(name: str, x: np.ndarray) -> np.ndarray: ...
 def config() -> dict: ...
+def select_isa(name: str) -> str: ...
+def load_blas(path: str | os.PathLike[str]) -> str: ...

@@ -26,20 +26,20 @@ from libc.string cimport memcpy, memset
 
 from fastsgd._csrc cimport *
 
-ctypedef fused real:
+ctypedef fused real:        # what the parameters are; "params" is passed on to say which, even where it is not read
     float
     double
 
-cdef enum Mode:
+cdef enum Mode:             # each does all that those before it do
     PREDICT, COST, GRADIENT, TRAIN
 
 cdef enum:
-    CHUNK = 1024          # rows in the workspace at a time; a larger batch accumulates its gradient
-    BLOCK = 128           # rows of a block at most
-    TILE_ROWS = 512       # of a weight tile at most: with its gradient it stays in one core's L2 cache
+    CHUNK_ROWS = 1024       # rows in the workspace at a time; a larger batch accumulates its gradient
+    BLOCK_ROWS = 128        # of a block at most
+    TILE_ROWS = 512         # of a weight tile at most: with its gradient it stays in one core's L2 cache
     TILE_COLS = 256
 
-cdef double POLL_SECONDS = 0.1
+cdef double WATCH_SECONDS = 0.1
 
 
 cdef struct Layer:
@@ -48,12 +48,12 @@ cdef struct Layer:
     ptrdiff_t tile_rows, tile_cols    # the shape of its tiles (those at the ends may be smaller)
     ptrdiff_t row_tiles, col_tiles
     int activation
-    void* a                           # (CHUNK, outputs) activations; of the output layer only when predicting
-    void* slope                       # (CHUNK, outputs) f'(z), for activations whose value does not tell it
-    void* delta                       # (CHUNK, outputs) dC/dz
+    void* a                           # (chunk, outputs) activations; NULL for the output layer, see forward
+    void* slope                       # (chunk, outputs) f'(z), for activations whose value does not tell it
+    void* delta                       # (chunk, outputs) dC/dz
 
 
-cdef struct Job:
+cdef struct Job:                      # what the threads of a team share
     Mode mode
     bint is_double
     const fs_ops* ops
@@ -84,67 +84,82 @@ cdef struct Job:
     void* gradient                    # laid out like params, where it has to outlive a tile
     void* slots[2]                    # the optimizer's memory, laid out like params
     void* out                         # (rows, outputs) predictions
-    # the outcome
+    # the outcome, which rank 0 writes between the barriers
     double cost, score
     ptrdiff_t steps_done
-    bint stop
-    double polled
-    void* poll
+    bint watch, stop
+    double last_watch
+    void* watcher
+
+
+cdef struct Chunk:                    # the rows that are in the workspace, a batch or a part of one
+    ptrdiff_t first, rows             # in the order of the epoch
+    ptrdiff_t batch_rows
+    bint opens, closes                # its batch
 
 
 # ---- the story ----
 
 cdef void epoch(Job* job, real* params, fs_team* team, int rank) noexcept nogil:
-    cdef ptrdiff_t step, first, begin, rows, batch_rows
+    cdef ptrdiff_t step, done
+    cdef Chunk chunk
     cdef fs_rule rule = job.rule
     cdef bint finite
     for step in range(job.steps):
-        first = step * job.batch
-        batch_rows = min(job.batch, job.rows - first)
+        chunk.first = step * job.batch
+        chunk.batch_rows = min(job.batch, job.rows - chunk.first)
         if job.mode == TRAIN:
             rule = rule_of_step(job, step)
-        begin = 0
-        while begin < batch_rows:
-            rows = min(<ptrdiff_t>CHUNK, batch_rows - begin)
-            rows_phase(job, params, first + begin, rows, begin == 0, team, rank)
+        done = 0
+        while done < chunk.batch_rows:
+            chunk.rows = min(<ptrdiff_t>CHUNK_ROWS, chunk.batch_rows - done)
+            chunk.opens = done == 0
+            chunk.closes = done + chunk.rows == chunk.batch_rows
+
+            rows_phase(job, params, &chunk, team, rank)
             if job.mode >= GRADIENT:
                 fs_team_barrier(team)
                 finite = isfinite(sum_blocks(job.block_cost, job.blocks))
-                if rank == 0 and (not finite or begin + rows == batch_rows):
-                    tally(job, finite, first + batch_rows)
+                if rank == 0:
+                    keep_account(job, &chunk, finite)
                 if not finite:
                     return
-                weights_phase(job, params, &rule, first + begin, rows, begin == 0, batch_rows, team, rank)
+                weights_phase(job, params, &chunk, &rule, team, rank)
                 fs_team_barrier(team)
-                if job.stop:
-                    return
-            begin += rows
+                if job.watch:
+                    if rank == 0:
+                        let_python_watch(job, chunk.first + chunk.rows)
+                    fs_team_barrier(team)
+                    if job.stop:
+                        return
+
+            done += chunk.rows
+            chunk.first += chunk.rows
 
 
-cdef void rows_phase(Job* job, real* params, ptrdiff_t first, ptrdiff_t rows, bint fresh, fs_team* team,
-                     int rank) noexcept nogil:
-    """Forward, cost, and deltas back down, for this thread's blocks of the chunk first .. first + rows."""
+cdef void rows_phase(Job* job, real* params, const Chunk* chunk, fs_team* team, int rank) noexcept nogil:
+    """Forward, cost, and deltas back down, for this thread's blocks of rows."""
     cdef ptrdiff_t block, begin, n
     cdef ptrdiff_t size = fs_team_size(team)
     for block in range(job.blocks):
         if block % size != rank:
             continue
-        if fresh:
+        if chunk.opens:
             job.block_cost[block] = job.block_score[block] = 0
         begin = block * job.block_rows
-        n = min(job.block_rows, rows - begin)
+        n = min(job.block_rows, chunk.rows - begin)
         if n <= 0:
             continue
-        gather(job, params, first, begin, n)
-        forward(job, params, first, begin, n)
-        if job.mode != PREDICT:
-            cost_and_output_delta(job, params, first, begin, n, block)
+        gather(job, params, chunk, begin, n)
+        forward(job, params, chunk, begin, n)
+        if job.mode >= COST:
+            cost_and_output_delta(job, params, chunk, begin, n, block)
         if job.mode >= GRADIENT:
             backward(job, params, begin, n)
 
 
-cdef void weights_phase(Job* job, real* params, const fs_rule* rule, ptrdiff_t first, ptrdiff_t rows, bint fresh,
-                        ptrdiff_t batch_rows, fs_team* team, int rank) noexcept nogil:
+cdef void weights_phase(Job* job, real* params, const Chunk* chunk, const fs_rule* rule, fs_team* team,
+                        int rank) noexcept nogil:
     """The gradient and the update of this thread's weight tiles."""
     cdef ptrdiff_t i, j, tile = 0
     cdef ptrdiff_t size = fs_team_size(team)
@@ -155,17 +170,16 @@ cdef void weights_phase(Job* job, real* params, const fs_rule* rule, ptrdiff_t f
         for i in range(layer.row_tiles):
             for j in range(layer.col_tiles):
                 if tile % size == rank:
-                    update_tile(job, params, rule, l, i * layer.tile_rows, j * layer.tile_cols, first, rows, fresh,
-                                batch_rows, rank)
+                    update_tile(job, params, chunk, rule, l, i * layer.tile_rows, j * layer.tile_cols, rank)
                 tile += 1
 
 
-# ---- phase 1: rows ----
+# ---- phase 1: rows begin .. begin + n of the chunk ----
 
-cdef void gather(Job* job, real* params, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
+cdef void gather(Job* job, real* params, const Chunk* chunk, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
     """The block's rows and targets, in the order asked for, into the workspace; as they lie, nothing is copied."""
     cdef ptrdiff_t inputs = job.layers[0].inputs, outputs = job.layers[job.depth - 1].outputs, i
-    cdef const int64_t* order = job.order + first + begin
+    cdef const int64_t* order = job.order + chunk.first + begin
     if job.order == NULL:
         return
     job.ops.gather(n, inputs, job.x, job.x_ld, order, <real*>job.x_chunk + begin * inputs)
@@ -176,7 +190,7 @@ cdef void gather(Job* job, real* params, ptrdiff_t first, ptrdiff_t begin, ptrdi
         job.ops.gather(n, outputs, job.target.targets, outputs, order, <real*>job.targets_chunk + begin * outputs)
 
 
-cdef inline real* input_of(Job* job, real* params, int l, ptrdiff_t first, ptrdiff_t* ld) noexcept nogil:
+cdef inline real* input_of(Job* job, real* params, const Chunk* chunk, int l, ptrdiff_t* ld) noexcept nogil:
     """What layer l receives for the chunk's rows, and the distance between rows."""
     if l > 0:
         ld[0] = job.layers[l].inputs
@@ -185,11 +199,15 @@ cdef inline real* input_of(Job* job, real* params, int l, ptrdiff_t first, ptrdi
         ld[0] = job.layers[0].inputs
         return <real*>job.x_chunk
     ld[0] = job.x_ld
-    return <real*>job.x + first * job.x_ld
+    return <real*>job.x + chunk.first * job.x_ld
 
 
-cdef void forward(Job* job, real* params, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
-    """a_l = f(a_{l-1} W_l + b_l); the output layer's product stays bare unless predictions are wanted."""
+cdef void forward(Job* job, real* params, const Chunk* chunk, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
+    """a_l = f(a_{l-1} W_l + b_l).
+
+    The output layer's activations are the predictions. Where a cost is wanted instead, its bare product goes
+    where cost_and_output_delta will turn it into the delta.
+    """
     cdef ptrdiff_t ld = 0
     cdef real* x
     cdef real* a
@@ -199,11 +217,11 @@ cdef void forward(Job* job, real* params, ptrdiff_t first, ptrdiff_t begin, ptrd
     for l in range(job.depth):
         layer = &job.layers[l]
         last = l == job.depth - 1
-        x = input_of(job, params, l, first, &ld) + begin * ld
+        x = input_of(job, params, chunk, l, &ld) + begin * ld
         if not last:
             a = <real*>layer.a + begin * layer.outputs
         elif job.mode == PREDICT:
-            a = <real*>job.out + (first + begin) * layer.outputs
+            a = <real*>job.out + (chunk.first + begin) * layer.outputs
         else:
             a = <real*>layer.delta + begin * layer.outputs
         job.ops.gemm(0, 0, n, layer.outputs, layer.inputs,
@@ -213,16 +231,18 @@ cdef void forward(Job* job, real* params, ptrdiff_t first, ptrdiff_t begin, ptrd
                              <real*>layer.slope + begin * layer.outputs if layer.slope != NULL else NULL)
 
 
-cdef void cost_and_output_delta(Job* job, real* params, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n,
+cdef void cost_and_output_delta(Job* job, real* params, const Chunk* chunk, ptrdiff_t begin, ptrdiff_t n,
                                 ptrdiff_t block) noexcept nogil:
     cdef Layer* layer = &job.layers[job.depth - 1]
     cdef fs_target target = job.target
-    if target.labels != NULL:
-        target.labels = job.labels_chunk + begin if job.order != NULL else target.labels + first + begin
+    if target.labels != NULL and job.order != NULL:
+        target.labels = job.labels_chunk + begin
+    elif target.labels != NULL:
+        target.labels = target.labels + chunk.first + begin
     elif job.order != NULL:
         target.targets = <real*>job.targets_chunk + begin * layer.outputs
     else:
-        target.targets = <real*>target.targets + (first + begin) * layer.outputs
+        target.targets = <real*>target.targets + (chunk.first + begin) * layer.outputs
     job.block_cost[block] += job.ops.cost_and_delta(
         &target, n, layer.outputs, <real*>layer.delta + begin * layer.outputs, params + layer.biases,
         &job.block_score[block])
@@ -247,9 +267,9 @@ cdef void backward(Job* job, real* params, ptrdiff_t begin, ptrdiff_t n) noexcep
 
 # ---- phase 2: weights ----
 
-cdef void update_tile(Job* job, real* params, const fs_rule* rule, int l, ptrdiff_t row, ptrdiff_t col,
-                      ptrdiff_t first, ptrdiff_t rows, bint fresh, ptrdiff_t batch_rows, int rank) noexcept nogil:
-    """gradient = a^T delta / batch for one tile, and the optimizer's step with it.
+cdef void update_tile(Job* job, real* params, const Chunk* chunk, const fs_rule* rule, int l, ptrdiff_t row,
+                      ptrdiff_t col, int rank) noexcept nogil:
+    """gradient = a^T delta / batch for the tile of layer l at (row, col), and the optimizer's step with it.
 
     Tiles at row 0 also carry the biases of their columns.
     """
@@ -257,22 +277,22 @@ cdef void update_tile(Job* job, real* params, const fs_rule* rule, int l, ptrdif
     cdef ptrdiff_t n = min(layer.tile_rows, layer.inputs - row), m = min(layer.tile_cols, layer.outputs - col)
     cdef ptrdiff_t outputs = layer.outputs, weight = layer.weights + row * outputs + col, bias = layer.biases + col
     cdef ptrdiff_t ld = 0, g_ld
-    cdef real* a = input_of(job, params, l, first, &ld) + row
+    cdef real* a = input_of(job, params, chunk, l, &ld) + row
     cdef real* delta = <real*>layer.delta + col
     cdef real* g
     cdef real* g_bias
     cdef real* slots[2]
-    cdef double scale = 1.0 / batch_rows, keep
+    cdef double scale = 1.0 / chunk.batch_rows, keep
     cdef fs_rule bias_rule
     cdef int s
 
     if job.in_place:
         scale *= -rule.learning_rate
         keep = 1 - rule.learning_rate * rule.weight_decay
-        job.ops.gemm(1, 0, n, m, rows, scale, a, ld, delta, outputs,
+        job.ops.gemm(1, 0, n, m, chunk.rows, scale, a, ld, delta, outputs,
                      keep - rule.learning_rate * rule.l2, params + weight, outputs)
         if row == 0:
-            job.ops.column_sums(rows, m, delta, outputs, scale, keep, params + bias)
+            job.ops.column_sums(chunk.rows, m, delta, outputs, scale, keep, params + bias)
         return
 
     if job.gradient != NULL:
@@ -283,12 +303,12 @@ cdef void update_tile(Job* job, real* params, const fs_rule* rule, int l, ptrdif
         g = <real*>job.tile + rank * job.tile_size
         g_bias = g + n * m
         g_ld = m
-    keep = 0 if fresh else 1
-    job.ops.gemm(1, 0, n, m, rows, scale, a, ld, delta, outputs, keep, g, g_ld)
+    keep = 0 if chunk.opens else 1
+    job.ops.gemm(1, 0, n, m, chunk.rows, scale, a, ld, delta, outputs, keep, g, g_ld)
     if row == 0:
-        job.ops.column_sums(rows, m, delta, outputs, scale, keep, g_bias)
-    if job.mode != TRAIN or first + rows < job.rows and (first + rows) % job.batch:
-        return                        # more of this batch is to come
+        job.ops.column_sums(chunk.rows, m, delta, outputs, scale, keep, g_bias)
+    if job.mode != TRAIN or not chunk.closes:
+        return
 
     for s in range(2):
         slots[s] = <real*>job.slots[s] + weight if job.slots[s] != NULL else NULL
@@ -320,23 +340,23 @@ cdef double sum_blocks(const double* values, ptrdiff_t n) noexcept nogil:
     return total
 
 
-cdef void tally(Job* job, bint finite, ptrdiff_t rows_done) noexcept nogil:
-    """Adds a step to the outcome and, ten times a second, lets Python look in (progress, Ctrl-C)."""
+cdef void keep_account(Job* job, const Chunk* chunk, bint finite) noexcept nogil:
+    """Adds a batch that closes, or fails, to the outcome, and says whether it is time to let Python look in."""
     cdef double now
-    job.cost += sum_blocks(job.block_cost, job.blocks)
-    job.score += sum_blocks(job.block_score, job.blocks)
-    if not finite:
-        return
-    job.steps_done += 1
-    if job.poll != NULL:
+    if chunk.closes or not finite:
+        job.cost += sum_blocks(job.block_cost, job.blocks)
+        job.score += sum_blocks(job.block_score, job.blocks)
+    if chunk.closes and finite:
+        job.steps_done += 1
+    if job.watcher != NULL:
         now = fs_seconds()
-        if now - job.polled >= POLL_SECONDS:
-            job.polled = now
-            look_in(job, rows_done)
+        job.watch = now - job.last_watch >= WATCH_SECONDS
+        if job.watch:
+            job.last_watch = now
 
 
-cdef void look_in(Job* job, ptrdiff_t rows_done) noexcept with gil:
-    poll, raised = <tuple>job.poll
+cdef void let_python_watch(Job* job, ptrdiff_t rows_done) noexcept with gil:
+    poll, raised = <tuple>job.watcher
     try:
         poll(rows_done)
     except BaseException as error:
@@ -363,6 +383,7 @@ LOSSES = {
     "squared_error": FS_SQUARED_ERROR, "absolute_error": FS_ABSOLUTE_ERROR, "huber": FS_HUBER,
     "quantile": FS_QUANTILE, "poisson": FS_POISSON,
 }
+MAX_THREADS = FS_MAX_TEAM
 OPTIMIZERS = {"sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD}
 
 
@@ -379,10 +400,14 @@ def train_epoch(architecture, params, X, target, order, batch_size, optimizer, s
 
 
 def gradient(architecture, params, X, target, out, threads=1):
-    """The gradient of the mean cost over all rows into ``out``, laid out like ``params``; returns that cost."""
-    cdef tuple outcome = start(GRADIENT, architecture, params, X, target, None, len(X), None, None, None, threads,
-                               None, out)
-    return outcome[0] / len(X)
+    """The gradient of the mean cost over all rows into ``out``, laid out like ``params``; returns that cost.
+
+    Where the cost is not finite the gradient is NaN throughout.
+    """
+    cost = start(GRADIENT, architecture, params, X, target, None, len(X), None, None, None, threads, None, out)[0]
+    if not isfinite(cost):
+        out[:] = numpy.nan
+    return cost / len(X)
 
 
 def cost(architecture, params, X, target, threads=1):
@@ -412,8 +437,9 @@ cdef tuple execute(Mode mode, architecture, real[::1] params, const real[:, :] X
     cdef const real[:, ::1] targets
     cdef real[:, ::1] slots
     cdef real[::1] loss_parameters
-    cdef tuple look = (poll, [])
-    cdef int threads_used = max(1, threads)
+    cdef tuple watcher = (poll, [])
+    cdef int threads_used = min(max(1, threads), <int>FS_MAX_TEAM)
+    require(fs_blas_config()[0] != 0, "no BLAS has been loaded")
     memset(&job, 0, sizeof(Job))
     job.mode = mode
     job.is_double = real is double
@@ -429,11 +455,13 @@ cdef tuple execute(Mode mode, architecture, real[::1] params, const real[:, :] X
 
     require(X.shape[1] == sizes[0] and X.shape[0] > 0, "X does not fit the architecture")
     require(X.strides[1] == sizeof(real) or X.shape[1] == 1, "the values of a row of X must be neighbours")
-    require(X.shape[0] == 1 or X.strides[0] >= <ptrdiff_t>sizeof(real) * X.shape[1], "rows of X overlap")
+    require(X.shape[0] == 1 or X.strides[0] >= <ptrdiff_t>sizeof(real) * X.shape[1]
+            and X.strides[0] % <ptrdiff_t>sizeof(real) == 0, "rows of X overlap, or begin between its values")
     job.x = &X[0, 0]
     job.x_ld = max(X.shape[1], X.strides[0] // <ptrdiff_t>sizeof(real))
     job.rows = X.shape[0]
     if order is not None:
+        require(order.shape[0] > 0, "order is empty")
         check_range(order, X.shape[0], "order")
         job.order = &order[0]
         job.rows = order.shape[0]
@@ -469,16 +497,19 @@ cdef tuple execute(Mode mode, architecture, real[::1] params, const real[:, :] X
         if slots.shape[0] > 1:
             job.slots[1] = &slots[1, 0]
         job.in_place = (job.rule.kind == FS_SGD and slots.shape[0] == 0 and job.rule.l1 == 0
-                        and job.batch <= CHUNK)
+                        and job.batch <= CHUNK_ROWS)
     if poll is not None:
-        job.poll = <void*>look
-        job.polled = fs_seconds()
+        job.watcher = <void*>watcher
+        job.last_watch = fs_seconds()
     if mode == GRADIENT:
+        require(out.shape[0] == params.shape[0], "out does not fit params")
         job.gradient = &out[0]
     elif mode == PREDICT:
-        require(out.shape[0] == X.shape[0] * outputs, "out does not fit")
+        require(out.shape[0] == X.shape[0] * outputs, "out does not fit X")
         job.out = &out[0]
 
+    lay_out_rows(&job)
+    threads_used = min(threads_used, max(job.blocks, weight_tiles(&job)))
     cdef ptrdiff_t size = lay_out_workspace(&job, NULL, params.shape[0], threads_used)
     workspace = numpy.empty(size + 64, dtype=numpy.uint8)
     cdef unsigned char[::1] memory = workspace
@@ -496,8 +527,8 @@ cdef tuple execute(Mode mode, architecture, real[::1] params, const real[:, :] X
         job.score = sum_blocks(job.block_score, job.blocks)
     if mode == TRAIN:
         state.steps += job.steps_done
-    if look[1]:
-        raise look[1][0]
+    if watcher[1]:
+        raise watcher[1][0]
     return job.cost, job.score, job.steps_done
 
 
@@ -562,15 +593,29 @@ cdef ptrdiff_t lay_out_layers(Job* job, architecture) except -1:
     return offset
 
 
+cdef void lay_out_rows(Job* job) noexcept:
+    """Cuts a chunk into blocks."""
+    cdef ptrdiff_t rows = min(job.batch, <ptrdiff_t>CHUNK_ROWS)
+    job.block_rows = even_parts(rows, BLOCK_ROWS)
+    job.blocks = (rows + job.block_rows - 1) // job.block_rows
+
+
+cdef ptrdiff_t weight_tiles(Job* job) noexcept:
+    cdef ptrdiff_t tiles = 0
+    cdef int l
+    if job.mode >= GRADIENT:
+        for l in range(job.depth):
+            tiles += job.layers[l].row_tiles * job.layers[l].col_tiles
+    return tiles
+
+
 cdef ptrdiff_t lay_out_workspace(Job* job, char* base, ptrdiff_t parameters, int threads) noexcept:
     """Points the job's buffers into the memory at base; returns the bytes they take. With NULL it only measures."""
     cdef ptrdiff_t item = sizeof(double) if job.is_double else sizeof(float)
-    cdef ptrdiff_t rows = min(job.batch, <ptrdiff_t>CHUNK), used = 0, largest = 0
+    cdef ptrdiff_t rows = min(job.batch, <ptrdiff_t>CHUNK_ROWS), used = 0, largest = 0
     cdef Layer* layer
     cdef bint last
     cdef int l
-    job.block_rows = even_parts(rows, BLOCK)
-    job.blocks = (rows + job.block_rows - 1) // job.block_rows
     job.block_cost = <double*>take(base, &used, job.blocks * sizeof(double))
     job.block_score = <double*>take(base, &used, job.blocks * sizeof(double))
     if job.order != NULL:
@@ -589,7 +634,7 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, ptrdiff_t parameters, int
         if job.mode >= GRADIENT or last and job.mode == COST:
             layer.delta = take(base, &used, rows * layer.outputs * item)
         largest = max(largest, layer.tile_rows * layer.tile_cols + layer.tile_cols)
-    if job.mode == TRAIN and job.batch > CHUNK:
+    if job.mode == TRAIN and job.batch > CHUNK_ROWS:
         job.gradient = take(base, &used, parameters * item)
     elif job.mode == TRAIN and not job.in_place:
         job.tile_size = (largest + 31) // 32 * 32
@@ -621,39 +666,13 @@ def config():
             "blas": fs_blas_config().decode()}
 
 
-def _select_isa():
-    wanted = os.environ.get("FASTSGD_ISA", "")
-    cdef const char* reason = fs_isa_select(wanted.encode())
-    if reason != NULL:
-        raise ImportError(f"FASTSGD_ISA={wanted}: {reason.decode()}")
+def select_isa(name):
+    """Takes the instruction set of that name, or for "" the best of this CPU; returns "", or why it cannot be had."""
+    cdef const char* reason = fs_isa_select(name.encode())
+    return reason.decode() if reason != NULL else ""
 
 
-def _load_blas():
-    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_libs")
-    names = [name for name in (os.listdir(folder) if os.path.isdir(folder) else [])
-             if name.startswith("libscipy_openblas")]
-    if not names:
-        raise ImportError(f"fastsgd's private BLAS library is missing from {folder}; reinstall fastsgd")
-    # Both are read once, by the library's start-up code. Its kernels follow the instruction set chosen here, so that
-    # FASTSGD_ISA alone decides which bits come out, whatever OPENBLAS_CORETYPE says to other copies of OpenBLAS.
-    settings = {"OPENBLAS_NUM_THREADS": "1"}
-    core = {"avx512": "SkylakeX", "avx2": "Haswell", "sse2": "Nehalem"}.get(fs_isa_name().decode())
-    if core:
-        settings["OPENBLAS_CORETYPE"] = core
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    cdef const char* reason
-    try:
-        reason = fs_blas_load(os.fsencode(os.path.join(folder, names[0])))
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-    if reason != NULL:
-        raise ImportError(f"fastsgd cannot open its private BLAS library: {reason.decode()}")
-
-
-_select_isa()
-_load_blas()
+def load_blas(path):
+    """Opens an OpenBLAS library for the matrix products; returns "", or why it cannot be opened."""
+    cdef const char* reason = fs_blas_load(os.fsencode(path))
+    return reason.decode() if reason != NULL else ""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Callback:
     """A watcher of a training run; override what you need.
 
-    Every method receives the :class:`fastsgd.training.Run`. Setting ``run.stop = True`` ends the run after
+    Every method receives the :class:`fastsgd.Run`. Setting ``run.stop = True`` ends the run after
     the present epoch. What a method raises ends the training; the network keeps the steps done so far.
 
     >>> import fastsgd
@@ -60,6 +60,12 @@ class Progress(Callback):
     ----------
     file : text stream, optional
         Where to write; standard error by default.
+
+    >>> import fastsgd, sys
+    >>> (X, y), _ = fastsgd.datasets.digits()
+    >>> _ = fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=1, callbacks=[Progress(sys.stdout)])
+    ... # doctest: +ELLIPSIS
+    epoch 1/1  cost ...  accuracy ...  ... rows/s
     """
 
     def __init__(self, file=None):

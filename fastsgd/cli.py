@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import os
 import platform
 import sys
@@ -10,16 +11,18 @@ import sys
 import numpy as np
 
 import fastsgd
+from fastsgd.architecture import ACTIVATIONS
 from fastsgd.demo import demo
-from fastsgd.network import ACTIVATIONS
+from fastsgd.files import write_atomically
+from fastsgd.machine import cpu_name
 from fastsgd.table import Encoding, read_table
 
-OPTIMIZERS = {"sgd": fastsgd.SGD, "adam": fastsgd.Adam, "adamw": fastsgd.AdamW, "rmsprop": fastsgd.RMSprop,
-              "adagrad": fastsgd.Adagrad}
+OPTIMIZERS = {kind.kind: kind
+              for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad)}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit code: 0, 1 for an error that is told, 2 for wrong usage, 130 for Ctrl-C."""
+    """Runs the command. Its exit code: 0, 1 for an error that is reported, 2 for wrong usage, 130 for Ctrl-C."""
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -40,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("demo", help="train a digit network and show what the descent does")
-    command.add_argument("--out", default="digits.safetensors", help="where to save the model (%(default)s)")
+    command.add_argument("--out", default="digits.safetensors", help="where to save the model, replacing what is "
+                         "there (%(default)s)")
     command.set_defaults(run=lambda options: demo(options.out))
 
     command = commands.add_parser("train", help="train a network on a CSV, Parquet or .npz table")
@@ -99,19 +103,22 @@ def train(options) -> int:
     if "momentum" in given and not hasattr(kind(), "momentum"):
         raise ValueError(f"--momentum does not go with --optimizer {options.optimizer}")
     optimizer = kind(**given)
+    if os.path.isdir(options.out):
+        raise IsADirectoryError(f"--out {options.out} is a folder; give a file name")
     folder = os.path.dirname(os.path.abspath(options.out))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"the folder {folder} of --out does not exist")
+    if options.target in options.drop:
+        raise ValueError(f"--drop {options.target} would drop the target")
 
     table = read_table(options.data)
-    order = np.random.default_rng(options.seed).permutation(len(table[options.target]) if options.target in table else 1)
+    order = np.random.default_rng(options.seed).permutation(len(next(iter(table.values()))))
     held_out = order[:round(len(order) * options.validation)]
     kept = np.sort(order[len(held_out):])
-    # The classes are the whole table's, everything else is learned from the training rows alone.
-    whole = Encoding.learn(table, options.target, options.task, tuple(options.drop))
-    encoding = Encoding(Encoding.learn({name: column[kept] for name, column in table.items()}, options.target,
-                                       options.task, tuple(options.drop)).columns, whole.target)
-    X, y = encoding.rows(table), encoding.targets(table)
+    if not len(kept):
+        raise ValueError(f"--validation {options.validation} leaves none of the {len(order)} rows to train on")
+    encoding = Encoding.learn(table, options.target, options.task, tuple(options.drop), kept)
+    X, y = encoding.rows(table, options.dtype), encoding.targets(table)
     outputs = len(encoding.target.levels) if encoding.classifies else 1
     net = fastsgd.Network([encoding.width, *options.hidden, outputs], options.activation,
                           "cross_entropy" if encoding.classifies else "squared_error", dtype=options.dtype,
@@ -125,7 +132,7 @@ def train(options) -> int:
                       validation=(X[held_out], y[held_out]) if len(held_out) else None, callbacks=[fastsgd.Progress()])
     except KeyboardInterrupt:
         net.save(options.out)
-        print(f"fastsgd: interrupted; the network as far as it came is in {options.out}", file=sys.stderr)
+        print(f"fastsgd: interrupted; the network trained so far is saved in {options.out}", file=sys.stderr)
         return 130
     net.save(options.out)
     print(f"saved {options.out}", file=sys.stderr)
@@ -144,24 +151,33 @@ def predict(options) -> int:
     if options.probabilities and not encoding.classifies:
         raise ValueError("--probabilities needs a model of classes; this one predicts a quantity")
     table = read_table(options.data)
-    X = encoding.rows(table, lambda text: print(f"fastsgd: warning: {text}", file=sys.stderr))
+    X = encoding.rows(table, net.dtype, _warn)
     outputs = net.predict(X)
     name = f"predicted_{encoding.target.name}"
     head = [name] + ([f"p_{level}" for level in encoding.target.levels] if options.probabilities else [])
     rows = ([label, *(map(float, row) if options.probabilities else ())]
             for label, row in zip(encoding.labels(outputs), outputs, strict=True))
-    file = open(options.out, "w", newline="") if options.out else sys.stdout
-    try:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(head)
-        writer.writerows(rows)
-        file.flush()
-    finally:
-        if options.out:
-            file.close()
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    if options.out:
+        write_atomically(options.out, [text.getvalue().encode()])
+    else:
+        sys.stdout.write(text.getvalue())
+        sys.stdout.flush()
     if encoding.target.name in table:
-        print(f"{net.metric} {net.score(X, encoding.targets(table)):.4f} on {len(X):,} rows", file=sys.stderr)
+        try:
+            y = encoding.targets(table)
+        except ValueError as error:
+            _warn(f"the predictions are not scored: {error}")
+        else:
+            print(f"{net.metric} {net.score(X, y):.4f} on {len(X):,} rows", file=sys.stderr)
     return 0
+
+
+def _warn(text: str) -> None:
+    print(f"fastsgd: warning: {text}", file=sys.stderr)
 
 
 def info(_) -> int:
@@ -169,17 +185,8 @@ def info(_) -> int:
     config = fastsgd.config()
     print(f"fastsgd {fastsgd.__version__}, Python {platform.python_version()}, NumPy {np.__version__}, "
           f"{platform.system()} {platform.machine()}")
-    print(f"CPU              {_cpu_name()}")
+    print(f"CPU              {cpu_name()}")
     print(f"instruction set  {config['isa']} (available: {', '.join(config['isa_available'])}; FASTSGD_ISA pins one)")
     print(f"BLAS             {config['blas']}, one thread, private to fastsgd")
     print(f"threads          up to {config['cores']} (FASTSGD_NUM_THREADS lowers it)")
     return 0
-
-
-def _cpu_name() -> str:
-    try:
-        with open("/proc/cpuinfo") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()

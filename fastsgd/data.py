@@ -1,4 +1,5 @@
 """Arrays in: what the kernel may rely on is established here, and what it cannot use is refused by name."""
+import contextlib
 from numbers import Integral
 
 import numpy as np
@@ -16,13 +17,14 @@ def check_rows(X, columns: int, dtype: np.dtype, name: str = "X") -> np.ndarray:
     if array.ndim != 2:
         hint = "; .reshape(1, -1) makes it one row" if array.ndim == 1 else ""
         raise ValueError(f"{name} must be 2-D (rows, columns), got shape {array.shape}{hint}")
-    if array.shape[0] == 0:
-        raise ValueError(f"{name} must have at least one row, got shape {array.shape}")
     if array.shape[1] != columns:
-        raise ValueError(f"{name} must have {columns} columns, the network's first size, got {array.shape[1]}")
+        raise ValueError(f"{name} must have shape (rows, {columns}), columns being the network's first size; "
+                         f"got {array.shape}")
     array = to_dtype(array, dtype, name)
-    if array.strides[1] != dtype.itemsize or (len(array) > 1 and array.strides[0] < columns * dtype.itemsize):
-        array = np.ascontiguousarray(array)
+    rows_in_place = len(array) == 1 or (array.strides[0] >= columns * dtype.itemsize
+                                        and array.strides[0] % dtype.itemsize == 0)
+    if array.strides[1] != dtype.itemsize or not rows_in_place or not array.flags.aligned:
+        array = np.array(array, order="C")
     return array
 
 
@@ -33,30 +35,35 @@ def check_targets(y, rows: int, outputs: int, loss: str, dtype: np.dtype, name: 
         raise ValueError(f"{name} must be 1-D or 2-D, got shape {array.shape}")
     if len(array) != rows:
         raise ValueError(f"{name} must have one entry per row of X ({rows}), got {len(array)}")
-    if loss == "cross_entropy" and (array.ndim == 1 or array.shape[1] == 1 != outputs):
+    if loss == "cross_entropy" and (array.ndim == 1 or array.shape[1] == 1):
         return check_labels(array.reshape(-1), outputs, name)
     if array.ndim == 1:
         array = array[:, np.newaxis]
     if array.shape[1] == 1 and loss == "quantile":
         array = np.broadcast_to(array, (rows, outputs))      # every quantile of the same quantity
     if array.shape[1] != outputs:
-        raise ValueError(f"{name} must have {outputs} columns, the network's last size, got {array.shape[1]}")
+        raise ValueError(f"{name} must have shape ({rows}, {outputs}), outputs being the network's last size; "
+                         f"got {array.shape}")
     array = np.ascontiguousarray(to_dtype(array, dtype, name))
     if loss in CLASSIFICATION and (array.min() < 0 or array.max() > 1):
         raise ValueError(f"{name} must lie between 0 and 1 for {loss}, got {array.min()} to {array.max()}")
+    if loss == "cross_entropy" and abs(array.sum(axis=1) - 1).max() > 1e-3:
+        at = int(abs(array.sum(axis=1) - 1).argmax())
+        raise ValueError(f"{name} must have rows that sum to 1 for cross_entropy; row {at} sums to {array[at].sum():g}")
     if loss == "poisson" and array.min() < 0:
         raise ValueError(f"{name} must not be negative for poisson, got {array.min()}")
     return array
 
 
 def check_labels(labels: np.ndarray, classes: int, name: str) -> np.ndarray:
-    """Whole numbers 0 .. classes - 1 as int32; floats that are whole are taken too."""
-    if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
-        raise ValueError(f"{name} must be class labels 0 to {classes - 1}, got numbers that are not whole")
-    low, high = labels.min(), labels.max()
-    if low < 0 or high >= classes:
-        raise ValueError(f"{name} must be class labels 0 to {classes - 1}, got {low} to {high}")
-    return np.ascontiguousarray(labels, dtype=np.int32)
+    """Labels 0 .. classes - 1 as int32; floats that are whole are taken too."""
+    wrong = (labels < 0) | (labels >= classes)
+    if labels.dtype.kind == "f":
+        wrong |= ~np.isfinite(labels) | (labels != np.floor(labels))
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise ValueError(f"{name} must be class labels, whole numbers 0 to {classes - 1}; {name}[{at}] is {labels[at]}")
+    return np.array(labels, dtype=np.int32)          # a copy: the kernel trusts them while the caller's may change
 
 
 def check_batch_size(batch_size, rows: int) -> int:
@@ -68,6 +75,14 @@ def check_batch_size(batch_size, rows: int) -> int:
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, or None for all rows, got {batch_size}")
     return min(int(batch_size), rows)
+
+
+def generator(seed) -> np.random.Generator:
+    """NumPy's generator of this seed; None draws one from the operating system."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"seed must be None or a whole number at least 0, got {seed!r}") from None
 
 
 def as_numbers(values, name: str) -> np.ndarray:
@@ -82,11 +97,9 @@ def as_numbers(values, name: str) -> np.ndarray:
         array = np.asarray(values)
     except ValueError as error:
         raise ValueError(f"{name} is not a rectangular array: {error}") from None
-    if array.dtype.kind == "O":
-        try:
+    if array.dtype.kind == "O" and not any(isinstance(value, str | bytes) for value in array.flat):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):   # else refused below, as objects
             array = array.astype(float)
-        except (TypeError, ValueError):
-            pass
     if array.dtype.kind not in "biuf":
         hint = "; encode strings as numbers first" if array.dtype.kind in "OUST" else ""
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")

@@ -23,7 +23,7 @@ def demo(out: str) -> int:
     net = fastsgd.Network(SIZES, seed=0)
     fastsgd.train(net, X, y, optimizer=fastsgd.SGD(0.1, momentum=0.9), batch_size=100, epochs=20, seed=0,
                   validation=(X_test, y_test), callbacks=[fastsgd.Progress(sys.stdout)])
-    print(f"   {net.score(X_test, y_test):.1%} of the held-out digits are read rightly\n")
+    print(f"   {net.score(X_test, y_test):.1%} of the held-out digits are read correctly\n")
 
     print("2. The same wall time for full gradient descent: every step follows the true gradient of all digits,")
     print("   each kind of descent from the same start, without momentum, at the best of the learning rates "
@@ -49,7 +49,8 @@ def compare(X, y, X_test, y_test) -> None:
     for name, batch_size in (("mini-batches of 100", 100), (f"full gradient, {len(X):,}", None)):
         runs = [descend(start.copy(), X, y, batch_size, rate, seconds) for rate in RATES]
         for time, steps, net in min(runs, key=lambda run: run[-1][2].cost(X, y)):
-            print(f"   {name:24}{steps:7,} {time * 1e3:6.1f} ms {net.cost(X, y):9.4f} {net.score(X_test, y_test):19.1%}")
+            print(f"   {name:24}{steps:7,} {time * 1e3:6.1f} ms {net.cost(X, y):9.4f} "
+                  f"{net.score(X_test, y_test):19.1%}")
             name = ""
     print()
 

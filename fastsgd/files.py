@@ -1,26 +1,34 @@
 """Files that are there whole or not at all."""
 import contextlib
 import os
-import tempfile
+import secrets
+import stat
 
 
 def write_atomically(path, parts) -> None:
-    """Writes the parts (bytes-like) to a temporary file beside path, flushes it to the disk, and renames it."""
-    path = os.fspath(path)
-    folder = os.path.dirname(os.path.abspath(path))
-    temporary = None
+    """Writes the parts (bytes-like) to a temporary file beside path, flushes it to the disk, and renames it.
+
+    A symbolic link is followed; what exists and is not a regular file is refused. OSError names the path.
+    """
+    path = os.path.realpath(os.fsdecode(path))
+    folder = os.path.dirname(path)
+    temporary = os.path.join(folder, f".{os.path.basename(path)[:100]}.{secrets.token_hex(6)}.tmp")
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=os.path.basename(path) + ".", suffix=".tmp")
-        with os.fdopen(descriptor, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-        temporary = None
+        mode = _mode_of(path)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                for part in parts:
+                    file.write(part)
+                file.flush()
+                os.fsync(file.fileno())
+            if mode is not None:
+                os.chmod(temporary, mode)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
         with contextlib.suppress(OSError):          # not every system lets a folder be opened
             descriptor = os.open(folder, os.O_RDONLY)
             try:
@@ -29,7 +37,14 @@ def write_atomically(path, parts) -> None:
                 os.close(descriptor)
     except OSError as error:
         raise OSError(error.errno, f"cannot write: {error.strerror}", path) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+
+
+def _mode_of(path: str) -> int | None:
+    """The permissions of the file that will be replaced, None where there is none."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(None, "it exists and is not a regular file")
+    return stat.S_IMODE(status.st_mode)

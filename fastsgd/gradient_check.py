@@ -1,6 +1,8 @@
 """Backpropagation against finite differences."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastsgd.network import Network
@@ -45,6 +47,12 @@ def check_gradient(net: Network, X, y, *, gradient: np.ndarray | None = None, to
     >>> fastsgd.check_gradient(net, X[:8], y[:8]) < 1e-6
     True
     """
+    if not isinstance(net, Network):
+        raise TypeError(f"net must be a fastsgd.Network, got {type(net).__name__}")
+    if tolerance is not None and not tolerance > 0:
+        raise ValueError(f"tolerance must be above 0, got {tolerance!r}")
+    if samples < 1:
+        raise ValueError(f"samples must be at least 1, got {samples!r}")
     if gradient is None:
         gradient = net.gradient(X, y)
     gradient = np.asarray(gradient, dtype=float)
@@ -53,37 +61,31 @@ def check_gradient(net: Network, X, y, *, gradient: np.ndarray | None = None, to
     if tolerance is None:
         tolerance = 1e-6 if net.dtype == np.float64 else 1e-3
     twin = Network._from_parts(net.architecture, net.params.astype(float), {})
-    rows, targets = twin.check(np.asarray(X, dtype=float), y)
+    rows, targets = twin._check(np.asarray(X, dtype=float), y)
     rng = np.random.default_rng(seed)
 
-    arrays = []
-    offset = 0
-    for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
-        for name, array in ((f"weights[{layer}]", W), (f"biases[{layer}]", b)):
-            arrays.append((name, array.shape, np.arange(offset, offset + array.size)))
-            offset += array.size
+    arrays = net.architecture.tensors
     share = max(8, samples // len(arrays))
+    # Differences of a cost C carry a rounding error of about 1e-10 C; less than that is zero to them.
+    rounding = 1e-9 * max(1.0, abs(twin.cost(rows, targets)))
 
     worst = 0.0
     checked = tried = 0
-    for name, shape, indices in arrays:
-        if len(indices) > share:
-            indices = rng.choice(indices, share, replace=False)
-        numeric = np.array([_difference(twin, rows, targets, i) for i in indices])
+    for name, offset, shape in arrays:
+        size = math.prod(shape)
+        chosen = np.arange(size) if size <= share else rng.choice(size, share, replace=False)
+        numeric = np.array([_difference(twin, rows, targets, offset + i) for i in chosen])
         smooth = np.isfinite(numeric)
-        tried += len(indices)
-        checked += int(smooth.sum())
-        n, g = numeric[smooth], gradient[indices][smooth]
-        scale = np.linalg.norm(g) + np.linalg.norm(n)
-        # Differences of a cost C carry a rounding error of about 1e-10 C; less than that is zero to them.
-        floor = 1e-9 * max(1.0, abs(twin.cost(rows, targets))) * np.sqrt(max(1, len(n)))
-        error = float(np.linalg.norm(g - n) / max(scale, floor / tolerance))
+        n, g, chosen = numeric[smooth], gradient[offset + chosen[smooth]], chosen[smooth]
+        tried += len(smooth)
+        checked += len(n)
+        scale = max(np.linalg.norm(g) + np.linalg.norm(n), rounding * math.sqrt(max(1, len(n))) / tolerance)
+        error = float(np.linalg.norm(g - n) / scale)
         if not error <= tolerance:
             at = int(np.argmax(abs(g - n)))
-            position = tuple(int(k) for k in np.unravel_index(
-                indices[smooth][at] - arrays[[a[0] for a in arrays].index(name)][2][0], shape))
-            raise GradientError(f"gradient of {name}: relative error {error:.3g} exceeds {tolerance:g}; at "
-                                f"{list(position)} it is {g[at]:.9g}, the finite difference {n[at]:.9g}")
+            position = [int(i) for i in np.unravel_index(chosen[at], shape)]
+            raise GradientError(f"gradient of {name}: relative error {error:.3g} exceeds {tolerance:g}; at {position} "
+                                f"it is {g[at]:.9g}, the finite difference {n[at]:.9g}")
         worst = max(worst, error)
     if not gradient.any():
         raise GradientError("the gradient is zero everywhere, so nothing was checked; use other rows or weights")

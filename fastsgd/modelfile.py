@@ -13,10 +13,12 @@ Nothing in a file is executed. A file is refused with a ValueError that says wha
 taken for its tensors; it may have been cut short, come from elsewhere, or claim what it does not hold.
 """
 import json
+import math
 import os
 
 import numpy as np
 
+from fastsgd.architecture import Architecture
 from fastsgd.files import write_atomically
 
 VERSION = "1"
@@ -34,18 +36,19 @@ def save(path, architecture, params: np.ndarray, metadata: dict[str, str]) -> No
     header: dict = {"__metadata__": {"fastsgd.version": VERSION, "fastsgd.architecture": json.dumps(description),
                                      **metadata}}
     kind = next(name for name, dtype in DTYPES.items() if dtype.itemsize == params.itemsize)
-    offset = 0
-    for name, shape in tensor_shapes(architecture.sizes):
-        size = int(np.prod(shape)) * params.itemsize
-        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [offset, offset + size]}
-        offset += size
+    for name, offset, shape in architecture.tensors:
+        ends = [n * params.itemsize for n in (offset, offset + math.prod(shape))]
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": ends}
     text = json.dumps(header).encode()
+    if len(text) > LARGEST_HEADER - 64:
+        raise ValueError(f"metadata is too large: the header would take {len(text):,} bytes, {LARGEST_HEADER:,} are "
+                         "allowed")
     text += b" " * (-(8 + len(text)) % 64)
     write_atomically(path, [len(text).to_bytes(8, "little"), text, params.astype(DTYPES[kind], copy=False)])
 
 
-def load(path) -> tuple[dict, np.ndarray, dict[str, str]]:
-    """``(architecture's fields, flat params, metadata)`` of a file; the fields themselves are not judged here."""
+def load(path) -> tuple[Architecture, np.ndarray, dict[str, str]]:
+    """``(architecture, flat params, metadata)`` of a file."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         header, start = _read_header(file, size, path)
@@ -57,39 +60,42 @@ def load(path) -> tuple[dict, np.ndarray, dict[str, str]]:
         version = metadata.pop("fastsgd.version", None)
         if version != VERSION:
             raise ValueError(f"{path} has layout version {version!r}; this fastsgd reads version {VERSION!r}")
-        fields = _parse(metadata.pop("fastsgd.architecture"), path)
-        sizes = fields.get("sizes") if isinstance(fields, dict) else None
-        if not isinstance(sizes, list) or not all(type(n) is int and 0 < n < 2**31 for n in sizes) or len(sizes) < 2:
-            raise ValueError(f"{path} does not describe a network: its sizes are {sizes!r}")
-        dtype = _check_tensors(header, tensor_shapes(sizes), size - start, path)
-        params = np.empty((size - start) // dtype.itemsize, dtype=dtype.newbyteorder("="))
-        offset = 0
-        for name, shape in tensor_shapes(sizes):
-            length = int(np.prod(shape))
+        architecture = _architecture(metadata.pop("fastsgd.architecture"), path)
+        dtype = _check_tensors(header, architecture.tensors, size - start, path)
+        params = np.empty(architecture.parameters, dtype=dtype.newbyteorder("="))
+        for name, offset, shape in architecture.tensors:
+            length = math.prod(shape)
             file.seek(start + header[name]["data_offsets"][0])
             params[offset:offset + length] = np.frombuffer(_read(file, length * dtype.itemsize, path), dtype)
-            offset += length
-    return fields, params, metadata
+    return architecture, params, metadata
 
 
-def tensor_shapes(sizes) -> list[tuple[str, list[int]]]:
-    """The tensors of a network with these layer sizes, in the order of the flat parameters."""
-    shapes = []
-    for layer, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        shapes += [(f"weights.{layer}", [inputs, outputs]), (f"biases.{layer}", [outputs])]
-    return shapes
+def _architecture(text: str, path) -> Architecture:
+    fields = _parse(text, path)
+    try:
+        loss = fields["loss"]
+        if not isinstance(fields["activations"][-1], str):
+            raise TypeError("an activation is not a name")
+        given = [float(value) for value in fields["loss_parameters"]]
+        return Architecture.checked(fields["sizes"], fields["activations"][:-1], loss, fields["activations"][-1],
+                                    given[0] if loss == "huber" else 1.0, given if loss == "quantile" else 0.5)
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path} does not describe a network: {error}") from None
 
 
 def _read_header(file, size: int, path) -> tuple[dict, int]:
     if size < 8:
-        raise ValueError(f"{path} is no model file: it has only {size} bytes")
+        raise ValueError(f"{path} is not a model file: it has only {size} bytes")
     length = int.from_bytes(file.read(8), "little")
-    if length > min(size - 8, LARGEST_HEADER):
-        raise ValueError(f"{path} is no model file or cut short: its header claims {length:,} bytes, "
+    if length > LARGEST_HEADER:
+        raise ValueError(f"{path} is not a model file: its header claims {length:,} bytes, at most {LARGEST_HEADER:,} "
+                         "are allowed")
+    if length > size - 8:
+        raise ValueError(f"{path} is not a model file or cut short: its header claims {length:,} bytes, "
                          f"the file has {size:,}")
     header = _parse(_read(file, length, path), path)
     if not isinstance(header, dict):
-        raise ValueError(f"{path} is no model file: its header is not a JSON object")
+        raise ValueError(f"{path} is not a model file: its header is not a JSON object")
     return header, 8 + length
 
 
@@ -102,23 +108,22 @@ def _parse(text: str | bytes, path):
     try:
         return json.loads(text, object_pairs_hook=without_duplicates)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no model file: its header is not valid JSON ({error})") from None
+        raise ValueError(f"{path} is not a model file: its header is not valid JSON ({error})") from None
 
 
-def _check_tensors(header: dict, shapes: list[tuple[str, list[int]]], size: int, path) -> np.dtype:
+def _check_tensors(header: dict, tensors: list[tuple[str, int, tuple[int, ...]]], size: int, path) -> np.dtype:
     """The dtype that all tensors share; raises unless they are the ones expected and fill the file exactly."""
-    if set(header) != {name for name, _ in shapes}:
+    if set(header) != {name for name, _, _ in tensors}:
         raise ValueError(f"{path} does not hold the tensors of its architecture: it has {sorted(header)[:8]}")
     ranges = []
     kinds = set()
-    for name, shape in shapes:
+    for name, _, shape in tensors:
         entry = header[name]
-        if not isinstance(entry, dict) or entry.get("dtype") not in DTYPES or entry.get("shape") != shape:
-            raise ValueError(f"{path}: tensor {name} should be F32 or F64 of shape {shape}, its header says {entry!r}")
+        if not isinstance(entry, dict) or entry.get("dtype") not in tuple(DTYPES) or entry.get("shape") != list(shape):
+            raise ValueError(f"{path}: tensor {name} should be F32 or F64 of shape {list(shape)}, its header says "
+                             f"{entry!r}")
         offsets = entry.get("data_offsets")
-        length = DTYPES[entry["dtype"]].itemsize
-        for n in shape:
-            length *= n
+        length = DTYPES[entry["dtype"]].itemsize * math.prod(shape)
         if (not isinstance(offsets, list) or len(offsets) != 2 or not all(type(n) is int for n in offsets)
                 or offsets[0] < 0 or offsets[1] - offsets[0] != length):
             raise ValueError(f"{path}: tensor {name} needs {length:,} bytes, its header gives the range {offsets!r}")

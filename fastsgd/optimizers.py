@@ -12,26 +12,28 @@ and eta the learning rate. Every optimizer takes three penalties:
 - ``l2`` and ``l1`` act on weights only, as scikit-learn's ``alpha`` does: g gains ``l2 * w`` and
   ``l1 * sign(w)``, the derivatives of ``l2/2 * sum(w**2)`` and ``l1 * sum(abs(w))``.
 
-``learning_rate`` is a number, or a function from the step (0, 1, 2, ...) to a number.
+``learning_rate`` is a number, or a function from the step (0, 1, 2, ...) to a number; every other argument is
+given by its keyword. All are at least 0 and finite, and momentum, beta_1, beta_2 and rho below 1: else a
+ValueError says so, or a TypeError for what is not a number.
 """
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from numbers import Real
 from typing import ClassVar
 
 import numpy as np
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "State", "check_optimizer"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Optimizer:
     """The fields that every optimizer has. Use one of its subclasses."""
 
-    learning_rate: float | Callable[[int], float]
+    learning_rate: float | Callable[[int], float] = field(kw_only=False)
     weight_decay: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
@@ -40,22 +42,24 @@ class Optimizer:
     below_one: ClassVar[tuple[str, ...]] = ("momentum", "beta_1", "beta_2", "rho")
 
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name == "learning_rate" and callable(value):
+        if type(self) is Optimizer:
+            raise TypeError("Optimizer is what the optimizers share; use SGD, Adam, AdamW, RMSprop or Adagrad")
+        for name in (entry.name for entry in fields(self)):
+            value = getattr(self, name)
+            if name == "learning_rate" and callable(value):
                 continue
-            if field.name == "nesterov":
+            if name == "nesterov":
                 if not isinstance(value, bool):
                     raise TypeError(f"nesterov must be True or False, got {value!r}")
                 continue
             if isinstance(value, bool) or not isinstance(value, Real):
-                kinds = "a number or a function of the step" if field.name == "learning_rate" else "a number"
-                raise TypeError(f"{field.name} must be {kinds}, got {value!r}")
-            limit = 1 if field.name in self.below_one else math.inf
+                kinds = "a number or a function of the step" if name == "learning_rate" else "a number"
+                raise TypeError(f"{name} must be {kinds}, got {value!r}")
+            limit = 1 if name in self.below_one else math.inf
             if not 0 <= value < limit:
                 allowed = "at least 0 and below 1" if limit == 1 else "at least 0 and finite"
-                raise ValueError(f"{field.name} must be {allowed}, got {value!r}")
-            object.__setattr__(self, field.name, float(value))
+                raise ValueError(f"{name} must be {allowed}, got {value!r}")
+            object.__setattr__(self, name, float(value))
 
     @property
     def slots(self) -> int:
@@ -78,8 +82,22 @@ class Optimizer:
         return np.array(rates, dtype=float)
 
     def state(self, params: np.ndarray) -> State:
-        """A fresh memory for these parameters."""
+        """A fresh memory for these parameters.
+
+        ValueError where a beta, rho or epsilon would be rounded to 1 or 0 in the parameters' dtype.
+        """
+        for name in ("beta_1", "beta_2", "rho", "epsilon"):
+            value = getattr(self, name, 0.5)
+            if params.dtype.type(value) == (0 if name == "epsilon" else 1):
+                raise ValueError(f"{name} = {value!r} is {params.dtype.type(value)} in {params.dtype}; "
+                                 "choose another or dtype='float64'")
         return State(np.zeros((self.slots, params.size if self.slots else 0), dtype=params.dtype))
+
+
+def check_optimizer(optimizer) -> None:
+    """TypeError unless this is an optimizer."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be an optimizer such as fastsgd.SGD(0.1), got {optimizer!r}")
 
 
 @dataclass
@@ -90,21 +108,20 @@ class State:
     steps: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum if wanted.
 
     w -= eta * g. With momentum mu: m = mu * m + g, then w -= eta * m, or with ``nesterov``
     w -= eta * (g + mu * m). (Sutskever, Martens, Dahl and Hinton 2013, in PyTorch's form.)
 
-    Raises ValueError for a negative or infinite value, a momentum of 1 or more, or ``nesterov`` without
-    momentum; TypeError for what is not a number.
+    ``nesterov`` without momentum is a ValueError.
 
     >>> SGD(0.1, momentum=0.9)
     SGD(learning_rate=0.1, weight_decay=0.0, l1=0.0, l2=0.0, momentum=0.9, nesterov=False)
     """
 
-    learning_rate: float | Callable[[int], float] = 0.1
+    learning_rate: float | Callable[[int], float] = field(default=0.1, kw_only=False)
     momentum: float = 0.0
     nesterov: bool = False
     kind: ClassVar[str] = "sgd"
@@ -119,7 +136,7 @@ class SGD(Optimizer):
         return 1 if self.momentum else 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Adam(Optimizer):
     """Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1).
 
@@ -130,7 +147,7 @@ class Adam(Optimizer):
     0.001
     """
 
-    learning_rate: float | Callable[[int], float] = 0.001
+    learning_rate: float | Callable[[int], float] = field(default=0.001, kw_only=False)
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
@@ -141,7 +158,7 @@ class Adam(Optimizer):
         return 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101).
 
@@ -155,7 +172,7 @@ class AdamW(Adam):
     kind: ClassVar[str] = "adamw"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RMSprop(Optimizer):
     """RMSprop (Tieleman and Hinton, Coursera lecture 6e, 2012), in PyTorch's form.
 
@@ -166,7 +183,7 @@ class RMSprop(Optimizer):
     0.99
     """
 
-    learning_rate: float | Callable[[int], float] = 0.01
+    learning_rate: float | Callable[[int], float] = field(default=0.01, kw_only=False)
     rho: float = 0.99
     epsilon: float = 1e-8
     momentum: float = 0.0
@@ -177,7 +194,7 @@ class RMSprop(Optimizer):
         return 2 if self.momentum else 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Adagrad(Optimizer):
     """Adagrad (Duchi, Hazan and Singer 2011): s += g^2, w -= eta * g / (sqrt(s) + epsilon).
 
@@ -185,7 +202,7 @@ class Adagrad(Optimizer):
     1
     """
 
-    learning_rate: float | Callable[[int], float] = 0.01
+    learning_rate: float | Callable[[int], float] = field(default=0.01, kw_only=False)
     epsilon: float = 1e-10
     kind: ClassVar[str] = "adagrad"
 

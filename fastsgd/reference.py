@@ -13,6 +13,7 @@ Per mini-batch of B rows, for layers l = 1 .. L with a_0 the input::
 """
 import math
 import time
+from itertools import pairwise
 
 import numpy as np
 
@@ -51,9 +52,12 @@ def train_epoch(architecture, params, X, target, order, batch_size, optimizer, s
 
 
 def gradient(architecture, params, X, target, out, threads=1):
-    """The gradient of the mean cost over all rows into ``out``, laid out like ``params``; returns that cost."""
+    """The gradient of the mean cost over all rows into ``out``, laid out like ``params``; returns that cost.
+
+    Where the cost is not finite the gradient is NaN throughout.
+    """
     cost, _, gradients = backpropagate(architecture, params, X, target)
-    out[:] = np.concatenate([g.ravel() for g in gradients]) / len(X)
+    out[:] = np.concatenate([g.ravel() for g in gradients]) / len(X) if math.isfinite(cost) else np.nan
     return cost / len(X)
 
 
@@ -74,7 +78,7 @@ def layers(architecture, params):
     """``[(W, b), ...]``: views of the flat parameters, W (inputs, outputs) before b (outputs,), layer by layer."""
     views = []
     offset = 0
-    for inputs, outputs in zip(architecture.sizes, architecture.sizes[1:], strict=False):
+    for inputs, outputs in pairwise(architecture.sizes):
         W = params[offset:offset + inputs * outputs].reshape(inputs, outputs)
         offset += inputs * outputs
         views.append((W, params[offset:offset + outputs]))
@@ -167,16 +171,14 @@ def slope(name, z, a):
 def cost_and_delta(architecture, z, target):
     """``(cost, score, dC/dz)`` of the output layer's z: the cost summed over outputs and rows.
 
-    The score counts rows classified rightly (single outputs, for binary_cross_entropy); for the other
+    The score counts rows classified correctly (single outputs, for binary_cross_entropy); for the other
     losses it is the summed squared error.
     """
     loss, output = architecture.loss, architecture.activations[-1]
     if loss == "cross_entropy":
         if target.ndim == 1:
-            right = z[np.arange(len(z)), target] == z.max(axis=1)
             target = np.eye(z.shape[1], dtype=z.dtype)[target]
-        else:
-            right = z[np.arange(len(z)), target.argmax(axis=1)] == z.max(axis=1)
+        right = z.argmax(axis=1) == target.argmax(axis=1)
         shifted = z - z.max(axis=1, keepdims=True)
         log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         delta = np.exp(log_p) * target.sum(axis=1, keepdims=True) - target

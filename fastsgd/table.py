@@ -67,17 +67,24 @@ def _values(series, name: str) -> np.ndarray:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {}
     try:
+        with zipfile.ZipFile(path):                        # np.load would take a .npy of this name, or a pickle
+            pass
         with np.load(path, allow_pickle=False) as arrays:
             for name in arrays.files:
                 array = arrays[name]
+                if array.dtype.kind not in "biufUS":
+                    raise ValueError(f"array {name!r} holds {array.dtype}, neither numbers nor strings")
                 if array.dtype.kind in "US":
                     array = array.astype(str).astype(object)
-                if array.ndim == 1:
-                    columns[name] = array
-                else:
-                    flat = array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
-                    columns.update({f"{name}{i}": flat[:, i] for i in range(flat.shape[1])})
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+                flat = array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
+                for i in range(flat.shape[1]):
+                    column = name if array.ndim == 1 else f"{name}{i}"
+                    if column in columns:
+                        raise ValueError(f"two arrays give a column {column!r}")
+                    columns[column] = flat[:, i]
+    except MemoryError:
+        raise
+    except Exception as error:                             # NumPy's parser lets tokenize, zlib and zipfile errors out
         raise ValueError(f"{path} cannot be read: {error}") from None
     return columns
 
@@ -124,9 +131,12 @@ class Encoding:
         return isinstance(self.target, Category)
 
     @classmethod
-    def learn(cls, table: dict[str, np.ndarray], target: str, task: str = "auto",
-              drop: tuple[str, ...] = ()) -> Encoding:
-        """Means, scales and levels of a table. ``task`` is "auto", "classification" or "regression"."""
+    def learn(cls, table: dict[str, np.ndarray], target: str, task: str = "auto", drop: tuple[str, ...] = (),
+              rows=slice(None)) -> Encoding:
+        """Means, scales and levels from the given rows of a table; the target's classes are the whole table's.
+
+        ``task`` is "auto", "classification" or "regression".
+        """
         for name in (target, *drop):
             if name not in table:
                 raise ValueError(f"there is no column {name!r}; the columns are {', '.join(table)}")
@@ -134,23 +144,23 @@ class Encoding:
         for name, values in table.items():
             if name == target or name in drop:
                 continue
-            _refuse_missing(name, values)
+            _refuse_missing(name, values, f"fill them, or drop the rows or the column (--drop {name})")
             if values.dtype.kind != "O":
-                columns.append(_number(name, values))
+                columns.append(_number(name, values[rows]))
                 continue
-            levels = tuple(sorted(set(values)))
+            levels = tuple(sorted(set(values[rows])))
             if len(levels) > MOST_LEVELS:
                 raise ValueError(f"column {name!r} has {len(levels)} different strings, more than {MOST_LEVELS}; "
                                  f"drop it (--drop {name}) or encode it yourself")
             columns.append(Category(name, levels))
         if not columns:
             raise ValueError(f"no columns are left to learn {target!r} from")
-        return cls(tuple(columns), _target(target, table[target], task))
+        return cls(tuple(columns), _target(target, table[target], task, rows))
 
-    def rows(self, table: dict[str, np.ndarray], warn=None) -> np.ndarray:
-        """The network's input (rows, width), float32. Levels never seen become zeros, and ``warn`` is told."""
+    def rows(self, table: dict[str, np.ndarray], dtype="float32", warn=None) -> np.ndarray:
+        """The network's input (rows, width). Levels never seen become zeros, and ``warn`` is told."""
         length = len(next(iter(table.values())))
-        X = np.zeros((length, self.width), dtype=np.float32)
+        X = np.zeros((length, self.width), dtype=dtype)
         at = 0
         for column in self.columns:
             if column.name not in table:
@@ -167,7 +177,7 @@ class Encoding:
             codes = np.array([index.get(str(value), -1) for value in values])
             X[codes >= 0, at + codes[codes >= 0]] = 1
             if warn and (codes < 0).any():
-                warn(f"column {column.name!r}: {int((codes < 0).sum())} values were not in the training table, "
+                warn(f"column {column.name!r}: values not in the training table: {int((codes < 0).sum())}, "
                      f"such as {values[int(np.argmax(codes < 0))]!r}; they count as none of its levels")
             at += len(column.levels)
         return X
@@ -177,12 +187,15 @@ class Encoding:
         values = table[self.target.name]
         _refuse_missing(self.target.name, values)
         if isinstance(self.target, Number):
+            if values.dtype.kind == "O":
+                raise ValueError(f"column {self.target.name!r} must hold numbers, got {values[0]!r}")
             return (values.astype(float) - self.target.mean) / self.target.scale
         index = {level: i for i, level in enumerate(self.target.levels)}
         labels = [index.get(value) for value in values.tolist()]
         if None in labels:
             raise ValueError(f"target {self.target.name!r} is {values[labels.index(None)]!r} in row "
-                             f"{labels.index(None)}, which is none of the model's classes {list(self.target.levels)}")
+                             f"{labels.index(None)}, counted from 0, which is none of the model's classes "
+                             f"{list(self.target.levels)}")
         return np.array(labels)
 
     def labels(self, outputs: np.ndarray) -> list:
@@ -220,19 +233,23 @@ def _from_dict(value: dict) -> Number | Category:
     return Category(str(value["name"]), levels)
 
 
-def _refuse_missing(name: str, values: np.ndarray) -> None:
+def _refuse_missing(name: str, values: np.ndarray, advice: str = "fill them or drop the rows") -> None:
     missing = np.array([value is None for value in values]) if values.dtype.kind == "O" else ~np.isfinite(values)
     if missing.any():
-        raise ValueError(f"column {name!r} has {int(missing.sum())} missing or infinite values, the first in row "
-                         f"{int(np.argmax(missing))}; fill them or drop the rows or the column (--drop {name})")
+        raise ValueError(f"column {name!r}: values missing or infinite: {int(missing.sum())}, the first in row "
+                         f"{int(np.argmax(missing))}, counted from 0; {advice}")
 
 
 def _number(name: str, values: np.ndarray) -> Number:
-    scale = float(values.std(dtype=float))
-    return Number(name, float(values.mean(dtype=float)), scale if scale > 0 else 1.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = float(values.mean(dtype=float)), float(values.std(dtype=float))
+    if not (np.isfinite(mean) and np.isfinite(scale)):
+        raise ValueError(f"column {name!r} holds values too large to standardise, up to {abs(values).max():g}")
+    constant = scale <= 1e-14 * abs(mean)              # the mean of equal values is rounded, so scale may not be 0
+    return Number(name, mean, 1.0 if constant else scale)
 
 
-def _target(name: str, values: np.ndarray, task: str) -> Number | Category:
+def _target(name: str, values: np.ndarray, task: str, rows) -> Number | Category:
     if task not in ("auto", "classification", "regression"):
         raise ValueError(f"task must be auto, classification or regression, got {task!r}")
     _refuse_missing(name, values)
@@ -243,7 +260,7 @@ def _target(name: str, values: np.ndarray, task: str) -> Number | Category:
     if task == "regression":
         if values.dtype.kind == "O":
             raise ValueError(f"regression needs a target of numbers, but {name!r} holds {values[0]!r}")
-        return _number(name, values)
+        return _number(name, values[rows])
     levels = tuple(sorted(set(values.tolist())))
     if len(levels) < 2:
         raise ValueError(f"target {name!r} has a single class, {levels[0]!r}; there is nothing to learn")

@@ -1,6 +1,7 @@
 """train(): the mini-batch stochastic gradient descent of the whole package, one kernel call per epoch."""
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -10,10 +11,10 @@ import numpy as np
 
 from fastsgd import _kernel
 from fastsgd.callbacks import Callback, as_callback
-from fastsgd.data import check_batch_size
-from fastsgd.network import Network, check_optimizer
-from fastsgd.optimizers import SGD, Optimizer
+from fastsgd.data import check_batch_size, generator
 from fastsgd.machine import choose_threads
+from fastsgd.network import Network
+from fastsgd.optimizers import SGD, Optimizer, check_optimizer
 
 
 @dataclass
@@ -36,6 +37,12 @@ class History:
         Mini-batch steps taken in all.
     stopped : bool
         Whether a callback ended the training early.
+
+    >>> import fastsgd
+    >>> (X, y), _ = fastsgd.datasets.digits()
+    >>> history = fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=3, seed=0)
+    >>> history.steps, len(history.cost), history.cost[2] < history.cost[0]
+    (45, 3, True)
     """
 
     metric_name: str
@@ -62,7 +69,8 @@ class History:
             return "History(no epochs)"
         last = f"cost {self.cost[-1]:.4g}, {self.metric_name} {self.metric[-1]:.4g}"
         if self.validation_cost:
-            last += f", validation cost {self.validation_cost[-1]:.4g}, {self.metric_name} {self.validation_metric[-1]:.4g}"
+            last += (f", validation cost {self.validation_cost[-1]:.4g}, "
+                     f"{self.metric_name} {self.validation_metric[-1]:.4g}")
         return f"History({self.epochs} epochs, {self.steps} steps, {sum(self.seconds):.3g} s: {last})"
 
 
@@ -116,8 +124,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     validation : (X, y), optional
         Evaluated after every epoch.
     callbacks : iterable
-        ``fastsgd.Progress()``, other :class:`fastsgd.Callback` objects, or functions of a :class:`Run`
-        called after every epoch.
+        ``fastsgd.Progress()``, other :class:`fastsgd.Callback` objects, or functions of a
+        :class:`fastsgd.Run` called after every epoch.
     kernel : "fused" or "reference"
         The compiled step, or the same step in NumPy.
 
@@ -128,7 +136,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     Raises
     ------
     ValueError, TypeError
-        For an argument that cannot be used, before anything is changed.
+        For an argument that cannot be used, before anything is changed. (A learning rate that is a function is
+        asked once an epoch; if it returns nonsense, the network keeps the epochs before.)
     FloatingPointError
         When the cost or a parameter stops being finite: it says at which step and what to try, and the
         network is left as it was after the last good epoch.
@@ -146,11 +155,11 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     """
     if not isinstance(net, Network):
         raise TypeError(f"net must be a fastsgd.Network, got {type(net).__name__}")
-    X, y = net.check(X, y)
+    X, y = net._check(X, y)
     if validation is not None:
         if not isinstance(validation, tuple | list) or len(validation) != 2:
             raise TypeError("validation must be a pair (X, y) or None")
-        validation = net.check(*validation, prefix="validation ")
+        validation = net._check(*validation, prefix="validation ")
     check_optimizer(optimizer)
     batch_size = check_batch_size(batch_size, len(X))
     if isinstance(epochs, bool) or not isinstance(epochs, int | np.integer):
@@ -159,25 +168,30 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         raise ValueError(f"epochs must be at least 0, got {epochs}")
     train_epoch = _train_epoch_of(kernel)
     step_threads = choose_threads(threads, net.architecture.flops * batch_size)
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
+
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}")
+    listeners = [as_callback(callback) for callback in callbacks]
 
     history = History(net.metric)
     run = Run(net, history, optimizer, int(epochs), len(X), batch_size, step_threads)
-    listeners = [as_callback(callback) for callback in callbacks]
     state = optimizer.state(net.params)
     steps_per_epoch = math.ceil(len(X) / batch_size)
     good = net.params.copy()
+    metric = net._metric_of(y)
 
     def poll(rows_done: int) -> None:
         run.rows_done = rows_done
         for listener in listeners:
             listener.on_rows(run)
 
-    for listener in listeners:
-        listener.on_start(run)
-    try:
-        for run.epoch in range(1, run.epochs + 1):
-            run.rows_done = 0
+    with contextlib.ExitStack() as ends:                # every on_end follows its on_start, last first
+        for listener in listeners:
+            listener.on_start(run)
+            ends.callback(listener.on_end, run)
+        for epoch in range(1, run.epochs + 1):
+            run.epoch, run.rows_done = epoch, 0
             rates = optimizer.learning_rates(state.steps, steps_per_epoch)
             begin = time.perf_counter()
             # The full gradient does not depend on the order of the rows, so they stay where they lie.
@@ -187,16 +201,18 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
             seconds = time.perf_counter() - begin
             if steps < steps_per_epoch or not np.isfinite(net.params).all():
                 net.params[:] = good
-                raise FloatingPointError(_diverged(state.steps, run.epoch, rates[min(steps, len(rates) - 1)]))
+                what = "the cost" if steps < steps_per_epoch else "a parameter"
+                raise FloatingPointError(_diverged(what, state.steps + (steps < steps_per_epoch), epoch,
+                                                   rates[min(steps, len(rates) - 1)]))
             good[:] = net.params
 
             history.cost.append(cost / len(X))
-            history.metric.append(net.metric_of(score, y))
+            history.metric.append(metric(score))
             history.seconds.append(seconds)
             history.learning_rate.append(float(rates[-1]))
             history.steps = state.steps
             if validation is not None:
-                validation_cost, validation_metric = net.evaluate_checked(*validation, threads)
+                validation_cost, validation_metric = net._evaluate(*validation, threads)
                 history.validation_cost.append(validation_cost)
                 history.validation_metric.append(validation_metric)
             run.rows_done = len(X)
@@ -205,9 +221,6 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
             if run.stop:
                 history.stopped = True
                 break
-    finally:
-        for listener in listeners:
-            listener.on_end(run)
     return history
 
 
@@ -220,7 +233,7 @@ def _train_epoch_of(kernel: str):
     raise ValueError(f"kernel must be 'fused' or 'reference', got {kernel!r}")
 
 
-def _diverged(steps: int, epoch: int, rate: float) -> str:
+def _diverged(what: str, step: int, epoch: int, rate: float) -> str:
     kept = "the parameters of the last good epoch are kept" if epoch > 1 else "the initial parameters are kept"
-    return (f"the cost stopped being finite at step {steps + 1}, in epoch {epoch}; {kept}. Try a smaller learning rate "
+    return (f"{what} stopped being finite at step {step}, in epoch {epoch}; {kept}. Try a smaller learning rate "
             f"(it was {rate:g}), inputs scaled to about unit size, or dtype='float64'")

@@ -2,7 +2,7 @@
 import numpy as np
 
 import fastsgd
-from fastsgd.network import ACTIVATIONS, OUTPUTS
+from fastsgd.architecture import ACTIVATIONS, OUTPUTS
 
 LOSSES = [(loss, output) for loss, outputs in OUTPUTS.items() for output in outputs]
 OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding errors is not blown up to a full step

@@ -130,8 +130,8 @@ def test_a_download_that_fails(elsewhere, server):
 GOOD = idx(np.arange(12).reshape(3, 2, 2))
 
 
-@pytest.mark.parametrize("content", [b"", b"\0\0", b"\0\0\x0d\x01\0\0\0\1" + b"1234", b"\1\0\x08\x01\0\0\0\1a", GOOD[:-1],
-                                     GOOD + b"x", GOOD[:9], b"\0\0\x08\x00", b"\0\0\x08\x09" + bytes(36),
+@pytest.mark.parametrize("content", [b"", b"\0\0", b"\0\0\x0d\x01\0\0\0\1" + b"1234", b"\1\0\x08\x01\0\0\0\1a",
+                                     GOOD[:-1], GOOD + b"x", GOOD[:9], b"\0\0\x08\x00", b"\0\0\x08\x09" + bytes(36),
                                      b"\0\0\x08\x04" + b"\xff" * 16])
 def test_idx_files_that_are_none(tmp_path, content):
     (tmp_path / "file").write_bytes(content)
@@ -148,3 +148,12 @@ def test_a_gzipped_file_cut_short_or_damaged(tmp_path):
         (tmp_path / "file.gz").write_bytes(content)
         with pytest.raises(ValueError, match=r"file\.gz is cut short or damaged"):
             read_idx(tmp_path / "file.gz")
+
+
+def test_fashion_mnist():
+    try:
+        (X, y), (X_test, _) = fastsgd.datasets.fashion_mnist(download=False)
+    except FileNotFoundError as error:
+        pytest.skip(f"needs Fashion-MNIST: {error}")
+    assert (X.shape, y.shape, X_test.shape) == ((60000, 784), (60000,), (10000, 784))
+    assert (X != 0).mean() == pytest.approx(0.498, abs=0.002)

@@ -78,10 +78,12 @@ def test_extremes(dtype):
         "exp": [0, 0, 0, 1, 1, inf, inf, inf, nan],
         "tanh": [-1, -1, -1, -0.0, 0, 1, 1, 1, nan],
         "logistic": [0, 0, 0, 0.5, 0.5, 1, 1, 1, nan],
-        "softplus": [0, 0, 0, math.log(2), math.log(2), 1e4, dtype and np.dtype(dtype).type(1e30), inf, nan],
+        "softplus": [0, 0, 0, math.log(2), math.log(2), 1e4, 1e30, inf, nan],
     }
     for name, values in expected.items():
-        np.testing.assert_allclose(_kernel.function(name, x), values, rtol=1e-6, err_msg=name)
+        found = _kernel.function(name, x)
+        np.testing.assert_allclose(found, values, rtol=1e-6, err_msg=name)
+        assert (np.signbit(found) == np.signbit(values))[:-1].all(), name
 
 
 def test_small_results_are_flushed_to_zero_not_denormal():

@@ -17,24 +17,28 @@ def random_case(seed, dtype="float64"):
     return net, rng.standard_normal((rows, sizes[0])), make_targets(loss, output, rows, sizes[-1], rng)
 
 
-@pytest.mark.parametrize("first", range(0, 200, 20))
-def test_two_hundred_random_networks(first):
-    for seed in range(first, first + 20):
-        net, X, y = random_case(seed)
+def live_cases(count):
+    """Random cases but for those without any gradient: relu units that are all off, say."""
+    found = dead = seed = 0
+    while found < count:
+        case = random_case(seed)
+        seed += 1
+        if case[0].gradient(*case[1:]).any():
+            found += 1
+            yield seed - 1, case
+        else:
+            dead += 1
+    assert dead <= 0.05 * count
+
+
+def test_two_hundred_random_networks():
+    checked = 0
+    for seed, (net, X, y) in live_cases(200):
         before = net.params.copy()
-        try:
-            error = fastsgd.check_gradient(net, X, y)
-        except fastsgd.GradientError as failure:
-            if "nothing was checked" in str(failure):      # relu units that are all off, say
-                assert not net.gradient(X, y).any()
-                continue
-            raise AssertionError(f"seed {seed}, {net}") from failure
-        assert error <= 1e-6, (seed, net)
+        assert fastsgd.check_gradient(net, X, y) <= 1e-6, (seed, net)
         assert (net.params == before).all()
-
-
-def test_few_of_the_random_networks_have_nothing_to_check():
-    assert sum(not net.gradient(X, y).any() for net, X, y in map(random_case, range(200))) <= 4
+        checked += 1
+    assert checked == 200
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -52,7 +56,7 @@ def smooth_case():
 
 def test_a_gradient_wrong_by_a_tenth_of_a_percent_fails():
     net, X, y = smooth_case()
-    with pytest.raises(fastsgd.GradientError, match=r"gradient of weights\[0\]: relative error 0\.0005 exceeds 1e-06"):
+    with pytest.raises(fastsgd.GradientError, match=r"gradient of weights\.0: relative error 0\.0005 exceeds 1e-06"):
         fastsgd.check_gradient(net, X, y, gradient=net.gradient(X, y) * 1.001)
 
 
@@ -63,7 +67,7 @@ def test_one_wrong_array_fails_and_is_named(layer, kind):
     wrong = net.copy()
     wrong.params[:] = net.gradient(X, y)
     getattr(wrong, kind)[layer][...] *= 1.001
-    with pytest.raises(fastsgd.GradientError, match=rf"{kind}\[{layer}\]"):
+    with pytest.raises(fastsgd.GradientError, match=rf"{kind}\.{layer}"):
         fastsgd.check_gradient(net, X, y, gradient=wrong.params)
 
 

@@ -24,25 +24,27 @@ BAD_ROWS = [
     (with_value(1e300), ValueError, r"X\[7, 2\] is 1e\+300, too large for float32"),
     (X[0], ValueError, r"X must be 2-D \(rows, columns\), got shape \(4,\); .reshape\(1, -1\) makes it"),
     (X[np.newaxis], ValueError, r"X must be 2-D \(rows, columns\), got shape \(1, 30, 4\)"),
-    (X[:, :3], ValueError, "X must have 4 columns, the network's first size, got 3"),
+    (X[:, :3], ValueError, r"X must have shape \(rows, 4\), columns being the network's first size; got \(30, 3\)"),
     (X[:0], ValueError, "X is empty"),
     (X.astype(complex), TypeError, "X must hold real numbers, got dtype complex128"),
     (X.astype(str), TypeError, "X must hold real numbers, got dtype .*encode strings"),
     (np.array([["a", None]] * 30, dtype=object), TypeError, "X must hold real numbers, got dtype object"),
     ([[1, 2, 3, 4], [1, 2]], ValueError, "X is not a rectangular array"),
+    (np.array([["1", "2", "3", "4"]] * 30, dtype=object), TypeError, "X must hold real numbers, got dtype object"),
     (np.ma.masked_greater(X, 1), TypeError, "X has masked values"),
     (None, TypeError, "X must hold real numbers"),
     ("text", TypeError, "X must hold real numbers"),
 ]
 BAD_TARGETS = [
     (Y[:-1], ValueError, r"y must have one entry per row of X \(30\), got 29"),
-    (Y + 1, ValueError, "y must be class labels 0 to 2, got 1 to 3"),
-    (Y - 1, ValueError, "y must be class labels 0 to 2, got -1 to 1"),
-    (Y + 0.5, ValueError, "y must be class labels 0 to 2, got numbers that are not whole"),
-    (np.where(Y == 1, np.nan, Y), ValueError, "y must be class labels 0 to 2"),
+    (Y + 1, ValueError, r"y must be class labels, whole numbers 0 to 2; .*y\[2\] is 3"),
+    (Y - 1, ValueError, r"y must be class labels, whole numbers 0 to 2; .*y\[0\] is -1"),
+    (Y + 0.5, ValueError, r"y must be class labels, whole numbers 0 to 2; .*y\[0\] is 0\.5"),
+    (np.where(Y == 1, np.nan, Y), ValueError, r"y must be class labels, whole numbers 0 to 2; .*y\[1\] is nan"),
     (Y.astype(str), TypeError, "y must hold real numbers"),
-    (np.eye(4)[Y], ValueError, "y must have 3 columns, the network's last size, got 4"),
+    (np.eye(4)[Y], ValueError, r"y must have shape \(30, 3\), outputs being the network's last size; got \(30, 4\)"),
     (2 * np.eye(3)[Y], ValueError, "y must lie between 0 and 1 for cross_entropy, got 0.0 to 2.0"),
+    (np.eye(3)[Y] / 2, ValueError, "y must have rows that sum to 1 for cross_entropy; row 0 sums to 0.5"),
     (np.zeros((30, 3, 1)), ValueError, "y must be 1-D or 2-D"),
     (5, ValueError, "y must be 1-D or 2-D"),
 ]
@@ -83,7 +85,7 @@ def test_bad_targets(y, error, message):
     ("binary_cross_entropy", np.full(30, 2), "y must lie between 0 and 1 for binary_cross_entropy"),
     ("poisson", np.full(30, -1), "y must not be negative for poisson"),
     ("squared_error", np.full(30, np.nan), r"y\[0, 0\] is nan"),
-    ("huber", np.zeros((30, 2)), "y must have 1 columns"),
+    ("huber", np.zeros((30, 2)), r"y must have shape \(30, 1\)"),
 ])
 def test_bad_targets_of_other_losses(loss, y, message):
     net = fastsgd.Network([4, 1], loss=loss, seed=0)
@@ -102,8 +104,13 @@ def test_bad_targets_of_other_losses(loss, y, message):
     ({"kernel": "gpu"}, ValueError, "kernel must be 'fused' or 'reference', got 'gpu'"),
     ({"validation": X}, TypeError, r"validation must be a pair \(X, y\) or None"),
     ({"callbacks": [3]}, TypeError, "callbacks must hold fastsgd.Callback objects or functions, got 3"),
+    ({"callbacks": fastsgd.Progress()}, TypeError, "callbacks must be a sequence of callbacks"),
+    ({"callbacks": None}, TypeError, "callbacks must be a sequence of callbacks"),
+    ({"seed": -1}, ValueError, "seed must be None or a whole number at least 0, got -1"),
+    ({"optimizer": fastsgd.Adam(beta_2=1 - 1e-9)}, ValueError, r"beta_2 = 0.999999999 is 1.0 in float32"),
+    ({"optimizer": fastsgd.Adam(epsilon=1e-60)}, ValueError, r"epsilon = 1e-60 is 0.0 in float32"),
     ({"callbacks": [fastsgd.Progress]}, TypeError, "callbacks must hold"),
-    ({"seed": "a"}, (TypeError, ValueError), "a"),
+    ({"seed": "a"}, (TypeError, ValueError), "seed must be"),
 ])
 def test_bad_arguments_of_train(arguments, error, message):
     net = network()
@@ -128,6 +135,9 @@ def test_train_needs_a_network():
     (([4, 2**40, 3],), ValueError, "parameters; at most 2,147,483,647 are supported"),
     (([4, 5, 3], "sigmoid"), ValueError, "activation must be one of identity, logistic, .* got 'sigmoid'"),
     (([4, 5, 3], ["relu", "tanh"]), ValueError, "activation must be one name or 1, one per hidden layer"),
+    (([4, 5, 3], 5), TypeError, "activation must be a name, or a sequence of one name per hidden layer, got 5"),
+    (([4, 5, 3], [["relu"]]), TypeError, "activation must be a name"),
+    (([4, 5, 3], "relu", ["huber"]), ValueError, "loss must be one of"),
     (([4, 5, 3], "softmax"), ValueError, "activation must be one of"),
     (([4, 3], "nonsense"), ValueError, "activation must be one of"),
     (([4, 5, 3], "relu", "mse"), ValueError, "loss must be one of cross_entropy, .* got 'mse'"),
@@ -141,14 +151,21 @@ def test_bad_networks(arguments, error, message):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"dtype": "float16"}, "dtype must be float32 or float64, got 'float16'"),
+    ({"dtype": None}, "dtype must be float32 or float64, got None"),
+    ({"loss": "huber", "huber_delta": 1e300}, "huber_delta must be a number above 0, at most 1e.30"),
     ({"init": "zeros"}, "init must be one of auto, he, glorot, normal, got 'zeros'"),
-    ({"loss": "huber", "huber_delta": 0}, "huber_delta must be a number above 0, got 0"),
+    ({"loss": "huber", "huber_delta": 0}, "huber_delta must be a number above 0, .* got 0"),
     ({"loss": "quantile", "quantile": 1.0}, "quantile must lie between 0 and 1, got 1.0"),
     ({"loss": "quantile", "quantile": [0.1, 0.9]}, "quantile must be one number or 3"),
 ])
 def test_bad_keywords_of_networks(arguments, message):
     with pytest.raises(ValueError, match=message):
         network(**arguments)
+
+
+def test_bad_seeds_of_networks():
+    with pytest.raises(ValueError, match="seed must be None or a whole number at least 0, got -1"):
+        fastsgd.Network([2, 2], seed=-1)
 
 
 def test_rows_of_many_kinds_give_the_same_predictions():
@@ -166,6 +183,12 @@ def test_rows_of_many_kinds_give_the_same_predictions():
         np.testing.assert_array_equal(net.predict(kind), expected)
     np.testing.assert_array_equal(net.predict(whole[::-1]), expected[::-1])
     np.testing.assert_array_equal(net.predict(np.broadcast_to(whole[0], (5, 4))), np.tile(expected[0], (5, 1)))
+    packed = np.zeros(30, dtype=[("x", "f8", 4), ("label", "u1")])        # rows 33 bytes apart
+    packed["x"] = whole
+    np.testing.assert_array_equal(net.predict(packed["x"]), expected)
+    unaligned = np.zeros(30, dtype=[("label", "u1"), ("x", "f8", 4), ("rest", "V7")])
+    unaligned["x"] = whole
+    np.testing.assert_array_equal(net.predict(unaligned["x"]), expected)
     pandas = pytest.importorskip("pandas")
     np.testing.assert_array_equal(net.predict(pandas.DataFrame(whole)), expected)
 
@@ -184,6 +207,43 @@ def test_the_callers_arrays_are_never_written():
     net = network(dtype="float64")
     fastsgd.train(net, rows, y, epochs=2, batch_size=7)
     fastsgd.train(net, rows, y, epochs=2, batch_size=None)
+
+
+def test_labels_that_change_during_an_epoch_are_not_read_again():
+    rows = np.random.default_rng(0).standard_normal((3_000_000, 4), dtype="float32")
+    y = np.zeros(len(rows), dtype=np.int32)
+
+    class Spoil(fastsgd.Callback):
+        def on_rows(self, run):
+            y[:] = 100_000_000
+
+    fastsgd.train(network(), rows, y, batch_size=4, epochs=1, callbacks=[Spoil()])
+    assert y[0] == 100_000_000, "the epoch was too short to be spoiled"
+
+
+def test_assigning_params_copies_the_values_in():
+    net, other = network(), fastsgd.Network([4, 5, 3], seed=1)
+    net.params = other.params
+    assert (net.predict(X) == other.predict(X)).all()
+    assert (net.weights[0] == other.weights[0]).all()
+    assert not np.shares_memory(net.params, other.params)
+    net.params *= 0.5
+    assert (net.weights[0] == 0.5 * other.weights[0]).all()
+    with pytest.raises(ValueError, match=r"params must have shape \(43,\), got \(2,\)"):
+        net.params = np.zeros(2)
+
+
+def test_a_gradient_that_does_not_exist_is_an_error():
+    net = fastsgd.Network([4, 1], loss="squared_error", seed=0)
+    net.params[:] = 1e30
+    with pytest.raises(FloatingPointError, match="the cost of these rows is inf, so there is no gradient"):
+        net.gradient(X, X[:, 0])
+
+
+def test_r2_of_targets_that_do_not_vary_is_nan():
+    for dtype in ("float32", "float64"):
+        net = fastsgd.Network([4, 1], loss="squared_error", dtype=dtype, seed=0)
+        assert np.isnan(net.score(X, np.full(30, 0.7)))
 
 
 def test_sparse_rows_say_what_to_do():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from cases import ACTIVATIONS, LOSSES, OPTIMIZERS, TOLERANCE, agree, make_net, make_targets
 
+import fastsgd
 from fastsgd import _kernel, reference
 
 # sizes, rows, batch size, threads, and how X lies in memory
@@ -38,9 +39,10 @@ def run(module, net, X, y, order, batch_size, optimizer, threads):
     cost = module.gradient(net.architecture, net.params, X, y, gradient, threads)
     predictions = np.empty((len(X), net.sizes[-1]), dtype=params.dtype)
     module.predict(net.architecture, net.params, X, predictions, threads)
-    return {"outcome": outcome, "params": params, "slots": state.slots, "steps": state.steps, "gradient": gradient,
-            "mean cost": cost, "cost": module.cost(net.architecture, net.params, X, y, threads),
-            "predictions": predictions}
+    named = dict(zip(("epoch's cost", "epoch's score", "epoch's steps"), outcome, strict=True))
+    total_cost, score = module.cost(net.architecture, net.params, X, y, threads)
+    return {**named, "params": params, "slots": state.slots, "steps": state.steps, "gradient": gradient,
+            "mean cost": cost, "cost": total_cost, "score": score, "predictions": predictions}
 
 
 def compare(net, X, y, order, batch_size, optimizer, threads):
@@ -58,7 +60,7 @@ def test_kernel_agrees_with_reference(activation, loss, output, dtype):
     rng = np.random.default_rng([ACTIVATIONS.index(activation), LOSSES.index((loss, output))])
     for optimizer, (sizes, rows, batch_size, threads, layout) in itertools.product(OPTIMIZERS, SHAPES):
         net = make_net(sizes, activation, loss, output, dtype, rng)
-        X, y = net.check(rng.standard_normal((rows, sizes[0])), make_targets(loss, output, rows, sizes[-1], rng))
+        X, y = net._check(rng.standard_normal((rows, sizes[0])), make_targets(loss, output, rows, sizes[-1], rng))
         order = rng.permutation(rows) if batch_size < rows else None
         found = compare(net, arrange(X, layout), y, order, batch_size, optimizer, threads)
         assert (found["params"] != net.params).any(), "the step changed nothing, so nothing was compared"
@@ -72,21 +74,21 @@ def test_batches_larger_than_the_workspace(rows, batch_size, optimizer, threads,
     rng = np.random.default_rng(rows)
     net = make_net([600, 300, 5], "tanh", "cross_entropy", None, dtype, rng)
     net.params *= 0.1
-    X, y = net.check(rng.standard_normal((rows, 600)), rng.integers(0, 5, rows))
+    X, y = net._check(rng.standard_normal((rows, 600)), rng.integers(0, 5, rows))
     compare(net, X, y, rng.permutation(rows), batch_size, optimizer, threads)
 
 
 def test_per_layer_activations():
     rng = np.random.default_rng(1)
     net = make_net([4, 6, 5, 7, 2], ["gelu", "relu", "silu"], "squared_error", None, "float64", rng)
-    X, y = net.check(rng.standard_normal((30, 4)), rng.standard_normal((30, 2)))
+    X, y = net._check(rng.standard_normal((30, 4)), rng.standard_normal((30, 2)))
     compare(net, X, y, rng.permutation(30), 7, OPTIMIZERS[1], 2)
 
 
 def test_rows_may_be_left_out_or_repeated_by_the_order():
     rng = np.random.default_rng(2)
     net = make_net([4, 6, 3], "tanh", "cross_entropy", None, "float64", rng)
-    X, y = net.check(rng.standard_normal((30, 4)), rng.integers(0, 3, 30))
+    X, y = net._check(rng.standard_normal((30, 4)), rng.integers(0, 3, 30))
     compare(net, X, y, np.array([3, 3, 29, 0, 7, 8, 7]), 3, OPTIMIZERS[0], 1)
 
 
@@ -96,7 +98,7 @@ def test_rows_may_be_left_out_or_repeated_by_the_order():
 def test_a_cost_that_is_not_finite_stops_before_its_step(activation, value, module):
     rng = np.random.default_rng(3)
     net = make_net([4, 6, 3], activation, "cross_entropy", None, "float64", rng)
-    X, y = net.check(rng.standard_normal((30, 4)), rng.integers(0, 3, 30))
+    X, y = net._check(rng.standard_normal((30, 4)), rng.integers(0, 3, 30))
     X = X.copy()
     X[25] = value                                    # the row of the last of three steps
     params, state = net.params.copy(), OPTIMIZERS[0].state(net.params)
@@ -111,20 +113,62 @@ def test_a_cost_that_is_not_finite_stops_before_its_step(activation, value, modu
 def test_the_kernel_refuses_arrays_that_do_not_fit():
     rng = np.random.default_rng(4)
     net = make_net([4, 6, 3], "relu", "cross_entropy", None, "float64", rng)
-    X, y = net.check(rng.standard_normal((9, 4)), rng.integers(0, 3, 9))
+    X, y = net._check(rng.standard_normal((9, 4)), rng.integers(0, 3, 9))
     out = np.empty_like(net.params)
-    wrong = [
-        (net.params[1:], X, y), (net.params, X[:, 1:], y), (net.params, X[::-1], y), (net.params, X.T.copy().T, y),
-        (net.params, X, y[1:]), (net.params, X, y + np.int32(1)), (net.params, X, y - np.int32(3)),
-        (net.params, X.astype("float32"), y), (net.params, X, np.zeros((9, 2))), (net.params, X[:0], y[:0]),
-    ]
-    for params, rows, targets in wrong:
-        with pytest.raises(ValueError, match=r".+"):
+    packed = np.zeros(9, dtype=[("x", "f8", 4), ("label", "u1")])["x"]     # rows 33 bytes apart
+    for params, rows, targets, message in [
+            (net.params[1:], X, y, "params do not fit"), (net.params, X[:, 1:], y, "X does not fit"),
+            (net.params, X[::-1], y, "rows of X overlap"), (net.params, packed, y, "between its values"),
+            (net.params, X.T.copy().T, y, "must be neighbours"), (net.params, X, y[1:], "differ in length"),
+            (net.params, X, y + np.int32(1), r"labels\[\d\] is 3; allowed are 0 to 2"),
+            (net.params, X, y - np.int32(3), r"labels\[\d\] is -\d; allowed"),
+            (net.params, X.astype("float32"), y, "Buffer dtype mismatch"),
+            (net.params, X, np.zeros((9, 2)), "target does not fit"), (net.params, X[:0], y[:0], "X does not fit")]:
+        with pytest.raises(ValueError, match=message):
             _kernel.gradient(net.architecture, params, rows, targets, out)
+    with pytest.raises(ValueError, match="out does not fit params"):
+        _kernel.gradient(net.architecture, net.params, X, y, out[:2])
+    with pytest.raises(ValueError, match="out does not fit X"):
+        _kernel.predict(net.architecture, net.params, X, np.empty((9, 2)))
     state = OPTIMIZERS[1].state(net.params)
-    for order, batch_size, rates, its_state in [
-            (np.array([9]), 1, np.ones(1), state), (np.array([-1]), 1, np.ones(1), state),
-            (np.arange(9), 0, np.ones(9), state), (np.arange(9), 2, np.ones(4), state),
-            (np.arange(9), 2, np.ones(5), OPTIMIZERS[0].state(net.params))]:
-        with pytest.raises(ValueError, match=r".+"):
+    for order, batch_size, rates, its_state, message in [
+            (np.array([9]), 1, np.ones(1), state, r"order\[0\] is 9"), (np.array([-1]), 1, np.ones(1), state, "is -1"),
+            (np.array([], dtype=int), 1, np.ones(1), state, "order is empty"),
+            (np.arange(9), 0, np.ones(9), state, "batch_size must be positive"),
+            (np.arange(9), 2, np.ones(4), state, "one value per step"),
+            (np.arange(9), 2, np.ones(5), OPTIMIZERS[0].state(net.params), "state does not fit")]:
+        with pytest.raises(ValueError, match=message):
             _kernel.train_epoch(net.architecture, net.params, X, y, order, batch_size, OPTIMIZERS[1], its_state, rates)
+
+
+@pytest.mark.parametrize("module", [_kernel, reference], ids=["kernel", "reference"])
+def test_of_equal_outputs_the_first_counts(module):
+    net = make_net([2, 3], "relu", "cross_entropy", None, "float64", np.random.default_rng(0))
+    net.params[:] = 0
+    X = np.ones((6, 2))
+    for target in (np.array([0, 1, 2, 0, 1, 2], dtype=np.int32), np.eye(3)[[0, 1, 2, 0, 1, 2]]):
+        assert module.cost(net.architecture, net.params, X, target)[1] == 2
+
+
+@pytest.mark.parametrize("module", [_kernel, reference], ids=["kernel", "reference"])
+def test_the_gradient_of_a_cost_that_is_not_finite_is_nan(module):
+    net = make_net([2, 3], "relu", "squared_error", None, "float64", np.random.default_rng(0))
+    out = np.zeros_like(net.params)
+    with np.errstate(all="ignore"):
+        cost = module.gradient(net.architecture, net.params, np.full((1, 2), 1e200), np.zeros((1, 3)), out)
+    assert not np.isfinite(cost)
+    assert np.isnan(out).all()
+
+
+@pytest.mark.parametrize("beta_2", [0.9999, 0.99999, 0.999999])
+def test_betas_close_to_one_in_float32(beta_2):
+    rng = np.random.default_rng(5)
+    net = make_net([4, 6, 3], "tanh", "cross_entropy", None, "float32", rng)
+    X, y = net._check(rng.standard_normal((60, 4)), rng.integers(0, 3, 60))
+    moved = []
+    for module in (_kernel, reference):
+        params, optimizer = net.params.copy(), fastsgd.Adam(0.001, beta_2=beta_2)
+        module.train_epoch(net.architecture, params, X, y, np.arange(60), 6, optimizer, optimizer.state(params),
+                           np.full(10, 0.001))
+        moved.append(params - net.params)
+    agree("change", moved[0], moved[1], 1e-3)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import fastsgd
-from fastsgd import _kernel, reference
+from fastsgd import _kernel, optimizers, reference
+from fastsgd.architecture import ACTIVATIONS, OUTPUTS
 
 PACKAGE = Path(fastsgd.__file__).parent
 
@@ -21,7 +22,7 @@ RANKS = [
     {"training", "gradient_check"},
     {"network", "callbacks"},
     {"machine", "modelfile", "table", "datasets"},
-    {"data", "optimizers", "_kernel", "reference", "files", "datasets.idx"},
+    {"architecture", "data", "optimizers", "_kernel", "reference", "files", "datasets.idx"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 
@@ -79,6 +80,14 @@ def test_the_stub_declares_what_the_kernel_has():
         if isinstance(node, ast.FunctionDef):
             found = list(inspect.signature(getattr(_kernel, node.name)).parameters)
             assert found == [argument.arg for argument in node.args.args], node.name
+
+
+def test_the_names_of_losses_activations_and_optimizers_are_the_same_everywhere():
+    assert set(_kernel.LOSSES) == set(OUTPUTS)
+    outputs = {name for names in OUTPUTS.values() for name in names}
+    assert set(_kernel.ACTIVATIONS) == set(ACTIVATIONS) | outputs
+    assert set(_kernel.OPTIMIZERS) == {getattr(fastsgd, name).kind for name in optimizers.__all__
+                                       if hasattr(getattr(fastsgd, name, None), "kind")}
 
 
 def test_public_names_are_documented():

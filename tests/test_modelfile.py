@@ -102,6 +102,8 @@ def tampered():
         "negative offsets": edit(lambda header: header[first].update(data_offsets=[-80, 0])),
         "offsets beyond the file": edit(lambda header: header[first].update(data_offsets=[2**40, 2**40 + 80])),
         "offsets that are no integers": edit(lambda header: header[first].update(data_offsets=[0.0, 80.0])),
+        "a dtype that is a list": edit(lambda header: header[first].update(dtype=[])),
+        "an activation that is null": architecture(activations=["gelu", "tanh", None]),
         "no offsets": edit(lambda header: header[first].pop("data_offsets")),
         "sizes that overflow": architecture(sizes=[2**31 - 1, 2**31 - 1, 2**31 - 1, 2**31 - 1]),
         "sizes that lie": architecture(sizes=[5, 4, 3, 3]),
@@ -150,9 +152,11 @@ def test_mutated_files_load_or_raise_value_error(tmp_path_factory, data):
     try:
         net = fastsgd.Network.load(folder / "bad.safetensors")
     except ValueError as error:
-        assert "bad.safetensors" in str(error)
-    else:
+        refusal = str(error)
+    else:                                            # the mutation hit padding, metadata or a weight
+        refusal = "bad.safetensors"
         assert net.predict(np.zeros((1, 5))).shape == (1, 2)
+    assert "bad.safetensors" in refusal
 
 
 def test_a_file_that_is_not_there(tmp_path):
@@ -179,12 +183,34 @@ def test_a_save_that_fails_names_the_path_and_leaves_the_old_file(tmp_path, monk
         net.save(tmp_path / "nowhere" / "net.safetensors")
 
 
+def test_a_save_follows_links_keeps_permissions_and_spares_what_is_no_file(tmp_path):
+    net = make()
+    net.save(tmp_path / "target.safetensors")
+    os.chmod(tmp_path / "target.safetensors", 0o640)
+    (tmp_path / "link").symlink_to("target.safetensors")
+    net.params[:] = 1
+    net.save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (fastsgd.Network.load(tmp_path / "target.safetensors").params == 1).all()
+    assert os.stat(tmp_path / "target.safetensors").st_mode & 0o777 == 0o640
+    net.save(os.fsencode(tmp_path / ("n" * 250)))
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(OSError, match="cannot write: "):
+            net.save(path)
+    assert len(os.listdir(tmp_path)) == 4
+
+
 def test_metadata_that_cannot_be_kept(tmp_path):
     for key, value in (("fastsgd.version", "9"), ("n", 3), (3, "n")):
         net = make()
         net.metadata[key] = value
         with pytest.raises(ValueError, match="metadata must map strings to strings"):
             net.save(tmp_path / "net.safetensors")
+    net = make()
+    net.metadata["large"] = "a" * 17 * 2**20
+    with pytest.raises(ValueError, match="metadata is too large"):
+        net.save(tmp_path / "net.safetensors")
     assert not os.listdir(tmp_path)
 
 

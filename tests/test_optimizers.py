@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 import fastsgd
+from fastsgd import optimizers
 
 # ours, torch's class, torch's arguments
 PAIRS = [
@@ -117,6 +118,15 @@ def test_values_out_of_range(make, message):
 def test_values_of_a_wrong_kind(make):
     with pytest.raises(TypeError, match="must be"):
         make()
+
+
+def test_only_the_learning_rate_is_positional():
+    for make in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad):
+        assert make(0.25).learning_rate == 0.25
+        with pytest.raises(TypeError, match="positional argument"):
+            make(0.1, 0.9)
+    with pytest.raises(TypeError, match="use SGD, Adam"):
+        optimizers.Optimizer(0.1)
 
 
 @pytest.mark.parametrize("rate", [lambda step: -1, lambda step: float("nan"), lambda step: [0.1, 0.2]])

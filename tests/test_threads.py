@@ -84,13 +84,22 @@ def test_no_thread_outlives_a_call(digits):
     assert set(os.listdir(tasks)) <= before
 
 
+@pytest.mark.parametrize("threads", [300, 10**6, 2**31, 10**30])
+def test_absurd_numbers_of_threads_take_no_more_memory_than_the_work_can_use(digits, threads):
+    (X, y), _ = digits
+    nets = [fastsgd.Network([64, 32, 10], seed=0) for _ in range(2)]
+    for net, number in zip(nets, (1, threads), strict=True):
+        fastsgd.train(net, X[:300], y[:300], optimizer=fastsgd.Adam(), epochs=1, seed=0, threads=number)
+    assert (nets[0].params == nets[1].params).all()
+
+
 def test_default_number_of_threads(monkeypatch):
     assert choose_threads(None, 0) == 1
     assert choose_threads(None, 1e12) == cores()
     assert choose_threads(3, 0) == 3
     monkeypatch.setenv("FASTSGD_NUM_THREADS", "1")
     assert choose_threads(None, 1e12) == 1
-    for wrong in ("0", "-1", "many", "1.5"):
+    for wrong in ("0", "-1", "many", "1.5", "²"):
         monkeypatch.setenv("FASTSGD_NUM_THREADS", wrong)
         with pytest.raises(ValueError, match=f"FASTSGD_NUM_THREADS must be .* got '{wrong}'"):
             choose_threads(None, 1e12)

@@ -150,6 +150,88 @@ def test_on_rows_is_called_within_long_epochs_and_what_it_raises_ends_them(kerne
     assert np.isfinite(net.cost(X[:1000], y[:1000]))
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_network_stands_still_while_on_rows_looks_at_it(threads):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((40_000, 200), dtype="float32"), rng.integers(0, 5, 40_000)
+    net = fastsgd.Network([200, 600, 600, 5], seed=0)
+    moved = []
+
+    class Look(fastsgd.Callback):
+        def on_rows(self, run):
+            before = run.net.params.copy()
+            time.sleep(0.02)
+            moved.append((run.net.params != before).any())
+            run.stop = len(moved) >= 4
+
+    fastsgd.train(net, X, y, optimizer=fastsgd.Adam(), epochs=20, threads=threads, callbacks=[Look()])
+    assert len(moved) >= 4
+    assert not any(moved)
+
+
+def test_every_callback_that_started_is_ended(digits):
+    calls = []
+
+    class Watch(fastsgd.Callback):
+        def __init__(self, name):
+            self.name = name
+
+        def on_start(self, run):
+            if self.name == "c":
+                raise RuntimeError("no")
+            calls.append("start " + self.name)
+
+        def on_end(self, run):
+            calls.append("end " + self.name)
+            if self.name == "b":
+                raise RuntimeError("neither")
+
+    net, X, y = small(digits)
+    with pytest.raises(RuntimeError, match="neither"):
+        fastsgd.train(net, X, y, callbacks=[Watch(name) for name in "abc"])
+    assert calls == ["start a", "start b", "end b", "end a"]
+
+
+def test_ctrl_c_reaches_into_one_large_batch():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((300_000, 100), dtype="float32"), rng.integers(0, 5, 300_000)
+    net = fastsgd.Network([100, 600, 600, 5], seed=0)
+    before = net.params.copy()
+
+    class Stop(fastsgd.Callback):
+        def on_rows(self, run):
+            assert run.rows_done < len(X)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fastsgd.train(net, X, y, batch_size=None, epochs=1, callbacks=[Stop()])
+    assert (net.params == before).all()              # the batch was not complete, so it made no step
+
+
+def test_the_gil_is_released(digits):
+    net, X, y = small(digits, rows=1000)
+    done = threading.Event()
+    counted = 0
+
+    def count():
+        nonlocal counted
+        while not done.is_set():
+            counted += 1
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        state, rates = fastsgd.SGD(0.01).state(net.params), np.full(2_000_000, 0.01)
+        rows, labels = net._check(X, y)
+        before = counted
+        fastsgd._kernel.train_epoch(net.architecture, net.params, rows, labels, np.zeros(1_000_000, dtype=np.int64), 2,
+                                    fastsgd.SGD(0.01), state, rates)
+        assert counted > before + 1000
+    finally:
+        done.set()
+        thread.join()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends itself SIGINT")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_between_batches_leaves_a_usable_network(threads):
@@ -178,8 +260,9 @@ def test_divergence_says_where_and_keeps_the_last_good_epoch(digits, kernel):
     def rate(step):
         return 0.1 if step < 6 else 1e20            # two epochs of three steps go well
 
-    with pytest.raises(FloatingPointError, match=r"step [789], in epoch 3; the parameters of the last good epoch are "
-                                                 r"kept\. Try a smaller learning rate \(it was 1e\+20\)"):
+    with pytest.raises(FloatingPointError, match=r"the cost stopped being finite at step [789], in epoch 3; "
+                                                 r"the parameters of the last good epoch are kept\. "
+                                                 r"Try a smaller learning rate \(it was 1e\+20\)"):
         fastsgd.train(net, X, y, optimizer=fastsgd.SGD(rate), epochs=5, seed=0, kernel=kernel,
                       callbacks=[lambda run: kept.append(run.net.params.copy())])
     assert len(kept) == 2
@@ -190,7 +273,8 @@ def test_divergence_says_where_and_keeps_the_last_good_epoch(digits, kernel):
 def test_parameters_that_overflow_in_the_very_last_step_are_noticed(digits):
     net, X, y = small(digits)
     before = net.params.copy()
-    with pytest.raises(FloatingPointError, match="the initial parameters are kept"):
+    with pytest.raises(FloatingPointError, match="a parameter stopped being finite at step 1, in epoch 1; the initial "
+                                                 "parameters are kept"):
         fastsgd.train(net, X, y, optimizer=fastsgd.SGD(1e38, weight_decay=1e30), batch_size=None, epochs=1)
     assert (net.params == before).all()
 

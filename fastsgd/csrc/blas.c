@@ -35,7 +35,7 @@ const char *fs_blas_load(const char *path) {
     *(void **)&get_config = symbol(library, "openblas_get_config");
     if (!table.sgemm || !table.dgemm || !set_num_threads || !get_config) {
         snprintf(error, sizeof error, "%s lacks cblas_sgemm, cblas_dgemm, openblas_set_num_threads or "
-                 "openblas_get_config: it is no OpenBLAS", path);
+                 "openblas_get_config: it is not OpenBLAS", path);
         dlclose(library);
         return error;
     }

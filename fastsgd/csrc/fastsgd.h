@@ -63,7 +63,7 @@ typedef struct {
     /* delta *= f', from the stored slope or from the activation's own value a */
     void (*multiply_slope)(int activation, ptrdiff_t n, const void *a, const void *slope, void *delta);
     /* z (rows, cols) without its bias becomes the output delta dC/dz; returns the summed cost and adds to
-     * *score: rows classified rightly (outputs, for binary_cross_entropy), or the summed squared error */
+     * *score: rows classified correctly (outputs, for binary_cross_entropy), or the summed squared error */
     double (*cost_and_delta)(const fs_target *target, ptrdiff_t rows, ptrdiff_t cols, void *z, const void *bias,
                              double *score);
     /* out[j] = alpha sum_r d[r, j] + beta out[j] */
@@ -91,6 +91,8 @@ const char *fs_blas_load(const char *path);
 const char *fs_blas_config(void);                 /* what the library says of itself, "" before loading */
 
 /* ---- the thread team (team.c) ---- */
+
+enum { FS_MAX_TEAM = 256 };
 
 typedef struct fs_team fs_team;
 typedef void (*fs_work)(void *job, fs_team *team, int rank);

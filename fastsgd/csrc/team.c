@@ -17,7 +17,6 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#define MAX_TEAM 256
 #define SPINS 4000
 
 struct fs_team {
@@ -69,10 +68,10 @@ static void *join_in(void *argument) {
 
 void fs_team_run(int size, fs_work work, void *job) {
     fs_team team = {.size = 1, .work = work, .job = job};
-    pthread_t threads[MAX_TEAM];
-    member members[MAX_TEAM];
-    if (size > MAX_TEAM)
-        size = MAX_TEAM;
+    pthread_t threads[FS_MAX_TEAM];
+    member members[FS_MAX_TEAM];
+    if (size > FS_MAX_TEAM)
+        size = FS_MAX_TEAM;
     if (size > 1) {
         sigset_t all, before;             /* signals belong to Python's main thread */
         sigfillset(&all);

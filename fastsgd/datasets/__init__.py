@@ -51,8 +51,8 @@ def digits():
 def mnist(download: bool = True):
     """MNIST: 60,000 and 10,000 handwritten digits of 28 x 28 pixels (LeCun, Cortes and Burges 1998).
 
-    Looked for in ``$FASTSGD_DATA/mnist``, then in the user's cache; else downloaded there (11 MB),
-    with progress on standard error and its SHA-256 checked. FileNotFoundError says where it was looked for
+    Looked for in ``$FASTSGD_DATA/mnist``, /usr/share/datasets/mnist and the user's cache; else downloaded there
+    (11 MB), with progress on standard error and its SHA-256 checked. FileNotFoundError says where it was looked for
     when it is nowhere and ``download`` is False or fails.
     """
     return _find("mnist", download)
@@ -83,7 +83,7 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _find(name: str, download: bool):
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastsgd" / name
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "fastsgd" / name
     folders = [Path("/usr/share/datasets") / name, cache]
     if os.environ.get("FASTSGD_DATA"):
         folders.insert(0, Path(os.environ["FASTSGD_DATA"]) / name)

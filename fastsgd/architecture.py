@@ -1,0 +1,139 @@
+"""What a network is without its parameters: layer sizes, activations, the loss, and where each array lies."""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from numbers import Integral, Real
+
+ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
+OUTPUTS = {  # the output activations each loss allows, its own first
+    "cross_entropy": ("softmax",),
+    "binary_cross_entropy": ("logistic",),
+    "squared_error": ("identity", "logistic", "tanh"),
+    "absolute_error": ("identity",),
+    "huber": ("identity",),
+    "quantile": ("identity",),
+    "poisson": ("exp",),
+}
+MAX_PARAMETERS = 2**31 - 1
+LARGEST_DELTA = 1e30
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network without its parameters: the layer sizes and what happens between them.
+
+    ``activations`` has one name per layer, the output layer's last; ``loss_parameters`` one number per
+    output: huber's delta or the quantile, 0 for other losses.
+    """
+
+    sizes: tuple[int, ...]
+    activations: tuple[str, ...]
+    loss: str
+    loss_parameters: tuple[float, ...] = field(repr=False)
+
+    @classmethod
+    def checked(cls, sizes, activation, loss, output=None, huber_delta=1.0, quantile=0.5) -> Architecture:
+        """From the arguments of :class:`fastsgd.Network`; what cannot be used is refused by name."""
+        sizes = _check_sizes(sizes)
+        hidden = _check_activation(activation, len(sizes) - 2)
+        output = _check_output(loss, output, sizes[-1])
+        return cls(sizes, (*hidden, output), loss, _loss_parameters(loss, sizes[-1], huber_delta, quantile))
+
+    @property
+    def tensors(self) -> list[tuple[str, int, tuple[int, ...]]]:
+        """``(name, offset, shape)`` of every array within the flat parameters.
+
+        >>> Architecture((3, 2), ("softmax",), "cross_entropy", (0.0, 0.0)).tensors
+        [('weights.0', 0, (3, 2)), ('biases.0', 6, (2,))]
+        """
+        found = []
+        offset = 0
+        for layer, (inputs, outputs) in enumerate(pairwise(self.sizes)):
+            for name, shape in ((f"weights.{layer}", (inputs, outputs)), (f"biases.{layer}", (outputs,))):
+                found.append((name, offset, shape))
+                offset += math.prod(shape)
+        return found
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights and biases."""
+        return sum(math.prod(shape) for _, _, shape in self.tensors)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations per row of a training step: products forward, back, and for the gradient."""
+        products = [inputs * outputs for inputs, outputs in pairwise(self.sizes)]
+        return 6 * sum(products) - 2 * products[0]
+
+
+def _check_sizes(sizes) -> tuple[int, ...]:
+    try:
+        sizes = None if isinstance(sizes, str | bytes) else list(sizes)
+    except TypeError:
+        sizes = None
+    if sizes is None:
+        raise TypeError("sizes must be a sequence of whole numbers such as [64, 128, 10]")
+    for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, Integral):
+            raise TypeError(f"sizes must hold whole numbers, got {size!r} in {sizes}")
+        if size < 1:
+            raise ValueError(f"sizes must be at least 1, got {size} in {sizes}")
+    if len(sizes) < 2:
+        raise ValueError(f"sizes must name at least the inputs and the outputs, got {sizes}")
+    sizes = tuple(int(size) for size in sizes)
+    parameters = sum(inputs * outputs + outputs for inputs, outputs in pairwise(sizes))
+    if parameters > MAX_PARAMETERS:
+        raise ValueError(f"sizes {list(sizes)} make {parameters:,} parameters; at most {MAX_PARAMETERS:,} are "
+                         "supported")
+    return sizes
+
+
+def _check_activation(activation, hidden: int) -> tuple[str, ...]:
+    names = [activation] * max(1, hidden) if isinstance(activation, str) else activation
+    if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"activation must be a name, or a sequence of one name per hidden layer, got {activation!r}")
+    for name in names:
+        if name not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
+    if isinstance(activation, str):
+        return (activation,) * hidden
+    if len(names) != hidden:
+        raise ValueError(f"activation must be one name or {hidden}, one per hidden layer, got {list(names)}")
+    return tuple(names)
+
+
+def _check_output(loss, output, outputs: int) -> str:
+    if not isinstance(loss, str) or loss not in OUTPUTS:
+        raise ValueError(f"loss must be one of {', '.join(OUTPUTS)}, got {loss!r}")
+    if output is not None and output not in OUTPUTS[loss]:
+        raise ValueError(f"output for {loss} must be {' or '.join(OUTPUTS[loss])}, got {output!r}")
+    if loss == "cross_entropy" and outputs < 2:
+        raise ValueError("sizes: cross_entropy needs an output per class, at least 2, got 1; "
+                         "for one yes-or-no output use loss='binary_cross_entropy'")
+    return output or OUTPUTS[loss][0]
+
+
+def _loss_parameters(loss: str, outputs: int, huber_delta, quantile) -> tuple[float, ...]:
+    if loss == "huber":
+        if not _is_number(huber_delta) or not 0 < huber_delta <= LARGEST_DELTA:
+            raise ValueError(f"huber_delta must be a number above 0, at most {LARGEST_DELTA:g}, got {huber_delta!r}")
+        return (float(huber_delta),) * outputs
+    if loss != "quantile":
+        return (0.0,) * outputs
+    try:
+        quantiles = [quantile] * outputs if _is_number(quantile) else list(quantile)
+    except TypeError:
+        raise TypeError(f"quantile must be a number or a sequence of numbers, got {quantile!r}") from None
+    if len(quantiles) != outputs:
+        raise ValueError(f"quantile must be one number or {outputs}, one per output, got {quantiles}")
+    for q in quantiles:
+        if not _is_number(q) or not 0 < q < 1:
+            raise ValueError(f"quantile must lie between 0 and 1, got {q!r}")
+    return tuple(float(q) for q in quantiles)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -1,0 +1,62 @@
+"""Does a step allocate nothing? A preloaded malloc counts the calls that come from one library.
+
+OpenBLAS is not counted: some of its AVX-512 kernels take a small buffer of their own per product.
+"""
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+COUNTER = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+static long count;
+static const char *watched;
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+static void note(void *caller) {
+    Dl_info info;
+    if (watched && dladdr(caller, &info) && strstr(info.dli_fname, watched))
+        __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED);
+}
+void *malloc(size_t n) { note(__builtin_return_address(0)); return __libc_malloc(n); }
+void *calloc(size_t n, size_t s) { note(__builtin_return_address(0)); return __libc_calloc(n, s); }
+void *realloc(void *p, size_t n) { note(__builtin_return_address(0)); return __libc_realloc(p, n); }
+void watch(const char *library) { watched = library; count = 0; }
+long allocations(void) { return count; }
+"""
+SCRIPT = """
+import ctypes
+import numpy as np, fastsgd
+counter = ctypes.CDLL(None)
+rng = np.random.default_rng(0)
+NUMPY, KERNEL = ctypes.c_char_p(b"_multiarray_umath"), ctypes.c_char_p(b"fastsgd/_kernel")
+counter.watch(NUMPY)
+np.zeros(1000)
+assert counter.allocations() > 0, "the counter does not count"
+for sizes, activation, optimizer, batch_size in (
+        ([20, 300, 5], "gelu", fastsgd.Adam(), 50), ([20, 30, 5], "relu", fastsgd.SGD(0.01), 50),
+        ([20, 30, 5], "tanh", fastsgd.SGD(0.01, momentum=0.9), 1500)):
+    net = fastsgd.Network(sizes, activation, seed=0)
+    X, y = net._check(rng.standard_normal((50, 20)), rng.integers(0, 5, 50))
+    order = np.zeros(100 * batch_size, dtype=np.int64)
+    counter.watch(KERNEL)
+    fastsgd._kernel.train_epoch(net.architecture, net.params, X, y, order, batch_size, optimizer,
+                                optimizer.state(net.params), np.full(100, 1e-6), 2)
+    assert counter.allocations() == 0, (sizes, counter.allocations())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="needs Linux and a C compiler")
+def test_a_step_allocates_nothing(tmp_path):
+    source, library = tmp_path / "counter.c", tmp_path / "counter.so"
+    source.write_text(COUNTER)
+    built = subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], capture_output=True, text=True)
+    if built.returncode:
+        pytest.skip(f"this C library cannot be counted: {built.stderr[-200:]}")
+    result = subprocess.run([sys.executable, "-P", "-c", SCRIPT], capture_output=True, text=True,
+                            env={**os.environ, "LD_PRELOAD": str(library)})
+    assert result.returncode == 0, result.stdout + result.stderr
