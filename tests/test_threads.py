@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from cases import train_in_child
 
 import fastsgd
 from fastsgd.machine import choose_threads, cores
@@ -57,13 +58,6 @@ def test_trainings_at_once_equal_trainings_in_turn(digits):
         at_once = list(pool.map(run, range(4)))
     for a, b in zip(in_turn, at_once, strict=True):
         np.testing.assert_array_equal(a, b)
-
-
-def train_in_child(seed):
-    (X, y), _ = fastsgd.datasets.digits()
-    net = fastsgd.Network([64, 32, 10], seed=seed)
-    fastsgd.train(net, X, y, epochs=3, seed=seed, threads=2)
-    return net.params.copy()
 
 
 @pytest.mark.parametrize("method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()])
