@@ -110,6 +110,6 @@ def test_the_same_bits_on_every_instruction_set_with_fma():
     names = [name for name in config()["isa_available"] if name not in ("sse2", "generic")]
     if len(names) < 2:
         pytest.skip(f"needs two instruction sets with FMA, this CPU has {names}")
-    digests = {name: subprocess.run([sys.executable, "-c", BITS], env={**os.environ, "FASTSGD_ISA": name}, check=True,
-                                    capture_output=True, text=True).stdout for name in names}
+    digests = {name: subprocess.run([sys.executable, "-P", "-c", BITS], env={**os.environ, "FASTSGD_ISA": name},
+                                    check=True, capture_output=True, text=True).stdout for name in names}
     assert len(set(digests.values())) == 1, digests
