@@ -22,7 +22,7 @@ import numpy
 
 from libc.math cimport isfinite, pow, sqrt
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from fastsgd._csrc cimport *
 

@@ -49,12 +49,13 @@ class Architecture:
         >>> Architecture((3, 2), ("softmax",), "cross_entropy", (0.0, 0.0)).tensors
         [('weights.0', 0, (3, 2)), ('biases.0', 6, (2,))]
         """
-        found = []
+        found: list[tuple[str, int, tuple[int, ...]]] = []
         offset = 0
         for layer, (inputs, outputs) in enumerate(pairwise(self.sizes)):
-            for name, shape in ((f"weights.{layer}", (inputs, outputs)), (f"biases.{layer}", (outputs,))):
-                found.append((name, offset, shape))
-                offset += math.prod(shape)
+            found.append((f"weights.{layer}", offset, (inputs, outputs)))
+            offset += inputs * outputs
+            found.append((f"biases.{layer}", offset, (outputs,)))
+            offset += outputs
         return found
 
     @property

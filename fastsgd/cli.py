@@ -119,9 +119,9 @@ def train(options) -> int:
         raise ValueError(f"--validation {options.validation} leaves none of the {len(order)} rows to train on")
     encoding = Encoding.learn(table, options.target, options.task, tuple(options.drop), kept)
     X, y = encoding.rows(table, options.dtype), encoding.targets(table)
-    outputs = len(encoding.target.levels) if encoding.classifies else 1
+    outputs = len(encoding.classes) or 1
     net = fastsgd.Network([encoding.width, *options.hidden, outputs], options.activation,
-                          "cross_entropy" if encoding.classifies else "squared_error", dtype=options.dtype,
+                          "cross_entropy" if encoding.classes else "squared_error", dtype=options.dtype,
                           seed=options.seed)
     net.metadata["table"] = encoding.to_json()
     print(f"{net}, {net.params.size:,} parameters; {len(kept):,} rows to train on, {len(held_out):,} held out",
@@ -145,16 +145,15 @@ def predict(options) -> int:
     if "table" not in net.metadata:
         raise ValueError(f"{options.model} has no table encoding: it was not written by 'fastsgd train'")
     encoding = Encoding.from_json(net.metadata["table"])
-    outputs_needed = len(encoding.target.levels) if encoding.classifies else 1
-    if (encoding.width, outputs_needed) != (net.sizes[0], net.sizes[-1]):
+    if (encoding.width, len(encoding.classes) or 1) != (net.sizes[0], net.sizes[-1]):
         raise ValueError(f"{options.model} is damaged: its table encoding does not fit its network")
-    if options.probabilities and not encoding.classifies:
+    if options.probabilities and not encoding.classes:
         raise ValueError("--probabilities needs a model of classes; this one predicts a quantity")
     table = read_table(options.data)
     X = encoding.rows(table, net.dtype, _warn)
     outputs = net.predict(X)
     name = f"predicted_{encoding.target.name}"
-    head = [name] + ([f"p_{level}" for level in encoding.target.levels] if options.probabilities else [])
+    head = [name] + ([f"p_{level}" for level in encoding.classes] if options.probabilities else [])
     rows = ([label, *(map(float, row) if options.probabilities else ())]
             for label, row in zip(encoding.labels(outputs), outputs, strict=True))
     text = io.StringIO()

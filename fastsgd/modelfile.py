@@ -23,7 +23,7 @@ from fastsgd.files import write_atomically
 
 VERSION = "1"
 LARGEST_HEADER = 16 * 2**20
-DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+DTYPES: dict[str, np.dtype] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 
 
 def save(path, architecture, params: np.ndarray, metadata: dict[str, str]) -> None:

@@ -127,8 +127,9 @@ class Encoding:
         return sum(1 if isinstance(column, Number) else len(column.levels) for column in self.columns)
 
     @property
-    def classifies(self) -> bool:
-        return isinstance(self.target, Category)
+    def classes(self) -> tuple[str | int | bool, ...]:
+        """The target's classes, none where it is a quantity."""
+        return self.target.levels if isinstance(self.target, Category) else ()
 
     @classmethod
     def learn(cls, table: dict[str, np.ndarray], target: str, task: str = "auto", drop: tuple[str, ...] = (),
@@ -140,7 +141,7 @@ class Encoding:
         for name in (target, *drop):
             if name not in table:
                 raise ValueError(f"there is no column {name!r}; the columns are {', '.join(table)}")
-        columns = []
+        columns: list[Number | Category] = []
         for name, values in table.items():
             if name == target or name in drop:
                 continue
