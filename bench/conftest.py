@@ -1,12 +1,5 @@
-import pytest
-
 import bench  # noqa: F401 - before NumPy, see there
 
 
 def pytest_addoption(parser):
     parser.addoption("--rows", type=int, default=None, help="at most so many rows of each benchmark")
-
-
-@pytest.fixture
-def rows(request):
-    return request.config.getoption("--rows")

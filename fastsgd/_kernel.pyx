@@ -516,8 +516,6 @@ cdef tuple execute(Mode mode, architecture, real[::1] params, const real[:, :] X
     cdef char* base = <char*>&memory[0]
     base += 63 & -<size_t>base
     lay_out_workspace(&job, base, params.shape[0], threads_used)
-    memset(job.block_cost, 0, job.blocks * sizeof(double))
-    memset(job.block_score, 0, job.blocks * sizeof(double))
 
     with nogil:
         fs_team_run(threads_used, run, &job)

@@ -85,7 +85,7 @@ def _check_sizes(sizes) -> tuple[int, ...]:
     if len(sizes) < 2:
         raise ValueError(f"sizes must name at least the inputs and the outputs, got {sizes}")
     sizes = tuple(int(size) for size in sizes)
-    parameters = sum(inputs * outputs + outputs for inputs, outputs in pairwise(sizes))
+    parameters = Architecture(sizes, (), "", ()).parameters
     if parameters > MAX_PARAMETERS:
         raise ValueError(f"sizes {list(sizes)} make {parameters:,} parameters; at most {MAX_PARAMETERS:,} are "
                          "supported")

@@ -12,6 +12,7 @@ import numpy as np
 
 import fastsgd
 from fastsgd.architecture import ACTIVATIONS
+from fastsgd.data import generator
 from fastsgd.demo import demo
 from fastsgd.files import write_atomically
 from fastsgd.machine import cpu_name
@@ -112,7 +113,7 @@ def train(options) -> int:
         raise ValueError(f"--drop {options.target} would drop the target")
 
     table = read_table(options.data)
-    order = np.random.default_rng(options.seed).permutation(len(next(iter(table.values()))))
+    order = generator(options.seed).permutation(len(next(iter(table.values()))))
     held_out = order[:round(len(order) * options.validation)]
     kept = np.sort(order[len(held_out):])
     if not len(kept):

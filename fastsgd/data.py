@@ -47,9 +47,11 @@ def check_targets(y, rows: int, outputs: int, loss: str, dtype: np.dtype, name: 
     array = np.ascontiguousarray(to_dtype(array, dtype, name))
     if loss in CLASSIFICATION and (array.min() < 0 or array.max() > 1):
         raise ValueError(f"{name} must lie between 0 and 1 for {loss}, got {array.min()} to {array.max()}")
-    if loss == "cross_entropy" and abs(array.sum(axis=1) - 1).max() > 1e-3:
-        at = int(abs(array.sum(axis=1) - 1).argmax())
-        raise ValueError(f"{name} must have rows that sum to 1 for cross_entropy; row {at} sums to {array[at].sum():g}")
+    if loss == "cross_entropy":
+        sums = array.sum(axis=1)
+        at = int(abs(sums - 1).argmax())
+        if abs(sums[at] - 1) > 1e-3:
+            raise ValueError(f"{name} must have rows that sum to 1 for cross_entropy; row {at} sums to {sums[at]:g}")
     if loss == "poisson" and array.min() < 0:
         raise ValueError(f"{name} must not be negative for poisson, got {array.min()}")
     return array

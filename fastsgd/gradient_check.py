@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from fastsgd.data import generator
 from fastsgd.network import Network
 
 
@@ -62,7 +63,7 @@ def check_gradient(net: Network, X, y, *, gradient: np.ndarray | None = None, to
         tolerance = 1e-6 if net.dtype == np.float64 else 1e-3
     twin = Network._from_parts(net.architecture, net.params.astype(float), {})
     rows, targets = twin._check(np.asarray(X, dtype=float), y)
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
 
     arrays = net.architecture.tensors
     share = max(8, samples // len(arrays))

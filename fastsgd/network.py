@@ -221,7 +221,8 @@ class Network:
         >>> Network([2, 3], seed=0).evaluate([[0, 0]], [0])[1]
         1.0
         """
-        return self._evaluate(*self._check(X, y), threads)
+        X, y = self._check(X, y)
+        return self._evaluate(X, y, threads, self._metric_of(y))
 
     def gradient(self, X, y, threads: int | None = None) -> np.ndarray:
         """The gradient of the mean cost over the rows given, (P,), laid out like ``params``.
@@ -272,10 +273,11 @@ class Network:
         X = check_rows(X, self.sizes[0], self.dtype, f"{prefix}X")
         return X, check_targets(y, len(X), self.sizes[-1], self.loss, self.dtype, f"{prefix}y")
 
-    def _evaluate(self, X: np.ndarray, y: np.ndarray, threads: int | None) -> tuple[float, float]:
-        """``evaluate`` for arrays that :meth:`_check` returned."""
+    def _evaluate(self, X: np.ndarray, y: np.ndarray, threads: int | None,
+                  metric: Callable[[float], float]) -> tuple[float, float]:
+        """``evaluate`` for arrays that :meth:`_check` returned and the metric of their targets."""
         cost, score = _kernel.cost(self.architecture, self.params, X, y, self._threads(threads, len(X)))
-        return cost / len(X), self._metric_of(y)(score)
+        return cost / len(X), metric(score)
 
     def _metric_of(self, y: np.ndarray) -> Callable[[float], float]:
         """The function that turns the kernel's summed score over the rows of y into the metric."""

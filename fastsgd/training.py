@@ -160,6 +160,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         if not isinstance(validation, tuple | list) or len(validation) != 2:
             raise TypeError("validation must be a pair (X, y) or None")
         validation = net._check(*validation, prefix="validation ")
+        metric_of_validation = net._metric_of(validation[1])
     check_optimizer(optimizer)
     batch_size = check_batch_size(batch_size, len(X))
     if isinstance(epochs, bool) or not isinstance(epochs, int | np.integer):
@@ -212,7 +213,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
             history.learning_rate.append(float(rates[-1]))
             history.steps = state.steps
             if validation is not None:
-                validation_cost, validation_metric = net._evaluate(*validation, threads)
+                validation_cost, validation_metric = net._evaluate(*validation, threads, metric_of_validation)
                 history.validation_cost.append(validation_cost)
                 history.validation_metric.append(validation_metric)
             run.rows_done = len(X)
