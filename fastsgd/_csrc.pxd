@@ -8,7 +8,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE
         FS_POISSON
         FS_SGD, FS_ADAM, FS_ADAMW, FS_RMSPROP, FS_ADAGRAD
-        FS_MAX_TEAM
+        FS_MAX_TEAM, FS_BLOCK_ROWS, FS_CHUNK_ROWS
 
     ctypedef struct fs_target:
         int loss, output
@@ -20,23 +20,56 @@ cdef extern from "csrc/fastsgd.h" nogil:
         int kind, nesterov
         double learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, l1, l2, correction_1, correction_2
 
+    ctypedef struct fs_input:
+        const void* rows
+        ptrdiff_t ld
+        int bytes
+        const void* scale
+        const void* offset
+        const int64_t* indptr
+        const int32_t* indices
+        const void* values
+        void* copy
+        int32_t* copy_index
+        ptrdiff_t copy_ld
+
+    ctypedef struct fs_layer:
+        ptrdiff_t inputs, outputs
+        int activation, blas
+        void* w
+        void* b
+        void* w_slots[2]
+        void* b_slots[2]
+        void* w_gradient
+        void* b_gradient
+        const void** x
+        const int32_t** x_index
+        int32_t* x_count
+        void* a
+        void* slope
+        void* delta
+        ptrdiff_t ld
+
     ctypedef struct fs_ops:
-        void (*gemm)(int transpose_a, int transpose_b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
-                     double alpha, const void* a, ptrdiff_t lda, const void* b, ptrdiff_t ldb,
-                     double beta, void* c, ptrdiff_t ldc) noexcept nogil
-        void (*gather)(ptrdiff_t rows, ptrdiff_t cols, const void* x, ptrdiff_t ld, const int64_t* order,
-                       void* out) noexcept nogil
-        void (*activate)(int activation, ptrdiff_t rows, ptrdiff_t cols, void* a, const void* bias,
-                         void* slope) noexcept nogil
-        void (*multiply_slope)(int activation, ptrdiff_t n, const void* a, const void* slope, void* delta) noexcept nogil
-        double (*cost_and_delta)(const fs_target* target, ptrdiff_t rows, ptrdiff_t cols, void* z, const void* bias,
-                                 double* score) noexcept nogil
-        void (*column_sums)(ptrdiff_t rows, ptrdiff_t cols, const void* d, ptrdiff_t ld, double alpha, double beta,
+        ptrdiff_t item
+        int (*gather)(const fs_input* input, const int64_t* order, ptrdiff_t first, const fs_layer* layer, ptrdiff_t begin,
+                      ptrdiff_t n) noexcept nogil
+        void (*gather_rows)(const void* x, ptrdiff_t cols, const int64_t* order, ptrdiff_t first, ptrdiff_t n,
                             void* out) noexcept nogil
-        void (*update)(const fs_rule* rule, ptrdiff_t rows, ptrdiff_t cols, void* w, ptrdiff_t ld, const void* g,
-                       ptrdiff_t ldg, void* slot_1, void* slot_2) noexcept nogil
+        ptrdiff_t (*count_nonzero)(const fs_input* input, ptrdiff_t row, ptrdiff_t cols) noexcept nogil
+        void (*forward)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n) noexcept nogil
+        void (*backward)(const fs_layer* layer, const fs_layer* below, ptrdiff_t begin, ptrdiff_t n,
+                         void* scratch) noexcept nogil
+        void (*cost_and_delta)(const fs_target* target, const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n,
+                               double* cost, double* score, void* scratch) noexcept nogil
+        void (*weights)(const fs_layer* layer, const fs_rule* rule, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t batch,
+                        double scale, int more, void* scratch) noexcept nogil
+        void (*biases)(const fs_layer* layer, const fs_rule* rule, ptrdiff_t batch, double scale, int more,
+                       void* scratch) noexcept nogil
+        ptrdiff_t (*scratch)(const fs_layer* layer, int lists) noexcept nogil
         int (*function)(const char* name, ptrdiff_t n, const void* x, void* y) noexcept nogil
 
+    double fs_sum(ptrdiff_t n, const double* values) noexcept nogil
     const char* fs_isa_select(const char* name)
     const char* fs_isa_name()
     const char* fs_isa_available()

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from numbers import Integral, Real
 
@@ -26,21 +26,32 @@ class Architecture:
     """A network without its parameters: the layer sizes and what happens between them.
 
     ``activations`` has one name per layer, the output layer's last; ``loss_parameters`` one number per
-    output: huber's delta or the quantile, 0 for other losses.
+    output: huber's delta or the quantile, 0 for other losses. The first layer receives
+    ``x * input_scale + input_offset``, each one number or one per column.
     """
 
     sizes: tuple[int, ...]
     activations: tuple[str, ...]
     loss: str
     loss_parameters: tuple[float, ...] = field(repr=False)
+    input_scale: tuple[float, ...] = (1.0,)
+    input_offset: tuple[float, ...] = (0.0,)
 
     @classmethod
-    def checked(cls, sizes, activation, loss, output=None, huber_delta=1.0, quantile=0.5) -> Architecture:
+    def checked(cls, sizes, activation, loss, output=None, huber_delta=1.0, quantile=0.5, input_scale=1.0,
+                input_offset=0.0) -> Architecture:
         """From the arguments of :class:`fastsgd.Network`; what cannot be used is refused by name."""
         sizes = _check_sizes(sizes)
         hidden = _check_activation(activation, len(sizes) - 2)
         output = _check_output(loss, output, sizes[-1])
-        return cls(sizes, (*hidden, output), loss, _loss_parameters(loss, sizes[-1], huber_delta, quantile))
+        return cls(sizes, (*hidden, output), loss, _loss_parameters(loss, sizes[-1], huber_delta, quantile),
+                   _per_column("input_scale", input_scale, sizes[0]),
+                   _per_column("input_offset", input_offset, sizes[0]))
+
+    def with_input(self, input_scale, input_offset) -> Architecture:
+        """The same but for what is done to the rows."""
+        return replace(self, input_scale=_per_column("input_scale", input_scale, self.sizes[0]),
+                       input_offset=_per_column("input_offset", input_offset, self.sizes[0]))
 
     @property
     def tensors(self) -> list[tuple[str, int, tuple[int, ...]]]:
@@ -62,6 +73,11 @@ class Architecture:
     def parameters(self) -> int:
         """The number of weights and biases."""
         return sum(math.prod(shape) for _, _, shape in self.tensors)
+
+    @property
+    def scales_input(self) -> bool:
+        """Whether the rows are scaled or shifted before the first layer."""
+        return self.input_scale != (1.0,) or self.input_offset != (0.0,)
 
     @property
     def flops(self) -> int:
@@ -134,6 +150,20 @@ def _loss_parameters(loss: str, outputs: int, huber_delta, quantile) -> tuple[fl
         if not _is_number(q) or not 0 < q < 1:
             raise ValueError(f"quantile must lie between 0 and 1, got {q!r}")
     return tuple(float(q) for q in quantiles)
+
+
+def _per_column(name: str, values, columns: int) -> tuple[float, ...]:
+    try:
+        numbers = (values,) if _is_number(values) else tuple(values)
+    except TypeError:
+        raise TypeError(f"{name} must be a number or a sequence of numbers, got {values!r}") from None
+    if len(numbers) not in (1, columns):
+        raise ValueError(f"{name} must be one number or {columns}, one per column, got {len(numbers)}")
+    for number in numbers:
+        if not _is_number(number) or not abs(number) <= LARGEST_DELTA:
+            raise ValueError(f"{name} must hold numbers between -{LARGEST_DELTA:g} and {LARGEST_DELTA:g}, "
+                             f"got {number!r}")
+    return tuple(float(number) for number in numbers)
 
 
 def _is_number(value) -> bool:

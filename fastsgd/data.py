@@ -1,5 +1,8 @@
 """Arrays in: what the kernel may rely on is established here, and what it cannot use is refused by name."""
+from __future__ import annotations
+
 import contextlib
+from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
@@ -7,25 +10,99 @@ import numpy as np
 CLASSIFICATION = ("cross_entropy", "binary_cross_entropy")
 
 
-def check_rows(X, columns: int, dtype: np.dtype, name: str = "X") -> np.ndarray:
-    """X as a (rows, columns) array of this dtype whose rows are contiguous; a copy only where needed.
+@dataclass(frozen=True)
+class Csr:
+    """Rows by their entries that are not zero, as the kernel takes them: columns increase within a row.
+
+    Row r has ``values[indptr[r]:indptr[r + 1]]`` in the columns ``indices[...]`` of the same range; indptr is int64,
+    indices int32.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    shape: tuple[int, int]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows) -> Csr:
+        """The rows of these numbers."""
+        entries = [np.arange(self.indptr[row], self.indptr[row + 1]) for row in rows]
+        chosen = np.concatenate(entries) if entries else np.empty(0, np.int64)
+        indptr = np.concatenate([[0], np.cumsum([len(part) for part in entries], dtype=np.int64)]).astype(np.int64)
+        return Csr(indptr, self.indices[chosen], self.values[chosen], (len(rows), self.shape[1]))
+
+    def dense(self) -> np.ndarray:
+        """All rows with their zeros."""
+        out = np.zeros(self.shape, self.values.dtype)
+        stored = slice(0, self.indptr[-1])
+        out[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices[stored]] = self.values[stored]
+        return out
+
+
+def check_rows(X, columns: int, dtype: np.dtype, name: str = "X", scale: tuple[float, ...] = (1.0,),
+               offset: tuple[float, ...] = (0.0,)) -> np.ndarray | Csr:
+    """X as a (rows, columns) array whose rows are contiguous, of this dtype or uint8; a copy only where needed.
+
+    A sparse matrix becomes a :class:`Csr`, which is already scaled and never made dense.
 
     Raises TypeError for what is not a table of real numbers, ValueError for a wrong shape, no rows, NaN,
     infinity or values beyond the dtype.
     """
+    if hasattr(X, "tocsr"):
+        return _check_sparse(X, columns, dtype, name, scale, offset)
     array = as_numbers(X, name)
-    if array.ndim != 2:
-        hint = "; .reshape(1, -1) makes it one row" if array.ndim == 1 else ""
-        raise ValueError(f"{name} must be 2-D (rows, columns), got shape {array.shape}{hint}")
-    if array.shape[1] != columns:
-        raise ValueError(f"{name} must have shape (rows, {columns}), columns being the network's first size; "
-                         f"got {array.shape}")
-    array = to_dtype(array, dtype, name)
-    rows_in_place = len(array) == 1 or (array.strides[0] >= columns * dtype.itemsize
-                                        and array.strides[0] % dtype.itemsize == 0)
-    if array.strides[1] != dtype.itemsize or not rows_in_place or not array.flags.aligned:
+    _check_shape(array.shape, columns, name)
+    if array.dtype != np.uint8:
+        array = to_dtype(array, dtype, name)
+    item = array.itemsize
+    rows_in_place = len(array) == 1 or (array.strides[0] >= columns * item and array.strides[0] % item == 0)
+    if array.strides[1] != item or not rows_in_place or not array.flags.aligned:
         array = np.array(array, order="C")
     return array
+
+
+def _check_shape(shape: tuple[int, ...], columns: int, name: str) -> None:
+    if len(shape) != 2:
+        hint = "; .reshape(1, -1) makes it one row" if len(shape) == 1 else ""
+        raise ValueError(f"{name} must be 2-D (rows, columns), got shape {shape}{hint}")
+    if shape[1] != columns:
+        raise ValueError(f"{name} must have shape (rows, {columns}), columns being the network's first size; "
+                         f"got {shape}")
+
+
+def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[float, ...],
+                  offset: tuple[float, ...]) -> Csr:
+    _check_shape(X.shape, columns, name)
+    if any(offset):
+        raise ValueError(f"{name} is sparse, so the network's input_offset must be 0: it would make every zero "
+                         "something else")
+    if X.shape[0] == 0:
+        raise ValueError(f"{name} is empty, shape {X.shape}")
+    X = X.tocsr()
+    indptr, indices = np.asarray(X.indptr), np.asarray(X.indices)
+    if len(indptr) != X.shape[0] + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] > len(indices) or \
+            len(indices) != len(X.data):
+        raise ValueError(f"{name} is not a CSR matrix: its indptr must rise from 0 to at most its number of entries")
+    outside = (indices < 0) | (indices >= columns)
+    if outside.any():
+        at = int(outside.argmax())
+        raise ValueError(f"{name}.indices[{at}] is {indices[at]}; allowed are 0 to {columns - 1}")
+    rising = indices[1:] > indices[:-1]
+    ends = indptr[1:-1]
+    rising[ends[(ends > 0) & (ends < len(indices))] - 1] = True         # from one row to the next
+    if not rising.all():
+        X = X.copy()
+        X.has_canonical_format = False                                  # it may say otherwise of itself
+        X.sum_duplicates()
+    values = to_dtype(as_numbers(X.data, name), dtype, name) if len(X.data) else np.empty(0, dtype)
+    indices = np.ascontiguousarray(X.indices, dtype=np.int32)
+    if scale != (1.0,):
+        factors = np.empty(columns, dtype)
+        factors[:] = scale
+        values = values * factors[indices]
+    return Csr(np.ascontiguousarray(X.indptr, dtype=np.int64), indices, np.ascontiguousarray(values), X.shape)
 
 
 def check_targets(y, rows: int, outputs: int, loss: str, dtype: np.dtype, name: str = "y") -> np.ndarray:
@@ -92,7 +169,7 @@ def as_numbers(values, name: str) -> np.ndarray:
     if values is None:
         raise TypeError(f"{name} must hold real numbers, got None")
     if hasattr(values, "toarray") and not isinstance(values, np.ndarray):
-        raise TypeError(f"{name} is sparse, which is not supported yet; pass {name}.toarray()")
+        raise TypeError(f"{name} must be dense; pass {name}.toarray()")
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise TypeError(f"{name} has masked values; fill or drop them first")
     try:

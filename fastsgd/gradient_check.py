@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fastsgd.data import generator
+from fastsgd.data import Csr, generator
 from fastsgd.network import Network
 
 
@@ -62,13 +62,13 @@ def check_gradient(net: Network, X, y, *, gradient: np.ndarray | None = None, to
     if tolerance is None:
         tolerance = 1e-6 if net.dtype == np.float64 else 1e-3
     twin = Network._from_parts(net.architecture, net.params.astype(float), {})
-    rows, targets = twin._check(np.asarray(X, dtype=float), y)
+    rows, targets = twin._check(X, y)
     rng = generator(seed)
 
     arrays = net.architecture.tensors
     share = max(8, samples // len(arrays))
     # Differences of a cost C carry a rounding error of about 1e-10 C; less than that is zero to them.
-    rounding = 1e-9 * max(1.0, abs(twin.cost(rows, targets)))
+    rounding = 1e-9 * max(1.0, abs(twin._evaluate(rows, targets, 1, float)[0]))
 
     worst = 0.0
     checked = tried = 0
@@ -96,7 +96,7 @@ def check_gradient(net: Network, X, y, *, gradient: np.ndarray | None = None, to
     return worst
 
 
-def _difference(net: Network, rows: np.ndarray, targets: np.ndarray, i: int) -> float:
+def _difference(net: Network, rows: np.ndarray | Csr, targets: np.ndarray, i: int) -> float:
     """The central difference of the cost along parameter i, or NaN at a kink."""
     value = net.params[i]
     h = 1e-4 * max(1.0, abs(value))
@@ -105,7 +105,7 @@ def _difference(net: Network, rows: np.ndarray, targets: np.ndarray, i: int) -> 
         costs = []
         for signed in (step, -step):
             net.params[i] = value + signed
-            costs.append(net.cost(rows, targets, threads=1))
+            costs.append(net._evaluate(rows, targets, 1, float)[0])
         net.params[i] = value
         return (costs[0] - costs[1]) / (2 * step)
 

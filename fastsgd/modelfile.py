@@ -5,8 +5,8 @@ Ours holds ``weights.0`` (inputs, outputs), ``biases.0`` (outputs,), ``weights.1
 ``__metadata__``:
 
 - ``fastsgd.version``: "1", the version of this layout;
-- ``fastsgd.architecture``: JSON with ``sizes``, ``activations`` (one per layer), ``loss`` and
-  ``loss_parameters``;
+- ``fastsgd.architecture``: JSON with ``sizes``, ``activations`` (one per layer), ``loss``, ``loss_parameters``, and
+  where the rows are scaled or shifted, ``input_scale`` and ``input_offset`` (lists of one number or one per column);
 - any other key: the network's own ``metadata``.
 
 Nothing in a file is executed. A file is refused with a ValueError that says what is wrong before memory is
@@ -33,6 +33,8 @@ def save(path, architecture, params: np.ndarray, metadata: dict[str, str]) -> No
             raise ValueError(f"metadata must map strings to strings, no key beginning with 'fastsgd.'; got {key!r}")
     description = {"sizes": architecture.sizes, "activations": architecture.activations, "loss": architecture.loss,
                    "loss_parameters": architecture.loss_parameters}
+    if architecture.scales_input:
+        description |= {"input_scale": architecture.input_scale, "input_offset": architecture.input_offset}
     header: dict = {"__metadata__": {"fastsgd.version": VERSION, "fastsgd.architecture": json.dumps(description),
                                      **metadata}}
     kind = next(name for name, dtype in DTYPES.items() if dtype.itemsize == params.itemsize)
@@ -78,7 +80,8 @@ def _architecture(text: str, path) -> Architecture:
             raise TypeError("an activation is not a name")
         given = [float(value) for value in fields["loss_parameters"]]
         return Architecture.checked(fields["sizes"], fields["activations"][:-1], loss, fields["activations"][-1],
-                                    given[0] if loss == "huber" else 1.0, given if loss == "quantile" else 0.5)
+                                    given[0] if loss == "huber" else 1.0, given if loss == "quantile" else 0.5,
+                                    fields.get("input_scale", 1.0), fields.get("input_offset", 0.0))
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} does not describe a network: {error}") from None
 

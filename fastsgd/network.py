@@ -8,7 +8,7 @@ import numpy as np
 
 from fastsgd import _kernel, modelfile
 from fastsgd.architecture import OUTPUTS, Architecture
-from fastsgd.data import CLASSIFICATION, check_rows, check_targets, generator
+from fastsgd.data import CLASSIFICATION, Csr, check_rows, check_targets, generator
 from fastsgd.machine import choose_threads
 from fastsgd.optimizers import Optimizer, State, check_optimizer
 
@@ -52,6 +52,9 @@ class Network:
         Where huber's cost turns from quadratic to linear.
     quantile : float or sequence of float
         Between 0 and 1; one for all outputs, or one each.
+    input_scale, input_offset : float or sequence of float
+        The first layer receives ``X * input_scale + input_offset``; one number for all columns, or one each. They are
+        part of the network and of its file.
 
     Attributes
     ----------
@@ -69,7 +72,9 @@ class Network:
 
     Notes
     -----
-    X is an array (rows, columns) of finite real numbers, columns being the first of ``sizes``. y is (rows,)
+    X is an array (rows, columns) of finite real numbers, columns being the first of ``sizes``; uint8 rows are used as
+    they are, a quarter of the memory (``input_scale=1/255`` makes bytes a unit). It may be a SciPy sparse matrix, which
+    is never made dense. y is (rows,)
     class labels 0 .. outputs - 1 or (rows, outputs) probabilities for cross_entropy, else (rows, outputs)
     targets, or (rows,) where there is one output.
 
@@ -88,8 +93,10 @@ class Network:
 
     def __init__(self, sizes: Sequence[int], activation: str | Sequence[str] = "relu", loss: str = "cross_entropy",
                  output: str | None = None, dtype: str = "float32", seed: int | None = None, init: str = "auto",
-                 huber_delta: float = 1.0, quantile: float | Sequence[float] = 0.5):
-        architecture = Architecture.checked(sizes, activation, loss, output, huber_delta, quantile)
+                 huber_delta: float = 1.0, quantile: float | Sequence[float] = 0.5,
+                 input_scale: float | Sequence[float] = 1.0, input_offset: float | Sequence[float] = 0.0):
+        architecture = Architecture.checked(sizes, activation, loss, output, huber_delta, quantile, input_scale,
+                                            input_offset)
         if init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
         if dtype not in ("float32", "float64", np.float32, np.float64):
@@ -142,6 +149,24 @@ class Network:
         return self.architecture.sizes
 
     @property
+    def input_scale(self) -> float | np.ndarray:
+        """What the rows are multiplied by before the first layer: a float, or one per column. May be assigned."""
+        return _one_or_many(self.architecture.input_scale)
+
+    @input_scale.setter
+    def input_scale(self, scale: float | Sequence[float]) -> None:
+        self.architecture = self.architecture.with_input(scale, self.architecture.input_offset)
+
+    @property
+    def input_offset(self) -> float | np.ndarray:
+        """What is then added to them: a float, or one per column. May be assigned."""
+        return _one_or_many(self.architecture.input_offset)
+
+    @input_offset.setter
+    def input_offset(self, offset: float | Sequence[float]) -> None:
+        self.architecture = self.architecture.with_input(self.architecture.input_scale, offset)
+
+    @property
     def loss(self) -> str:
         """The name of the loss."""
         return self.architecture.loss
@@ -191,7 +216,7 @@ class Network:
         >>> Network([3, 4, 2], seed=1).predict([[0, 0, 0]])
         array([[0.5, 0.5]], dtype=float32)
         """
-        X = check_rows(X, self.sizes[0], self.dtype)
+        X = self._check_rows(X)
         out = np.empty((len(X), self.sizes[-1]), dtype=self.dtype)
         _kernel.predict(self.architecture, self.params, X, out, self._threads(threads, len(X)))
         return out
@@ -268,12 +293,16 @@ class Network:
 
     # ---- what train() shares ----
 
-    def _check(self, X, y, prefix: str = "") -> tuple[np.ndarray, np.ndarray]:
+    def _check_rows(self, X, name: str = "X") -> np.ndarray | Csr:
+        architecture = self.architecture
+        return check_rows(X, self.sizes[0], self.dtype, name, architecture.input_scale, architecture.input_offset)
+
+    def _check(self, X, y, prefix: str = "") -> tuple[np.ndarray | Csr, np.ndarray]:
         """X and y as the kernel takes them, or the error that says what is wrong with them."""
-        X = check_rows(X, self.sizes[0], self.dtype, f"{prefix}X")
+        X = self._check_rows(X, f"{prefix}X")
         return X, check_targets(y, len(X), self.sizes[-1], self.loss, self.dtype, f"{prefix}y")
 
-    def _evaluate(self, X: np.ndarray, y: np.ndarray, threads: int | None,
+    def _evaluate(self, X: np.ndarray | Csr, y: np.ndarray, threads: int | None,
                   metric: Callable[[float], float]) -> tuple[float, float]:
         """``evaluate`` for arrays that :meth:`_check` returned and the metric of their targets."""
         cost, score = _kernel.cost(self.architecture, self.params, X, y, self._threads(threads, len(X)))
@@ -315,6 +344,10 @@ class Network:
         Nothing in the file is executed.
         """
         return cls._from_parts(*modelfile.load(path))
+
+
+def _one_or_many(values: tuple[float, ...]) -> float | np.ndarray:
+    return values[0] if len(values) == 1 else np.array(values)
 
 
 def aligned_empty(n: int, dtype: np.dtype) -> np.ndarray:

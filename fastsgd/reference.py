@@ -22,7 +22,7 @@ _erf = np.vectorize(math.erf, otypes=[float])
 
 
 def train_epoch(architecture, params, X, target, order, batch_size, optimizer, state, learning_rates, threads=1,
-                poll=None):
+                poll=None, backend="auto"):
     """One pass over the rows in ``order`` in mini-batches, changing ``params`` and ``state`` in place.
 
     Returns ``(cost, score, steps)``, cost and score summed over the rows seen. A cost that is not finite
@@ -51,7 +51,7 @@ def train_epoch(architecture, params, X, target, order, batch_size, optimizer, s
     return total_cost, total_score, steps
 
 
-def gradient(architecture, params, X, target, out, threads=1):
+def gradient(architecture, params, X, target, out, threads=1, backend="auto"):
     """The gradient of the mean cost over all rows into ``out``, laid out like ``params``; returns that cost.
 
     Where the cost is not finite the gradient is NaN throughout.
@@ -61,13 +61,13 @@ def gradient(architecture, params, X, target, out, threads=1):
     return cost / len(X)
 
 
-def cost(architecture, params, X, target, threads=1):
+def cost(architecture, params, X, target, threads=1, backend="auto"):
     """``(cost, score)`` summed over all rows."""
     z = forward(architecture, params, X)[0][-1]
     return cost_and_delta(architecture, z, target)[:2]
 
 
-def predict(architecture, params, X, out, threads=1):
+def predict(architecture, params, X, out, threads=1, backend="auto"):
     """The output layer's activations of every row into ``out`` (rows, outputs)."""
     out[:] = forward(architecture, params, X)[1][-1]
 
@@ -86,9 +86,19 @@ def layers(architecture, params):
     return views
 
 
+def scaled(architecture, X, dtype):
+    """``X * input_scale + input_offset``; a sparse X is scaled already."""
+    if hasattr(X, "dense"):
+        return X.dense()
+    X = X.astype(dtype, copy=False)
+    if architecture.scales_input:
+        X = X * np.array(architecture.input_scale, dtype) + np.array(architecture.input_offset, dtype)
+    return X
+
+
 def forward(architecture, params, X):
-    """Lists of every layer's z and a; ``a`` begins with the input."""
-    zs, activations = [], [X]
+    """Lists of every layer's z and a; ``a`` begins with the input as the first layer receives it."""
+    zs, activations = [], [scaled(architecture, X, params.dtype)]
     for (W, b), name in zip(layers(architecture, params), architecture.activations, strict=True):
         zs.append(activations[-1] @ W + b)
         activations.append(activate(name, zs[-1]))

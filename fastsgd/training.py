@@ -96,7 +96,7 @@ class Run:
 def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 - a frozen dataclass
           batch_size: int | None = 100, epochs: int = 20, seed: int | None = None, threads: int | None = None,
           validation: tuple | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
-          kernel: str = "fused") -> History:
+          kernel: str = "fused", backend: str = "auto") -> History:
     """Trains a network in place by mini-batch gradient descent.
 
     Each epoch the rows are shuffled and divided into mini-batches, and each mini-batch makes one step with
@@ -128,6 +128,10 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         :class:`fastsgd.Run` called after every epoch.
     kernel : "fused" or "reference"
         The compiled step, or the same step in NumPy.
+    backend : "auto", "native" or "blas"
+        What computes the matrix products of the compiled step: fastsgd's own tiles, or the OpenBLAS it carries; auto
+        takes the faster, which is native. Only native gives the same bits for any number of threads and for AVX2 and
+        AVX-512.
 
     Returns
     -------
@@ -168,6 +172,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     if epochs < 0:
         raise ValueError(f"epochs must be at least 0, got {epochs}")
     train_epoch = _train_epoch_of(kernel)
+    if backend not in _kernel.BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(_kernel.BACKENDS)}, got {backend!r}")
     step_threads = choose_threads(threads, net.architecture.flops * batch_size)
     rng = generator(seed)
 
@@ -198,7 +204,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
             # The full gradient does not depend on the order of the rows, so they stay where they lie.
             order = rng.permutation(len(X)) if batch_size < len(X) else None
             cost, score, steps = train_epoch(net.architecture, net.params, X, y, order, batch_size, optimizer, state,
-                                             rates, step_threads, poll)
+                                             rates, step_threads, poll, backend)
             seconds = time.perf_counter() - begin
             if steps < steps_per_epoch or not np.isfinite(net.params).all():
                 net.params[:] = good

@@ -101,6 +101,7 @@ def test_bad_targets_of_other_losses(loss, y, message):
     ({"epochs": 1.5}, TypeError, "epochs must be a whole number, got 1.5"),
     ({"optimizer": 0.1}, TypeError, r"optimizer must be an optimizer such as fastsgd.SGD\(0.1\), got 0.1"),
     ({"optimizer": fastsgd.SGD}, TypeError, "optimizer must be an optimizer"),
+    ({"backend": "mkl"}, ValueError, "backend must be one of auto, native, blas, got 'mkl'"),
     ({"kernel": "gpu"}, ValueError, "kernel must be 'fused' or 'reference', got 'gpu'"),
     ({"validation": X}, TypeError, r"validation must be a pair \(X, y\) or None"),
     ({"callbacks": [3]}, TypeError, "callbacks must hold fastsgd.Callback objects or functions, got 3"),
@@ -244,12 +245,6 @@ def test_r2_of_targets_that_do_not_vary_is_nan():
     for dtype in ("float32", "float64"):
         net = fastsgd.Network([4, 1], loss="squared_error", dtype=dtype, seed=0)
         assert np.isnan(net.score(X, np.full(30, 0.7)))
-
-
-def test_sparse_rows_say_what_to_do():
-    sparse = pytest.importorskip("scipy.sparse")
-    with pytest.raises(TypeError, match=r"X is sparse, which is not supported yet; pass X.toarray\(\)"):
-        network().predict(sparse.csr_array(X))
 
 
 @pytest.mark.parametrize("init", ["he", "glorot", "normal"])

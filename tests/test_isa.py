@@ -26,6 +26,34 @@ def test_kernel_agrees_with_reference_on(isa):
     assert " passed" in result.stdout
 
 
+BITS = """
+import hashlib, numpy as np, fastsgd
+from cases import OPTIMIZERS
+rng = np.random.default_rng(0)
+for dtype in ("float32", "float64"):
+    for sizes, activation, batch_size in (([50, 40, 10], "relu", 30), ([33, 70, 17, 3], "tanh", 7),
+                                          ([600, 130, 5], "gelu", 1100), ([9, 8, 4], "elu", None)):
+        for optimizer in OPTIMIZERS:
+            X = rng.standard_normal((1200, sizes[0])) * (rng.random((1200, sizes[0])) < rng.choice([0.1, 1.0]))
+            y = rng.integers(0, sizes[-1], 1200)
+            net = fastsgd.Network(sizes, activation, dtype=dtype, seed=0)
+            history = fastsgd.train(net, X, y, optimizer=optimizer, batch_size=batch_size, epochs=1, seed=0, threads=2)
+            digest = hashlib.sha256(net.params.tobytes() + net.predict(X).tobytes() + repr(history.cost).encode())
+            print(dtype, sizes, optimizer.kind, digest.hexdigest())
+"""
+
+
+def test_avx2_and_avx512_give_the_same_bits():
+    if not {"avx2", "avx512"} <= set(config()["isa_available"]):
+        pytest.skip("needs a CPU with both")
+    tests = str(Path(__file__).parent)
+    found = [python("-c", f"import sys; sys.path.append({tests!r})" + BITS, FASTSGD_ISA=isa)
+             for isa in ("avx2", "avx512")]
+    assert found[0].returncode == 0, found[0].stderr
+    assert found[0].stdout.count("float") == 80
+    assert found[0].stdout == found[1].stdout
+
+
 def test_one_set_is_chosen_and_the_blas_follows_it():
     for isa, core in (("avx512", "SkylakeX"), ("avx2", "Haswell"), ("sse2", "Nehalem")):
         if isa in config()["isa_available"]:

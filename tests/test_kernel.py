@@ -117,18 +117,18 @@ def test_the_kernel_refuses_arrays_that_do_not_fit():
     out = np.empty_like(net.params)
     packed = np.zeros(9, dtype=[("x", "f8", 4), ("label", "u1")])["x"]     # rows 33 bytes apart
     for params, rows, targets, message in [
-            (net.params[1:], X, y, "params do not fit"), (net.params, X[:, 1:], y, "X does not fit"),
+            (net.params[1:], X, y, "params must hold 51 contiguous"), (net.params, X[:, 1:], y, "X does not fit"),
             (net.params, X[::-1], y, "rows of X overlap"), (net.params, packed, y, "between its values"),
             (net.params, X.T.copy().T, y, "must be neighbours"), (net.params, X, y[1:], "differ in length"),
             (net.params, X, y + np.int32(1), r"labels\[\d\] is 3; allowed are 0 to 2"),
             (net.params, X, y - np.int32(3), r"labels\[\d\] is -\d; allowed"),
-            (net.params, X.astype("float32"), y, "Buffer dtype mismatch"),
-            (net.params, X, np.zeros((9, 2)), "target does not fit"), (net.params, X[:0], y[:0], "X does not fit")]:
+            (net.params, X.astype("float32"), y, "X must have dtype float64 or uint8, got float32"),
+            (net.params, X, np.zeros((9, 2)), "target must hold 27"), (net.params, X[:0], y[:0], "X does not fit")]:
         with pytest.raises(ValueError, match=message):
             _kernel.gradient(net.architecture, params, rows, targets, out)
-    with pytest.raises(ValueError, match="out does not fit params"):
+    with pytest.raises(ValueError, match="out must hold 51"):
         _kernel.gradient(net.architecture, net.params, X, y, out[:2])
-    with pytest.raises(ValueError, match="out does not fit X"):
+    with pytest.raises(ValueError, match="out must hold 27"):
         _kernel.predict(net.architecture, net.params, X, np.empty((9, 2)))
     state = OPTIMIZERS[1].state(net.params)
     for order, batch_size, rates, its_state, message in [

@@ -4,8 +4,8 @@
  * the loaded BLAS (blas.c) and the instruction set chosen at import (isa.c).
  *
  * Arrays are row-major and arrive as void pointers: one table of operations (fs_ops) serves each dtype
- * and instruction set, all compiled from the same body (operations.inc). "rows" and "cols" count
- * elements, as does "ld", the distance between the starts of two neighbouring rows.
+ * and instruction set, all compiled from the same body (operations.inc and what it includes). "rows" and "cols"
+ * count elements, as does "ld", the distance between the starts of two neighbouring rows.
  */
 #ifndef FASTSGD_H
 #define FASTSGD_H
@@ -49,32 +49,79 @@ typedef struct {
     double correction_2;      /* sqrt(1 - beta_2^t) */
 } fs_rule;
 
-/* ---- the operations of one dtype on one instruction set ---- */
+/* ---- where the rows of the data come from ---- */
 
 typedef struct {
-    /* C = alpha op(A) op(B) + beta C;  op(A) is (m, k), op(B) is (k, n), C is (m, n) */
-    void (*gemm)(int transpose_a, int transpose_b, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
-                 double alpha, const void *a, ptrdiff_t lda, const void *b, ptrdiff_t ldb,
-                 double beta, void *c, ptrdiff_t ldc);
-    /* out[r] = X[order[r]] for rows of any stride */
-    void (*gather)(ptrdiff_t rows, ptrdiff_t cols, const void *x, ptrdiff_t ld, const int64_t *order, void *out);
-    /* a = f(a + bias) in place over (rows, cols); slope, where it is not NULL, receives f' */
-    void (*activate)(int activation, ptrdiff_t rows, ptrdiff_t cols, void *a, const void *bias, void *slope);
-    /* delta *= f', from the stored slope or from the activation's own value a */
-    void (*multiply_slope)(int activation, ptrdiff_t n, const void *a, const void *slope, void *delta);
-    /* z (rows, cols) without its bias becomes the output delta dC/dz; returns the summed cost and adds to
-     * *score: rows classified correctly (outputs, for binary_cross_entropy), or the summed squared error */
-    double (*cost_and_delta)(const fs_target *target, ptrdiff_t rows, ptrdiff_t cols, void *z, const void *bias,
-                             double *score);
-    /* out[j] = alpha sum_r d[r, j] + beta out[j] */
-    void (*column_sums)(ptrdiff_t rows, ptrdiff_t cols, const void *d, ptrdiff_t ld, double alpha, double beta,
-                        void *out);
-    /* one optimizer step on a (rows, cols) tile of w; g has its own ld, the optimizer's slots share w's */
-    void (*update)(const fs_rule *rule, ptrdiff_t rows, ptrdiff_t cols, void *w, ptrdiff_t ld, const void *g,
-                   ptrdiff_t ldg, void *slot_1, void *slot_2);
+    const void *rows;         /* (rows, inputs) at distance ld: of the parameters' dtype, or uint8 where bytes is set */
+    ptrdiff_t ld;
+    int bytes;
+    const void *scale, *offset;                 /* (inputs,) x * scale + offset is what the network sees; or NULL */
+    const int64_t *indptr;    /* a CSR matrix: entries indptr[r] .. indptr[r + 1] of row r, or NULL */
+    const int32_t *indices;   /* their columns, increasing in each row */
+    const void *values;
+    /* what gather writes where rows cannot be used where they lie */
+    void *copy;               /* (chunk, copy_ld): whole rows, or with copy_index their entries that are not zero */
+    int32_t *copy_index;      /* NULL: zeros are not skipped */
+    ptrdiff_t copy_ld;
+} fs_input;
+
+/* ---- a layer: what it computes and where its numbers lie ---- */
+
+typedef struct {
+    ptrdiff_t inputs, outputs;
+    int activation;
+    int blas;                 /* whether its products are left to BLAS */
+    void *w, *b;              /* (inputs, outputs), (outputs,) */
+    void *w_slots[2], *b_slots[2];              /* the optimizer's memory of them, or NULL */
+    void *w_gradient, *b_gradient;              /* of their shapes, or NULL where no gradient is kept */
+    const void **x;           /* (chunk,) the row each row of the chunk receives */
+    const int32_t **x_index;  /* (chunk,) where x holds only the entries that are not zero: their columns; or NULL */
+    int32_t *x_count;         /* (chunk,) and their number */
+    void *a;                  /* (chunk, outputs) f(x W + b) */
+    void *slope;              /* (chunk, outputs) f'(x W + b), for activations whose value does not tell it; or NULL */
+    void *delta;              /* (chunk, outputs) dC/dz */
+    ptrdiff_t ld;             /* between the rows of a, slope and delta */
+} fs_layer;
+
+/* ---- the operations of one dtype on one instruction set ---- */
+
+enum {
+    FS_BLOCK_ROWS = 128,      /* rows begin .. begin + n of a chunk are at most so many */
+    FS_CHUNK_ROWS = 1024      /* and a chunk has at most so many; a larger batch accumulates its gradient */
+};
+
+typedef struct {
+    ptrdiff_t item;           /* bytes of a number */
+    /* points layer 0's x at the rows wanted, row i of the block being order[i], or first + i without an order; returns 0
+     * where a CSR matrix has a column that the layer has not */
+    int (*gather)(const fs_input *input, const int64_t *order, ptrdiff_t first, const fs_layer *layer, ptrdiff_t begin,
+                  ptrdiff_t n);
+    /* out[i] = the same rows of an array x whose rows touch each other */
+    void (*gather_rows)(const void *x, ptrdiff_t cols, const int64_t *order, ptrdiff_t first, ptrdiff_t n, void *out);
+    /* how many numbers of a dense row are not zero */
+    ptrdiff_t (*count_nonzero)(const fs_input *input, ptrdiff_t row, ptrdiff_t cols);
+    /* a = f(x W + b), and slope = f'(x W + b) where it is wanted */
+    void (*forward)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n);
+    /* delta of the layer below = (delta W^T) * f'; scratch as below */
+    void (*backward)(const fs_layer *layer, const fs_layer *below, ptrdiff_t begin, ptrdiff_t n, void *scratch);
+    /* layer->a holds z of the output layer and its delta receives dC/dz (they may be the same array); cost and score
+     * (n,) receive each row's. A score is 1 for a row classified correctly, the number of outputs that are right for
+     * binary_cross_entropy, or the squared error summed over the outputs */
+    void (*cost_and_delta)(const fs_target *target, const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n, double *cost,
+                           double *score, void *scratch);
+    /* rows first .. first + rows of W: the gradient scale x^T delta over the batch, added to the one kept where
+     * "more" says so, and with a rule the optimizer's step */
+    void (*weights)(const fs_layer *layer, const fs_rule *rule, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t batch,
+                    double scale, int more, void *scratch);
+    /* the same for b */
+    void (*biases)(const fs_layer *layer, const fs_rule *rule, ptrdiff_t batch, double scale, int more, void *scratch);
+    /* numbers of scratch that these need for a layer, where its input comes in lists or not */
+    ptrdiff_t (*scratch)(const fs_layer *layer, int lists);
     /* y = f(x) elementwise for the tests of accuracy: "exp", "expm1", "tanh", "logistic", "log", "erfcx"... */
     int (*function)(const char *name, ptrdiff_t n, const void *x, void *y);
 } fs_ops;
+
+double fs_sum(ptrdiff_t n, const double *values);  /* in an order that n alone decides */
 
 /* ---- instruction sets (isa.c) ---- */
 

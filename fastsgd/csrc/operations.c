@@ -12,15 +12,23 @@
 
 #include <math.h>
 #include <string.h>
+#if FS_X86
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 #define FS_JOIN_(a, b, c) a##_##b##_##c
 #define FS_JOIN(a, b, c) FS_JOIN_(a, b, c)
 
 #define FS_ISA baseline
+#define FS_VECTOR_BYTES 16
 #if defined(__aarch64__)
 #define FS_FMA 1
+#define FS_REGISTERS 32
 #else
 #define FS_FMA 0
+#define FS_REGISTERS 16
 #endif
 #define FS_DOUBLE 0
 #include "operations.inc"
@@ -28,6 +36,8 @@
 #include "operations.inc"
 #undef FS_ISA
 #undef FS_FMA
+#undef FS_VECTOR_BYTES
+#undef FS_REGISTERS
 
 #if FS_X86
 #define FS_FMA 1
@@ -39,11 +49,15 @@
 #pragma GCC target("avx2,fma")
 #endif
 #define FS_ISA avx2
+#define FS_VECTOR_BYTES 32
+#define FS_REGISTERS 16
 #define FS_DOUBLE 0
 #include "operations.inc"
 #define FS_DOUBLE 1
 #include "operations.inc"
 #undef FS_ISA
+#undef FS_VECTOR_BYTES
+#undef FS_REGISTERS
 #if defined(__clang__)
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
@@ -53,14 +67,29 @@
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
 #endif
 #define FS_ISA avx512
+#define FS_VECTOR_BYTES 64
+#define FS_REGISTERS 32
 #define FS_DOUBLE 0
 #include "operations.inc"
 #define FS_DOUBLE 1
 #include "operations.inc"
 #undef FS_ISA
+#undef FS_VECTOR_BYTES
+#undef FS_REGISTERS
 #if defined(__clang__)
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options
 #endif
 #endif
+
+double fs_sum(ptrdiff_t n, const double *values) {
+    double sums[8] = {0};                                /* eight chains, so that an addition need not wait for the last */
+    ptrdiff_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int c = 0; c < 8; c++)
+            sums[c] += values[i + c];
+    for (int c = 0; i < n; i++, c++)
+        sums[c] += values[i];
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}

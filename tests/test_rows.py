@@ -1,0 +1,211 @@
+"""Do rows of every kind (float, bytes, scaled, mostly zeros, CSR) give the result that plain dense rows give?"""
+import numpy as np
+import pytest
+from cases import OPTIMIZERS, TOLERANCE, agree, make_net
+
+import fastsgd
+from fastsgd import _kernel, reference
+from fastsgd.data import Csr
+
+DTYPES = ["float32", "float64"]
+
+
+def sparse_rows(rng, rows, columns, density=0.1):
+    """Rows with zeros of both signs, one without any entry."""
+    X = rng.standard_normal((rows, columns)) * (rng.random((rows, columns)) < density)
+    X[rows // 2] = 0
+    X[rng.random(X.shape) < 0.05] *= -0.0
+    return X
+
+
+def as_csr(X):
+    entries = [np.flatnonzero(row) for row in X]
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in entries])])
+    return Csr(indptr, np.concatenate(entries).astype(np.int32), X[X != 0], X.shape)
+
+
+def epoch(module, net, X, y, order, batch_size, optimizer, threads=1):
+    params, state = net.params.copy(), optimizer.state(net.params)
+    steps = -(-len(order) // batch_size)
+    outcome = module.train_epoch(net.architecture, params, X, y, order, batch_size, optimizer, state,
+                                 optimizer.learning_rates(0, steps), threads)
+    gradient = np.empty_like(params)
+    module.gradient(net.architecture, net.params, X, y, gradient, threads)
+    out = np.empty((len(X), net.sizes[-1]), params.dtype)
+    module.predict(net.architecture, net.params, X, out, threads)
+    return [params, state.slots, np.array(outcome), gradient, out, module.cost(net.architecture, net.params, X, y)[0]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("outputs", [3, 33, 64, 150, 300])
+@pytest.mark.parametrize("columns", [7, 500])
+def test_skipping_zeros_changes_no_bit(columns, outputs, dtype):
+    # Whether zeros are skipped is decided by a sample of 32 rows. Here every other of 64 rows belongs to the sample
+    # and to no batch, so that the same batches are trained on with and without skipping.
+    rng = np.random.default_rng([columns, outputs])
+    X = np.zeros((64, columns), dtype)
+    X[1::2] = sparse_rows(rng, 32, columns)
+    y = rng.integers(0, 4, 64).astype(np.int32)
+    net = make_net([columns, outputs, 4], "relu", "cross_entropy", None, dtype, rng)
+    order = np.arange(1, 64, 2)
+    for optimizer in OPTIMIZERS:
+        results = []
+        for sample in (0, 1):
+            X[::2] = sample
+            for threads in (1, 3):
+                results.append(epoch(_kernel, net, X, y, order, 10, optimizer, threads)[:3])
+        X[::2] = 0
+        results.append(epoch(_kernel, net, as_csr(X), y, order, 10, optimizer, 2)[:3])
+        for result in results[1:]:
+            for found, expected in zip(result, results[0], strict=True):
+                np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["bytes", "scaled bytes", "scaled", "mostly zeros", "scaled zero bytes", "csr"])
+def test_kernel_agrees_with_reference(kind, dtype):
+    rng = np.random.default_rng(3)
+    net = make_net([30, 40, 3], "tanh", "cross_entropy", None, dtype, rng)
+    X = rng.integers(0, 4, (90, 30)).astype(np.uint8)
+    if "zero" in kind or kind == "csr":
+        X *= rng.random(X.shape) < 0.2
+    if "scaled" in kind:
+        net.input_scale = rng.uniform(0.1, 1, 30)
+        if "zero" not in kind:
+            net.input_offset = rng.standard_normal(30)
+    if "bytes" not in kind:
+        X = X.astype(dtype)
+    if kind == "csr":
+        X = as_csr(X)
+    y = rng.integers(0, 3, 90).astype(np.int32)
+    for optimizer in OPTIMIZERS:
+        found, expected = (epoch(module, net, X, y, rng.permutation(90) * 0 + np.arange(90)[::-1], 20, optimizer, 2)
+                           for module in (_kernel, reference))
+        for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+            agree(f"{kind}, {optimizer}, result {i}", ours, theirs, TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("batch_size", [100, 1500])
+def test_many_entries_and_large_batches(batch_size, dtype):
+    rng = np.random.default_rng(1)
+    X = sparse_rows(rng, 1600, 700, 0.3).astype(dtype)
+    y = rng.integers(0, 3, 1600).astype(np.int32)
+    net = make_net([700, 40, 3], "relu", "cross_entropy", None, dtype, rng)
+    net.params *= 0.2
+    order = rng.permutation(1600)
+    for optimizer in (OPTIMIZERS[0], OPTIMIZERS[5]):
+        found, again, expected = (epoch(*case, y, order, batch_size, optimizer, 2) for case in (
+            (_kernel, net, X), (_kernel, net, as_csr(X)), (reference, net, X)))
+        for ours, csr, theirs in zip(found, again, expected, strict=True):
+            np.testing.assert_array_equal(ours, csr)
+            agree("result", ours, theirs, TOLERANCE[dtype])
+
+
+def test_bytes_are_used_as_they_lie_and_equal_scaled_floats():
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 256, (300, 50), dtype=np.uint8), rng.integers(0, 3, 300)
+    nets = [fastsgd.Network([50, 40, 3], seed=0, input_scale=scale) for scale in (1 / 255, 1.0)]
+    rows = [X, X * np.float32(1 / 255)]
+    assert nets[0]._check_rows(X) is X
+    for net, x in zip(nets, rows, strict=True):
+        fastsgd.train(net, x, y, epochs=3, seed=0)
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+    np.testing.assert_array_equal(nets[0].predict(rows[0]), nets[1].predict(rows[1]))
+
+
+def test_scale_and_offset_belong_to_the_network(tmp_path):
+    net = fastsgd.Network([3, 4, 2], seed=0, input_scale=0.5, input_offset=[1, 2, 3])
+    X = np.random.default_rng(0).standard_normal((5, 3)).astype("f4")
+    plain = fastsgd.Network([3, 4, 2], seed=0)
+    expected = plain.predict(X * np.float32(0.5) + np.array([1, 2, 3], "f4"))
+    net.save(tmp_path / "net.safetensors")
+    for other in (net, net.copy(), fastsgd.Network.load(tmp_path / "net.safetensors")):
+        np.testing.assert_array_equal(other.predict(X), expected)
+        assert other.input_scale == 0.5
+        assert list(other.input_offset) == [1, 2, 3]
+    net.input_scale, net.input_offset = 1, 0
+    np.testing.assert_array_equal(net.predict(X), plain.predict(X))
+    for name, value, error in (("input_scale", "a", "must hold numbers"), ("input_scale", None, "must be a number"),
+                               ("input_offset", [1, 2], "must be one number or 3"),
+                               ("input_scale", float("nan"), "must hold numbers between")):
+        with pytest.raises((ValueError, TypeError), match=f"{name} {error}"):
+            setattr(net, name, value)
+
+
+def test_scipy_matrices_train_like_dense_ones():
+    sparse = pytest.importorskip("scipy.sparse")
+    rng = np.random.default_rng(0)
+    X = sparse_rows(rng, 200, 60).astype("f4")
+    y = rng.integers(0, 3, 200)
+    expected = fastsgd.Network([60, 40, 3], seed=0)
+    fastsgd.train(expected, X, y, epochs=3, seed=0)
+    for kind in (sparse.csr_array, sparse.csr_matrix, sparse.csc_array, sparse.coo_array):
+        net = fastsgd.Network([60, 40, 3], seed=0)
+        fastsgd.train(net, kind(X), y, epochs=3, seed=0, validation=(kind(X[:20]), y[:20]))
+        np.testing.assert_array_equal(net.params, expected.params)
+        np.testing.assert_array_equal(net.predict(kind(X)), expected.predict(X))
+        assert net.score(kind(X), y) == expected.score(X, y)
+        assert fastsgd.check_gradient(net, kind(X[:8]), y[:8]) < 1e-3
+    scaled = fastsgd.Network([60, 40, 3], seed=0, input_scale=2.0)
+    np.testing.assert_allclose(scaled.predict(sparse.csr_array(X)), scaled.predict(X), rtol=1e-5)
+
+
+def test_a_csr_matrix_is_never_made_dense():
+    sparse = pytest.importorskip("scipy.sparse")
+    columns = 2_000_000                                  # 50 rows of it would take 800 MB
+    rng = np.random.default_rng(0)
+    X = sparse.csr_array((np.ones(500), rng.integers(0, columns, 500), np.arange(0, 501, 10)), (50, columns))
+    net = fastsgd.Network([columns, 2], seed=0, init="normal")
+    before = net.params.copy()
+    fastsgd.train(net, X, np.arange(50) % 2, epochs=1, batch_size=10, seed=0)
+    changed = np.flatnonzero((net.params != before)[:-2].reshape(-1, 2).any(axis=1))
+    assert set(changed) <= set(X.indices)
+    assert len(changed) > 300
+
+
+def test_unsorted_columns_and_duplicates_are_put_right():
+    sparse = pytest.importorskip("scipy.sparse")
+    X = sparse.csr_array((np.array([1.0, 2, 3, 4]), np.array([2, 0, 2, 1]), np.array([0, 3, 4])), (2, 3))
+    X.has_canonical_format = True                        # a lie
+    before = X.indices.copy(), X.data.copy()
+    net = fastsgd.Network([3, 4, 2], seed=0)
+    np.testing.assert_allclose(net.predict(X), net.predict([[2, 0, 4], [0, 4, 0]]), rtol=1e-6)
+    assert (X.indices == before[0]).all()
+    assert (X.data == before[1]).all()
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda X: X.indices.__setitem__(1, 5), r"X.indices\[1\] is 5; allowed are 0 to 4"),
+    (lambda X: X.indices.__setitem__(0, -1), r"X.indices\[0\] is -1"),
+    (lambda X: X.indptr.__setitem__(-1, 99), "X is not a CSR matrix: its indptr must rise"),
+    (lambda X: X.indptr.__setitem__(1, 4), "X is not a CSR matrix"),
+    (lambda X: X.data.__setitem__(1, np.nan), r"X\[1\] is nan"),
+])
+def test_a_broken_csr_matrix_is_refused(change, message):
+    sparse = pytest.importorskip("scipy.sparse")
+    X = sparse.csr_array(np.eye(3, 5))
+    change(X)
+    with pytest.raises(ValueError, match=message):
+        fastsgd.Network([5, 3], seed=0).predict(X)
+
+
+def test_sparse_rows_and_arguments_that_do_not_go_together():
+    sparse = pytest.importorskip("scipy.sparse")
+    X = sparse.csr_array(np.eye(3, 5))
+    with pytest.raises(ValueError, match="X is sparse, so the network's input_offset must be 0"):
+        fastsgd.Network([5, 3], input_offset=1).predict(X)
+    with pytest.raises(ValueError, match=r"X must have shape \(rows, 4\)"):
+        fastsgd.Network([4, 3]).predict(X)
+    with pytest.raises(TypeError, match="X must hold real numbers, got dtype complex128"):
+        fastsgd.Network([5, 3]).predict(X.astype(complex))
+    with pytest.raises(ValueError, match="X is empty"):
+        fastsgd.Network([5, 3]).predict(X[:0])
+
+
+def test_a_matrix_that_changes_under_training_does_no_harm():
+    net = make_net([5, 40, 3], "relu", "cross_entropy", None, "float32", np.random.default_rng(0))
+    X = as_csr(np.eye(5, dtype="f4"))
+    X.indices[3] = 77
+    with pytest.raises(ValueError, match="X has a column index out of range"):
+        epoch(_kernel, net, X, np.zeros(5, np.int32), np.arange(5), 2, OPTIMIZERS[0])
