@@ -1,5 +1,5 @@
 # What csrc/fastsgd.h declares; the meaning of each name is told there.
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 cdef extern from "csrc/fastsgd.h" nogil:
     enum:
@@ -32,6 +32,8 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* copy
         int32_t* copy_index
         ptrdiff_t copy_ld
+        uint64_t* bits
+        ptrdiff_t bits_ld
 
     ctypedef struct fs_layer:
         ptrdiff_t inputs, outputs
@@ -45,6 +47,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const void** x
         const int32_t** x_index
         int32_t* x_count
+        const uint64_t** x_bits
         void* a
         void* slope
         void* delta
@@ -57,7 +60,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void (*gather_rows)(const void* x, ptrdiff_t cols, const int64_t* order, ptrdiff_t first, ptrdiff_t n,
                             void* out) noexcept nogil
         ptrdiff_t (*count_nonzero)(const fs_input* input, ptrdiff_t row, ptrdiff_t cols) noexcept nogil
-        void (*forward)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n) noexcept nogil
+        void (*forward)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n, void* scratch) noexcept nogil
         void (*backward)(const fs_layer* layer, const fs_layer* below, ptrdiff_t begin, ptrdiff_t n,
                          void* scratch) noexcept nogil
         void (*cost_and_delta)(const fs_target* target, const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n,

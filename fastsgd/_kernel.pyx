@@ -22,7 +22,7 @@ import os
 import numpy
 
 from libc.math cimport isfinite, pow, sqrt
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memset
 
 from fastsgd._csrc cimport *
@@ -38,7 +38,8 @@ cdef enum:
     SHARED_ROWS = 12        # of a weight matrix in one piece: the height of a register tile
     SKIP_OUTPUTS = 32       # of the first layer from which on zeros in its input are skipped,
 
-cdef double SKIP_DENSITY = 0.35       # where at most so much of it is not zero
+cdef double LISTS_DENSITY = 0.03      # where less of the input is not zero it is walked in lists,
+cdef double BITS_DENSITY = 0.4        # where less is, tiles skip what is zero in all their rows
 cdef double WATCH_SECONDS = 0.1
 
 
@@ -54,7 +55,7 @@ cdef struct Job:                      # what the threads of a team share
     void* gradient                    # laid out like params, where it has to outlive a tile; or NULL
     # the data
     fs_input input
-    bint lists, copies                # the first layer walks lists of entries; rows are copied, not used where they lie
+    bint lists, bits, copies          # the input is walked in lists; tiles skip zeros; rows are copied, not used in place
     ptrdiff_t rows
     const int64_t* order              # which row comes when; NULL: as they lie
     fs_target target                  # labels or targets of all rows
@@ -130,7 +131,7 @@ cdef void rows_phase(Job* job, const Chunk* chunk, fs_team* team, int rank) noex
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, end - begin)
         gather(job, chunk.first + begin, begin, n)
         for l in range(job.depth):
-            job.ops.forward(&layers[l], begin, n)
+            job.ops.forward(&layers[l], begin, n, scratch)
         output_delta(job, begin, n, job.cost + begin, job.score + begin, scratch)
         for l in range(job.depth - 1, 0, -1):
             job.ops.backward(&layers[l], &layers[l - 1], begin, n, scratch)
@@ -171,10 +172,10 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, job.rows - first)
         gather(job, first, begin, n)
         for l in range(job.depth - 1):
-            job.ops.forward(&job.layers[l], begin, n)
+            job.ops.forward(&job.layers[l], begin, n, scratch)
         if job.mode == PREDICT:
             output.a = <char*>job.out + (first - begin) * out_row
-        job.ops.forward(&output, begin, n)
+        job.ops.forward(&output, begin, n, scratch)
         if job.mode == COST:
             output_delta(job, begin, n, cost, score, scratch)
             job.cost[block] = fs_sum(n, cost)
@@ -474,8 +475,11 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
         source.scale = column_values(job, architecture.input_scale, "input_scale", kept)
         source.offset = column_values(job, architecture.input_offset, "input_offset", kept)
     job.copies = source.bytes or source.scale != NULL
-    if not layer.blas and not any(architecture.input_offset) and worth_skipping(job):
-        job.lists = job.copies = True
+    if not layer.blas and not any(architecture.input_offset):
+        filled = density(job)
+        job.lists = filled < LISTS_DENSITY
+        job.copies = job.copies or job.lists
+        job.bits = not job.lists and filled < BITS_DENSITY
 
 
 cdef void* column_values(Job* job, values, name, list kept) except NULL:
@@ -484,15 +488,15 @@ cdef void* column_values(Job* job, values, name, list kept) except NULL:
     return floats(array, job, array.size, name, kept)
 
 
-cdef bint worth_skipping(Job* job) noexcept:
-    """Whether a few rows have so many zeros that making lists of the others pays; measured by bench.sparse."""
+cdef double density(Job* job) noexcept:
+    """How much of a few rows is not zero; 1 where nothing could be gained from its being little."""
     cdef fs_layer* layer = &job.layers[0]
     cdef ptrdiff_t sample = min(job.rows, <ptrdiff_t>32), i, found = 0
     if layer.outputs < SKIP_OUTPUTS or job.rows < 8:
-        return False
+        return 1
     for i in range(sample):
         found += job.ops.count_nonzero(&job.input, i * job.rows // sample, layer.inputs)
-    return found < SKIP_DENSITY * sample * layer.inputs
+    return found / <double>(sample * layer.inputs)
 
 
 cdef lay_out_target(Job* job, architecture, target, list kept):
@@ -542,6 +546,10 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
     if job.lists:
         layer.x_index = <const int32_t**>take(base, &used, rows * sizeof(void*))
         layer.x_count = <int32_t*>take(base, &used, rows * sizeof(int32_t))
+    if job.bits:
+        layer.x_bits = <const uint64_t**>take(base, &used, rows * sizeof(void*))
+        job.input.bits_ld = (layer.inputs + 63) // 64 + 1           # and a word that may be read beyond
+        job.input.bits = <uint64_t*>take(base, &used, rows * job.input.bits_ld * sizeof(uint64_t))
     if job.copies or layer.blas and job.order != NULL:
         job.input.copy_ld = layer.inputs + 64 // item
         job.input.copy = take(base, &used, rows * job.input.copy_ld * item)

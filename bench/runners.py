@@ -1,0 +1,189 @@
+"""One epoch as each library does it best, from the same start. Every runner is a function that returns the mean cost.
+
+Each runner copies the initial weights before it begins and gathers its mini-batches by index (scikit-learn: slices of rows
+put in order beforehand, in its favour). What is compiled is compiled in the first run, which is not timed.
+"""
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+
+from bench.cases import Start
+from fastsgd import _kernel, reference
+from fastsgd.machine import choose_threads, cores
+
+Runner = Callable[[], float]
+
+
+def fastsgd(start: Start, threads: int | None = None, backend: str = "auto", module=_kernel) -> Runner:
+    """What ``fastsgd.train`` calls once an epoch, on its default number of threads."""
+    net, case = start.net, start.case
+    threads = choose_threads(threads, net.architecture.flops * case.batch_size)
+    rates = case.optimizer.learning_rates(0, start.steps)
+
+    def run() -> float:
+        params = net.params.copy()
+        cost, _, _ = module.train_epoch(net.architecture, params, start.X, start.y, start.order, case.batch_size,
+                                        case.optimizer, case.optimizer.state(params), rates, threads, backend=backend)
+        return cost / len(start.X)
+    return run
+
+
+def numpy_reference(start: Start) -> Runner:
+    """The same in NumPy, on its own BLAS and threads."""
+    return fastsgd(start, module=reference)
+
+
+def scikit_learn(start: Start) -> Runner:
+    """MLPClassifier or MLPRegressor continued for one epoch from given weights; float32, no penalty."""
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    net, case = start.net, start.case
+    X, y = start.X[start.order], start.y[start.order].reshape(len(start.X))
+    of_kind = MLPClassifier if start.y.ndim == 1 else MLPRegressor
+    model = of_kind(case.sizes[1:-1], solver=case.optimizer.kind, alpha=0.0, batch_size=case.batch_size, max_iter=1,
+                    learning_rate_init=case.optimizer.learning_rate, momentum=0.0, nesterovs_momentum=False,
+                    shuffle=False, warm_start=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        classes = np.arange(case.sizes[-1])
+        rows = np.concatenate([np.flatnonzero(y == label)[:1] for label in classes]) if y.dtype.kind == "i" else slice(32)
+        few = X[rows], y[rows]
+        model.set_params(batch_size="auto").fit(*few)
+        model.set_params(batch_size=case.batch_size)
+
+    def run() -> float:
+        model.coefs_ = [W.copy() for W in net.weights]
+        model.intercepts_ = [b.copy() for b in net.biases]
+        if hasattr(model, "_optimizer"):
+            del model._optimizer                      # its moments belong to the last run
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(X, y)
+        return model.loss_
+    return run
+
+
+def pytorch(start: Start, threads: int, compiled: bool = False) -> Runner:
+    """Eager or through torch.compile, with the fused optimizer."""
+    import torch
+
+    net, case = start.net, start.case
+    torch.set_num_threads(threads)
+    layers: list[torch.nn.Module] = []
+    for W, b in zip(net.weights, net.biases, strict=True):
+        layers += [torch.nn.Linear(*W.shape), torch.nn.ReLU()]
+        with torch.no_grad():
+            layers[-2].weight.copy_(torch.from_numpy(W.T.copy()))
+            layers[-2].bias.copy_(torch.from_numpy(b.copy()))
+    model = torch.nn.Sequential(*layers[:-1])
+    initial = {name: value.clone() for name, value in model.state_dict().items()}
+    X, order = torch.from_numpy(start.X), torch.from_numpy(start.order)
+    y = torch.from_numpy(start.y.astype(np.int64) if start.y.ndim == 1 else start.y)
+
+    def loss_of(rows, targets):
+        if targets.ndim == 1:
+            return torch.nn.functional.cross_entropy(model(rows), targets)
+        return ((model(rows) - targets) ** 2).sum() / (2 * len(rows))    # ours: half the squared error
+
+    step = torch.compile(loss_of, dynamic=False) if compiled else loss_of
+    kind = torch.optim.Adam if case.optimizer.kind == "adam" else torch.optim.SGD
+
+    def run() -> float:
+        torch.set_num_threads(threads)
+        model.load_state_dict(initial)
+        optimizer = kind(model.parameters(), lr=case.optimizer.learning_rate, fused=True)
+        total = torch.zeros(())
+        for rows in order.split(case.batch_size):
+            optimizer.zero_grad()
+            loss = step(X[rows], y[rows])
+            loss.backward()
+            optimizer.step()
+            total += loss.detach() * len(rows)
+        return total.item() / len(X)
+    return run
+
+
+def jax(start: Start) -> Runner:
+    """The whole epoch as one jitted scan over the mini-batches, the short last one after it."""
+    import jax
+    import jax.numpy as jnp
+
+    net, case = start.net, start.case
+    rate, full = case.optimizer.learning_rate, len(start.X) // case.batch_size
+    initial = [(jnp.asarray(W), jnp.asarray(b)) for W, b in zip(net.weights, net.biases, strict=True)]
+    X, y = jnp.asarray(start.X), jnp.asarray(start.y)
+    batches = jnp.asarray(start.order[:full * case.batch_size].reshape(full, case.batch_size))
+    rest = jnp.asarray(start.order[full * case.batch_size:])
+
+    def cost_of(params, rows, targets):
+        a = rows
+        for W, b in params[:-1]:
+            a = jax.nn.relu(a @ W + b)
+        z = a @ params[-1][0] + params[-1][1]
+        if targets.ndim == 1:
+            return -jnp.take_along_axis(jax.nn.log_softmax(z), targets[:, None], axis=1).mean()
+        return ((z - targets) ** 2).sum() / (2 * len(targets))
+
+    def step(state, rows):
+        params, moments, t = state
+        cost, gradient = jax.value_and_grad(cost_of)(params, X_of(rows), y_of(rows))
+        if case.optimizer.kind == "sgd":
+            params = jax.tree.map(lambda w, g: w - rate * g, params, gradient)
+        else:
+            a = case.optimizer
+            t = t + 1
+            m = jax.tree.map(lambda m, g: a.beta_1 * m + (1 - a.beta_1) * g, moments[0], gradient)
+            v = jax.tree.map(lambda v, g: a.beta_2 * v + (1 - a.beta_2) * g * g, moments[1], gradient)
+            params = jax.tree.map(lambda w, m, v: w - rate * (m / (1 - a.beta_1 ** t))
+                                  / (jnp.sqrt(v / (1 - a.beta_2 ** t)) + a.epsilon), params, m, v)
+            moments = m, v
+        return (params, moments, t), cost * len(rows)
+
+    def X_of(rows):
+        return data[0][rows]
+
+    def y_of(rows):
+        return data[1][rows]
+
+    data: list = [None, None]
+
+    @jax.jit
+    def epoch(params, X, y, batches, rest):
+        data[:] = X, y
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        state, costs = jax.lax.scan(step, (params, (zeros, zeros), jnp.float32(0)), batches)
+        total = costs.sum()
+        if len(rest):
+            state, cost = step(state, rest)
+            total += cost
+        return state[0], total
+
+    def run() -> float:
+        params, total = epoch(initial, X, y, batches, rest)
+        jax.block_until_ready(params)
+        return float(total) / len(X)
+    return run
+
+
+def all_runners(start: Start, only: str = "") -> dict[str, Runner]:
+    """Every runner whose library is installed, fastsgd's first."""
+    def has(module: str) -> bool:
+        return importlib.util.find_spec(module) is not None
+
+    makers: dict[str, Callable[[], Runner]] = {"fastsgd": lambda: fastsgd(start),
+                                               "fastsgd, 1 thread": lambda: fastsgd(start, 1),
+                                               "NumPy": lambda: numpy_reference(start)}
+    if has("sklearn"):
+        makers["scikit-learn"] = lambda: scikit_learn(start)
+    if has("torch"):
+        for compiled, label in ((False, "PyTorch eager"), (True, "torch.compile")):
+            for threads in sorted({1, cores()}):
+                makers[f"{label}, {threads}"] = lambda t=threads, c=compiled: pytorch(start, t, c)
+    if has("jax"):
+        makers["JAX"] = lambda: jax(start)
+    chosen = {name: maker for name, maker in makers.items() if only in name or name.startswith("fastsgd")}
+    return {name: maker() for name, maker in chosen.items()}
