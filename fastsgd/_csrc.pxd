@@ -45,6 +45,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* w_gradient
         void* b_gradient
         const void** x
+        const void** x_next
         const int32_t** x_index
         int32_t* x_count
         const uint64_t** x_bits
@@ -55,8 +56,8 @@ cdef extern from "csrc/fastsgd.h" nogil:
 
     ctypedef struct fs_ops:
         ptrdiff_t item
-        int (*gather)(const fs_input* input, const int64_t* order, ptrdiff_t first, const fs_layer* layer, ptrdiff_t begin,
-                      ptrdiff_t n) noexcept nogil
+        int (*gather)(const fs_input* input, const int64_t* order, const int64_t* next, ptrdiff_t first,
+                      const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n) noexcept nogil
         void (*gather_rows)(const void* x, ptrdiff_t cols, const int64_t* order, ptrdiff_t first, ptrdiff_t n,
                             void* out) noexcept nogil
         ptrdiff_t (*count_nonzero)(const fs_input* input, ptrdiff_t row, ptrdiff_t cols) noexcept nogil
@@ -71,6 +72,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
                        void* scratch) noexcept nogil
         ptrdiff_t (*scratch)(const fs_layer* layer, int lists) noexcept nogil
         int (*function)(const char* name, ptrdiff_t n, const void* x, void* y) noexcept nogil
+        double (*multiply_adds)(ptrdiff_t rounds) noexcept nogil
 
     double fs_sum(ptrdiff_t n, const double* values) noexcept nogil
     const char* fs_isa_select(const char* name)

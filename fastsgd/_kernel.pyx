@@ -193,7 +193,8 @@ cdef void gather(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexce
     """Rows first .. first + n of the epoch become rows begin .. begin + n of the workspace, with their targets."""
     cdef const int64_t* order = job.order + first if job.order != NULL else NULL
     cdef ptrdiff_t outputs = job.layers[job.depth - 1].outputs, i
-    if not job.ops.gather(&job.input, order, first, &job.layers[0], begin, n):
+    cdef const int64_t* next = order + job.batch if order != NULL and first + job.batch + n <= job.rows else NULL
+    if not job.ops.gather(&job.input, order, next, first, &job.layers[0], begin, n):
         job.broken = True
     if job.target.labels != NULL:
         for i in range(n):
@@ -546,6 +547,8 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
     if job.lists:
         layer.x_index = <const int32_t**>take(base, &used, rows * sizeof(void*))
         layer.x_count = <int32_t*>take(base, &used, rows * sizeof(int32_t))
+    if job.mode == TRAIN and job.order != NULL and not (job.lists or job.bits or job.copies or layer.blas):
+        layer.x_next = <const void**>take(base, &used, rows * sizeof(void*))
     if job.bits:
         layer.x_bits = <const uint64_t**>take(base, &used, rows * sizeof(void*))
         job.input.bits_ld = (layer.inputs + 63) // 64 + 1           # and a word that may be read beyond
@@ -603,6 +606,15 @@ def function(name, x):
     if not fs_operations(x.itemsize == 8).function(name.encode(), len(x), &source[0], &result[0]):
         raise ValueError(f"no function {name!r}")
     return y
+
+
+def multiply_adds(ptrdiff_t rounds, bint double=False):
+    """Multiply-adds in registers, as fast as this core can; returns the floating-point operations done."""
+    cdef double done
+    cdef const fs_ops* ops = fs_operations(double)
+    with nogil:
+        done = ops.multiply_adds(rounds)
+    return done
 
 
 def config():

@@ -77,6 +77,7 @@ typedef struct {
     void *w_slots[2], *b_slots[2];              /* the optimizer's memory of them, or NULL */
     void *w_gradient, *b_gradient;              /* of their shapes, or NULL where no gradient is kept */
     const void **x;           /* (chunk,) the row each row of the chunk receives */
+    const void **x_next;      /* (chunk,) the row that stands there in the next batch, to be prefetched; or NULL */
     const int32_t **x_index;  /* (chunk,) where x holds only the entries that are not zero: their columns; or NULL */
     int32_t *x_count;         /* (chunk,) and their number */
     const uint64_t **x_bits;  /* (chunk,) where x holds whole rows: a bit for each entry that is not zero; or NULL */
@@ -97,8 +98,8 @@ typedef struct {
     ptrdiff_t item;           /* bytes of a number */
     /* points layer 0's x at the rows wanted, row i of the block being order[i], or first + i without an order; returns 0
      * where a CSR matrix has a column that the layer has not */
-    int (*gather)(const fs_input *input, const int64_t *order, ptrdiff_t first, const fs_layer *layer, ptrdiff_t begin,
-                  ptrdiff_t n);
+    int (*gather)(const fs_input *input, const int64_t *order, const int64_t *next, ptrdiff_t first,
+                  const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n);
     /* out[i] = the same rows of an array x whose rows touch each other */
     void (*gather_rows)(const void *x, ptrdiff_t cols, const int64_t *order, ptrdiff_t first, ptrdiff_t n, void *out);
     /* how many numbers of a dense row are not zero */
@@ -122,6 +123,8 @@ typedef struct {
     ptrdiff_t (*scratch)(const fs_layer *layer, int lists);
     /* y = f(x) elementwise for the tests of accuracy: "exp", "expm1", "tanh", "logistic", "log", "erfcx"... */
     int (*function)(const char *name, ptrdiff_t n, const void *x, void *y);
+    /* runs multiply-adds in registers, and returns how many floating-point operations they were */
+    double (*multiply_adds)(ptrdiff_t rounds);
 } fs_ops;
 
 double fs_sum(ptrdiff_t n, const double *values);  /* in an order that n alone decides */
