@@ -11,6 +11,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -67,7 +68,8 @@ setup(
         "fastsgd._kernel",
         sources=["fastsgd/_kernel.pyx", *(f"{CSRC}/{name}.c" for name in ("operations", "isa", "blas", "team"))],
         depends=[str(path) for path in CSRC.glob("*") if path.suffix in (".h", ".inc")],
-        include_dirs=["fastsgd"],
+        include_dirs=["fastsgd", numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_23_API_VERSION")],
         extra_compile_args=flags,
         extra_link_args=links,
     )],

@@ -1,64 +1,134 @@
-"""``python -m bench.compare``: one epoch of each case, fastsgd against NumPy and PyTorch, in turn in one run.
+"""``python -m bench.compare``: one epoch of each case, fastsgd against its peers, in turn in one run.
 
-Costs are shown equal before times are taken; every row is printed, won or lost.
+Costs are shown equal before times are taken; every row is printed, won or lost. A ratio is the median over the rounds
+of a peer's time to fastsgd's in the same round, so that a machine that slows down for a while slows both. So is the
+share of the peak: what multiply-adds in registers reach on the same threads, measured in every round.
 """
 import argparse
-import importlib.metadata
-import importlib.util
-import platform
+import json
 import statistics
 import time
+from pathlib import Path
 
-import numpy as np
-
-import fastsgd
-from bench.cases import CASES, Epoch, check_agreement
-from fastsgd.machine import cpu_name
+from bench import machine
+from bench.cases import CASES, Case, Start, check_agreement
+from bench.runners import all_runners
+from fastsgd.machine import choose_threads
 
 REST = 0.3  # seconds between two runs: NumPy's idle BLAS threads keep a core busy for a tenth of a second
+PEERS = {"JAX": "JAX", "PyTorch eager": "PyTorch eager", "torch.compile": "torch.compile",
+         "scikit-learn": "scikit-learn", "NumPy": "NumPy"}     # a column's name: how its runners' names begin
+
+
+def measure(case: Case, rows: int | None, repeat: int, only: str = "") -> dict:
+    """Seconds of every runner and of every round, and the peak in each round."""
+    start = Start(case, rows)
+    runners = all_runners(start, only)
+    check_agreement({name: run() for name, run in runners.items()})
+    seconds: dict[str, list[float]] = {name: [] for name in runners}
+    threads = choose_threads(None, start.net.architecture.flops * case.batch_size)
+    peaks = []
+    for _ in range(repeat):
+        time.sleep(REST)
+        peaks.append(machine.peak(threads))
+        for name, run in runners.items():
+            time.sleep(REST)
+            begin = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - begin)
+    return {"name": case.name, "rows": len(start.X), "threads": threads, "peaks": peaks, "seconds": seconds,
+            "flops": start.net.architecture.flops * len(start.X), "skips": case.zeros and case.sizes[0] == 784}
+
+
+def summarise(result: dict) -> dict:
+    """The medians of a case: seconds, ratios to fastsgd's, share of the peak."""
+    seconds = result["seconds"]
+    best = {}
+    for column, begins in PEERS.items():                # a peer's better number of threads
+        own = [name for name in seconds if name.startswith(begins)]
+        if own:
+            best[column] = seconds[min(own, key=lambda name: statistics.median(seconds[name]))]
+    ours = seconds["fastsgd"]
+    return {"seconds": {"fastsgd": statistics.median(ours), "1 thread": statistics.median(seconds["fastsgd, 1 thread"]),
+                        **{column: statistics.median(times) for column, times in best.items()}},
+            "ratios": {column: statistics.median(theirs / own for theirs, own in zip(times, ours, strict=True))
+                       for column, times in best.items()},
+            "speedup": statistics.median(one / own for one, own in
+                                         zip(seconds["fastsgd, 1 thread"], ours, strict=True)),
+            "peak": statistics.median(result["flops"] / own / peak for own, peak in
+                                      zip(ours, result["peaks"], strict=True))}
+
+
+def print_tables(results: list[dict]) -> None:
+    """Seconds an epoch, then how many times fastsgd's time that is."""
+    for what, form in (("seconds", "{:.4f}"), ("ratios", "{:.1f}x")):
+        columns = list(results[0]["summary"][what])
+        more = ["1 thread / threads", "of the peak"] if what == "ratios" else ["rows", "threads"]
+        print(f"| {what}: net, batch | " + " | ".join(columns + more) + " |\n|" + "---|" * (len(columns + more) + 1))
+        for result in results:
+            summary = result["summary"]
+            cells = [form.format(summary[what][column]) for column in columns]
+            if what == "ratios":
+                cells += [f"{summary['speedup']:.2f}x",
+                          f"{summary['peak']:.0%}" + (" (zeros skipped)" if result["skips"] else "")]
+            else:
+                cells += [f"{result['rows']:,}", str(result["threads"])]
+            print(f"| {result['name']} | " + " | ".join(cells) + " |")
+        print()
+
+
+def draw(results: list[dict], path: Path) -> None:
+    """How many times longer each peer takes, as bars."""
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    columns = list(results[0]["summary"]["ratios"])
+    figure, ax = plt.subplots(figsize=(9, 1.2 + 0.8 * len(results)), layout="constrained")
+    height = 0.8 / len(columns)
+    colours = ["#0072b2", "#d55e00", "#cc79a7", "#009e73", "#999999"]          # Okabe and Ito: safe for all eyes
+    for c, column in enumerate(columns):
+        at = [row + (c - (len(columns) - 1) / 2) * height for row in range(len(results))]
+        values = [result["summary"]["ratios"][column] for result in results]
+        ax.barh(at, values, height, label=column, color=colours[c])
+        for y, value in zip(at, values, strict=True):
+            ax.text(value * 1.03, y, f"{value:.1f}", va="center", fontsize=7)
+    ax.axvline(1, color="black", linewidth=1)
+    ax.set_xscale("log")
+    ax.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
+    ax.set_yticks(range(len(results)), [f"{result['name']}\n{result['summary']['seconds']['fastsgd']:.3g} s an epoch"
+                                        for result in results], fontsize=8)
+    ax.invert_yaxis()
+    ax.set_xlabel("seconds an epoch, as a multiple of fastsgd's (logarithmic; beyond 1 fastsgd is faster)")
+    ax.legend(loc="lower right", fontsize=8)
+    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeat", type=int, default=5, help="timed runs of each, the median counts (%(default)s)")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=5, help="timed rounds (%(default)s)")
     parser.add_argument("--rows", type=int, help="at most so many rows of each case")
     parser.add_argument("--cases", default="", help="only cases whose name contains this")
+    parser.add_argument("--peers", default="", help="only peers whose name contains this")
+    parser.add_argument("--chart", type=Path, help="write a chart to this PNG file (needs matplotlib)")
+    parser.add_argument("--json", type=Path, help="write every round's seconds to this file")
     options = parser.parse_args()
-    with_torch = importlib.util.find_spec("torch") is not None
-
-    config = fastsgd.config()
-    print(f"{cpu_name()}, {config['cores']} cores, {config['isa']}; Python {platform.python_version()}, "
-          f"NumPy {np.__version__}" + (f", PyTorch {_version('torch')}" if with_torch else ""))
-    print(f"{config['blas']}; medians of {options.repeat} runs in turn, seconds an epoch\n")
-    print("| net, batch | rows | fastsgd | 1 thread | NumPy | PyTorch eager | against NumPy | against PyTorch |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    about = machine.describe("scikit-learn", "torch", "jax")
+    print(f"{about}; {options.repeat} rounds\n", flush=True)
+    results = []
     for case in CASES:
-        if options.cases not in case.name:
-            continue
-        epoch = Epoch(case, options.rows)
-        runners = {"fastsgd": epoch.kernel(), "1 thread": epoch.kernel(threads=1), "NumPy": epoch.reference()}
-        if with_torch:
-            for threads in sorted({1, config["cores"]}):
-                runners[f"PyTorch {threads}"] = epoch.torch(threads)
-        check_agreement({name: run() for name, run in runners.items()})
-        times: dict[str, list[float]] = {name: [] for name in runners}
-        for _ in range(options.repeat):
-            for name, run in runners.items():
-                time.sleep(REST)
-                begin = time.perf_counter()
-                run()
-                times[name].append(time.perf_counter() - begin)
-        median = {name: statistics.median(values) for name, values in times.items()}
-        ours, numpy = median["fastsgd"], median["NumPy"]
-        torch = min((value for name, value in median.items() if name.startswith("PyTorch")), default=None)
-        print(f"| {case.name} | {len(epoch.X):,} | {ours:.4f} | {median['1 thread']:.4f} | {numpy:.4f} | "
-              + (f"{torch:.4f}" if torch else "-") + f" | {numpy / ours:.1f}x | "
-              + (f"{torch / ours:.1f}x |" if torch else "- |"),
-              flush=True)
-
-
-def _version(name: str) -> str:
-    return importlib.metadata.version(name)
+        if options.cases in case.name:
+            result = measure(case, options.rows, options.repeat, options.peers)
+            result["summary"] = summarise(result)
+            results.append(result)
+            print(f"{case.name}: {result['summary']}", flush=True)
+    print()
+    print_tables(results)
+    if options.json:
+        options.json.write_text(json.dumps({"machine": about, "results": results}, indent=1))
+    if options.chart:
+        draw(results, options.chart)
+        print(f"chart: {options.chart}")
 
 
 if __name__ == "__main__":

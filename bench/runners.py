@@ -1,7 +1,7 @@
 """One epoch as each library does it best, from the same start. Every runner is a function that returns the mean cost.
 
-Each runner copies the initial weights before it begins and gathers its mini-batches by index (scikit-learn: slices of rows
-put in order beforehand, in its favour). What is compiled is compiled in the first run, which is not timed.
+Each runner copies the initial weights before it begins and gathers its mini-batches by index, in the same order. What
+is compiled is compiled in the first run, which is not timed.
 """
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def numpy_reference(start: Start) -> Runner:
 
 def scikit_learn(start: Start) -> Runner:
     """MLPClassifier or MLPRegressor continued for one epoch from given weights; float32, no penalty."""
-    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.neural_network import MLPClassifier, MLPRegressor, _multilayer_perceptron
 
     net, case = start.net, start.case
-    X, y = start.X[start.order], start.y[start.order].reshape(len(start.X))
+    X, y = start.X, start.y.reshape(len(start.X))
     of_kind = MLPClassifier if start.y.ndim == 1 else MLPRegressor
     model = of_kind(case.sizes[1:-1], solver=case.optimizer.kind, alpha=0.0, batch_size=case.batch_size, max_iter=1,
                     learning_rate_init=case.optimizer.learning_rate, momentum=0.0, nesterovs_momentum=False,
-                    shuffle=False, warm_start=True, random_state=0)
+                    warm_start=True, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        classes = np.arange(case.sizes[-1])
-        rows = np.concatenate([np.flatnonzero(y == label)[:1] for label in classes]) if y.dtype.kind == "i" else slice(32)
-        few = X[rows], y[rows]
-        model.set_params(batch_size="auto").fit(*few)
+        few = np.arange(32)
+        if of_kind is MLPClassifier:                  # one row of each class
+            few = np.concatenate([np.flatnonzero(y == label)[:1] for label in range(case.sizes[-1])])
+        model.set_params(batch_size="auto").fit(X[few], y[few])
         model.set_params(batch_size=case.batch_size)
 
     def run() -> float:
@@ -60,9 +60,14 @@ def scikit_learn(start: Start) -> Runner:
         model.intercepts_ = [b.copy() for b in net.biases]
         if hasattr(model, "_optimizer"):
             del model._optimizer                      # its moments belong to the last run
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(X, y)
+        shuffle = _multilayer_perceptron.shuffle
+        _multilayer_perceptron.shuffle = lambda *_, **__: start.order
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.fit(X, y)
+        finally:
+            _multilayer_perceptron.shuffle = shuffle
         return model.loss_
     return run
 

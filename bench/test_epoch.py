@@ -1,19 +1,24 @@
-"""One epoch of each case, the kernel against the reference, for pytest-benchmark: ``pytest bench``."""
+"""Regressions, for pytest-benchmark: one epoch of each case, and predictions. ``pytest bench``."""
 import pytest
 
-from bench.cases import CASES, Epoch, check_agreement
+from bench import latency, runners
+from bench.cases import CASES, Start, check_agreement
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name, scope="module")
-def epoch(request):
-    return Epoch(request.param, request.config.getoption("--rows"))
+def start(request):
+    return Start(request.param, request.config.getoption("--rows"))
 
 
-@pytest.mark.parametrize("runner", ["kernel", "reference"])
-def test_epoch(epoch, runner, benchmark, request):
+@pytest.mark.parametrize("runner", ["native", "blas", "reference"])
+def test_epoch(start, runner, benchmark, request):
     benchmark.group = request.node.callspec.id.rsplit("-", 1)[0]
-    costs = {name: getattr(epoch, name)() for name in ("kernel", "reference")}
-    run = costs[runner]
-    check_agreement({name: other() for name, other in costs.items()})
-    cost = benchmark.pedantic(run, rounds=3, warmup_rounds=0)
-    assert cost == pytest.approx(run(), rel=1e-6)
+    run = runners.numpy_reference(start) if runner == "reference" else runners.fastsgd(start, backend=runner)
+    check_agreement({runner: run(), "fastsgd": runners.fastsgd(start)()})
+    assert benchmark.pedantic(run, rounds=3) > 0
+
+
+@pytest.mark.parametrize("case", latency.CASES, ids=lambda case: case.name)
+def test_prediction(case, benchmark):
+    net, X = latency.network(case)
+    assert benchmark(net.predict, X).shape == (case.rows, case.sizes[-1])

@@ -72,6 +72,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
                        void* scratch) noexcept nogil
         ptrdiff_t (*scratch)(const fs_layer* layer, int lists) noexcept nogil
         int (*function)(const char* name, ptrdiff_t n, const void* x, void* y) noexcept nogil
+        int (*all_finite)(ptrdiff_t n, const void* x) noexcept nogil
         double (*multiply_adds)(ptrdiff_t rounds) noexcept nogil
 
     double fs_sum(ptrdiff_t n, const double* values) noexcept nogil
@@ -90,3 +91,5 @@ cdef extern from "csrc/fastsgd.h" nogil:
     int fs_team_size(const fs_team* team)
     void fs_team_barrier(fs_team* team)
     double fs_seconds()
+    int fastsgd_get_num_threads()
+    void fastsgd_set_num_threads(int threads)

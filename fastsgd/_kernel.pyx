@@ -21,15 +21,14 @@ import os
 
 import numpy
 
+cimport numpy as c_numpy
 from libc.math cimport isfinite, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastsgd._csrc cimport *
 
-ctypedef fused real:        # what the parameters are
-    float
-    double
+c_numpy.import_array()
 
 cdef enum Mode:             # each does all that those before it do
     PREDICT, COST, GRADIENT, TRAIN
@@ -534,9 +533,9 @@ cdef int most_threads(Job* job) noexcept:
 
 cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
     """Points the job's buffers into the memory at base; returns the bytes they take. With NULL it only measures."""
-    cdef ptrdiff_t item = job.ops.item, used = 0, rows = threads * FS_BLOCK_ROWS, accounts = blocks_of(job), offset = 0, r
+    cdef ptrdiff_t item = job.ops.item, used = 0, rows = threads * FS_BLOCK_ROWS, accounts = blocks_of(job), r
     cdef fs_layer* layer = &job.layers[0]
-    cdef int l, s
+    cdef int l
     if job.mode >= GRADIENT:
         rows = accounts = min(job.batch, <ptrdiff_t>FS_CHUNK_ROWS)
     if job.mode >= COST:
@@ -574,16 +573,25 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
         if l > 0 and base != NULL:
             for r in range(rows):
                 layer.x[r] = <char*>job.layers[l - 1].a + r * job.layers[l - 1].ld * item
-        layer.w, layer.b = part_of(job.params, offset), part_of(job.params, offset + layer.inputs * layer.outputs * item)
-        for s in range(2):
-            layer.w_slots[s] = part_of(job.slots[s], offset)
-            layer.b_slots[s] = part_of(job.slots[s], offset + layer.inputs * layer.outputs * item)
-        layer.w_gradient = part_of(job.gradient, offset)
-        layer.b_gradient = part_of(job.gradient, offset + layer.inputs * layer.outputs * item)
-        offset += (layer.inputs + 1) * layer.outputs * item
         job.scratch_size = max(job.scratch_size, (job.ops.scratch(layer, job.lists and l == 0) * item + 127) // 64 * 64)
     job.scratch = <char*>take(base, &used, threads * job.scratch_size)
+    point_at_parameters(job)
     return used
+
+
+cdef void point_at_parameters(Job* job) noexcept:
+    """W and b of each layer within the flat parameters, and their parts of the arrays laid out like these."""
+    cdef ptrdiff_t w = 0, b
+    cdef fs_layer* layer
+    cdef int l, s
+    for l in range(job.depth):
+        layer = &job.layers[l]
+        b = w + layer.inputs * layer.outputs * job.ops.item
+        layer.w, layer.b = part_of(job.params, w), part_of(job.params, b)
+        layer.w_gradient, layer.b_gradient = part_of(job.gradient, w), part_of(job.gradient, b)
+        for s in range(2):
+            layer.w_slots[s], layer.b_slots[s] = part_of(job.slots[s], w), part_of(job.slots[s], b)
+        w = b + layer.outputs * job.ops.item
 
 
 cdef void* part_of(void* base, ptrdiff_t offset) noexcept:
@@ -596,6 +604,91 @@ cdef void* take(char* base, ptrdiff_t* used, ptrdiff_t size) noexcept:
     return base + at if base != NULL else NULL
 
 
+# ---- a few rows at once, where a call costs more than its arithmetic ----
+
+cdef enum:
+    FEW_ROWS = 16
+    FEW_NUMBERS = 4096      # in a layer's activations, which live on the stack
+    FEW_PRODUCTS = 1 << 20  # beyond, other threads are let in and more than one may work
+
+
+cdef class FewRows:
+    """``network.predict`` for a few rows of a plain array of the parameters' dtype; None for everything else.
+
+    Nothing is allocated but the result; any number of threads may call it at once.
+    """
+
+    cdef const fs_ops* ops
+    cdef int depth, dtype
+    cdef bytearray table
+    cdef object params
+    cdef ptrdiff_t most_rows
+
+    def __cinit__(self, architecture, c_numpy.ndarray params):
+        cdef Job job
+        cdef list kept = []
+        cdef ptrdiff_t widest = 0, products = 0
+        cdef int l
+        memset(&job, 0, sizeof(Job))
+        job.mode = PREDICT
+        job.ops = self.ops = fs_operations(params.itemsize == 8)
+        self.dtype = c_numpy.PyArray_TYPE(params)
+        self.params = params
+        self.table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
+        job.layers = <fs_layer*><char*>self.table
+        lay_out_layers(&job, architecture, False)
+        self.depth = job.depth
+        job.params = floats(params, &job, job.parameters, "params", kept)
+        point_at_parameters(&job)
+        for l in range(self.depth):
+            job.layers[l].ld = job.layers[l].outputs
+            widest = max(widest, job.layers[l].outputs)
+            products += job.layers[l].inputs * job.layers[l].outputs
+        self.most_rows = min(<ptrdiff_t>FEW_ROWS, <ptrdiff_t>FEW_NUMBERS // widest, <ptrdiff_t>FEW_PRODUCTS // products)
+        if architecture.scales_input:
+            self.most_rows = 0
+
+    def __call__(self, X, out):
+        cdef double[2 * FEW_NUMBERS] memory
+        cdef const void* rows[FEW_ROWS]
+        cdef c_numpy.npy_intp[2] shape
+        cdef c_numpy.ndarray x, result
+        cdef fs_layer layer
+        cdef ptrdiff_t n, r, item = self.ops.item
+        cdef char* a = <char*>memory
+        cdef int l
+        if type(X) is not numpy.ndarray:
+            return None
+        x = X
+        layer = (<fs_layer*><char*>self.table)[0]
+        if (c_numpy.PyArray_NDIM(x) != 2 or c_numpy.PyArray_TYPE(x) != self.dtype or c_numpy.PyArray_DIM(x, 0) > self.most_rows
+                or c_numpy.PyArray_DIM(x, 1) != layer.inputs or not c_numpy.PyArray_ISCARRAY_RO(x)):
+            return None
+        n = c_numpy.PyArray_DIM(x, 0)
+        if n == 0 or not self.ops.all_finite(n * layer.inputs, c_numpy.PyArray_DATA(x)):
+            return None
+        shape[0], shape[1] = n, (<fs_layer*><char*>self.table)[self.depth - 1].outputs
+        if out is None:
+            result = c_numpy.PyArray_EMPTY(2, shape, self.dtype, 0)
+        elif (type(out) is numpy.ndarray and c_numpy.PyArray_NDIM(out) == 2 and c_numpy.PyArray_TYPE(out) == self.dtype
+                and c_numpy.PyArray_DIM(out, 0) == n and c_numpy.PyArray_DIM(out, 1) == shape[1]
+                and c_numpy.PyArray_ISCARRAY(out)):
+            result = out
+        else:
+            return None
+        for r in range(n):
+            rows[r] = <char*>c_numpy.PyArray_DATA(x) + r * layer.inputs * item
+        for l in range(self.depth):
+            layer = (<fs_layer*><char*>self.table)[l]
+            layer.x = rows
+            layer.a = a + (l % 2) * FEW_NUMBERS * item
+            self.ops.forward(&layer, 0, n, NULL)
+            for r in range(n):
+                rows[r] = <char*>layer.a + r * layer.outputs * item
+        memcpy(c_numpy.PyArray_DATA(result), layer.a, n * layer.outputs * item)
+        return result
+
+
 # ---- the machine ----
 
 def function(name, x):
@@ -606,6 +699,11 @@ def function(name, x):
     if not fs_operations(x.itemsize == 8).function(name.encode(), len(x), &source[0], &result[0]):
         raise ValueError(f"no function {name!r}")
     return y
+
+
+def get_num_threads():
+    """The limit that was set, or 0."""
+    return fastsgd_get_num_threads()
 
 
 def multiply_adds(ptrdiff_t rounds, bint double=False):

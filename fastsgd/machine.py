@@ -1,33 +1,78 @@
 """What this machine offers: cores and threads, the instruction set, the BLAS. Importing it makes the kernel ready."""
+import contextlib
+import math
 import os
 import platform
+import time
 from numbers import Integral
 from pathlib import Path
 
 from fastsgd import _kernel
 
 # A thread must have this much arithmetic a step to be worth two barriers; measured by python -m bench.threads.
-FLOPS_PER_THREAD = 1e6
+FLOPS_PER_THREAD = 2.5e5
 
 
 def cores() -> int:
-    """The cores that this process may run on, or fewer where FASTSGD_NUM_THREADS says so."""
-    limit = os.environ.get("FASTSGD_NUM_THREADS", "")
-    if limit and not (limit.isascii() and limit.isdigit() and int(limit) > 0):
-        raise ValueError(f"FASTSGD_NUM_THREADS must be a whole number above 0, got {limit!r}")
+    """The cores that this process may run on.
+
+    They are what CPU affinity and the cgroup's CPU quota allow, or fewer where FASTSGD_NUM_THREADS or a limit of
+    threadpoolctl says so.
+    """
+    available = _cores_without_limit()
+    return min(available, _kernel.get_num_threads() or available)
+
+
+def _cores_without_limit() -> int:
+    setting = os.environ.get("FASTSGD_NUM_THREADS", "")
+    if setting and not (setting.isascii() and setting.isdigit() and int(setting) > 0):
+        raise ValueError(f"FASTSGD_NUM_THREADS must be a whole number above 0, got {setting!r}")
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(available, int(limit)) if limit else available
+    return min(available, _quota(), int(setting or available))
+
+
+def _quota() -> int:
+    """Cores' worth of time that the cgroup grants (version 2 or 1), rounded up; looked up once a second."""
+    global _known_quota
+    now = time.monotonic()
+    if now - _known_quota[0] > 1:
+        _known_quota = now, _read_quota()
+    return _known_quota[1]
+
+
+_known_quota = (-math.inf, 0)
+
+
+def _read_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    folders = [root, root / "cpu"]
+    with contextlib.suppress(OSError):
+        for line in own.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in ("", "cpu", "cpu,cpuacct"):
+                folder = root / ("cpu" if controllers else "") / path.lstrip("/")
+                folders += [folder, *(parent for parent in folder.parents if root in parent.parents)]
+    granted = [math.inf]
+    for folder in folders:
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = (folder / "cpu.max").read_text().split()
+            granted.append(int(quota) / int(period))
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            if int(quota) > 0:
+                granted.append(int(quota) / int(period))
+    return max(1, math.ceil(min(min(granted), _kernel.MAX_THREADS)))
 
 
 def choose_threads(threads: int | None, flops: float) -> int:
     """The number asked for; for None as many cores as work of so many floating-point operations a step feeds."""
     if threads is None:
-        return max(1, min(cores(), int(flops / FLOPS_PER_THREAD)))
+        wanted = int(flops / FLOPS_PER_THREAD)
+        return 1 if wanted < 2 else min(cores(), wanted)
     if isinstance(threads, bool) or not isinstance(threads, Integral):
         raise TypeError(f"threads must be a whole number or None, got {threads!r}")
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
-    return min(int(threads), _kernel.MAX_THREADS)
+    return min(int(threads), _kernel.get_num_threads() or _kernel.MAX_THREADS)
 
 
 def config() -> dict:
@@ -80,4 +125,32 @@ def _make_ready() -> None:
         raise ImportError(f"fastsgd cannot open its private BLAS library: {reason}")
 
 
+def _meet_threadpoolctl() -> None:
+    """Lets threadpoolctl, where it is installed, see and limit our teams like those of BLAS and OpenMP."""
+    try:
+        import threadpoolctl
+    except ImportError:
+        return
+
+    class TeamController(threadpoolctl.LibController):
+        user_api = internal_api = "fastsgd"
+        filename_prefixes = ("_kernel",)
+        check_symbols = ("fastsgd_get_num_threads", "fastsgd_set_num_threads")
+
+        def get_num_threads(self) -> int:
+            return cores()
+
+        def set_num_threads(self, num_threads: int) -> None:
+            # All cores is what it finds without a limit, and sets to take one back.
+            limited = num_threads < _cores_without_limit()
+            self.dynlib.fastsgd_set_num_threads(num_threads if limited else 0)
+
+        def get_version(self) -> None:
+            return None
+
+    with contextlib.suppress(AttributeError):        # before threadpoolctl 3.2 nobody could register
+        threadpoolctl.register(TeamController)
+
+
 _make_ready()
+_meet_threadpoolctl()

@@ -112,6 +112,11 @@ class Network:
         self.weights, self.biases = tuple(views[::2]), tuple(views[1::2])
         self.metadata = metadata
         self._stepping: tuple[Optimizer, State] | None = None
+        self._few_rows = _kernel.FewRows(architecture, params)
+
+    def _change_input(self, scale: float | Sequence[float], offset: float | Sequence[float]) -> None:
+        self.architecture = self.architecture.with_input(scale, offset)
+        self._few_rows = _kernel.FewRows(self.architecture, self._params)
 
     def _initialise(self, rng: np.random.Generator, init: str) -> None:
         for W, b, name in zip(self.weights, self.biases, self.architecture.activations, strict=True):
@@ -155,7 +160,7 @@ class Network:
 
     @input_scale.setter
     def input_scale(self, scale: float | Sequence[float]) -> None:
-        self.architecture = self.architecture.with_input(scale, self.architecture.input_offset)
+        self._change_input(scale, self.architecture.input_offset)
 
     @property
     def input_offset(self) -> float | np.ndarray:
@@ -164,7 +169,7 @@ class Network:
 
     @input_offset.setter
     def input_offset(self, offset: float | Sequence[float]) -> None:
-        self.architecture = self.architecture.with_input(self.architecture.input_scale, offset)
+        self._change_input(self.architecture.input_scale, offset)
 
     @property
     def loss(self) -> str:
@@ -210,14 +215,27 @@ class Network:
 
     # ---- what it does ----
 
-    def predict(self, X, threads: int | None = None) -> np.ndarray:
+    def predict(self, X, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
         """The output layer's activations, (rows, outputs): probabilities for a classifier.
+
+        They are written into ``out`` where it is given: a contiguous array of that shape and of the network's dtype.
+        A few rows of a contiguous array of the network's dtype take about a microsecond.
 
         >>> Network([3, 4, 2], seed=1).predict([[0, 0, 0]])
         array([[0.5, 0.5]], dtype=float32)
         """
+        if threads is None and (few := self._few_rows(X, out)) is not None:
+            return few
         X = self._check_rows(X)
-        out = np.empty((len(X), self.sizes[-1]), dtype=self.dtype)
+        shape = len(X), self.sizes[-1]
+        if out is None:
+            out = np.empty(shape, dtype=self.dtype)
+        elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != self.dtype or \
+                not out.flags.carray:
+            raise ValueError(f"out must be a contiguous, writeable array of shape {shape} and dtype {self.dtype}, got "
+                             + (f"{out.shape} and {out.dtype}" if isinstance(out, np.ndarray) else repr(out)))
+        elif isinstance(X, np.ndarray) and np.may_share_memory(X, out):
+            X = X.copy()
         _kernel.predict(self.architecture, self.params, X, out, self._threads(threads, len(X)))
         return out
 

@@ -209,3 +209,42 @@ def test_a_matrix_that_changes_under_training_does_no_harm():
     X.indices[3] = 77
     with pytest.raises(ValueError, match="X has a column index out of range"):
         epoch(_kernel, net, X, np.zeros(5, np.int32), np.arange(5), 2, OPTIMIZERS[0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sizes", [[3, 2], [5, 40, 3], [70, 130, 33, 1], [2, 4096, 2]])
+def test_a_few_rows_equal_many(sizes, dtype):
+    rng = np.random.default_rng(sizes)
+    net = fastsgd.Network(sizes, "tanh", "squared_error", dtype=dtype, seed=0)
+    X = rng.standard_normal((40, sizes[0])).astype(dtype)
+    many = net.predict(X)
+    np.testing.assert_array_equal(many, np.concatenate([net.predict(X[i:i + 5]) for i in range(0, 40, 5)]))
+    np.testing.assert_array_equal(many[3:4], net.predict(X[3:4]))
+    for rows in (X, X[:3]):
+        out = np.full((len(rows), sizes[-1]), 7, dtype)
+        assert net.predict(rows, out) is out
+        assert net.predict(rows, out=out, threads=2) is out
+        np.testing.assert_array_equal(out, many[:len(rows)])
+    net.input_offset = 1
+    np.testing.assert_array_equal(net.predict(X[:2]), net.predict(X)[:2])
+
+
+@pytest.mark.parametrize("rows", [2, 200])
+@pytest.mark.parametrize("out", [np.empty((3, 2), "f4"), np.empty((200, 3), "f8"), np.empty((2, 3), "f8"),
+                                 [[1, 2, 3]] * 2, np.empty((200, 6), "f4")[:, ::2], np.empty((2, 6), "f4")[:, ::2]])
+def test_an_out_that_does_not_fit_is_refused(out, rows):
+    with pytest.raises(ValueError, match=r"out must be a contiguous, writeable array of shape \(\d+, 3\) and dtype f"):
+        fastsgd.Network([5, 3]).predict(np.ones((rows, 5), "f4"), out)
+
+
+def test_out_may_be_the_rows_themselves():
+    net = fastsgd.Network([4, 8, 4], loss="squared_error", seed=0)
+    for rows in (3, 300):
+        X = np.random.default_rng(0).standard_normal((rows, 4)).astype("f4")
+        expected = net.predict(X.copy())
+        np.testing.assert_array_equal(net.predict(X, out=X), expected)
+        np.testing.assert_array_equal(X, expected)
+    frozen = np.empty((3, 4), "f4")
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="out must be a contiguous, writeable"):
+        net.predict(X[:3], frozen)

@@ -1,6 +1,7 @@
 """Are the bits the same for any number of threads, and may many threads use one network?"""
 import multiprocessing
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from cases import train_in_child
 
 import fastsgd
-from fastsgd.machine import choose_threads, cores
+from fastsgd._kernel import MAX_THREADS
+from fastsgd.machine import _read_quota, choose_threads, cores
 
 CASES = [
     ([784, 128, 10], "relu", fastsgd.SGD(0.1), 100),
@@ -69,13 +71,51 @@ def test_children_train_after_the_parent_has(method):
         np.testing.assert_array_equal(a, b)
 
 
-def test_no_thread_outlives_a_call(digits):
+def test_no_core_stays_busy_after_a_call(digits):
+    (X, y), _ = digits
+    net = fastsgd.Network([64, 128, 10], seed=0)
+    fastsgd.train(net, X, y, epochs=20, seed=0, threads=2)
+    time.sleep(0.05)
+    before = time.process_time()                     # of all threads
+    time.sleep(0.3)
+    assert time.process_time() - before < 0.03
+
+
+def test_workers_are_used_again(digits):
     tasks = f"/proc/{os.getpid()}/task"
     if not os.path.isdir(tasks):
         pytest.skip("needs /proc to count threads")
-    before = set(os.listdir(tasks))
     train_in_child(0)
+    before = set(os.listdir(tasks))
+    for seed in range(20):
+        train_in_child(seed)
     assert set(os.listdir(tasks)) <= before
+
+
+def test_threadpoolctl_sees_and_limits_the_team(digits):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    ours = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "fastsgd"]
+    assert [pool["num_threads"] for pool in ours] == [cores()]
+    with threadpoolctl.threadpool_limits(1):
+        assert choose_threads(None, 1e12) == choose_threads(7, 0) == 1
+    assert choose_threads(None, 1e12) == cores()
+    assert choose_threads(1, 0) == 1
+
+
+@pytest.mark.parametrize(("files", "expected"), [
+    ({"root/cpu.max": "150000 100000"}, 2), ({"root/cpu.max": "max 100000"}, MAX_THREADS),
+    ({"root/cpu.max": "max 100000", "root/a/b/cpu.max": "50000 100000"}, 1),
+    ({"root/a/cpu.max": "300000 100000", "root/a/b/cpu.max": "max 100000"}, 3),
+    ({"root/cpu/cpu.cfs_quota_us": "400000", "root/cpu/cpu.cfs_period_us": "100000"}, 4),
+    ({"root/cpu/cpu.cfs_quota_us": "-1", "root/cpu/cpu.cfs_period_us": "100000"}, MAX_THREADS),
+    ({"root/cpu.max": "nonsense"}, MAX_THREADS), ({}, MAX_THREADS),
+])
+def test_the_quota_of_the_cgroup_is_respected(tmp_path, files, expected):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    (tmp_path / "own").write_text("0::/a/b\n")
+    assert _read_quota(tmp_path / "root", tmp_path / "own") == expected
 
 
 @pytest.mark.parametrize("threads", [300, 10**6, 2**31, 10**30])

@@ -1,7 +1,7 @@
 /* The C side of fastsgd: arithmetic on blocks of rows, the BLAS loader and the thread team.
  *
  * Nothing here allocates during a step, prints, or ends the process. The only mutable static state is
- * the loaded BLAS (blas.c) and the instruction set chosen at import (isa.c).
+ * the loaded BLAS (blas.c), the instruction set chosen at import (isa.c), and the pool of threads (team.c).
  *
  * Arrays are row-major and arrive as void pointers: one table of operations (fs_ops) serves each dtype
  * and instruction set, all compiled from the same body (operations.inc and what it includes). "rows" and "cols"
@@ -123,6 +123,8 @@ typedef struct {
     ptrdiff_t (*scratch)(const fs_layer *layer, int lists);
     /* y = f(x) elementwise for the tests of accuracy: "exp", "expm1", "tanh", "logistic", "log", "erfcx"... */
     int (*function)(const char *name, ptrdiff_t n, const void *x, void *y);
+    /* whether there is neither NaN nor infinity */
+    int (*all_finite)(ptrdiff_t n, const void *x);
     /* runs multiply-adds in registers, and returns how many floating-point operations they were */
     double (*multiply_adds)(ptrdiff_t rounds);
 } fs_ops;
@@ -156,5 +158,9 @@ void fs_team_run(int size, fs_work work, void *job);
 int fs_team_size(const fs_team *team);
 void fs_team_barrier(fs_team *team);
 double fs_seconds(void);                          /* monotonic clock */
+
+/* A limit on every team, 0 for none, that threadpoolctl reads and sets (machine.py). */
+int fastsgd_get_num_threads(void);
+void fastsgd_set_num_threads(int threads);
 
 #endif

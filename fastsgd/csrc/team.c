@@ -1,14 +1,17 @@
-/* A team of threads that lives as long as one call.
+/* Teams of threads, made from a pool of sleeping workers.
  *
- * Threads are made when an epoch begins and joined when it ends: some tens of microseconds for an epoch
- * of milliseconds, and in exchange there is no pool to guard across fork, none to share between Python
- * threads, and no core left busy afterwards.
+ * A call takes as many idle workers as it wants, makes those that are missing, and gives them back: any number of Python
+ * threads may run teams at once, each with workers of its own. A worker that has nothing to do looks for work for some
+ * thirty microseconds, which is what lies between two calls of a loop, and then sleeps; no core stays busy.
  *
- * The barrier counts arrivals and spins on a phase number. Steps are tens of microseconds long, so a
- * sleep would cost more than the wait; a thread that has spun for long (a preempted partner, a Python
- * callback on rank 0) yields its core instead.
+ * The barrier counts arrivals and spins on a phase number, for a step is tens of microseconds long and a sleep would cost
+ * more than the wait. Who has spun for long (a Python callback on rank 0, a preempted partner) sleeps too, and where a
+ * team has more threads than the process has cores nobody spins.
+ *
+ * After a fork the child has an empty pool: its workers stayed with the parent. The pool is a static array, so that a
+ * step never allocates.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include "fastsgd.h"
 
 #include <pthread.h>
@@ -16,33 +19,73 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
+#include <unistd.h>
 
-#define SPINS 4000
+enum { SPINS_IN_BARRIER = 4000, SPINS_WHEN_IDLE = 2000 };
+
+/* where threads sleep until a number changes */
+typedef struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    atomic_int sleepers;
+} gate;
+
+#define GATE {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0}
 
 struct fs_team {
-    int size;
+    int size, spins;
     fs_work work;
     void *job;
+    gate gate;
     _Alignas(128) atomic_int arrived;
     _Alignas(128) atomic_uint phase;
-    _Alignas(128) atomic_int open;        /* set once the size is final */
 };
 
-typedef struct {
-    fs_team *team;
+typedef struct worker {
+    _Alignas(128) atomic_uint given;      /* jobs so far, and how many of them are done */
+    atomic_uint done;
+    fs_team *team;                        /* of the job given last */
     int rank;
-} member;
+    gate gate;
+    struct worker *next;                  /* in the list of the idle */
+} worker;
 
-static inline void pause_or_yield(int *spins) {
-    if (++*spins > SPINS) {
-        sched_yield();
-        return;
-    }
+static worker workers[FS_MAX_TEAM];
+static pthread_mutex_t pool = PTHREAD_MUTEX_INITIALIZER;
+static worker *idle;
+static int made;
+static atomic_int limit;
+
+static inline void relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
 #endif
+}
+
+/* Returns once the number is no longer behind "awaited"; numbers only grow, and may wrap around. */
+static void await(atomic_uint *number, unsigned awaited, gate *at, int spins) {
+    for (; spins > 0; spins--) {
+        if ((int)(atomic_load_explicit(number, memory_order_acquire) - awaited) >= 0)
+            return;
+        relax();
+    }
+    pthread_mutex_lock(&at->mutex);
+    atomic_fetch_add(&at->sleepers, 1);
+    while ((int)(atomic_load(number) - awaited) < 0)
+        pthread_cond_wait(&at->changed, &at->mutex);
+    atomic_fetch_sub(&at->sleepers, 1);
+    pthread_mutex_unlock(&at->mutex);
+}
+
+static void announce(atomic_uint *number, unsigned value, gate *at) {
+    atomic_store(number, value);          /* sequentially consistent, as is the count of sleepers: one sees the other */
+    if (atomic_load(&at->sleepers)) {
+        pthread_mutex_lock(&at->mutex);
+        pthread_cond_broadcast(&at->changed);
+        pthread_mutex_unlock(&at->mutex);
+    }
 }
 
 void fs_team_barrier(fs_team *team) {
@@ -51,45 +94,99 @@ void fs_team_barrier(fs_team *team) {
     unsigned phase = atomic_load_explicit(&team->phase, memory_order_relaxed);
     if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == team->size) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&team->phase, phase + 1, memory_order_release);
-        return;
+        announce(&team->phase, phase + 1, &team->gate);
+    } else {
+        await(&team->phase, phase + 1, &team->gate, team->spins);
     }
-    for (int spins = 0; atomic_load_explicit(&team->phase, memory_order_acquire) == phase;)
-        pause_or_yield(&spins);
 }
 
-static void *join_in(void *argument) {
-    member *self = argument;
-    for (int spins = 0; !atomic_load_explicit(&self->team->open, memory_order_acquire);)
-        pause_or_yield(&spins);
-    self->team->work(self->team->job, self->team, self->rank);
+static void *live(void *argument) {
+    worker *self = argument;
+    for (unsigned job = 1;; job++) {
+        await(&self->given, job, &self->gate, SPINS_WHEN_IDLE);
+        fs_team *team = self->team;
+        team->work(team->job, team, self->rank);
+        pthread_mutex_lock(&pool);
+        self->next = idle;
+        idle = self;
+        pthread_mutex_unlock(&pool);
+        announce(&self->done, job, &self->gate);        /* from here on the team may be gone */
+    }
     return NULL;
 }
 
-void fs_team_run(int size, fs_work work, void *job) {
-    fs_team team = {.size = 1, .work = work, .job = job};
-    pthread_t threads[FS_MAX_TEAM];
-    member members[FS_MAX_TEAM];
-    if (size > FS_MAX_TEAM)
-        size = FS_MAX_TEAM;
-    if (size > 1) {
+/* ---- the pool ---- */
+
+static void before_fork(void) { pthread_mutex_lock(&pool); }
+static void in_parent(void) { pthread_mutex_unlock(&pool); }
+static void in_child(void) {
+    idle = NULL;
+    made = 0;
+    pthread_mutex_unlock(&pool);
+}
+static void prepare(void) { pthread_atfork(before_fork, in_parent, in_child); }
+
+/* an idle worker, or a new one; NULL where there can be no more */
+static worker *take(void) {
+    static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+    pthread_once(&prepared, prepare);
+    pthread_mutex_lock(&pool);
+    worker *taken = idle;
+    if (taken) {
+        idle = taken->next;
+    } else if (made < FS_MAX_TEAM) {
+        taken = &workers[made];
+        *taken = (worker){.gate = GATE};
         sigset_t all, before;             /* signals belong to Python's main thread */
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        for (; team.size < size; team.size++) {
-            members[team.size] = (member){&team, team.size};
-            if (pthread_create(&threads[team.size], NULL, join_in, &members[team.size]))
-                break;
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, live, taken)) {
+            taken = NULL;
+        } else {
+            pthread_detach(thread);
+            made++;
         }
         pthread_sigmask(SIG_SETMASK, &before, NULL);
-        atomic_store_explicit(&team.open, 1, memory_order_release);
+    }
+    pthread_mutex_unlock(&pool);
+    return taken;
+}
+
+static int cores(void) {
+#if defined(__linux__)
+    cpu_set_t allowed;
+    if (!sched_getaffinity(0, sizeof allowed, &allowed))
+        return CPU_COUNT(&allowed);
+#endif
+    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+void fs_team_run(int size, fs_work work, void *job) {
+    fs_team team = {.size = 1, .work = work, .job = job, .gate = GATE};
+    worker *taken[FS_MAX_TEAM];
+    unsigned jobs[FS_MAX_TEAM];
+    if (size > FS_MAX_TEAM)
+        size = FS_MAX_TEAM;
+    while (team.size < size && (taken[team.size] = take()))
+        team.size++;
+    team.spins = team.size > 1 && team.size <= cores() ? SPINS_IN_BARRIER : 0;
+    for (int rank = 1; rank < team.size; rank++) {
+        worker *its = taken[rank];
+        its->team = &team;
+        its->rank = rank;
+        jobs[rank] = atomic_load_explicit(&its->given, memory_order_relaxed) + 1;
+        announce(&its->given, jobs[rank], &its->gate);
     }
     work(job, &team, 0);
     for (int rank = 1; rank < team.size; rank++)
-        pthread_join(threads[rank], NULL);
+        await(&taken[rank]->done, jobs[rank], &taken[rank]->gate, team.spins);
 }
 
 int fs_team_size(const fs_team *team) { return team->size; }
+
+int fastsgd_get_num_threads(void) { return atomic_load(&limit); }
+void fastsgd_set_num_threads(int threads) { atomic_store(&limit, threads); }
 
 double fs_seconds(void) {
     struct timespec now;
