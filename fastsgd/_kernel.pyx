@@ -706,13 +706,26 @@ def get_num_threads():
     return fastsgd_get_num_threads()
 
 
-def multiply_adds(ptrdiff_t rounds, bint double=False):
-    """Multiply-adds in registers, as fast as this core can; returns the floating-point operations done."""
-    cdef double done
-    cdef const fs_ops* ops = fs_operations(double)
+def peak(ptrdiff_t rounds, int threads=1):
+    """FLOP/s of so many rounds of float32 multiply-adds in registers, on so many threads at once."""
+    cdef Rounds work
+    cdef double taken = fs_seconds()
+    work.rounds, work.done = rounds, 0
     with nogil:
-        done = ops.multiply_adds(rounds)
-    return done
+        fs_team_run(threads, multiply_adds, &work)
+    return work.done / (fs_seconds() - taken)
+
+
+cdef struct Rounds:
+    ptrdiff_t rounds
+    double done
+
+
+cdef void multiply_adds(void* argument, fs_team* team, int rank) noexcept nogil:
+    cdef Rounds* work = <Rounds*>argument
+    cdef double done = fs_operations(0).multiply_adds(work.rounds)
+    if rank == 0:
+        work.done = done * fs_team_size(team)
 
 
 def config():

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SPINS_IN_BARRIER = 4000, SPINS_WHEN_IDLE = 2000 };
+enum { SPINS_IN_BARRIER = 40000, SPINS_WHEN_IDLE = 2000 };
 
 /* where threads sleep until a number changes */
 typedef struct {
@@ -34,6 +34,10 @@ typedef struct {
 
 struct fs_team {
     int size, spins;
+#if defined(__linux__)
+    cpu_set_t allowed;                    /* of the caller */
+    atomic_int cpu[FS_MAX_TEAM];          /* where each rank runs, -1: not known */
+#endif
     fs_work work;
     void *job;
     gate gate;
@@ -100,11 +104,36 @@ void fs_team_barrier(fs_team *team) {
     }
 }
 
+/* A worker runs where its caller may, and not on a core that another rank has: the system often wakes it beside its
+ * caller, who would then wait in every barrier for a thread that waits for its core. */
+static void settle(fs_team *team, int rank) {
+#if defined(__linux__)
+    cpu_set_t now, others = team->allowed;
+    int cpu = sched_getcpu(), crowded = 0;
+    if (!team->spins || cpu < 0 || sched_getaffinity(0, sizeof now, &now))
+        return;
+    for (int r = 0; r < rank; r++) {
+        int taken = atomic_load_explicit(&team->cpu[r], memory_order_relaxed);
+        if (taken >= 0)
+            CPU_CLR(taken, &others);
+        crowded |= taken == cpu;
+    }
+    if (crowded && CPU_COUNT(&others))
+        sched_setaffinity(0, sizeof others, &others);
+    if (crowded || !CPU_EQUAL(&now, &team->allowed))
+        sched_setaffinity(0, sizeof team->allowed, &team->allowed);
+    atomic_store_explicit(&team->cpu[rank], sched_getcpu(), memory_order_relaxed);
+#else
+    (void)team, (void)rank;
+#endif
+}
+
 static void *live(void *argument) {
     worker *self = argument;
     for (unsigned job = 1;; job++) {
         await(&self->given, job, &self->gate, SPINS_WHEN_IDLE);
         fs_team *team = self->team;
+        settle(team, self->rank);
         team->work(team->job, team, self->rank);
         pthread_mutex_lock(&pool);
         self->next = idle;
@@ -153,24 +182,35 @@ static worker *take(void) {
     return taken;
 }
 
-static int cores(void) {
+/* The cores that the caller may use. */
+static int look_around(fs_team *team) {
 #if defined(__linux__)
-    cpu_set_t allowed;
-    if (!sched_getaffinity(0, sizeof allowed, &allowed))
-        return CPU_COUNT(&allowed);
+    team->cpu[0] = sched_getcpu();
+    for (int rank = 1; rank < team->size; rank++)
+        team->cpu[rank] = -1;
+    if (!sched_getaffinity(0, sizeof team->allowed, &team->allowed))
+        return CPU_COUNT(&team->allowed);
+#else
+    (void)team;
 #endif
     return (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 void fs_team_run(int size, fs_work work, void *job) {
-    fs_team team = {.size = 1, .work = work, .job = job, .gate = GATE};
+    fs_team team;
+    team.size = 1;
+    if (size <= 1) {
+        work(job, &team, 0);
+        return;
+    }
+    team = (fs_team){.size = 1, .work = work, .job = job, .gate = GATE};
     worker *taken[FS_MAX_TEAM];
     unsigned jobs[FS_MAX_TEAM];
     if (size > FS_MAX_TEAM)
         size = FS_MAX_TEAM;
     while (team.size < size && (taken[team.size] = take()))
         team.size++;
-    team.spins = team.size > 1 && team.size <= cores() ? SPINS_IN_BARRIER : 0;
+    team.spins = team.size <= look_around(&team) ? SPINS_IN_BARRIER : 0;
     for (int rank = 1; rank < team.size; rank++) {
         worker *its = taken[rank];
         its->team = &team;
