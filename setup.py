@@ -67,7 +67,8 @@ setup(
     ext_modules=[Extension(
         "fastsgd._kernel",
         sources=["fastsgd/_kernel.pyx", *(f"{CSRC}/{name}.c" for name in ("operations", "isa", "blas", "team"))],
-        depends=[str(path) for path in CSRC.glob("*") if path.suffix in (".h", ".inc")],
+        depends=[str(path) for path in (*CSRC.glob("*"), *CSRC.parent.glob("*.p[xy]*"))
+                 if path.suffix in (".h", ".inc", ".pxd", ".pxi")],
         include_dirs=["fastsgd", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_23_API_VERSION")],
         extra_compile_args=flags,

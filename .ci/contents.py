@@ -8,10 +8,10 @@ NEEDED = {
              "fastsgd/_libs/libscipy_openblas-fastsgd.", "fastsgd/_libs/LICENSE.OpenBLAS.txt", "licenses/LICENSE",
              "fastsgd/datasets/digits/train-images-idx3-ubyte.gz", "fastsgd/datasets/digits/README.md"],
     ".gz": ["setup.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md",
-            "fastsgd/_kernel.pyx", "fastsgd/_csrc.pxd", "fastsgd/csrc/operations.inc", "fastsgd/csrc/fastsgd.h",
-            "tests/test_kernel.py", "bench/compare.py"],
+            "fastsgd/_kernel.pyx", "fastsgd/_plan.pxi", "fastsgd/_csrc.pxd", "fastsgd/csrc/operations.inc",
+            "fastsgd/csrc/fastsgd.h", "tests/test_kernel.py", "bench/compare.py"],
 }
-FORBIDDEN = {".whl": ["_kernel.c", ".pyx", ".pxd", ".inc", ".h", "tests/", "bench/"],
+FORBIDDEN = {".whl": ["_kernel.c", ".pyx", ".pxd", ".pxi", ".inc", ".h", "tests/", "bench/"],
              ".gz": ["_kernel.c", ".so", "_libs/", ".pyc"]}
 
 for path in sys.argv[1:]:

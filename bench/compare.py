@@ -1,9 +1,8 @@
 """``python -m bench.compare``: one epoch of each case, fastsgd against its peers, in turn in one run.
 
-Costs are shown equal before times are taken; every row is printed, won or lost. Figures are medians over the rounds.
-The peak is what multiply-adds in registers reach on all cores, measured before and after every run. A virtual machine
-may be given one core for two for a while: a run with less than MOST_OF the cores' peak on either side of it is made
-again, whoever's it is, and counted.
+Costs are shown equal before times are taken; every row is printed, won or lost. A ratio is the median over the rounds
+of a peer's time to fastsgd's in the same round, so that a machine that slows down for a while slows both. So is the
+share of the peak: what multiply-adds in registers reach on the same threads, measured in every round.
 """
 import argparse
 import json
@@ -14,10 +13,8 @@ from pathlib import Path
 from bench import machine
 from bench.cases import CASES, Case, Start, check_agreement
 from bench.runners import all_runners
-from fastsgd.machine import choose_threads, cores
+from fastsgd.machine import choose_threads
 
-MOST_OF = 0.8
-ATTEMPTS = 8
 REST = 0.3  # seconds between two runs: NumPy's idle BLAS threads keep a core busy for a tenth of a second
 PEERS = {"JAX": "JAX", "PyTorch eager": "PyTorch eager", "torch.compile": "torch.compile",
          "scikit-learn": "scikit-learn", "NumPy": "NumPy"}     # a column's name: how its runners' names begin
@@ -29,27 +26,19 @@ def measure(case: Case, rows: int | None, repeat: int, only: str = "") -> dict:
     runners = all_runners(start, only)
     check_agreement({name: run() for name, run in runners.items()})
     seconds: dict[str, list[float]] = {name: [] for name in runners}
-    peaks: list[float] = []
-    again = 0
-    full = cores() * max(machine.peak(1) for _ in range(5))
-    for _ in range(repeat):
-        for name, run in runners.items():
-            for _attempt in range(ATTEMPTS):
-                time.sleep(REST)
-                before = machine.peak(cores())
-                begin = time.perf_counter()
-                run()
-                taken = time.perf_counter() - begin
-                after = machine.peak(cores())
-                if min(before, after) > MOST_OF * full:
-                    break
-                again += 1
-            seconds[name].append(taken)
-            peaks.append(max(before, after) / cores())
     flops = start.net.architecture.flops
-    return {"name": case.name, "rows": len(start.X), "threads": choose_threads(None, flops * case.batch_size),
-            "peak": statistics.median(peaks), "seconds": seconds, "again": again, "flops": flops * len(start.X),
-            "skips": case.zeros and case.sizes[0] == 784}
+    threads = choose_threads(None, flops * case.batch_size)
+    peaks = []
+    for _ in range(repeat):
+        time.sleep(REST)
+        peaks.append(machine.peak(threads))
+        for name, run in runners.items():
+            time.sleep(REST)
+            begin = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - begin)
+    return {"name": case.name, "rows": len(start.X), "threads": threads, "peaks": peaks, "seconds": seconds,
+            "flops": flops * len(start.X), "skips": case.zeros and case.sizes[0] == 784 and case.sizes[1] >= 32}
 
 
 def summarise(result: dict) -> dict:
@@ -60,11 +49,16 @@ def summarise(result: dict) -> dict:
         own = [name for name in seconds if name.startswith(begins)]
         if own:
             best[column] = seconds[min(own, key=lambda name: statistics.median(seconds[name]))]
-    ours, alone = statistics.median(seconds["fastsgd"]), statistics.median(seconds["fastsgd, 1 thread"])
-    theirs = {column: statistics.median(times) for column, times in best.items()}
-    return {"seconds": {"fastsgd": ours, "1 thread": alone, **theirs},
-            "ratios": {column: time / ours for column, time in theirs.items()}, "speedup": alone / ours,
-            "peak": result["flops"] / ours / result["threads"] / result["peak"]}
+    own, alone = seconds["fastsgd"], seconds["fastsgd, 1 thread"]
+
+    def ratio(times: list[float]) -> float:
+        return statistics.median(one / other for one, other in zip(times, own, strict=True))
+
+    return {"seconds": {name: statistics.median(times) for name, times in
+                        {"fastsgd": own, "1 thread": alone, **best}.items()},
+            "ratios": {column: ratio(times) for column, times in best.items()}, "speedup": ratio(alone),
+            "peak": statistics.median(result["flops"] / one / peak for one, peak in
+                                      zip(own, result["peaks"], strict=True))}
 
 
 def print_tables(results: list[dict]) -> None:
@@ -130,8 +124,7 @@ def main() -> None:
             result["summary"] = summarise(result)
             results.append(result)
             shown = ", ".join(f"{name} {value:.4f}" for name, value in result["summary"]["seconds"].items())
-            print(f"{case.name}: {shown}; {result['peak'] / 1e9:.0f} GFLOP/s a core at most, {result['again']} runs "
-                  "made again", flush=True)
+            print(f"{case.name}: {shown}; peak {statistics.median(result['peaks']) / 1e9:.0f} GFLOP/s", flush=True)
     print()
     print_tables(results)
     if options.json:

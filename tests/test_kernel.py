@@ -110,6 +110,37 @@ def test_a_cost_that_is_not_finite_stops_before_its_step(activation, value, modu
     assert np.isfinite(params).all()
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer.kind)
+def test_blas_agrees_with_reference(optimizer, dtype):
+    rng = np.random.default_rng(6)
+    net = make_net([30, 40, 20, 3], "tanh", "cross_entropy", None, dtype, rng)
+    X, y = net._check(rng.standard_normal((300, 30)) * (rng.random((300, 30)) < 0.1), rng.integers(0, 3, 300))
+    order, rates = rng.permutation(300), optimizer.learning_rates(0, 10)
+    for threads in (1, 3):
+        outcomes = []
+        for module in (_kernel, reference):
+            params, state = net.params.copy(), optimizer.state(net.params)
+            cost, score, steps = module.train_epoch(net.architecture, params, X, y, order, 30, optimizer, state, rates,
+                                                    threads, backend="blas")
+            gradient = np.empty_like(params)
+            module.gradient(net.architecture, net.params, X, y, gradient, threads, backend="blas")
+            outcomes.append([params, state.slots, [cost, score, steps], gradient])
+        for found, expected in zip(*outcomes, strict=True):
+            agree(f"{optimizer} on BLAS", found, expected, TOLERANCE[dtype])
+
+
+def test_what_is_written_to_must_be_writeable():
+    net = make_net([2, 3], "relu", "cross_entropy", None, "float64", np.random.default_rng(0))
+    X, y = net._check(np.ones((4, 2)), np.zeros(4))
+    out = np.zeros_like(net.params)
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="out is read-only"):
+        _kernel.gradient(net.architecture, net.params, X, y, out)
+    with pytest.raises(ValueError, match="params is read-only"):
+        _kernel.train_epoch(net.architecture, out, X, y, None, 2, OPTIMIZERS[0], OPTIMIZERS[0].state(out), np.ones(2))
+
+
 def test_the_kernel_refuses_arrays_that_do_not_fit():
     rng = np.random.default_rng(4)
     net = make_net([4, 6, 3], "relu", "cross_entropy", None, "float64", rng)

@@ -60,3 +60,36 @@ def test_a_step_allocates_nothing(tmp_path):
     result = subprocess.run([sys.executable, "-P", "-c", SCRIPT], capture_output=True, text=True,
                             env={**os.environ, "LD_PRELOAD": str(library)})
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+PEAK = """
+import re, sys
+import numpy as np, fastsgd
+
+def peak():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+
+rows, sizes = 20_000, [784, 2048, 1024, 10]
+kind = sys.argv[1]
+rng = np.random.default_rng(0)
+before = peak()
+if kind == "bytes":
+    X = rng.integers(0, 256, (rows, 784), dtype=np.uint8)
+else:
+    X = rng.random((rows, 784), dtype=np.float32)
+    if kind == "zeros":
+        X[:, 100:] = 0
+y = rng.integers(0, 10, rows)
+net = fastsgd.Network(sizes, seed=0, input_scale=1 / 255 if kind == "bytes" else 1.0)
+fastsgd.train(net, X, y, epochs=1, batch_size=256, seed=0)
+print(peak() - before, X.nbytes + y.nbytes + 3 * net.params.nbytes + 64 * 2**20)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
+@pytest.mark.parametrize("kind", ["floats", "bytes", "zeros"])
+def test_a_training_run_takes_little_memory_beside_data_and_parameters(kind):
+    result = subprocess.run([sys.executable, "-P", "-c", PEAK, kind], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    taken, allowed = map(int, result.stdout.split())
+    assert 0 < taken < allowed

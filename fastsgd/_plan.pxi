@@ -1,0 +1,291 @@
+# From Python to a Job and back: checks, the plan, and the workspace. Included by _kernel.pyx.
+#
+# What memory safety needs is checked here again, whoever calls; what a user did wrong, data.py has already said.
+
+cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1] order, ptrdiff_t batch_size, optimizer,
+                   state, const double[::1] learning_rates, int threads, poll, out, backend):
+    cdef Job job
+    cdef list kept = []               # arrays that the job points into
+    cdef tuple watcher = (poll, [])
+    memset(&job, 0, sizeof(Job))
+    job.mode = mode
+    job.ops = fs_operations(params.itemsize == 8)
+    require(backend in BACKENDS, f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
+    job.layers = <fs_layer*><char*>table
+    lay_out_layers(&job, architecture, backend == "blas")
+    job.params = floats(params, &job, job.parameters, "params", kept, mode == TRAIN)
+    lay_out_input(&job, architecture, X, kept)
+    if target is not None:
+        lay_out_target(&job, architecture, target, kept)
+    if order is not None:
+        require(order.shape[0] > 0, "order is empty")
+        check_range(order, job.rows, "order")
+        job.order = &order[0]
+        job.rows = order.shape[0]
+
+    require(batch_size > 0, "batch_size must be positive")
+    job.batch = min(batch_size, job.rows)
+    job.steps = (job.rows + job.batch - 1) // job.batch
+    if mode == TRAIN:
+        job.rule = rule_of(optimizer)
+        job.learning_rates = &learning_rates[0]
+        job.steps_before = state.steps
+        require(learning_rates.shape[0] >= job.steps, "learning_rates must have one value per step")
+        require(len(state.slots) == optimizer.slots, "state does not fit the optimizer")
+        for i in range(len(state.slots)):
+            job.slots[i] = floats(state.slots[i], &job, job.parameters, "state", kept, True)
+    elif mode == GRADIENT:
+        job.gradient = floats(out, &job, job.parameters, "out", kept, True)
+    elif mode == PREDICT:
+        job.out = floats(out, &job, job.rows * job.layers[job.depth - 1].outputs, "out", kept, True)
+    if poll is not None:
+        job.watcher = <void*>watcher
+        job.last_watch = fs_seconds()
+
+    cdef int team = min(max(1, threads), <int>FS_MAX_TEAM, most_threads(&job))
+    workspace = numpy.empty(lay_out_workspace(&job, NULL, team) + 64, dtype=numpy.uint8)
+    cdef unsigned char[::1] memory = workspace
+    cdef char* base = <char*>&memory[0]
+    lay_out_workspace(&job, base + (63 & -<size_t>base), team)
+
+    with nogil:
+        fs_team_run(team, run, &job)
+
+    if mode == COST:
+        job.total_cost = fs_sum(blocks_of(&job), job.cost)
+        job.total_score = fs_sum(blocks_of(&job), job.score)
+    if mode == TRAIN:
+        state.steps += job.steps_done
+    if watcher[1]:
+        raise watcher[1][0]
+    require(not job.broken, "X has a column index out of range; it was changed after it was checked")
+    return job.total_cost, job.total_score, job.steps_done
+
+
+cdef require(bint condition, message):
+    if not condition:
+        raise ValueError(message)
+
+
+ctypedef fused index:
+    int32_t
+    int64_t
+
+
+cdef check_range(const index[::1] values, ptrdiff_t limit, name):
+    cdef ptrdiff_t i
+    for i in range(values.shape[0]):
+        if values[i] < 0 or values[i] >= limit:
+            raise ValueError(f"{name}[{i}] is {values[i]}; allowed are 0 to {limit - 1}")
+
+
+cdef void* floats(array, Job* job, ptrdiff_t count, name, list kept, bint written=False) except NULL:
+    """Where a contiguous array of so many numbers of the parameters' dtype begins; ``kept`` holds on to it."""
+    cdef const float[::1] singles
+    cdef const double[::1] doubles
+    require(array.size == count and array.flags.c_contiguous, f"{name} must hold {count} contiguous numbers")
+    require(not written or array.flags.writeable, f"{name} is read-only")
+    flat = array.reshape(-1)
+    kept.append(flat)
+    if job.ops.item == sizeof(double):
+        doubles = flat
+        return <void*>&doubles[0]
+    singles = flat
+    return <void*>&singles[0]
+
+
+cdef fs_rule rule_of(optimizer):
+    cdef fs_rule rule
+    memset(&rule, 0, sizeof(fs_rule))
+    rule.kind = OPTIMIZERS[optimizer.kind]
+    rule.momentum = getattr(optimizer, "momentum", 0)
+    rule.nesterov = getattr(optimizer, "nesterov", False)
+    rule.beta_1 = getattr(optimizer, "beta_1", 0)
+    rule.beta_2 = getattr(optimizer, "beta_2", getattr(optimizer, "rho", 0))
+    rule.epsilon = getattr(optimizer, "epsilon", 0)
+    rule.weight_decay = optimizer.weight_decay
+    rule.l1 = optimizer.l1
+    rule.l2 = optimizer.l2
+    return rule
+
+
+cdef lay_out_layers(Job* job, architecture, bint blas):
+    """What each layer is."""
+    cdef fs_layer* layer
+    cdef int l
+    sizes = architecture.sizes
+    require(not blas or fs_blas_config()[0] != 0, "no BLAS has been loaded")
+    job.depth = len(sizes) - 1
+    for l in range(job.depth):
+        layer = &job.layers[l]
+        layer.inputs, layer.outputs = sizes[l], sizes[l + 1]
+        layer.activation = ACTIVATIONS[architecture.activations[l]]
+        layer.blas = blas
+        layer.ld = layer.outputs
+        if l == job.depth - 1 and job.mode >= COST:
+            layer.activation = FS_IDENTITY          # the cost takes z
+        if l < job.depth - 1 and layer.outputs * job.ops.item % 512 == 0:
+            layer.ld += 64 // job.ops.item          # or a column's entries would meet in a few sets of the cache
+        job.parameters += (layer.inputs + 1) * layer.outputs
+
+
+cdef lay_out_input(Job* job, architecture, X, list kept):
+    """Where the rows lie, and whether their zeros are worth skipping."""
+    cdef fs_layer* layer = &job.layers[0]
+    cdef fs_input* source = &job.input
+    cdef const int64_t[::1] indptr
+    cdef const int32_t[::1] indices
+    cdef ptrdiff_t item
+    dtype = numpy.float64 if job.ops.item == 8 else numpy.float32
+    require(X.shape[1] == layer.inputs and X.shape[0] > 0, "X does not fit the architecture")
+    job.rows = X.shape[0]
+    if hasattr(X, "indptr"):
+        indptr, indices = X.indptr, X.indices
+        check_range(indptr, indices.shape[0] + 1, "indptr")
+        require(indptr.shape[0] == job.rows + 1, "X is not a CSR matrix")
+        source.indptr = &indptr[0]
+        if indices.shape[0]:
+            source.indices = &indices[0]
+            source.values = floats(X.values, job, indices.shape[0], "X", kept)
+        job.lists = True
+        return
+    require(X.dtype in (dtype, numpy.uint8), f"X must have dtype {numpy.dtype(dtype)} or uint8, got {X.dtype}")
+    source.bytes = X.dtype == numpy.uint8
+    item = X.itemsize
+    require(X.strides[1] == item or X.shape[1] == 1, "the values of a row of X must be neighbours")
+    require(X.shape[0] == 1 or X.strides[0] >= item * X.shape[1] and X.strides[0] % item == 0,
+            "rows of X overlap, or begin between its values")
+    source.rows = <void*><size_t>X.__array_interface__["data"][0]
+    source.ld = max(X.shape[1], X.strides[0] // item)
+    if architecture.scales_input:
+        source.scale = column_values(job, architecture.input_scale, "input_scale", kept)
+        source.offset = column_values(job, architecture.input_offset, "input_offset", kept)
+    job.copies = source.bytes or source.scale != NULL
+    if not layer.blas and not any(architecture.input_offset):
+        filled = density(job)
+        job.lists = filled < LISTS_DENSITY
+        job.copies = job.copies or job.lists
+        job.bits = not job.lists and filled < BITS_DENSITY
+
+
+cdef void* column_values(Job* job, values, name, list kept) except NULL:
+    array = numpy.empty(job.layers[0].inputs, dtype=numpy.float64 if job.ops.item == 8 else numpy.float32)
+    array[:] = values
+    return floats(array, job, array.size, name, kept)
+
+
+cdef double density(Job* job) noexcept:
+    """How much of a few rows is not zero; 1 where nothing could be gained from its being little."""
+    cdef fs_layer* layer = &job.layers[0]
+    cdef ptrdiff_t sample = min(job.rows, <ptrdiff_t>32), i, found = 0
+    if layer.outputs < SKIP_OUTPUTS or job.rows < 8:
+        return 1
+    for i in range(sample):
+        found += job.ops.count_nonzero(&job.input, i * job.rows // sample, layer.inputs)
+    return found / <double>(sample * layer.inputs)
+
+
+cdef lay_out_target(Job* job, architecture, target, list kept):
+    """Labels or targets of all rows."""
+    cdef const int32_t[::1] labels
+    cdef ptrdiff_t outputs = job.layers[job.depth - 1].outputs
+    job.target.loss = LOSSES[architecture.loss]
+    job.target.output = ACTIVATIONS[architecture.activations[job.depth - 1]]
+    parameters = numpy.array(architecture.loss_parameters, dtype=numpy.float64 if job.ops.item == 8 else numpy.float32)
+    job.target.parameters = floats(parameters, job, outputs, "loss_parameters", kept)
+    require(len(target) == job.rows, "target and X differ in length")
+    if target.ndim == 1:
+        labels = target
+        check_range(labels, outputs, "labels")
+        job.target.labels = &labels[0]
+    else:
+        job.target.targets = floats(target, job, job.rows * outputs, "target", kept)
+
+
+cdef ptrdiff_t blocks_of(Job* job) noexcept nogil:
+    return (job.rows + FS_BLOCK_ROWS - 1) // FS_BLOCK_ROWS
+
+
+cdef int most_threads(Job* job) noexcept:
+    """More than this would find nothing to do."""
+    cdef ptrdiff_t most = blocks_of(job)
+    cdef int l
+    if job.mode >= GRADIENT:
+        most = (min(job.batch, <ptrdiff_t>FS_CHUNK_ROWS) + SHARED_ROWS - 1) // SHARED_ROWS
+        for l in range(job.depth):
+            most = max(most, (job.layers[l].inputs + SHARED_ROWS - 1) // SHARED_ROWS)
+    return <int>min(most, <ptrdiff_t>FS_MAX_TEAM)
+
+
+cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
+    """Points the job's buffers into the memory at base; returns the bytes they take. With NULL it only measures."""
+    cdef ptrdiff_t item = job.ops.item, used = 0, rows = threads * FS_BLOCK_ROWS, accounts = blocks_of(job), r
+    cdef fs_layer* layer = &job.layers[0]
+    cdef int l
+    if job.mode >= GRADIENT:
+        rows = accounts = min(job.batch, <ptrdiff_t>FS_CHUNK_ROWS)
+    if job.mode >= COST:
+        job.cost = <double*>take(base, &used, accounts * sizeof(double))
+        job.score = <double*>take(base, &used, accounts * sizeof(double))
+        job.labels = <int32_t*>take(base, &used, rows * sizeof(int32_t))
+        job.targets = take(base, &used, rows * job.layers[job.depth - 1].outputs * item)
+    if job.lists:
+        layer.x_index = <const int32_t**>take(base, &used, rows * sizeof(void*))
+        layer.x_count = <int32_t*>take(base, &used, rows * sizeof(int32_t))
+    if job.mode == TRAIN and job.order != NULL and not (job.lists or job.bits or job.copies or layer.blas):
+        layer.x_next = <const void**>take(base, &used, rows * sizeof(void*))
+    if job.bits:
+        layer.x_bits = <const uint64_t**>take(base, &used, rows * sizeof(void*))
+        job.input.bits_ld = (layer.inputs + 63) // 64 + 1           # and a word that may be read beyond
+        job.input.bits = <uint64_t*>take(base, &used, rows * job.input.bits_ld * sizeof(uint64_t))
+    if job.copies or layer.blas and job.order != NULL:
+        job.input.copy_ld = layer.inputs + 64 // item
+        job.input.copy = take(base, &used, rows * job.input.copy_ld * item)
+        if job.lists:
+            job.input.copy_index = <int32_t*>take(base, &used, rows * job.input.copy_ld * sizeof(int32_t))
+    if job.mode == TRAIN and job.batch > FS_CHUNK_ROWS:
+        job.gradient = take(base, &used, job.parameters * item)
+    for l in range(job.depth):
+        layer = &job.layers[l]
+        layer.x = <const void**>take(base, &used, rows * sizeof(void*))
+        if job.mode >= GRADIENT and layer.activation in (FS_GELU, FS_SILU):
+            layer.slope = take(base, &used, rows * layer.ld * item)
+        if job.mode >= GRADIENT or job.mode == COST and l == job.depth - 1:
+            layer.delta = take(base, &used, rows * layer.ld * item)
+        if l < job.depth - 1:
+            layer.a = take(base, &used, rows * layer.ld * item)
+        else:
+            layer.a = layer.delta
+        if l > 0 and base != NULL:
+            for r in range(rows):
+                layer.x[r] = <char*>job.layers[l - 1].a + r * job.layers[l - 1].ld * item
+        job.scratch_size = max(job.scratch_size, (job.ops.scratch(layer, job.lists and l == 0) * item + 127) // 64 * 64)
+    job.scratch = <char*>take(base, &used, threads * job.scratch_size)
+    point_at_parameters(job)
+    return used
+
+
+cdef void point_at_parameters(Job* job) noexcept:
+    """W and b of each layer within the flat parameters, and their parts of the arrays laid out like these."""
+    cdef ptrdiff_t w = 0, b
+    cdef fs_layer* layer
+    cdef int l, s
+    for l in range(job.depth):
+        layer = &job.layers[l]
+        b = w + layer.inputs * layer.outputs * job.ops.item
+        layer.w, layer.b = part_of(job.params, w), part_of(job.params, b)
+        layer.w_gradient, layer.b_gradient = part_of(job.gradient, w), part_of(job.gradient, b)
+        for s in range(2):
+            layer.w_slots[s], layer.b_slots[s] = part_of(job.slots[s], w), part_of(job.slots[s], b)
+        w = b + layer.outputs * job.ops.item
+
+
+cdef void* part_of(void* base, ptrdiff_t offset) noexcept:
+    return <char*>base + offset if base != NULL else NULL
+
+
+cdef void* take(char* base, ptrdiff_t* used, ptrdiff_t size) noexcept:
+    cdef ptrdiff_t at = used[0]
+    used[0] += (size + 63) // 64 * 64
+    return base + at if base != NULL else NULL
