@@ -1,0 +1,37 @@
+"""``python -m bench.backends``: what the native products gain over OpenBLAS, one thread each, in turn.
+
+``FASTSGD_ISA`` pins the instruction set of both. The first two cases differ in their zeros alone: what the native
+products gain from one to the other is what skipping them gains.
+"""
+import argparse
+import statistics
+import time
+
+from bench import machine
+from bench.cases import CASES, Start, check_agreement
+from bench.runners import fastsgd
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeat", type=int, default=7, help="runs of each, the median counts (%(default)s)")
+    parser.add_argument("--rows", type=int, default=20_000, help="at most so many rows of each case (%(default)s)")
+    options = parser.parse_args()
+    print(f"{machine.describe()}; seconds for {options.rows:,} rows, one thread\n")
+    print("| net, batch | native | OpenBLAS | ratio |\n|---|---|---|---|")
+    for case in CASES:
+        start = Start(case, options.rows)
+        runners = {backend: fastsgd(start, 1, backend) for backend in ("native", "blas")}
+        check_agreement({name: run() for name, run in runners.items()})
+        seconds: dict[str, list[float]] = {name: [] for name in runners}
+        for _ in range(options.repeat):
+            for name, run in runners.items():
+                begin = time.perf_counter()
+                run()
+                seconds[name].append(time.perf_counter() - begin)
+        native, blas = (statistics.median(values) for values in seconds.values())
+        print(f"| {case.name} | {native:.4f} | {blas:.4f} | {blas / native:.2f}x |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
