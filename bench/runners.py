@@ -44,9 +44,9 @@ def scikit_learn(start: Start) -> Runner:
     net, case = start.net, start.case
     X, y = start.X, start.y.reshape(len(start.X))
     of_kind = MLPClassifier if start.y.ndim == 1 else MLPRegressor
-    model = of_kind(case.sizes[1:-1], solver=case.optimizer.kind, alpha=0.0, batch_size=case.batch_size, max_iter=1,
-                    learning_rate_init=case.optimizer.learning_rate, momentum=0.0, nesterovs_momentum=False,
-                    warm_start=True, random_state=0)
+    model = of_kind(hidden_layer_sizes=case.sizes[1:-1], solver=case.optimizer.kind, alpha=0.0, max_iter=1,
+                    batch_size=case.batch_size, learning_rate_init=case.optimizer.learning_rate, momentum=0.0,
+                    nesterovs_momentum=False, warm_start=True, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         few = np.arange(32)

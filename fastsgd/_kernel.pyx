@@ -35,6 +35,7 @@ cdef enum Mode:             # each does all that those before it do
 
 cdef enum:
     SHARED_ROWS = 12        # of a weight matrix in one piece: the height of a register tile
+    BLAS_WIDTH = 1024       # of both sides of W, from which on "auto" may mean BLAS
     SKIP_OUTPUTS = 32       # of the first layer from which on zeros in its input are skipped,
 
 cdef double LISTS_DENSITY = 0.03      # where less of the input is not zero it is walked in lists,

@@ -13,7 +13,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     require(backend in BACKENDS, f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
     job.layers = <fs_layer*><char*>table
-    lay_out_layers(&job, architecture, backend == "blas")
+    lay_out_layers(&job, architecture, backend)
     job.params = floats(params, &job, job.parameters, "params", kept, mode == TRAIN)
     lay_out_input(&job, architecture, X, kept)
     if target is not None:
@@ -110,18 +110,20 @@ cdef fs_rule rule_of(optimizer):
     return rule
 
 
-cdef lay_out_layers(Job* job, architecture, bint blas):
-    """What each layer is."""
+cdef lay_out_layers(Job* job, architecture, backend):
+    """What each layer is, and who computes its products: BLAS, for "auto", where it is measurably faster."""
     cdef fs_layer* layer
     cdef int l
     sizes = architecture.sizes
-    require(not blas or fs_blas_config()[0] != 0, "no BLAS has been loaded")
+    cdef bint slower = fs_isa_name() in (b"avx2", b"sse2")       # than OpenBLAS in very wide layers, bench.backends says
+    require(backend != "blas" or fs_blas_config()[0] != 0, "no BLAS has been loaded")
     job.depth = len(sizes) - 1
     for l in range(job.depth):
         layer = &job.layers[l]
         layer.inputs, layer.outputs = sizes[l], sizes[l + 1]
         layer.activation = ACTIVATIONS[architecture.activations[l]]
-        layer.blas = blas
+        layer.blas = backend == "blas" or (backend == "auto" and slower and layer.inputs >= BLAS_WIDTH
+                                           and layer.outputs >= BLAS_WIDTH and fs_blas_config()[0] != 0)
         layer.ld = layer.outputs
         if l == job.depth - 1 and job.mode >= COST:
             layer.activation = FS_IDENTITY          # the cost takes z

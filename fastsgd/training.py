@@ -129,9 +129,9 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     kernel : "fused" or "reference"
         The compiled step, or the same step in NumPy.
     backend : "auto", "native" or "blas"
-        What computes the matrix products of the compiled step: fastsgd's own tiles, or the OpenBLAS it carries; auto
-        takes the faster, which is native. Only native gives the same bits for any number of threads and for AVX2 and
-        AVX-512.
+        What computes the matrix products of the compiled step: fastsgd's own tiles, or the OpenBLAS it carries. "auto"
+        means native, but on AVX2 and SSE2 OpenBLAS for layers at least 1,024 wide on both sides, where it is faster.
+        Only native gives the same bits for any number of threads and for AVX2 and AVX-512.
 
     Returns
     -------
