@@ -25,7 +25,7 @@ def fastsgd(start: Start, threads: int | None = None, backend: str = "auto", mod
     rates = case.optimizer.learning_rates(0, start.steps)
 
     def run() -> float:
-        params = net.params.copy()
+        params = net.copy().params
         cost, _, _ = module.train_epoch(net.architecture, params, start.X, start.y, start.order, case.batch_size,
                                         case.optimizer, case.optimizer.state(params), rates, threads, backend=backend)
         return cost / len(start.X)

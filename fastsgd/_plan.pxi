@@ -235,11 +235,11 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
     if job.lists:
         layer.x_index = <const int32_t**>take(base, &used, rows * sizeof(void*))
         layer.x_count = <int32_t*>take(base, &used, rows * sizeof(int32_t))
-    if job.mode == TRAIN and job.order != NULL and not (job.lists or job.bits or job.copies or layer.blas):
+    if job.mode == TRAIN and job.order != NULL and not (job.lists or job.copies or layer.blas):
         layer.x_next = <const void**>take(base, &used, rows * sizeof(void*))
     if job.bits:
         layer.x_bits = <const uint64_t**>take(base, &used, rows * sizeof(void*))
-        job.input.bits_ld = (layer.inputs + 63) // 64 + 1           # and a word that may be read beyond
+        job.input.bits_ld = (layer.inputs + 63) // 64
         job.input.bits = <uint64_t*>take(base, &used, rows * job.input.bits_ld * sizeof(uint64_t))
     if job.copies or layer.blas and job.order != NULL:
         job.input.copy_ld = layer.inputs + 64 // item
