@@ -30,7 +30,6 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const int32_t* indices
         const void* values
         void* copy
-        int32_t* copy_index
         ptrdiff_t copy_ld
         uint64_t* bits
         ptrdiff_t bits_ld
@@ -61,7 +60,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void (*gather_rows)(const void* x, ptrdiff_t cols, const int64_t* order, ptrdiff_t first, ptrdiff_t n,
                             void* out) noexcept nogil
         ptrdiff_t (*count_nonzero)(const fs_input* input, ptrdiff_t row, ptrdiff_t cols) noexcept nogil
-        void (*forward)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n, void* scratch) noexcept nogil
+        void (*forward)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n) noexcept nogil
         void (*backward)(const fs_layer* layer, const fs_layer* below, ptrdiff_t begin, ptrdiff_t n,
                          void* scratch) noexcept nogil
         void (*cost_and_delta)(const fs_target* target, const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n,

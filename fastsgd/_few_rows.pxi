@@ -76,7 +76,7 @@ cdef class FewRows:
             layer = (<fs_layer*><char*>self.table)[l]
             layer.x = rows
             layer.a = a + (l % 2) * FEW_NUMBERS * item
-            self.ops.forward(&layer, 0, n, NULL)
+            self.ops.forward(&layer, 0, n)
             for r in range(n):
                 rows[r] = <char*>layer.a + r * layer.outputs * item
         memcpy(c_numpy.PyArray_DATA(result), layer.a, n * layer.outputs * item)

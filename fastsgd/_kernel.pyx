@@ -36,10 +36,9 @@ cdef enum Mode:             # each does all that those before it do
 cdef enum:
     SHARED_ROWS = 12        # of a weight matrix in one piece: the height of a register tile
     BLAS_WIDTH = 1024       # of both sides of W, from which on "auto" may mean BLAS
-    SKIP_OUTPUTS = 32       # of the first layer from which on zeros in its input are skipped,
 
-cdef double LISTS_DENSITY = 0.03      # where less of the input is not zero it is walked in lists,
-cdef double BITS_DENSITY = 0.4        # where less is, tiles skip what is zero in all their rows
+# The first layer skips zeros where less than this of its input is not zero; below 60 outputs where less of it is not.
+cdef double SKIP_DENSITY = 0.3, SKIP_DENSITY_PER_OUTPUT = 0.005
 cdef double WATCH_SECONDS = 0.1
 
 
@@ -55,7 +54,7 @@ cdef struct Job:                      # what the threads of a team share
     void* gradient                    # laid out like params, where it has to outlive a tile; or NULL
     # the data
     fs_input input
-    bint lists, bits, copies          # the input is walked in lists; tiles skip zeros; rows are copied, not used in place
+    bint lists, skips, copies         # the input comes in lists; its zeros are skipped; its rows are copied, not used in place
     ptrdiff_t rows
     const int64_t* order              # which row comes when; NULL: as they lie
     fs_target target                  # labels or targets of all rows
@@ -131,7 +130,7 @@ cdef void rows_phase(Job* job, const Chunk* chunk, fs_team* team, int rank) noex
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, end - begin)
         gather(job, chunk.first + begin, begin, n)
         for l in range(job.depth):
-            job.ops.forward(&layers[l], begin, n, scratch)
+            job.ops.forward(&layers[l], begin, n)
         output_delta(job, begin, n, job.cost + begin, job.score + begin, scratch)
         for l in range(job.depth - 1, 0, -1):
             job.ops.backward(&layers[l], &layers[l - 1], begin, n, scratch)
@@ -172,10 +171,10 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, job.rows - first)
         gather(job, first, begin, n)
         for l in range(job.depth - 1):
-            job.ops.forward(&job.layers[l], begin, n, scratch)
+            job.ops.forward(&job.layers[l], begin, n)
         if job.mode == PREDICT:
             output.a = <char*>job.out + (first - begin) * out_row
-        job.ops.forward(&output, begin, n, scratch)
+        job.ops.forward(&output, begin, n)
         if job.mode == COST:
             output_delta(job, begin, n, cost, score, scratch)
             job.cost[block] = fs_sum(n, cost)

@@ -164,11 +164,8 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
         source.scale = column_values(job, architecture.input_scale, "input_scale", kept)
         source.offset = column_values(job, architecture.input_offset, "input_offset", kept)
     job.copies = source.bytes or source.scale != NULL
-    if not layer.blas and not any(architecture.input_offset):
-        filled = density(job)
-        job.lists = filled < LISTS_DENSITY
-        job.copies = job.copies or job.lists
-        job.bits = not job.lists and filled < BITS_DENSITY
+    job.skips = (not layer.blas and job.rows >= 8 and not any(architecture.input_offset)
+                 and density(job) < min(SKIP_DENSITY, SKIP_DENSITY_PER_OUTPUT * layer.outputs))
 
 
 cdef void* column_values(Job* job, values, name, list kept) except NULL:
@@ -178,11 +175,9 @@ cdef void* column_values(Job* job, values, name, list kept) except NULL:
 
 
 cdef double density(Job* job) noexcept:
-    """How much of a few rows is not zero; 1 where nothing could be gained from its being little."""
+    """How much of a few rows is not zero."""
     cdef fs_layer* layer = &job.layers[0]
     cdef ptrdiff_t sample = min(job.rows, <ptrdiff_t>32), i, found = 0
-    if layer.outputs < SKIP_OUTPUTS or job.rows < 8:
-        return 1
     for i in range(sample):
         found += job.ops.count_nonzero(&job.input, i * job.rows // sample, layer.inputs)
     return found / <double>(sample * layer.inputs)
@@ -237,15 +232,13 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
         layer.x_count = <int32_t*>take(base, &used, rows * sizeof(int32_t))
     if job.mode == TRAIN and job.order != NULL and not (job.lists or job.copies or layer.blas):
         layer.x_next = <const void**>take(base, &used, rows * sizeof(void*))
-    if job.bits:
+    if job.skips:
         layer.x_bits = <const uint64_t**>take(base, &used, rows * sizeof(void*))
         job.input.bits_ld = (layer.inputs + 63) // 64
         job.input.bits = <uint64_t*>take(base, &used, rows * job.input.bits_ld * sizeof(uint64_t))
     if job.copies or layer.blas and job.order != NULL:
         job.input.copy_ld = layer.inputs + 64 // item
         job.input.copy = take(base, &used, rows * job.input.copy_ld * item)
-        if job.lists:
-            job.input.copy_index = <int32_t*>take(base, &used, rows * job.input.copy_ld * sizeof(int32_t))
     if job.mode == TRAIN and job.batch > FS_CHUNK_ROWS:
         job.gradient = take(base, &used, job.parameters * item)
     for l in range(job.depth):

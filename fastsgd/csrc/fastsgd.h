@@ -60,8 +60,7 @@ typedef struct {
     const int32_t *indices;   /* their columns, increasing in each row */
     const void *values;
     /* what gather writes where rows cannot be used where they lie */
-    void *copy;               /* (chunk, copy_ld): whole rows, or with copy_index their entries that are not zero */
-    int32_t *copy_index;      /* NULL: zeros are not skipped */
+    void *copy;               /* (chunk, copy_ld) */
     ptrdiff_t copy_ld;
     uint64_t *bits;           /* (chunk, bits_ld) which entries are not zero; NULL: nobody asks */
     ptrdiff_t bits_ld;
@@ -78,7 +77,7 @@ typedef struct {
     void *w_gradient, *b_gradient;              /* of their shapes, or NULL where no gradient is kept */
     const void **x;           /* (chunk,) the row each row of the chunk receives */
     const void **x_next;      /* (chunk,) the row that stands there in the next batch, to be prefetched; or NULL */
-    const int32_t **x_index;  /* (chunk,) where x holds only the entries that are not zero: their columns; or NULL */
+    const int32_t **x_index;  /* (chunk,) where x holds a list of the entries that are not zero: their columns; or NULL */
     int32_t *x_count;         /* (chunk,) and their number */
     const uint64_t **x_bits;  /* (chunk,) where x holds whole rows: a bit for each entry that is not zero; or NULL */
     void *a;                  /* (chunk, outputs) f(x W + b) */
@@ -105,7 +104,7 @@ typedef struct {
     /* how many numbers of a dense row are not zero */
     ptrdiff_t (*count_nonzero)(const fs_input *input, ptrdiff_t row, ptrdiff_t cols);
     /* a = f(x W + b), and slope = f'(x W + b) where it is wanted */
-    void (*forward)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n, void *scratch);
+    void (*forward)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n);
     /* delta of the layer below = (delta W^T) * f'; scratch as below */
     void (*backward)(const fs_layer *layer, const fs_layer *below, ptrdiff_t begin, ptrdiff_t n, void *scratch);
     /* layer->a holds z of the output layer and its delta receives dC/dz (they may be the same array); cost and score
