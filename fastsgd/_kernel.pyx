@@ -9,11 +9,14 @@ A step has two phases and no gradient matrix:
 2. weights: every thread takes its share of each layer's weights; they collect their own part of the gradient and
    change in place. Each weight has one owner, so nothing is added up across threads.
 
-Every thread of a team runs ``epoch`` below and meets the others at two barriers a step. Each number is one chain of
+Where the first layer is wide its columns come first: every thread takes all rows forward through the columns that it
+owns, and changes these later. So a large W never travels between the cores, but only activations and deltas do.
+
+Every thread of a team runs ``epoch`` below and meets the others at two or three barriers a step. Each number is one chain of
 additions in an order that depends on the shapes alone, so neither the number of threads nor the instruction set can
 change a bit of the result (BLAS, where it is asked for, promises less).
 
-Reading order: ``epoch``, ``rows_phase``, ``weights_phase``. ``_plan.pxi`` checks the arrays, makes the Job and lays out
+Reading order: ``epoch``, ``columns_phase``, ``rows_phase``, ``weights_phase``. ``_plan.pxi`` checks the arrays, makes the Job and lays out
 the workspace; what forward, backward and weights compute is in ``csrc/products.inc``. ``reference.py`` tells the same
 story in NumPy.
 """
@@ -35,11 +38,17 @@ cdef enum Mode:             # each does all that those before it do
 
 cdef enum:
     SHARED_ROWS = 12        # of a weight matrix in one piece: the height of a register tile
+    LINES_PER_THREAD = 2    # of cache, of a row of the first layer's W, from which on a thread may own columns of it
     BLAS_WIDTH = 1024       # of both sides of W, from which on "auto" may mean BLAS
 
-# The first layer skips zeros where less than this of its input is not zero; below 60 outputs where less of it is not.
-cdef double SKIP_DENSITY = 0.3, SKIP_DENSITY_PER_OUTPUT = 0.005
+# The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be.
+cdef double SKIP_DENSITY = 0.3, SKIP_DENSITY_PER_OUTPUT = 0.0125
 cdef double WATCH_SECONDS = 0.1
+
+
+cdef struct Columns:                  # of the first layer, that one thread owns
+    fs_layer layer                    # as if there were no others; x is its own
+    fs_input input
 
 
 cdef struct Job:                      # what the threads of a team share
@@ -54,8 +63,8 @@ cdef struct Job:                      # what the threads of a team share
     void* gradient                    # laid out like params, where it has to outlive a tile; or NULL
     # the data
     fs_input input
-    bint lists, skips, copies         # the input comes in lists; its zeros are skipped; its rows are copied, not used in place
-    ptrdiff_t rows
+    bint lists, skips, copies         # the input comes in lists; its zeros are skipped; its rows are not used in place
+    ptrdiff_t data_rows, rows         # of X and the targets; of the epoch
     const int64_t* order              # which row comes when; NULL: as they lie
     fs_target target                  # labels or targets of all rows
     # the plan
@@ -64,6 +73,8 @@ cdef struct Job:                      # what the threads of a team share
     const double* learning_rates      # (steps,)
     ptrdiff_t steps_before            # t - 1 at the first step
     # the workspace
+    bint by_columns
+    Columns* columns                  # of each thread; NULL: the first layer is shared like the others
     int32_t* labels                   # (chunk,) in the order of the epoch
     void* targets
     double* cost                      # (chunk,) of each row; (blocks,) where rows only pass by
@@ -92,6 +103,8 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
     cdef ptrdiff_t step, done
     cdef Chunk chunk
     cdef fs_rule rule
+    if job.columns != NULL:
+        take_columns(job, team, rank)
     for step in range(job.steps):
         chunk.first = step * job.batch
         chunk.batch_rows = min(job.batch, job.rows - chunk.first)
@@ -102,6 +115,9 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
             chunk.opens = done == 0
             chunk.closes = done + chunk.rows == chunk.batch_rows
 
+            if job.columns != NULL:
+                columns_phase(job, &chunk, &job.columns[rank])
+                fs_team_barrier(team)
             rows_phase(job, &chunk, team, rank)
             fs_team_barrier(team)
             if not account_for(job, &chunk, rank):
@@ -119,6 +135,16 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
             chunk.first += chunk.rows
 
 
+cdef void columns_phase(Job* job, const Chunk* chunk, Columns* own) noexcept nogil:
+    """All rows forward through the columns of the first layer that this thread owns."""
+    cdef ptrdiff_t begin = 0, n
+    while begin < chunk.rows:
+        n = min(<ptrdiff_t>FS_BLOCK_ROWS, chunk.rows - begin)
+        gather(job, &own.input, &own.layer, chunk.first + begin, begin, n)
+        job.ops.forward(&own.layer, begin, n)
+        begin += n
+
+
 cdef void rows_phase(Job* job, const Chunk* chunk, fs_team* team, int rank) noexcept nogil:
     """Forward, cost, and deltas back down, for this thread's share of the rows."""
     cdef ptrdiff_t begin = share(chunk.rows, rank, fs_team_size(team))
@@ -128,8 +154,11 @@ cdef void rows_phase(Job* job, const Chunk* chunk, fs_team* team, int rank) noex
     cdef int l
     while begin < end:
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, end - begin)
-        gather(job, chunk.first + begin, begin, n)
-        for l in range(job.depth):
+        gather_targets(job, chunk.first + begin, begin, n)
+        if job.columns == NULL:
+            gather(job, &job.input, layers, chunk.first + begin, begin, n)
+            job.ops.forward(layers, begin, n)
+        for l in range(1, job.depth):
             job.ops.forward(&layers[l], begin, n)
         output_delta(job, begin, n, job.cost + begin, job.score + begin, scratch)
         for l in range(job.depth - 1, 0, -1):
@@ -145,7 +174,11 @@ cdef void weights_phase(Job* job, const Chunk* chunk, const fs_rule* rule, fs_te
     cdef ptrdiff_t size = fs_team_size(team), pieces, turn, first, end
     cdef fs_layer* layer
     cdef int l
-    for l in range(job.depth):
+    if job.columns != NULL:
+        layer = &job.columns[rank].layer
+        job.ops.weights(layer, when_closing, 0, layer.inputs, chunk.rows, scale, not chunk.opens, scratch)
+        job.ops.biases(layer, when_closing, chunk.rows, scale, not chunk.opens, scratch)
+    for l in range(job.columns != NULL, job.depth):
         layer = &job.layers[l]
         turn = (rank + l) % size                  # who gets the odd piece
         pieces = (layer.inputs + SHARED_ROWS - 1) // SHARED_ROWS
@@ -159,7 +192,7 @@ cdef void weights_phase(Job* job, const Chunk* chunk, const fs_rule* rule, fs_te
 
 cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
     """Predictions or costs: forward only, and no thread waits for another. Each has its own block of the workspace."""
-    cdef ptrdiff_t blocks = (job.rows + FS_BLOCK_ROWS - 1) // FS_BLOCK_ROWS, begin = rank * FS_BLOCK_ROWS, block, first, n
+    cdef ptrdiff_t blocks = blocks_of(job), begin = rank * FS_BLOCK_ROWS, block, first, n
     cdef char* scratch = job.scratch + rank * job.scratch_size
     cdef double[FS_BLOCK_ROWS] cost
     cdef double[FS_BLOCK_ROWS] score
@@ -169,13 +202,14 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
     for block in range(share(blocks, rank, fs_team_size(team)), share(blocks, rank + 1, fs_team_size(team))):
         first = block * FS_BLOCK_ROWS
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, job.rows - first)
-        gather(job, first, begin, n)
+        gather(job, &job.input, job.layers, first, begin, n)
         for l in range(job.depth - 1):
             job.ops.forward(&job.layers[l], begin, n)
         if job.mode == PREDICT:
             output.a = <char*>job.out + (first - begin) * out_row
         job.ops.forward(&output, begin, n)
         if job.mode == COST:
+            gather_targets(job, first, begin, n)
             output_delta(job, begin, n, cost, score, scratch)
             job.cost[block] = fs_sum(n, cost)
             job.score[block] = fs_sum(n, score)
@@ -188,13 +222,32 @@ cdef ptrdiff_t share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size) noexcept 
     return things * rank // size
 
 
-cdef void gather(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
-    """Rows first .. first + n of the epoch become rows begin .. begin + n of the workspace, with their targets."""
+cdef void take_columns(Job* job, fs_team* team, int rank) noexcept nogil:
+    """Makes a thread's share of the first layer's columns, in whole cache lines, a layer of its own."""
+    cdef fs_layer* own = &job.columns[rank].layer
+    cdef ptrdiff_t line = 64 // job.ops.item, lines = (own.outputs + line - 1) // line, size = fs_team_size(team)
+    cdef ptrdiff_t first = line * share(lines, rank, size), offset = first * job.ops.item
+    cdef int s
+    own.outputs = min(own.outputs, line * share(lines, rank + 1, size)) - first
+    own.w, own.b = part_of(own.w, offset), part_of(own.b, offset)
+    own.w_gradient, own.b_gradient = part_of(own.w_gradient, offset), part_of(own.b_gradient, offset)
+    own.a, own.slope, own.delta = part_of(own.a, offset), part_of(own.slope, offset), part_of(own.delta, offset)
+    for s in range(2):
+        own.w_slots[s], own.b_slots[s] = part_of(own.w_slots[s], offset), part_of(own.b_slots[s], offset)
+
+
+cdef void gather(Job* job, const fs_input* source, fs_layer* layer, ptrdiff_t first, ptrdiff_t begin,
+                 ptrdiff_t n) noexcept nogil:
+    """Rows first .. first + n of the epoch become rows begin .. begin + n of the workspace."""
+    cdef const int64_t* order = job.order + first if job.order != NULL else NULL
+    cdef const int64_t* next = order + job.batch if order != NULL and first + job.batch + n <= job.rows else NULL
+    if not job.ops.gather(source, order, next, first, layer, begin, n):
+        job.broken = True
+
+
+cdef void gather_targets(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
     cdef const int64_t* order = job.order + first if job.order != NULL else NULL
     cdef ptrdiff_t outputs = job.layers[job.depth - 1].outputs, i
-    cdef const int64_t* next = order + job.batch if order != NULL and first + job.batch + n <= job.rows else NULL
-    if not job.ops.gather(&job.input, order, next, first, &job.layers[0], begin, n):
-        job.broken = True
     if job.target.labels != NULL:
         for i in range(n):
             job.labels[begin + i] = job.target.labels[order[i] if order != NULL else first + i]

@@ -44,6 +44,8 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         job.last_watch = fs_seconds()
 
     cdef int team = min(max(1, threads), <int>FS_MAX_TEAM, most_threads(&job))
+    job.skips = job.skips and skipping_pays(&job)
+    job.by_columns = columns_pay(&job, team)
     workspace = numpy.empty(lay_out_workspace(&job, NULL, team) + 64, dtype=numpy.uint8)
     cdef unsigned char[::1] memory = workspace
     cdef char* base = <char*>&memory[0]
@@ -124,7 +126,7 @@ cdef lay_out_layers(Job* job, architecture, backend):
         layer.activation = ACTIVATIONS[architecture.activations[l]]
         layer.blas = backend == "blas" or (backend == "auto" and slower and layer.inputs >= BLAS_WIDTH
                                            and layer.outputs >= BLAS_WIDTH and fs_blas_config()[0] != 0)
-        layer.ld = layer.outputs
+        layer.ld = layer.ldw = layer.outputs
         if l == job.depth - 1 and job.mode >= COST:
             layer.activation = FS_IDENTITY          # the cost takes z
         if l < job.depth - 1 and layer.outputs * job.ops.item % 512 == 0:
@@ -141,7 +143,7 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
     cdef ptrdiff_t item
     dtype = numpy.float64 if job.ops.item == 8 else numpy.float32
     require(X.shape[1] == layer.inputs and X.shape[0] > 0, "X does not fit the architecture")
-    job.rows = X.shape[0]
+    job.rows = job.data_rows = X.shape[0]
     if hasattr(X, "indptr"):
         indptr, indices = X.indptr, X.indices
         check_range(indptr, indices.shape[0] + 1, "indptr")
@@ -164,8 +166,7 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
         source.scale = column_values(job, architecture.input_scale, "input_scale", kept)
         source.offset = column_values(job, architecture.input_offset, "input_offset", kept)
     job.copies = source.bytes or source.scale != NULL
-    job.skips = (not layer.blas and job.rows >= 8 and not any(architecture.input_offset)
-                 and density(job) < min(SKIP_DENSITY, SKIP_DENSITY_PER_OUTPUT * layer.outputs))
+    job.skips = not layer.blas and not any(architecture.input_offset)
 
 
 cdef void* column_values(Job* job, values, name, list kept) except NULL:
@@ -174,13 +175,16 @@ cdef void* column_values(Job* job, values, name, list kept) except NULL:
     return floats(array, job, array.size, name, kept)
 
 
-cdef double density(Job* job) noexcept:
-    """How much of a few rows is not zero."""
+cdef bint skipping_pays(Job* job) noexcept:
+    """Whether so much of a few rows is zero that leaving it out saves more than finding it costs."""
     cdef fs_layer* layer = &job.layers[0]
-    cdef ptrdiff_t sample = min(job.rows, <ptrdiff_t>32), i, found = 0
+    cdef ptrdiff_t sample = min(job.data_rows, <ptrdiff_t>32), found = 0, i
+    cdef double limit = SKIP_DENSITY
+    if layer.outputs < 64:
+        limit = min(limit, SKIP_DENSITY_PER_OUTPUT * layer.outputs * min(job.batch, <ptrdiff_t>32) / 32)
     for i in range(sample):
-        found += job.ops.count_nonzero(&job.input, i * job.rows // sample, layer.inputs)
-    return found / <double>(sample * layer.inputs)
+        found += job.ops.count_nonzero(&job.input, i * job.data_rows // sample, layer.inputs)
+    return sample >= 8 and found < limit * sample * layer.inputs
 
 
 cdef lay_out_target(Job* job, architecture, target, list kept):
@@ -215,10 +219,19 @@ cdef int most_threads(Job* job) noexcept:
     return <int>min(most, <ptrdiff_t>FS_MAX_TEAM)
 
 
+cdef bint columns_pay(Job* job, int threads) noexcept:
+    """Whether each thread had better own columns of the first layer: less of W travels then, and more of X."""
+    cdef fs_layer* layer = &job.layers[0]
+    cdef ptrdiff_t lines = layer.outputs * job.ops.item // 64
+    return (job.mode == TRAIN and threads > 1 and not (layer.blas or job.lists or job.skips)
+            and lines >= LINES_PER_THREAD * threads and 2 * job.batch < 3 * layer.outputs)
+
+
 cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
     """Points the job's buffers into the memory at base; returns the bytes they take. With NULL it only measures."""
     cdef ptrdiff_t item = job.ops.item, used = 0, rows = threads * FS_BLOCK_ROWS, accounts = blocks_of(job), r
-    cdef fs_layer* layer = &job.layers[0]
+    cdef fs_layer* layer
+    cdef Columns own
     cdef int l
     if job.mode >= GRADIENT:
         rows = accounts = min(job.batch, <ptrdiff_t>FS_CHUNK_ROWS)
@@ -227,23 +240,14 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
         job.score = <double*>take(base, &used, accounts * sizeof(double))
         job.labels = <int32_t*>take(base, &used, rows * sizeof(int32_t))
         job.targets = take(base, &used, rows * job.layers[job.depth - 1].outputs * item)
-    if job.lists:
-        layer.x_index = <const int32_t**>take(base, &used, rows * sizeof(void*))
-        layer.x_count = <int32_t*>take(base, &used, rows * sizeof(int32_t))
-    if job.mode == TRAIN and job.order != NULL and not (job.lists or job.copies or layer.blas):
-        layer.x_next = <const void**>take(base, &used, rows * sizeof(void*))
-    if job.skips:
-        layer.x_bits = <const uint64_t**>take(base, &used, rows * sizeof(void*))
-        job.input.bits_ld = (layer.inputs + 63) // 64
-        job.input.bits = <uint64_t*>take(base, &used, rows * job.input.bits_ld * sizeof(uint64_t))
-    if job.copies or layer.blas and job.order != NULL:
-        job.input.copy_ld = layer.inputs + 64 // item
-        job.input.copy = take(base, &used, rows * job.input.copy_ld * item)
     if job.mode == TRAIN and job.batch > FS_CHUNK_ROWS:
         job.gradient = take(base, &used, job.parameters * item)
     for l in range(job.depth):
         layer = &job.layers[l]
-        layer.x = <const void**>take(base, &used, rows * sizeof(void*))
+        if l == 0:
+            lay_out_rows(job, &job.input, layer, base, &used, rows)
+        else:
+            layer.x = <const void**>take(base, &used, rows * sizeof(void*))
         if job.mode >= GRADIENT and layer.activation in (FS_GELU, FS_SILU):
             layer.slope = take(base, &used, rows * layer.ld * item)
         if job.mode >= GRADIENT or job.mode == COST and l == job.depth - 1:
@@ -258,7 +262,31 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
         job.scratch_size = max(job.scratch_size, (job.ops.scratch(layer, job.lists and l == 0) * item + 127) // 64 * 64)
     job.scratch = <char*>take(base, &used, threads * job.scratch_size)
     point_at_parameters(job)
+    if job.by_columns:
+        job.columns = <Columns*>take(base, &used, threads * sizeof(Columns))
+        for r in range(threads):
+            own.layer, own.input = job.layers[0], job.input
+            lay_out_rows(job, &own.input, &own.layer, base, &used, rows)
+            if base != NULL:
+                job.columns[r] = own
     return used
+
+
+cdef void lay_out_rows(Job* job, fs_input* source, fs_layer* layer, char* base, ptrdiff_t* used, ptrdiff_t rows) noexcept:
+    """What gather writes of the rows it is asked for."""
+    layer.x = <const void**>take(base, used, rows * sizeof(void*))
+    if job.lists:
+        layer.x_index = <const int32_t**>take(base, used, rows * sizeof(void*))
+        layer.x_count = <int32_t*>take(base, used, rows * sizeof(int32_t))
+    if job.mode == TRAIN and job.order != NULL and not (job.lists or job.copies or layer.blas):
+        layer.x_next = <const void**>take(base, used, rows * sizeof(void*))
+    if job.skips:
+        layer.x_bits = <const uint64_t**>take(base, used, rows * sizeof(void*))
+        source.bits_ld = (layer.inputs + 63) // 64
+        source.bits = <uint64_t*>take(base, used, rows * source.bits_ld * sizeof(uint64_t))
+    if job.copies or layer.blas and job.order != NULL:
+        source.copy_ld = layer.inputs + 64 // job.ops.item
+        source.copy = take(base, used, rows * source.copy_ld * job.ops.item)
 
 
 cdef void point_at_parameters(Job* job) noexcept:
@@ -276,7 +304,7 @@ cdef void point_at_parameters(Job* job) noexcept:
         w = b + layer.outputs * job.ops.item
 
 
-cdef void* part_of(void* base, ptrdiff_t offset) noexcept:
+cdef void* part_of(void* base, ptrdiff_t offset) noexcept nogil:
     return <char*>base + offset if base != NULL else NULL
 
 
