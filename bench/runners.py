@@ -21,13 +21,15 @@ Runner = Callable[[], float]
 def fastsgd(start: Start, threads: int | None = None, backend: str = "auto", module=_kernel) -> Runner:
     """What ``fastsgd.train`` calls once an epoch, on its default number of threads."""
     net, case = start.net, start.case
+    adapts = threads is None
     threads = choose_threads(threads, net.architecture.flops * case.batch_size)
     rates = case.optimizer.learning_rates(0, start.steps)
 
     def run() -> float:
         params = net.copy().params
         cost, _, _ = module.train_epoch(net.architecture, params, start.X, start.y, start.order, case.batch_size,
-                                        case.optimizer, case.optimizer.state(params), rates, threads, backend=backend)
+                                        case.optimizer, case.optimizer.state(params), rates, threads, backend=backend,
+                                        adapts=adapts)
         return cost / len(start.X)
     return run
 

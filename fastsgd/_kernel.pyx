@@ -25,7 +25,7 @@ import os
 import numpy
 
 cimport numpy as c_numpy
-from libc.math cimport isfinite, pow, sqrt
+from libc.math cimport INFINITY, isfinite, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -38,12 +38,21 @@ cdef enum Mode:             # each does all that those before it do
 
 cdef enum:
     SHARED_ROWS = 12        # of a weight matrix in one piece: the height of a register tile
+    TRIAL_STEPS = 5         # with each size of the team,
+    TRIED_STEPS = 400       # in a pass of at least so many steps
     LINES_PER_THREAD = 2    # of cache, of a row of the first layer's W, from which on a thread may own columns of it
     BLAS_WIDTH = 1024       # of both sides of W, from which on "auto" may mean BLAS
 
 # The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be.
 cdef double SKIP_DENSITY = 0.3, SKIP_DENSITY_PER_OUTPUT = 0.0125
 cdef double WATCH_SECONDS = 0.1
+
+
+cdef struct Trial:                    # of smaller teams, in the first steps
+    bint wanted, over
+    int size, fastest                 # that makes the next step, 0: the whole team; and the fastest so far
+    int steps                         # that this size has made
+    double last_step, quickest, to_beat         # seconds
 
 
 cdef struct Columns:                  # of the first layer, that one thread owns
@@ -72,6 +81,7 @@ cdef struct Job:                      # what the threads of a team share
     fs_rule rule
     const double* learning_rates      # (steps,)
     ptrdiff_t steps_before            # t - 1 at the first step
+    Trial trial
     # the workspace
     bint by_columns
     Columns* columns                  # of each thread; NULL: the first layer is shared like the others
@@ -103,9 +113,18 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
     cdef ptrdiff_t step, done
     cdef Chunk chunk
     cdef fs_rule rule
-    if job.columns != NULL:
-        take_columns(job, team, rank)
+    cdef int size = 0                 # of the team that makes the step; the others look on
+    cdef bint tried = False
     for step in range(job.steps):
+        if size == 0 or job.trial.size not in (0, size):
+            size = job.trial.size or fs_team_size(team)
+            if job.columns != NULL:
+                take_columns(job, rank, size)
+        if job.trial.over and not tried:
+            tried = True
+            if rank >= size:
+                return
+            fs_team_shrink(team, size)
         chunk.first = step * job.batch
         chunk.batch_rows = min(job.batch, job.rows - chunk.first)
         rule = rule_of_step(job, step)
@@ -116,13 +135,13 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
             chunk.closes = done + chunk.rows == chunk.batch_rows
 
             if job.columns != NULL:
-                columns_phase(job, &chunk, &job.columns[rank])
+                columns_phase(job, &chunk, rank, size)
                 fs_team_barrier(team)
-            rows_phase(job, &chunk, team, rank)
+            rows_phase(job, &chunk, rank, size)
             fs_team_barrier(team)
-            if not account_for(job, &chunk, rank):
+            if not account_for(job, &chunk, rank, size):
                 return
-            weights_phase(job, &chunk, &rule, team, rank)
+            weights_phase(job, &chunk, &rule, rank, size)
             fs_team_barrier(team)
             if job.watch:
                 if rank == 0:
@@ -135,20 +154,20 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
             chunk.first += chunk.rows
 
 
-cdef void columns_phase(Job* job, const Chunk* chunk, Columns* own) noexcept nogil:
+cdef void columns_phase(Job* job, const Chunk* chunk, int rank, int size) noexcept nogil:
     """All rows forward through the columns of the first layer that this thread owns."""
+    cdef Columns* own = &job.columns[rank]
     cdef ptrdiff_t begin = 0, n
-    while begin < chunk.rows:
+    while begin < chunk.rows and rank < size:
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, chunk.rows - begin)
         gather(job, &own.input, &own.layer, chunk.first + begin, begin, n)
         job.ops.forward(&own.layer, begin, n)
         begin += n
 
 
-cdef void rows_phase(Job* job, const Chunk* chunk, fs_team* team, int rank) noexcept nogil:
+cdef void rows_phase(Job* job, const Chunk* chunk, int rank, int size) noexcept nogil:
     """Forward, cost, and deltas back down, for this thread's share of the rows."""
-    cdef ptrdiff_t begin = share(chunk.rows, rank, fs_team_size(team))
-    cdef ptrdiff_t end = share(chunk.rows, rank + 1, fs_team_size(team)), n
+    cdef ptrdiff_t begin = share(chunk.rows, rank, size), end = share(chunk.rows, rank + 1, size), n
     cdef char* scratch = job.scratch + rank * job.scratch_size
     cdef fs_layer* layers = job.layers
     cdef int l
@@ -166,14 +185,16 @@ cdef void rows_phase(Job* job, const Chunk* chunk, fs_team* team, int rank) noex
         begin += n
 
 
-cdef void weights_phase(Job* job, const Chunk* chunk, const fs_rule* rule, fs_team* team, int rank) noexcept nogil:
+cdef void weights_phase(Job* job, const Chunk* chunk, const fs_rule* rule, int rank, int size) noexcept nogil:
     """The gradient and the update of this thread's share of the weights."""
     cdef double scale = 1.0 / chunk.batch_rows
     cdef const fs_rule* when_closing = rule if job.mode == TRAIN and chunk.closes else NULL
     cdef char* scratch = job.scratch + rank * job.scratch_size
-    cdef ptrdiff_t size = fs_team_size(team), pieces, turn, first, end
+    cdef ptrdiff_t pieces, turn, first, end
     cdef fs_layer* layer
     cdef int l
+    if rank >= size:
+        return
     if job.columns != NULL:
         layer = &job.columns[rank].layer
         job.ops.weights(layer, when_closing, 0, layer.inputs, chunk.rows, scale, not chunk.opens, scratch)
@@ -196,10 +217,11 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
     cdef char* scratch = job.scratch + rank * job.scratch_size
     cdef double[FS_BLOCK_ROWS] cost
     cdef double[FS_BLOCK_ROWS] score
+    cdef int size = fs_team_size(team)
     cdef int l
     cdef fs_layer output = job.layers[job.depth - 1]
     cdef ptrdiff_t out_row = output.outputs * job.ops.item
-    for block in range(share(blocks, rank, fs_team_size(team)), share(blocks, rank + 1, fs_team_size(team))):
+    for block in range(share(blocks, rank, size), share(blocks, rank + 1, size)):
         first = block * FS_BLOCK_ROWS
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, job.rows - first)
         gather(job, &job.input, job.layers, first, begin, n)
@@ -218,22 +240,44 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
 # ---- its parts ----
 
 cdef ptrdiff_t share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size) noexcept nogil:
-    """Where a thread's share of so many things begins."""
-    return things * rank // size
+    """Where a thread's share of so many things begins; it is empty from rank "size" on."""
+    return things * min(rank, size) // size
 
 
-cdef void take_columns(Job* job, fs_team* team, int rank) noexcept nogil:
+cdef void take_columns(Job* job, int rank, int size) noexcept nogil:
     """Makes a thread's share of the first layer's columns, in whole cache lines, a layer of its own."""
     cdef fs_layer* own = &job.columns[rank].layer
-    cdef ptrdiff_t line = 64 // job.ops.item, lines = (own.outputs + line - 1) // line, size = fs_team_size(team)
+    cdef fs_layer* all = job.layers
+    cdef ptrdiff_t line = 64 // job.ops.item, lines = (all.outputs + line - 1) // line
     cdef ptrdiff_t first = line * share(lines, rank, size), offset = first * job.ops.item
     cdef int s
-    own.outputs = min(own.outputs, line * share(lines, rank + 1, size)) - first
-    own.w, own.b = part_of(own.w, offset), part_of(own.b, offset)
-    own.w_gradient, own.b_gradient = part_of(own.w_gradient, offset), part_of(own.b_gradient, offset)
-    own.a, own.slope, own.delta = part_of(own.a, offset), part_of(own.slope, offset), part_of(own.delta, offset)
+    own.outputs = min(all.outputs, line * share(lines, rank + 1, size)) - first
+    own.w, own.b = part_of(all.w, offset), part_of(all.b, offset)
+    own.w_gradient, own.b_gradient = part_of(all.w_gradient, offset), part_of(all.b_gradient, offset)
+    own.a, own.slope, own.delta = part_of(all.a, offset), part_of(all.slope, offset), part_of(all.delta, offset)
     for s in range(2):
-        own.w_slots[s], own.b_slots[s] = part_of(own.w_slots[s], offset), part_of(own.b_slots[s], offset)
+        own.w_slots[s], own.b_slots[s] = part_of(all.w_slots[s], offset), part_of(all.b_slots[s], offset)
+
+
+cdef void try_team(Job* job, int size) noexcept nogil:
+    """Halves the team as long as that makes steps quicker, which changes no bit. Once a step, by rank 0.
+
+    On a busy machine, on hyperthreads, or on cores that are far apart more threads may mean less speed.
+    """
+    cdef Trial* trial = &job.trial
+    cdef double now = fs_seconds()
+    trial.steps += 1
+    if trial.steps > 2:                                 # two to get used to the size
+        trial.quickest = min(trial.quickest, now - trial.last_step)
+    trial.last_step = now
+    if trial.steps < TRIAL_STEPS:
+        return
+    trial.over = size == 1 or trial.quickest >= trial.to_beat
+    if trial.quickest < trial.to_beat:
+        trial.fastest = size
+        trial.to_beat = trial.quickest
+    trial.size = trial.fastest if trial.over else size // 2
+    trial.steps, trial.quickest = 0, INFINITY
 
 
 cdef void gather(Job* job, const fs_input* source, fs_layer* layer, ptrdiff_t first, ptrdiff_t begin,
@@ -277,7 +321,7 @@ cdef fs_rule rule_of_step(Job* job, ptrdiff_t step) noexcept nogil:
     return rule
 
 
-cdef bint account_for(Job* job, const Chunk* chunk, int rank) noexcept nogil:
+cdef bint account_for(Job* job, const Chunk* chunk, int rank, int size) noexcept nogil:
     """Whether the step may be made; rank 0 keeps the account and says whether it is time to let Python look in."""
     cdef double cost = fs_sum(chunk.rows, job.cost), now
     cdef bint sound = isfinite(cost) and not job.broken
@@ -291,6 +335,8 @@ cdef bint account_for(Job* job, const Chunk* chunk, int rank) noexcept nogil:
         job.total_cost += job.batch_cost
         job.total_score += job.batch_score
         job.steps_done += sound
+        if job.trial.wanted and not job.trial.over:
+            try_team(job, size)
     if job.watcher != NULL:
         now = fs_seconds()
         job.watch = now - job.last_watch >= WATCH_SECONDS
@@ -335,15 +381,16 @@ BACKENDS = ("auto", "native", "blas")
 
 
 def train_epoch(architecture, params, X, target, order, batch_size, optimizer, state, learning_rates, threads=1,
-                poll=None, backend="auto"):
+                poll=None, backend="auto", adapts=False):
     """One pass over the rows in ``order`` in mini-batches, changing ``params`` and ``state`` in place.
 
     Returns ``(cost, score, steps)``, cost and score summed over the rows seen. A cost that is not finite
     ends the pass before the step that met it changes anything; ``steps`` counts the steps before it.
+    Where the number of threads ``adapts``, the team is made smaller in the first steps if that is faster.
     ``poll(rows_done)`` is called about ten times a second; what it raises ends the pass and is raised here.
     """
     return execute(TRAIN, architecture, params, X, target, order, batch_size, optimizer, state, learning_rates,
-                   threads, poll, None, backend)
+                   threads, poll, None, backend, adapts)
 
 
 def gradient(architecture, params, X, target, out, threads=1, backend="auto"):

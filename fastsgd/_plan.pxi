@@ -3,7 +3,7 @@
 # What memory safety needs is checked here again, whoever calls; what a user did wrong, data.py has already said.
 
 cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1] order, ptrdiff_t batch_size, optimizer,
-                   state, const double[::1] learning_rates, int threads, poll, out, backend):
+                   state, const double[::1] learning_rates, int threads, poll, out, backend, bint adapts=False):
     cdef Job job
     cdef list kept = []               # arrays that the job points into
     cdef tuple watcher = (poll, [])
@@ -51,6 +51,8 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     cdef char* base = <char*>&memory[0]
     lay_out_workspace(&job, base + (63 & -<size_t>base), team)
 
+    job.trial.wanted = adapts and team > 1 and job.steps >= TRIED_STEPS
+    job.trial.quickest = job.trial.to_beat = INFINITY
     with nogil:
         fs_team_run(team, run, &job)
 

@@ -22,7 +22,7 @@ _erf = np.vectorize(math.erf, otypes=[float])
 
 
 def train_epoch(architecture, params, X, target, order, batch_size, optimizer, state, learning_rates, threads=1,
-                poll=None, backend="auto"):
+                poll=None, backend="auto", adapts=False):
     """One pass over the rows in ``order`` in mini-batches, changing ``params`` and ``state`` in place.
 
     Returns ``(cost, score, steps)``, cost and score summed over the rows seen. A cost that is not finite

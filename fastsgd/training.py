@@ -204,7 +204,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
             # The full gradient does not depend on the order of the rows, so they stay where they lie.
             order = rng.permutation(len(X)) if batch_size < len(X) else None
             cost, score, steps = train_epoch(net.architecture, net.params, X, y, order, batch_size, optimizer, state,
-                                             rates, step_threads, poll, backend)
+                                             rates, step_threads, poll, backend, threads is None)
             seconds = time.perf_counter() - begin
             if steps < steps_per_epoch or not np.isfinite(net.params).all():
                 net.params[:] = good

@@ -9,6 +9,7 @@ import pytest
 from cases import train_in_child
 
 import fastsgd
+from fastsgd import _kernel
 from fastsgd._kernel import MAX_THREADS
 from fastsgd.machine import _read_quota, choose_threads, cores
 
@@ -36,6 +37,22 @@ def test_any_number_of_threads_gives_the_same_bits(sizes, activation, optimizer,
     for result in results[1:]:
         for found, expected in zip(result, results[0], strict=True):
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("sizes", [[20, 16, 3], [784, 128, 10]])
+def test_a_team_that_adapts_gives_the_same_bits(sizes):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((1000, sizes[0]), dtype=np.float32), rng.integers(0, 3, 1000).astype(np.int32)
+    optimizer, order = fastsgd.SGD(0.1), rng.permutation(1000)
+    results = []
+    for threads, adapts in [(1, False), (2, True), (4, True), (16, True)]:
+        net = fastsgd.Network(sizes, seed=0)
+        outcome = _kernel.train_epoch(net.architecture, net.params, X, y, order, 2, optimizer,
+                                      optimizer.state(net.params), np.full(500, 0.1), threads, adapts=adapts)
+        results.append((outcome, net.params))
+    for outcome, params in results[1:]:
+        assert outcome == results[0][0]
+        np.testing.assert_array_equal(params, results[0][1])
 
 
 def test_many_python_threads_may_predict_with_one_network(digits):

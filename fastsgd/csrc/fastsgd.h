@@ -157,6 +157,9 @@ typedef void (*fs_work)(void *job, fs_team *team, int rank);
 void fs_team_run(int size, fs_work work, void *job);
 int fs_team_size(const fs_team *team);
 void fs_team_barrier(fs_team *team);
+/* From the next barrier on only the ranks below size meet: each of them says so before it comes there, and the others
+ * return from their work. */
+void fs_team_shrink(fs_team *team, int size);
 double fs_seconds(void);                          /* monotonic clock */
 
 /* A limit on every team, 0 for none, that threadpoolctl reads and sets (machine.py). */

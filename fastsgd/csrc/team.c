@@ -33,7 +33,8 @@ typedef struct {
 #define GATE {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0}
 
 struct fs_team {
-    int size, spins;
+    atomic_int size;                      /* threads that meet at barriers */
+    int spins;
 #if defined(__linux__)
     cpu_set_t allowed;                    /* of the caller */
     atomic_int cpu[FS_MAX_TEAM];          /* where each rank runs, -1: not known */
@@ -93,16 +94,18 @@ static void announce(atomic_uint *number, unsigned value, gate *at) {
 }
 
 void fs_team_barrier(fs_team *team) {
-    if (team->size == 1)
+    if (fs_team_size(team) == 1)
         return;
     unsigned phase = atomic_load_explicit(&team->phase, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == team->size) {
+    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == fs_team_size(team)) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
         announce(&team->phase, phase + 1, &team->gate);
     } else {
         await(&team->phase, phase + 1, &team->gate, team->spins);
     }
 }
+
+void fs_team_shrink(fs_team *team, int size) { atomic_store_explicit(&team->size, size, memory_order_relaxed); }
 
 /* A worker runs where its caller may, and not on a core that another rank has: the system often wakes it beside its
  * caller, who would then wait in every barrier for a thread that waits for its core. */
@@ -203,15 +206,17 @@ void fs_team_run(int size, fs_work work, void *job) {
         work(job, &team, 0);
         return;
     }
-    team = (fs_team){.size = 1, .work = work, .job = job, .gate = GATE};
+    team = (fs_team){.work = work, .job = job, .gate = GATE};
     worker *taken[FS_MAX_TEAM];
     unsigned jobs[FS_MAX_TEAM];
+    int members = 1;
     if (size > FS_MAX_TEAM)
         size = FS_MAX_TEAM;
-    while (team.size < size && (taken[team.size] = take()))
-        team.size++;
-    team.spins = team.size <= look_around(&team) ? SPINS_IN_BARRIER : 0;
-    for (int rank = 1; rank < team.size; rank++) {
+    while (members < size && (taken[members] = take()))
+        members++;
+    team.size = members;
+    team.spins = members <= look_around(&team) ? SPINS_IN_BARRIER : 0;
+    for (int rank = 1; rank < members; rank++) {
         worker *its = taken[rank];
         its->team = &team;
         its->rank = rank;
@@ -219,11 +224,11 @@ void fs_team_run(int size, fs_work work, void *job) {
         announce(&its->given, jobs[rank], &its->gate);
     }
     work(job, &team, 0);
-    for (int rank = 1; rank < team.size; rank++)
+    for (int rank = 1; rank < members; rank++)
         await(&taken[rank]->done, jobs[rank], &taken[rank]->gate, team.spins);
 }
 
-int fs_team_size(const fs_team *team) { return team->size; }
+int fs_team_size(const fs_team *team) { return atomic_load_explicit(&team->size, memory_order_relaxed); }
 
 int fastsgd_get_num_threads(void) { return atomic_load(&limit); }
 void fastsgd_set_num_threads(int threads) { atomic_store(&limit, threads); }
