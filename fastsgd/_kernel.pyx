@@ -37,7 +37,7 @@ cdef enum Mode:             # each does all that those before it do
     PREDICT, COST, GRADIENT, TRAIN
 
 cdef enum:
-    SHARED_ROWS = 12        # of a weight matrix in one piece: the height of a register tile
+    SHARED_ROWS = 6        # of a weight matrix in one piece: the height of a register tile
     TRIAL_STEPS = 5         # with each size of the team,
     TRIED_STEPS = 400       # in a pass of at least so many steps
     LINES_PER_THREAD = 2    # of cache, of a row of the first layer's W, from which on a thread may own columns of it
