@@ -5,7 +5,6 @@ products gain from one to the other is what skipping them gains.
 """
 import argparse
 import statistics
-import time
 
 from bench import machine
 from bench.cases import CASES, Start, check_agreement
@@ -23,13 +22,7 @@ def main() -> None:
         start = Start(case, options.rows)
         runners = {backend: fastsgd(start, 1, backend) for backend in ("native", "blas")}
         check_agreement({name: run() for name, run in runners.items()})
-        seconds: dict[str, list[float]] = {name: [] for name in runners}
-        for _ in range(options.repeat):
-            for name, run in runners.items():
-                begin = time.perf_counter()
-                run()
-                seconds[name].append(time.perf_counter() - begin)
-        native, blas = (statistics.median(values) for values in seconds.values())
+        native, blas = (statistics.median(times) for times in machine.in_turn(runners, options.repeat).values())
         print(f"| {case.name} | {native:.4f} | {blas:.4f} | {blas / native:.2f}x |", flush=True)
 
 

@@ -7,7 +7,6 @@ share of the peak: what multiply-adds in registers reach on the same threads, me
 import argparse
 import json
 import statistics
-import time
 from pathlib import Path
 
 from bench import machine
@@ -26,20 +25,13 @@ def measure(case: Case, rows: int | None, repeat: int, only: str = "") -> dict:
     runners = all_runners(start, only)
     # scikit-learn adds Adam's epsilon before the bias correction, not after it.
     check_agreement({name: run() for name, run in runners.items()}, 1e-4 if case.optimizer.kind == "sgd" else 5e-4)
-    seconds: dict[str, list[float]] = {name: [] for name in runners}
     flops = start.net.architecture.flops
     threads = choose_threads(None, flops * case.batch_size)
-    peaks = []
-    for _ in range(repeat):
-        time.sleep(REST)
-        peaks.append(machine.peak(threads))
-        for name, run in runners.items():
-            time.sleep(REST)
-            begin = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - begin)
+    peaks: list[float] = []
+    seconds = machine.in_turn({"peak": lambda: peaks.append(machine.peak(threads)), **runners}, repeat, REST)
+    del seconds["peak"]
     return {"name": case.name, "rows": len(start.X), "threads": threads, "peaks": peaks, "seconds": seconds,
-            "flops": flops * len(start.X), "skips": case.zeros and case.sizes[0] == 784 and case.sizes[1] >= 32}
+            "flops": flops * len(start.X), "skips": case.zeros and case.sizes[0] == 784 and case.batch_size > 10}
 
 
 def summarise(result: dict) -> dict:

@@ -16,6 +16,7 @@ import numpy as np
 
 import fastsgd
 from bench.machine import describe
+from bench.runners import torch_layers
 from fastsgd import reference
 
 
@@ -69,14 +70,8 @@ def pytorch(net: fastsgd.Network, X: np.ndarray) -> Callable[[], np.ndarray]:
     import torch
 
     torch.set_num_threads(1)
-    layers: list[torch.nn.Module] = []
-    for W, b in zip(net.weights, net.biases, strict=True):
-        layers += [torch.nn.Linear(*W.shape), torch.nn.ReLU()]
-        with torch.no_grad():
-            layers[-2].weight.copy_(torch.from_numpy(W.T.copy()))
-            layers[-2].bias.copy_(torch.from_numpy(b.copy()))
-    layers[-1:] = [torch.nn.Softmax(dim=1)] if net.loss == "cross_entropy" else []
-    model, rows = torch.nn.Sequential(*layers), torch.from_numpy(X)
+    output = [torch.nn.Softmax(dim=1)] if net.loss == "cross_entropy" else []
+    model, rows = torch.nn.Sequential(*torch_layers(net), *output), torch.from_numpy(X)
 
     @torch.inference_mode()
     def run() -> np.ndarray:

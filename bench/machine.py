@@ -2,6 +2,7 @@
 import importlib.metadata
 import importlib.util
 import platform
+import time
 
 import numpy as np
 
@@ -17,6 +18,18 @@ def describe(*libraries: str) -> str:
         {"scikit-learn": "sklearn"}.get(name, name))]
     return (f"{cpu_name()}, {config['cores']} cores, {config['isa']}; " + ", ".join(
         [f"Python {platform.python_version()}", f"NumPy {np.__version__}", *versions]) + f"; {config['blas']}")
+
+
+def in_turn(runners: dict, rounds: int, rest: float = 0.0) -> dict[object, list[float]]:
+    """Seconds of every runner in every round; so many seconds of rest lie before each run."""
+    seconds: dict[object, list[float]] = {name: [] for name in runners}
+    for _ in range(rounds):
+        for name, run in runners.items():
+            time.sleep(rest)
+            begin = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - begin)
+    return seconds
 
 
 def peak(threads: int) -> float:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from bench.cases import Start
-from fastsgd import _kernel, reference
+from fastsgd import Network, _kernel, reference
 from fastsgd.machine import choose_threads, cores
 
 Runner = Callable[[], float]
@@ -74,19 +75,26 @@ def scikit_learn(start: Start) -> Runner:
     return run
 
 
-def pytorch(start: Start, threads: int, compiled: bool = False) -> Runner:
-    """Eager or through torch.compile, with the fused optimizer."""
+def torch_layers(net: Network) -> list:
+    """The network as PyTorch's layers, without the output's activation."""
     import torch
 
-    net, case = start.net, start.case
-    torch.set_num_threads(threads)
     layers: list[torch.nn.Module] = []
     for W, b in zip(net.weights, net.biases, strict=True):
         layers += [torch.nn.Linear(*W.shape), torch.nn.ReLU()]
         with torch.no_grad():
             layers[-2].weight.copy_(torch.from_numpy(W.T.copy()))
             layers[-2].bias.copy_(torch.from_numpy(b.copy()))
-    model = torch.nn.Sequential(*layers[:-1])
+    return layers[:-1]
+
+
+def pytorch(start: Start, threads: int, compiled: bool = False) -> Runner:
+    """Eager or through torch.compile, with the fused optimizer."""
+    import torch
+
+    net, case = start.net, start.case
+    torch.set_num_threads(threads)
+    model = torch.nn.Sequential(*torch_layers(net))
     initial = {name: value.clone() for name, value in model.state_dict().items()}
     X, order = torch.from_numpy(start.X), torch.from_numpy(start.order)
     y = torch.from_numpy(start.y.astype(np.int64) if start.y.ndim == 1 else start.y)
@@ -139,9 +147,9 @@ def jax(start: Start) -> Runner:
             return -jnp.take_along_axis(jax.nn.log_softmax(z), targets[:, None], axis=1).mean()
         return ((z - targets) ** 2).sum() / (2 * len(targets))
 
-    def step(state, rows):
+    def step(X, y, state, rows):
         params, moments, t = state
-        cost, gradient = jax.value_and_grad(cost_of)(params, X_of(rows), y_of(rows))
+        cost, gradient = jax.value_and_grad(cost_of)(params, X[rows], y[rows])
         if case.optimizer.kind == "sgd":
             params = jax.tree.map(lambda w, g: w - rate * g, params, gradient)
         else:
@@ -154,22 +162,13 @@ def jax(start: Start) -> Runner:
             moments = m, v
         return (params, moments, t), cost * len(rows)
 
-    def X_of(rows):
-        return data[0][rows]
-
-    def y_of(rows):
-        return data[1][rows]
-
-    data: list = [None, None]
-
     @jax.jit
     def epoch(params, X, y, batches, rest):
-        data[:] = X, y
         zeros = jax.tree.map(jnp.zeros_like, params)
-        state, costs = jax.lax.scan(step, (params, (zeros, zeros), jnp.float32(0)), batches)
+        state, costs = jax.lax.scan(partial(step, X, y), (params, (zeros, zeros), jnp.float32(0)), batches)
         total = costs.sum()
         if len(rest):
-            state, cost = step(state, rest)
+            state, cost = step(X, y, state, rest)
             total += cost
         return state[0], total
 

@@ -3,16 +3,18 @@
 Prints one and two threads over a range of steps; ``FLOPS_PER_THREAD`` in fastsgd/machine.py comes from here.
 """
 import statistics
-import time
+from functools import partial
 
 import numpy as np
 
 import fastsgd
+from bench.machine import in_turn
 from fastsgd import _kernel
 
 
 def main() -> None:
     rng = np.random.default_rng(0)
+    optimizer, rates = fastsgd.SGD(0.001), np.full(200, 0.001)
     print("| net, batch | MFLOP a step | us, 1 thread | us, 2 threads | ratio |\n|---|---|---|---|---|")
     for sizes, batch_size in [([10, 16, 2], 32), ([32, 64, 1], 8), ([784, 16, 10], 4), ([784, 16, 16, 10], 10),
                               ([32, 64, 64, 1], 32), ([784, 32, 10], 10), ([32, 64, 64, 1], 64), ([64, 128, 10], 50),
@@ -21,16 +23,14 @@ def main() -> None:
         net = fastsgd.Network(sizes, loss="squared_error", seed=0)
         rows = 200 * batch_size
         X, y = net._check(rng.standard_normal((rows, sizes[0])), rng.standard_normal((rows, sizes[-1])))
-        optimizer = fastsgd.SGD(0.001)
-        order, rates = rng.permutation(rows), np.full(200, 0.001)
-        times: dict[int, list[float]] = {1: [], 2: []}
-        for _ in range(15):
-            for threads, values in times.items():
-                begin = time.perf_counter()
-                _kernel.train_epoch(net.architecture, net.params, X, y, order, batch_size, optimizer,
-                                    optimizer.state(net.params), rates, threads)
-                values.append((time.perf_counter() - begin) / 200 * 1e6)
-        one, two = (statistics.median(values) for values in times.values())
+        order = rng.permutation(rows)
+
+        def run(threads, net=net, X=X, y=y, order=order, batch_size=batch_size):
+            _kernel.train_epoch(net.architecture, net.params, X, y, order, batch_size, optimizer,
+                                optimizer.state(net.params), rates, threads)
+
+        seconds = in_turn({threads: partial(run, threads) for threads in (1, 2)}, 15)
+        one, two = (statistics.median(times) / 200 * 1e6 for times in seconds.values())
         print(f"| {'-'.join(map(str, sizes))}, {batch_size} | {net.architecture.flops * batch_size / 1e6:.2f} | "
               f"{one:.1f} | {two:.1f} | {one / two:.2f} |", flush=True)
 

@@ -375,8 +375,6 @@ LOSSES = {
 }
 MAX_THREADS = FS_MAX_TEAM
 OPTIMIZERS = {"sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD}
-
-
 BACKENDS = ("auto", "native", "blas")
 
 

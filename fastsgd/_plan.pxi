@@ -99,6 +99,17 @@ cdef void* floats(array, Job* job, ptrdiff_t count, name, list kept, bint writte
     return <void*>&singles[0]
 
 
+cdef dtype_of(Job* job):
+    return numpy.float64 if job.ops.item == sizeof(double) else numpy.float32
+
+
+cdef void* copy_of(values, Job* job, ptrdiff_t count, name, list kept) except NULL:
+    """The same of one number, or so many, given as Python's."""
+    array = numpy.empty(count, dtype=dtype_of(job))
+    array[:] = values
+    return floats(array, job, count, name, kept)
+
+
 cdef fs_rule rule_of(optimizer):
     cdef fs_rule rule
     memset(&rule, 0, sizeof(fs_rule))
@@ -143,7 +154,7 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
     cdef const int64_t[::1] indptr
     cdef const int32_t[::1] indices
     cdef ptrdiff_t item
-    dtype = numpy.float64 if job.ops.item == 8 else numpy.float32
+    dtype = dtype_of(job)
     require(X.shape[1] == layer.inputs and X.shape[0] > 0, "X does not fit the architecture")
     job.rows = job.data_rows = X.shape[0]
     if hasattr(X, "indptr"):
@@ -165,16 +176,10 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
     source.rows = <void*><size_t>X.__array_interface__["data"][0]
     source.ld = max(X.shape[1], X.strides[0] // item)
     if architecture.scales_input:
-        source.scale = column_values(job, architecture.input_scale, "input_scale", kept)
-        source.offset = column_values(job, architecture.input_offset, "input_offset", kept)
+        source.scale = copy_of(architecture.input_scale, job, layer.inputs, "input_scale", kept)
+        source.offset = copy_of(architecture.input_offset, job, layer.inputs, "input_offset", kept)
     job.copies = source.bytes or source.scale != NULL
     job.skips = not layer.blas and not any(architecture.input_offset)
-
-
-cdef void* column_values(Job* job, values, name, list kept) except NULL:
-    array = numpy.empty(job.layers[0].inputs, dtype=numpy.float64 if job.ops.item == 8 else numpy.float32)
-    array[:] = values
-    return floats(array, job, array.size, name, kept)
 
 
 cdef bint skipping_pays(Job* job) noexcept:
@@ -195,8 +200,7 @@ cdef lay_out_target(Job* job, architecture, target, list kept):
     cdef ptrdiff_t outputs = job.layers[job.depth - 1].outputs
     job.target.loss = LOSSES[architecture.loss]
     job.target.output = ACTIVATIONS[architecture.activations[job.depth - 1]]
-    parameters = numpy.array(architecture.loss_parameters, dtype=numpy.float64 if job.ops.item == 8 else numpy.float32)
-    job.target.parameters = floats(parameters, job, outputs, "loss_parameters", kept)
+    job.target.parameters = copy_of(architecture.loss_parameters, job, outputs, "loss_parameters", kept)
     require(len(target) == job.rows, "target and X differ in length")
     if target.ndim == 1:
         labels = target

@@ -18,7 +18,7 @@ OUTPUTS = {  # the output activations each loss allows, its own first
     "poisson": ("exp",),
 }
 MAX_PARAMETERS = 2**31 - 1
-LARGEST_DELTA = 1e30
+LARGEST_NUMBER = 1e30
 
 
 @dataclass(frozen=True)
@@ -135,35 +135,35 @@ def _check_output(loss, output, outputs: int) -> str:
 
 def _loss_parameters(loss: str, outputs: int, huber_delta, quantile) -> tuple[float, ...]:
     if loss == "huber":
-        if not _is_number(huber_delta) or not 0 < huber_delta <= LARGEST_DELTA:
-            raise ValueError(f"huber_delta must be a number above 0, at most {LARGEST_DELTA:g}, got {huber_delta!r}")
+        if not _is_number(huber_delta) or not 0 < huber_delta <= LARGEST_NUMBER:
+            raise ValueError(f"huber_delta must be a number above 0, at most {LARGEST_NUMBER:g}, got {huber_delta!r}")
         return (float(huber_delta),) * outputs
     if loss != "quantile":
         return (0.0,) * outputs
-    try:
-        quantiles = [quantile] * outputs if _is_number(quantile) else list(quantile)
-    except TypeError:
-        raise TypeError(f"quantile must be a number or a sequence of numbers, got {quantile!r}") from None
-    if len(quantiles) != outputs:
-        raise ValueError(f"quantile must be one number or {outputs}, one per output, got {quantiles}")
+    quantiles = _one_or_many("quantile", quantile, outputs, "output")
     for q in quantiles:
         if not _is_number(q) or not 0 < q < 1:
             raise ValueError(f"quantile must lie between 0 and 1, got {q!r}")
-    return tuple(float(q) for q in quantiles)
+    return tuple(float(q) for q in quantiles) * (outputs // len(quantiles))
 
 
 def _per_column(name: str, values, columns: int) -> tuple[float, ...]:
+    numbers = _one_or_many(name, values, columns, "column")
+    for number in numbers:
+        if not _is_number(number) or not abs(number) <= LARGEST_NUMBER:
+            raise ValueError(f"{name} must hold numbers between -{LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}, "
+                             f"got {number!r}")
+    return tuple(float(number) for number in numbers)
+
+
+def _one_or_many(name: str, values, count: int, each: str) -> tuple:
     try:
         numbers = (values,) if _is_number(values) else tuple(values)
     except TypeError:
         raise TypeError(f"{name} must be a number or a sequence of numbers, got {values!r}") from None
-    if len(numbers) not in (1, columns):
-        raise ValueError(f"{name} must be one number or {columns}, one per column, got {len(numbers)}")
-    for number in numbers:
-        if not _is_number(number) or not abs(number) <= LARGEST_DELTA:
-            raise ValueError(f"{name} must hold numbers between -{LARGEST_DELTA:g} and {LARGEST_DELTA:g}, "
-                             f"got {number!r}")
-    return tuple(float(number) for number in numbers)
+    if len(numbers) not in (1, count):
+        raise ValueError(f"{name} must be one number or {count}, one per {each}, got {len(numbers)}")
+    return numbers
 
 
 def _is_number(value) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from fastsgd import _kernel, modelfile
 from fastsgd.architecture import OUTPUTS, Architecture
 from fastsgd.data import CLASSIFICATION, Csr, check_rows, check_targets, generator
-from fastsgd.machine import choose_threads
+from fastsgd.machine import aligned_zeros, choose_threads
 from fastsgd.optimizers import Optimizer, State, check_optimizer
 
 INITS = ("auto", "he", "glorot", "normal")
@@ -102,7 +102,7 @@ class Network:
         if dtype not in ("float32", "float64", np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
         rng = generator(seed)
-        self._hold(architecture, aligned_empty(architecture.parameters, np.dtype(dtype)), {})
+        self._hold(architecture, aligned_zeros((architecture.parameters,), dtype), {})
         self._initialise(rng, init)
 
     def _hold(self, architecture: Architecture, params: np.ndarray, metadata: dict[str, str]) -> None:
@@ -202,7 +202,7 @@ class Network:
     @classmethod
     def _from_parts(cls, architecture: Architecture, params: np.ndarray, metadata: dict[str, str]) -> Network:
         net = cls.__new__(cls)
-        own = aligned_empty(params.size, params.dtype)
+        own = aligned_zeros(params.shape, params.dtype)
         own[:] = params
         net._hold(architecture, own, metadata)
         return net
@@ -366,10 +366,3 @@ class Network:
 
 def _one_or_many(values: tuple[float, ...]) -> float | np.ndarray:
     return values[0] if len(values) == 1 else np.array(values)
-
-
-def aligned_empty(n: int, dtype: np.dtype) -> np.ndarray:
-    """An uninitialised array of n elements that begins at a multiple of 64 bytes."""
-    raw = np.empty(n * dtype.itemsize + 64, dtype=np.uint8)
-    start = -raw.ctypes.data % 64
-    return raw[start:start + n * dtype.itemsize].view(dtype)

@@ -26,6 +26,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastsgd.machine import aligned_zeros
+
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "State", "check_optimizer"]
 
 
@@ -91,7 +93,7 @@ class Optimizer:
             if params.dtype.type(value) == (0 if name == "epsilon" else 1):
                 raise ValueError(f"{name} = {value!r} is {params.dtype.type(value)} in {params.dtype}; "
                                  "choose another or dtype='float64'")
-        return State(np.zeros((self.slots, params.size if self.slots else 0), dtype=params.dtype))
+        return State(aligned_zeros((self.slots, params.size if self.slots else 0), params.dtype))
 
 
 def check_optimizer(optimizer) -> None:

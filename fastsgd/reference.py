@@ -27,6 +27,7 @@ def train_epoch(architecture, params, X, target, order, batch_size, optimizer, s
 
     Returns ``(cost, score, steps)``, cost and score summed over the rows seen. A cost that is not finite
     ends the pass before the step that met it changes anything; ``steps`` counts the steps before it.
+    Where the number of threads ``adapts``, the team is made smaller in the first steps if that is faster.
     ``poll(rows_done)`` is called about ten times a second; what it raises ends the pass and is raised here.
     """
     order = np.arange(len(X)) if order is None else order

@@ -21,8 +21,10 @@ RANKS = [
     {"__init__"},
     {"training", "gradient_check"},
     {"network", "callbacks"},
-    {"machine", "modelfile", "table", "datasets"},
-    {"architecture", "data", "optimizers", "_kernel", "reference", "files", "datasets.idx"},
+    {"modelfile", "table", "datasets"},
+    {"architecture", "data", "optimizers", "reference", "files", "datasets.idx"},
+    {"machine"},
+    {"_kernel"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 
