@@ -120,7 +120,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         Of the order of the rows. The same seed gives the same bits, for any number of threads; None draws
         one from the operating system.
     threads : int or None
-        None takes the cores this process may use, fewer where a step is too small to share.
+        None takes the cores this process may use, fewer where a step is too small to share or the first steps of an
+        epoch are quicker with fewer.
     validation : (X, y), optional
         Evaluated after every epoch.
     callbacks : iterable
