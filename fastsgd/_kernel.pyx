@@ -9,16 +9,17 @@ A step has two phases and no gradient matrix:
 2. weights: every thread takes its share of each layer's weights; they collect their own part of the gradient and
    change in place. Each weight has one owner, so nothing is added up across threads.
 
-Where the first layer is wide its columns come first: every thread takes all rows forward through the columns that it
-owns, and changes these later. So a large W never travels between the cores, but only activations and deltas do.
+A wide first layer goes before the rows: every thread takes all of them forward through the columns of W that it owns,
+and no other thread ever touches these. So not W travels between the cores, but the smaller activations and deltas.
 
-Every thread of a team runs ``epoch`` below and meets the others at two or three barriers a step. Each number is one chain of
-additions in an order that depends on the shapes alone, so neither the number of threads nor the instruction set can
-change a bit of the result (BLAS, where it is asked for, promises less).
+Every thread of a team runs ``epoch`` below and meets the others at two or three barriers a step. Each number is one
+chain of additions in an order that depends on the shapes alone, so neither the number of threads nor the instruction
+set can change a bit of the result (BLAS, where it is asked for, promises less). That is why a team may be made smaller
+on the way, where that turns out to be faster.
 
-Reading order: ``epoch``, ``columns_phase``, ``rows_phase``, ``weights_phase``. ``_plan.pxi`` checks the arrays, makes the Job and lays out
-the workspace; what forward, backward and weights compute is in ``csrc/products.inc``. ``reference.py`` tells the same
-story in NumPy.
+Reading order: ``epoch``, ``columns_phase``, ``rows_phase``, ``weights_phase``. ``_plan.pxi`` checks the arrays, makes
+the Job and lays out the workspace; what forward, backward and weights compute is in ``csrc/products.inc``.
+``reference.py`` tells the same story in NumPy.
 """
 import os
 
@@ -37,7 +38,7 @@ cdef enum Mode:             # each does all that those before it do
     PREDICT, COST, GRADIENT, TRAIN
 
 cdef enum:
-    SHARED_ROWS = 6        # of a weight matrix in one piece: the height of a register tile
+    SHARED_ROWS = 6         # of a weight matrix in one piece: the height of a register tile
     TRIAL_STEPS = 5         # with each size of the team,
     TRIED_STEPS = 400       # in a pass of at least so many steps
     LINES_PER_THREAD = 2    # of cache, of a row of the first layer's W, from which on a thread may own columns of it
@@ -248,10 +249,10 @@ cdef void take_columns(Job* job, int rank, int size) noexcept nogil:
     """Makes a thread's share of the first layer's columns, in whole cache lines, a layer of its own."""
     cdef fs_layer* own = &job.columns[rank].layer
     cdef fs_layer* all = job.layers
-    cdef ptrdiff_t line = 64 // job.ops.item, lines = (all.outputs + line - 1) // line
+    cdef ptrdiff_t line = 64 // job.ops.item, lines = all.outputs // line
     cdef ptrdiff_t first = line * share(lines, rank, size), offset = first * job.ops.item
     cdef int s
-    own.outputs = min(all.outputs, line * share(lines, rank + 1, size)) - first
+    own.outputs = line * share(lines, rank + 1, size) - first
     own.w, own.b = part_of(all.w, offset), part_of(all.b, offset)
     own.w_gradient, own.b_gradient = part_of(all.w_gradient, offset), part_of(all.b_gradient, offset)
     own.a, own.slope, own.delta = part_of(all.a, offset), part_of(all.slope, offset), part_of(all.delta, offset)

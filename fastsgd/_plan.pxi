@@ -226,11 +226,15 @@ cdef int most_threads(Job* job) noexcept:
 
 
 cdef bint columns_pay(Job* job, int threads) noexcept:
-    """Whether each thread had better own columns of the first layer: less of W travels then, and more of X."""
+    """Whether each thread had better own columns of the first layer: less of W travels then, and more of X.
+
+    Its columns must fill whole cache lines, or two threads would change the same ones.
+    """
     cdef fs_layer* layer = &job.layers[0]
-    cdef ptrdiff_t lines = layer.outputs * job.ops.item // 64
+    cdef ptrdiff_t row = layer.outputs * job.ops.item
     return (job.mode == TRAIN and threads > 1 and not (layer.blas or job.lists or job.skips)
-            and lines >= LINES_PER_THREAD * threads and 2 * job.batch < 3 * layer.outputs)
+            and row % 64 == 0 and <size_t>job.params % 64 == 0 and row >= 64 * LINES_PER_THREAD * threads
+            and 2 * job.batch < 3 * layer.outputs)
 
 
 cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:

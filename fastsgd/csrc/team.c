@@ -51,6 +51,7 @@ typedef struct worker {
     atomic_uint done;
     fs_team *team;                        /* of the job given last */
     int rank;
+    pthread_t thread;
     gate gate;
     struct worker *next;                  /* in the list of the idle */
 } worker;
@@ -107,8 +108,23 @@ void fs_team_barrier(fs_team *team) {
 
 void fs_team_shrink(fs_team *team, int size) { atomic_store_explicit(&team->size, size, memory_order_relaxed); }
 
-/* A worker runs where its caller may, and not on a core that another rank has: the system often wakes it beside its
- * caller, who would then wait in every barrier for a thread that waits for its core. */
+/* The system often wakes a worker on its caller's core, where it then waits a millisecond for the other cores to notice.
+ * So a sleeper is kept off that core; when it runs, settle gives it all cores back. */
+static void steer(worker *its, const fs_team *team) {
+#if defined(__linux__)
+    cpu_set_t others = team->allowed;
+    if (!team->spins || team->cpu[0] < 0 || !atomic_load(&its->gate.sleepers))
+        return;
+    CPU_CLR(team->cpu[0], &others);
+    if (CPU_COUNT(&others))
+        pthread_setaffinity_np(its->thread, sizeof others, &others);
+#else
+    (void)its, (void)team;
+#endif
+}
+
+/* A worker runs where its caller may, and not on a core that another rank has: who shares one is waited for in every
+ * barrier. */
 static void settle(fs_team *team, int rank) {
 #if defined(__linux__)
     cpu_set_t now, others = team->allowed;
@@ -176,6 +192,7 @@ static worker *take(void) {
         if (pthread_create(&thread, NULL, live, taken)) {
             taken = NULL;
         } else {
+            taken->thread = thread;
             pthread_detach(thread);
             made++;
         }
@@ -221,6 +238,7 @@ void fs_team_run(int size, fs_work work, void *job) {
         its->team = &team;
         its->rank = rank;
         jobs[rank] = atomic_load_explicit(&its->given, memory_order_relaxed) + 1;
+        steer(its, &team);
         announce(&its->given, jobs[rank], &its->gate);
     }
     work(job, &team, 0);
