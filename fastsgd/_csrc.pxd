@@ -39,7 +39,6 @@ cdef extern from "csrc/fastsgd.h" nogil:
         int activation, blas
         void* w
         void* b
-        ptrdiff_t ldw
         void* w_slots[2]
         void* b_slots[2]
         void* w_gradient

@@ -9,17 +9,14 @@ A step has two phases and no gradient matrix:
 2. weights: every thread takes its share of each layer's weights; they collect their own part of the gradient and
    change in place. Each weight has one owner, so nothing is added up across threads.
 
-A wide first layer goes before the rows: every thread takes all of them forward through the columns of W that it owns,
-and no other thread ever touches these. So not W travels between the cores, but the smaller activations and deltas.
-
-Every thread of a team runs ``epoch`` below and meets the others at two or three barriers a step. Each number is one
+Every thread of a team runs ``epoch`` below and meets the others at two barriers a step. Each number is one
 chain of additions in an order that depends on the shapes alone, so neither the number of threads nor the instruction
 set can change a bit of the result (BLAS, where it is asked for, promises less). That is why a team may be made smaller
 on the way, where that turns out to be faster.
 
-Reading order: ``epoch``, ``columns_phase``, ``rows_phase``, ``weights_phase``. ``_plan.pxi`` checks the arrays, makes
-the Job and lays out the workspace; what forward, backward and weights compute is in ``csrc/products.inc``.
-``reference.py`` tells the same story in NumPy.
+Reading order: ``epoch``, ``rows_phase``, ``weights_phase``. ``_plan.pxi`` checks the arrays, makes the Job and lays
+out the workspace; what forward, backward and weights compute is in ``csrc/products.inc``. ``reference.py`` tells the
+same story in NumPy.
 """
 import os
 
@@ -41,7 +38,6 @@ cdef enum:
     SHARED_ROWS = 6         # of a weight matrix in one piece: the height of a register tile
     TRIAL_STEPS = 5         # with each size of the team,
     TRIED_STEPS = 400       # in a pass of at least so many steps
-    LINES_PER_THREAD = 2    # of cache, of a row of the first layer's W, from which on a thread may own columns of it
     BLAS_WIDTH = 1024       # of both sides of W, from which on "auto" may mean BLAS
 
 # The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be.
@@ -54,11 +50,6 @@ cdef struct Trial:                    # of smaller teams, in the first steps
     int size, fastest                 # that makes the next step, 0: the whole team; and the fastest so far
     int steps                         # that this size has made
     double last_step, quickest, to_beat         # seconds
-
-
-cdef struct Columns:                  # of the first layer, that one thread owns
-    fs_layer layer                    # as if there were no others; x is its own
-    fs_input input
 
 
 cdef struct Job:                      # what the threads of a team share
@@ -84,8 +75,6 @@ cdef struct Job:                      # what the threads of a team share
     ptrdiff_t steps_before            # t - 1 at the first step
     Trial trial
     # the workspace
-    bint by_columns
-    Columns* columns                  # of each thread; NULL: the first layer is shared like the others
     int32_t* labels                   # (chunk,) in the order of the epoch
     void* targets
     double* cost                      # (chunk,) of each row; (blocks,) where rows only pass by
@@ -114,13 +103,10 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
     cdef ptrdiff_t step, done
     cdef Chunk chunk
     cdef fs_rule rule
-    cdef int size = 0                 # of the team that makes the step; the others look on
+    cdef int size                     # of the team that makes the step; the others look on
     cdef bint tried = False
     for step in range(job.steps):
-        if size == 0 or job.trial.size not in (0, size):
-            size = job.trial.size or fs_team_size(team)
-            if job.columns != NULL:
-                take_columns(job, rank, size)
+        size = job.trial.size or fs_team_size(team)
         if job.trial.over and not tried:
             tried = True
             if rank >= size:
@@ -135,9 +121,6 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
             chunk.opens = done == 0
             chunk.closes = done + chunk.rows == chunk.batch_rows
 
-            if job.columns != NULL:
-                columns_phase(job, &chunk, rank, size)
-                fs_team_barrier(team)
             rows_phase(job, &chunk, rank, size)
             fs_team_barrier(team)
             if not account_for(job, &chunk, rank, size):
@@ -155,17 +138,6 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
             chunk.first += chunk.rows
 
 
-cdef void columns_phase(Job* job, const Chunk* chunk, int rank, int size) noexcept nogil:
-    """All rows forward through the columns of the first layer that this thread owns."""
-    cdef Columns* own = &job.columns[rank]
-    cdef ptrdiff_t begin = 0, n
-    while begin < chunk.rows and rank < size:
-        n = min(<ptrdiff_t>FS_BLOCK_ROWS, chunk.rows - begin)
-        gather(job, &own.input, &own.layer, chunk.first + begin, begin, n)
-        job.ops.forward(&own.layer, begin, n)
-        begin += n
-
-
 cdef void rows_phase(Job* job, const Chunk* chunk, int rank, int size) noexcept nogil:
     """Forward, cost, and deltas back down, for this thread's share of the rows."""
     cdef ptrdiff_t begin = share(chunk.rows, rank, size), end = share(chunk.rows, rank + 1, size), n
@@ -174,11 +146,8 @@ cdef void rows_phase(Job* job, const Chunk* chunk, int rank, int size) noexcept 
     cdef int l
     while begin < end:
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, end - begin)
-        gather_targets(job, chunk.first + begin, begin, n)
-        if job.columns == NULL:
-            gather(job, &job.input, layers, chunk.first + begin, begin, n)
-            job.ops.forward(layers, begin, n)
-        for l in range(1, job.depth):
+        gather(job, chunk.first + begin, begin, n)
+        for l in range(job.depth):
             job.ops.forward(&layers[l], begin, n)
         output_delta(job, begin, n, job.cost + begin, job.score + begin, scratch)
         for l in range(job.depth - 1, 0, -1):
@@ -196,11 +165,7 @@ cdef void weights_phase(Job* job, const Chunk* chunk, const fs_rule* rule, int r
     cdef int l
     if rank >= size:
         return
-    if job.columns != NULL:
-        layer = &job.columns[rank].layer
-        job.ops.weights(layer, when_closing, 0, layer.inputs, chunk.rows, scale, not chunk.opens, scratch)
-        job.ops.biases(layer, when_closing, chunk.rows, scale, not chunk.opens, scratch)
-    for l in range(job.columns != NULL, job.depth):
+    for l in range(job.depth):
         layer = &job.layers[l]
         turn = (rank + l) % size                  # who gets the odd piece
         pieces = (layer.inputs + SHARED_ROWS - 1) // SHARED_ROWS
@@ -225,14 +190,13 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
     for block in range(share(blocks, rank, size), share(blocks, rank + 1, size)):
         first = block * FS_BLOCK_ROWS
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, job.rows - first)
-        gather(job, &job.input, job.layers, first, begin, n)
+        gather(job, first, begin, n)
         for l in range(job.depth - 1):
             job.ops.forward(&job.layers[l], begin, n)
         if job.mode == PREDICT:
             output.a = <char*>job.out + (first - begin) * out_row
         job.ops.forward(&output, begin, n)
         if job.mode == COST:
-            gather_targets(job, first, begin, n)
             output_delta(job, begin, n, cost, score, scratch)
             job.cost[block] = fs_sum(n, cost)
             job.score[block] = fs_sum(n, score)
@@ -243,21 +207,6 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
 cdef ptrdiff_t share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size) noexcept nogil:
     """Where a thread's share of so many things begins; it is empty from rank "size" on."""
     return things * min(rank, size) // size
-
-
-cdef void take_columns(Job* job, int rank, int size) noexcept nogil:
-    """Makes a thread's share of the first layer's columns, in whole cache lines, a layer of its own."""
-    cdef fs_layer* own = &job.columns[rank].layer
-    cdef fs_layer* all = job.layers
-    cdef ptrdiff_t line = 64 // job.ops.item, lines = all.outputs // line
-    cdef ptrdiff_t first = line * share(lines, rank, size), offset = first * job.ops.item
-    cdef int s
-    own.outputs = line * share(lines, rank + 1, size) - first
-    own.w, own.b = part_of(all.w, offset), part_of(all.b, offset)
-    own.w_gradient, own.b_gradient = part_of(all.w_gradient, offset), part_of(all.b_gradient, offset)
-    own.a, own.slope, own.delta = part_of(all.a, offset), part_of(all.slope, offset), part_of(all.delta, offset)
-    for s in range(2):
-        own.w_slots[s], own.b_slots[s] = part_of(all.w_slots[s], offset), part_of(all.b_slots[s], offset)
 
 
 cdef void try_team(Job* job, int size) noexcept nogil:
@@ -281,18 +230,13 @@ cdef void try_team(Job* job, int size) noexcept nogil:
     trial.steps, trial.quickest = 0, INFINITY
 
 
-cdef void gather(Job* job, const fs_input* source, fs_layer* layer, ptrdiff_t first, ptrdiff_t begin,
-                 ptrdiff_t n) noexcept nogil:
-    """Rows first .. first + n of the epoch become rows begin .. begin + n of the workspace."""
-    cdef const int64_t* order = job.order + first if job.order != NULL else NULL
-    cdef const int64_t* next = order + job.batch if order != NULL and first + job.batch + n <= job.rows else NULL
-    if not job.ops.gather(source, order, next, first, layer, begin, n):
-        job.broken = True
-
-
-cdef void gather_targets(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
+cdef void gather(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
+    """Rows first .. first + n of the epoch become rows begin .. begin + n of the workspace, with their targets."""
     cdef const int64_t* order = job.order + first if job.order != NULL else NULL
     cdef ptrdiff_t outputs = job.layers[job.depth - 1].outputs, i
+    cdef const int64_t* next = order + job.batch if order != NULL and first + job.batch + n <= job.rows else NULL
+    if not job.ops.gather(&job.input, order, next, first, &job.layers[0], begin, n):
+        job.broken = True
     if job.target.labels != NULL:
         for i in range(n):
             job.labels[begin + i] = job.target.labels[order[i] if order != NULL else first + i]

@@ -45,7 +45,6 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
 
     cdef int team = min(max(1, threads), <int>FS_MAX_TEAM, most_threads(&job))
     job.skips = job.skips and skipping_pays(&job)
-    job.by_columns = columns_pay(&job, team)
     workspace = numpy.empty(lay_out_workspace(&job, NULL, team) + 64, dtype=numpy.uint8)
     cdef unsigned char[::1] memory = workspace
     cdef char* base = <char*>&memory[0]
@@ -139,7 +138,7 @@ cdef lay_out_layers(Job* job, architecture, backend):
         layer.activation = ACTIVATIONS[architecture.activations[l]]
         layer.blas = backend == "blas" or (backend == "auto" and slower and layer.inputs >= BLAS_WIDTH
                                            and layer.outputs >= BLAS_WIDTH and fs_blas_config()[0] != 0)
-        layer.ld = layer.ldw = layer.outputs
+        layer.ld = layer.outputs
         if l == job.depth - 1 and job.mode >= COST:
             layer.activation = FS_IDENTITY          # the cost takes z
         if l < job.depth - 1 and layer.outputs * job.ops.item % 512 == 0:
@@ -225,23 +224,10 @@ cdef int most_threads(Job* job) noexcept:
     return <int>min(most, <ptrdiff_t>FS_MAX_TEAM)
 
 
-cdef bint columns_pay(Job* job, int threads) noexcept:
-    """Whether each thread had better own columns of the first layer: less of W travels then, and more of X.
-
-    Its columns must fill whole cache lines, or two threads would change the same ones.
-    """
-    cdef fs_layer* layer = &job.layers[0]
-    cdef ptrdiff_t row = layer.outputs * job.ops.item
-    return (job.mode == TRAIN and threads > 1 and not (layer.blas or job.lists or job.skips)
-            and row % 64 == 0 and <size_t>job.params % 64 == 0 and row >= 64 * LINES_PER_THREAD * threads
-            and 2 * job.batch < 3 * layer.outputs)
-
-
 cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
     """Points the job's buffers into the memory at base; returns the bytes they take. With NULL it only measures."""
     cdef ptrdiff_t item = job.ops.item, used = 0, rows = threads * FS_BLOCK_ROWS, accounts = blocks_of(job), r
     cdef fs_layer* layer
-    cdef Columns own
     cdef int l
     if job.mode >= GRADIENT:
         rows = accounts = min(job.batch, <ptrdiff_t>FS_CHUNK_ROWS)
@@ -255,7 +241,7 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
     for l in range(job.depth):
         layer = &job.layers[l]
         if l == 0:
-            lay_out_rows(job, &job.input, layer, base, &used, rows)
+            lay_out_rows(job, base, &used, rows)
         else:
             layer.x = <const void**>take(base, &used, rows * sizeof(void*))
         if job.mode >= GRADIENT and layer.activation in (FS_GELU, FS_SILU):
@@ -272,18 +258,13 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
         job.scratch_size = max(job.scratch_size, (job.ops.scratch(layer, job.lists and l == 0) * item + 127) // 64 * 64)
     job.scratch = <char*>take(base, &used, threads * job.scratch_size)
     point_at_parameters(job)
-    if job.by_columns:
-        job.columns = <Columns*>take(base, &used, threads * sizeof(Columns))
-        for r in range(threads):
-            own.layer, own.input = job.layers[0], job.input
-            lay_out_rows(job, &own.input, &own.layer, base, &used, rows)
-            if base != NULL:
-                job.columns[r] = own
     return used
 
 
-cdef void lay_out_rows(Job* job, fs_input* source, fs_layer* layer, char* base, ptrdiff_t* used, ptrdiff_t rows) noexcept:
+cdef void lay_out_rows(Job* job, char* base, ptrdiff_t* used, ptrdiff_t rows) noexcept:
     """What gather writes of the rows it is asked for."""
+    cdef fs_layer* layer = &job.layers[0]
+    cdef fs_input* source = &job.input
     layer.x = <const void**>take(base, used, rows * sizeof(void*))
     if job.lists:
         layer.x_index = <const int32_t**>take(base, used, rows * sizeof(void*))

@@ -73,7 +73,6 @@ typedef struct {
     int activation;
     int blas;                 /* whether its products are left to BLAS */
     void *w, *b;              /* (inputs, outputs), (outputs,) */
-    ptrdiff_t ldw;            /* between the rows of w, of its slots and of its gradient */
     void *w_slots[2], *b_slots[2];              /* the optimizer's memory of them, or NULL */
     void *w_gradient, *b_gradient;              /* of their shapes, or NULL where no gradient is kept */
     const void **x;           /* (chunk,) the row each row of the chunk receives */
