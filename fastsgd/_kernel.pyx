@@ -36,8 +36,9 @@ cdef enum Mode:             # each does all that those before it do
 
 cdef enum:
     SHARED_ROWS = 6         # of a weight matrix in one piece: the height of a register tile
-    TRIAL_STEPS = 5         # with each size of the team,
-    TRIED_STEPS = 400       # in a pass of at least so many steps
+    WARM_UP_STEPS = 30      # before smaller teams are tried, with so many
+    TRIAL_STEPS = 6         # of each size,
+    TRIED_STEPS = 400       # in a pass of at least so many
     BLAS_WIDTH = 1024       # of both sides of W, from which on "auto" may mean BLAS
 
 # The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be.
@@ -216,14 +217,16 @@ cdef void try_team(Job* job, int size) noexcept nogil:
     """
     cdef Trial* trial = &job.trial
     cdef double now = fs_seconds()
+    cdef bint faster
     trial.steps += 1
     if trial.steps > 2:                                 # two to get used to the size
         trial.quickest = min(trial.quickest, now - trial.last_step)
     trial.last_step = now
     if trial.steps < TRIAL_STEPS:
         return
-    trial.over = size == 1 or trial.quickest >= trial.to_beat
-    if trial.quickest < trial.to_beat:
+    faster = trial.quickest < 0.97 * trial.to_beat
+    trial.over = size == 1 or not faster
+    if faster:
         trial.fastest = size
         trial.to_beat = trial.quickest
     trial.size = trial.fastest if trial.over else size // 2

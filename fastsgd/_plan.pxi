@@ -52,6 +52,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
 
     job.trial.wanted = adapts and team > 1 and job.steps >= TRIED_STEPS
     job.trial.quickest = job.trial.to_beat = INFINITY
+    job.trial.steps = -WARM_UP_STEPS
     with nogil:
         fs_team_run(team, run, &job)
 

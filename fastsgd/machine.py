@@ -7,8 +7,6 @@ import time
 from numbers import Integral
 from pathlib import Path
 
-import numpy as np
-
 from fastsgd import _kernel
 
 # A thread must have this much arithmetic a step to be worth two barriers; measured by python -m bench.threads.
@@ -75,16 +73,6 @@ def choose_threads(threads: int | None, flops: float) -> int:
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
     return min(int(threads), _kernel.get_num_threads() or _kernel.MAX_THREADS)
-
-
-def aligned_zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
-    """Zeros whose rows each begin at a multiple of 64 bytes: no vector of a row then lies in two cache lines."""
-    *rows, n = shape
-    item = np.dtype(dtype).itemsize
-    width = -(-n * item // 64) * 64
-    raw = np.zeros(math.prod(rows) * width + 64, np.uint8)
-    raw = raw[-raw.ctypes.data % 64:][:math.prod(rows) * width]
-    return raw.view(dtype).reshape(*rows, width // item)[..., :n]
 
 
 def config() -> dict:

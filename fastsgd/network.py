@@ -9,8 +9,8 @@ import numpy as np
 from fastsgd import _kernel, modelfile
 from fastsgd.architecture import OUTPUTS, Architecture
 from fastsgd.data import CLASSIFICATION, Csr, check_rows, check_targets, generator
-from fastsgd.machine import aligned_zeros, choose_threads
-from fastsgd.optimizers import Optimizer, State, check_optimizer
+from fastsgd.machine import choose_threads
+from fastsgd.optimizers import Optimizer, State, aligned_zeros, check_optimizer
 
 INITS = ("auto", "he", "glorot", "normal")
 

@@ -26,8 +26,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastsgd.machine import aligned_zeros
-
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "State", "check_optimizer"]
 
 
@@ -94,6 +92,19 @@ class Optimizer:
                 raise ValueError(f"{name} = {value!r} is {params.dtype.type(value)} in {params.dtype}; "
                                  "choose another or dtype='float64'")
         return State(aligned_zeros((self.slots, params.size if self.slots else 0), params.dtype))
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
+    """Memory for parameters and for what is laid out like them.
+
+    Its rows each begin at a multiple of 64 bytes: no vector then lies in two cache lines.
+    """
+    *rows, n = shape
+    item = np.dtype(dtype).itemsize
+    width = -(-n * item // 64) * 64
+    raw = np.zeros(math.prod(rows) * width + 64, np.uint8)
+    raw = raw[-raw.ctypes.data % 64:][:math.prod(rows) * width]
+    return raw.view(dtype).reshape(*rows, width // item)[..., :n]
 
 
 def check_optimizer(optimizer) -> None:

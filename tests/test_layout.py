@@ -21,10 +21,8 @@ RANKS = [
     {"__init__"},
     {"training", "gradient_check"},
     {"network", "callbacks"},
-    {"modelfile", "table", "datasets"},
-    {"architecture", "data", "optimizers", "reference", "files", "datasets.idx"},
-    {"machine"},
-    {"_kernel"},
+    {"machine", "modelfile", "table", "datasets"},
+    {"architecture", "data", "optimizers", "_kernel", "reference", "files", "datasets.idx"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 
