@@ -41,7 +41,8 @@ cdef enum:
     TRIED_STEPS = 400       # in a pass of at least so many
     BLAS_WIDTH = 1024       # of both sides of W, from which on "auto" may mean BLAS
 
-# The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be.
+# The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be, and
+# less still in small batches.
 cdef double SKIP_DENSITY = 0.3, SKIP_DENSITY_PER_OUTPUT = 0.0125
 cdef double WATCH_SECONDS = 0.1
 
@@ -65,7 +66,7 @@ cdef struct Job:                      # what the threads of a team share
     void* gradient                    # laid out like params, where it has to outlive a tile; or NULL
     # the data
     fs_input input
-    bint lists, skips, copies         # the input comes in lists; its zeros are skipped; its rows are not used in place
+    bint lists, skips, copies         # the input comes in lists; its zeros are skipped; its rows are converted
     ptrdiff_t data_rows, rows         # of X and the targets; of the epoch
     const int64_t* order              # which row comes when; NULL: as they lie
     fs_target target                  # labels or targets of all rows
@@ -213,7 +214,8 @@ cdef ptrdiff_t share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size) noexcept 
 cdef void try_team(Job* job, int size) noexcept nogil:
     """Halves the team as long as that makes steps quicker, which changes no bit. Once a step, by rank 0.
 
-    On a busy machine, on hyperthreads, or on cores that are far apart more threads may mean less speed.
+    On a busy machine, on hyperthreads, or on cores that are far apart more threads may mean less speed. Who looks on
+    still comes to the barriers, so a smaller team is a little faster than it appears here.
     """
     cdef Trial* trial = &job.trial
     cdef double now = fs_seconds()

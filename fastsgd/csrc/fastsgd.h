@@ -59,10 +59,10 @@ typedef struct {
     const int64_t *indptr;    /* a CSR matrix: entries indptr[r] .. indptr[r + 1] of row r, or NULL */
     const int32_t *indices;   /* their columns, increasing in each row */
     const void *values;
-    /* what gather writes where rows cannot be used where they lie */
-    void *copy;               /* (chunk, copy_ld) */
+    /* what gather writes */
+    void *copy;               /* (chunk, copy_ld) the rows, where they cannot be used where they lie; or NULL */
     ptrdiff_t copy_ld;
-    uint64_t *bits;           /* (chunk, bits_ld) which entries are not zero; NULL: nobody asks */
+    uint64_t *bits;           /* (chunk, bits_ld) which entries of each row are not zero; NULL: nobody asks */
     ptrdiff_t bits_ld;
 } fs_input;
 

@@ -95,10 +95,11 @@ static void announce(atomic_uint *number, unsigned value, gate *at) {
 }
 
 void fs_team_barrier(fs_team *team) {
-    if (fs_team_size(team) == 1)
+    const int size = fs_team_size(team);  /* before arriving: once all have arrived it may shrink */
+    if (size == 1)
         return;
     unsigned phase = atomic_load_explicit(&team->phase, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == fs_team_size(team)) {
+    if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == size) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
         announce(&team->phase, phase + 1, &team->gate);
     } else {
