@@ -9,10 +9,10 @@ A step has two phases and no gradient matrix:
 2. weights: every thread takes its share of each layer's weights; they collect their own part of the gradient and
    change in place. Each weight has one owner, so nothing is added up across threads.
 
-Every thread of a team runs ``epoch`` below and meets the others at two barriers a step. Each number is one
-chain of additions in an order that depends on the shapes alone, so neither the number of threads nor the instruction
-set can change a bit of the result (BLAS, where it is asked for, promises less). That is why a team may be made smaller
-on the way, where that turns out to be faster.
+Every thread of a team runs ``epoch`` below and meets the others at two barriers a step. Each number is one chain of
+additions in an order that depends on the shapes alone, so neither the number of threads nor the instruction set can
+change a bit of the result (BLAS, where it is asked for, promises less). That is why a team may be made smaller on the
+way, where that turns out to be faster.
 
 Reading order: ``epoch``, ``rows_phase``, ``weights_phase``. ``_plan.pxi`` checks the arrays, makes the Job and lays
 out the workspace; what forward, backward and weights compute is in ``csrc/products.inc``. ``reference.py`` tells the

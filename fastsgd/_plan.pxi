@@ -237,14 +237,12 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
         job.score = <double*>take(base, &used, accounts * sizeof(double))
         job.labels = <int32_t*>take(base, &used, rows * sizeof(int32_t))
         job.targets = take(base, &used, rows * job.layers[job.depth - 1].outputs * item)
+    lay_out_rows(job, base, &used, rows)
     if job.mode == TRAIN and job.batch > FS_CHUNK_ROWS:
         job.gradient = take(base, &used, job.parameters * item)
     for l in range(job.depth):
         layer = &job.layers[l]
-        if l == 0:
-            lay_out_rows(job, base, &used, rows)
-        else:
-            layer.x = <const void**>take(base, &used, rows * sizeof(void*))
+        layer.x = <const void**>take(base, &used, rows * sizeof(void*))
         if job.mode >= GRADIENT and layer.activation in (FS_GELU, FS_SILU):
             layer.slope = take(base, &used, rows * layer.ld * item)
         if job.mode >= GRADIENT or job.mode == COST and l == job.depth - 1:
@@ -263,10 +261,9 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
 
 
 cdef void lay_out_rows(Job* job, char* base, ptrdiff_t* used, ptrdiff_t rows) noexcept:
-    """What gather writes of the rows it is asked for."""
+    """What gather writes of the first layer's rows beside where they lie."""
     cdef fs_layer* layer = &job.layers[0]
     cdef fs_input* source = &job.input
-    layer.x = <const void**>take(base, used, rows * sizeof(void*))
     if job.lists:
         layer.x_index = <const int32_t**>take(base, used, rows * sizeof(void*))
         layer.x_count = <int32_t*>take(base, used, rows * sizeof(int32_t))
@@ -296,7 +293,7 @@ cdef void point_at_parameters(Job* job) noexcept:
         w = b + layer.outputs * job.ops.item
 
 
-cdef void* part_of(void* base, ptrdiff_t offset) noexcept nogil:
+cdef void* part_of(void* base, ptrdiff_t offset) noexcept:
     return <char*>base + offset if base != NULL else NULL
 
 

@@ -140,15 +140,19 @@ def _loss_parameters(loss: str, outputs: int, huber_delta, quantile) -> tuple[fl
         return (float(huber_delta),) * outputs
     if loss != "quantile":
         return (0.0,) * outputs
-    quantiles = _one_or_many("quantile", quantile, outputs, "output")
+    quantiles = (quantile,) * outputs if _is_number(quantile) else _sequence("quantile", quantile)
+    if len(quantiles) != outputs:
+        raise ValueError(f"quantile must be one number or {outputs}, one per output, got {list(quantiles)}")
     for q in quantiles:
         if not _is_number(q) or not 0 < q < 1:
             raise ValueError(f"quantile must lie between 0 and 1, got {q!r}")
-    return tuple(float(q) for q in quantiles) * (outputs // len(quantiles))
+    return tuple(float(q) for q in quantiles)
 
 
 def _per_column(name: str, values, columns: int) -> tuple[float, ...]:
-    numbers = _one_or_many(name, values, columns, "column")
+    numbers = (values,) if _is_number(values) else _sequence(name, values)
+    if len(numbers) not in (1, columns):
+        raise ValueError(f"{name} must be one number or {columns}, one per column, got {len(numbers)}")
     for number in numbers:
         if not _is_number(number) or not abs(number) <= LARGEST_NUMBER:
             raise ValueError(f"{name} must hold numbers between -{LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}, "
@@ -156,14 +160,11 @@ def _per_column(name: str, values, columns: int) -> tuple[float, ...]:
     return tuple(float(number) for number in numbers)
 
 
-def _one_or_many(name: str, values, count: int, each: str) -> tuple:
+def _sequence(name: str, values) -> tuple:
     try:
-        numbers = (values,) if _is_number(values) else tuple(values)
+        return tuple(values)
     except TypeError:
         raise TypeError(f"{name} must be a number or a sequence of numbers, got {values!r}") from None
-    if len(numbers) not in (1, count):
-        raise ValueError(f"{name} must be one number or {count}, one per {each}, got {len(numbers)}")
-    return numbers
 
 
 def _is_number(value) -> bool:

@@ -102,8 +102,9 @@ def aligned_zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
     *rows, n = shape
     item = np.dtype(dtype).itemsize
     width = -(-n * item // 64) * 64
-    raw = np.zeros(math.prod(rows) * width + 64, np.uint8)
-    raw = raw[-raw.ctypes.data % 64:][:math.prod(rows) * width]
+    size = math.prod(rows) * width
+    raw = np.zeros(size + 64, np.uint8)
+    raw = raw[-raw.ctypes.data % 64:][:size]
     return raw.view(dtype).reshape(*rows, width // item)[..., :n]
 
 

@@ -158,6 +158,7 @@ def test_bad_networks(arguments, error, message):
     ({"loss": "huber", "huber_delta": 0}, "huber_delta must be a number above 0, .* got 0"),
     ({"loss": "quantile", "quantile": 1.0}, "quantile must lie between 0 and 1, got 1.0"),
     ({"loss": "quantile", "quantile": [0.1, 0.9]}, "quantile must be one number or 3"),
+    ({"loss": "quantile", "quantile": [0.5]}, "quantile must be one number or 3"),
 ])
 def test_bad_keywords_of_networks(arguments, message):
     with pytest.raises(ValueError, match=message):
