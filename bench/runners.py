@@ -15,6 +15,7 @@ import numpy as np
 from bench.cases import Start
 from fastsgd import Network, _kernel, reference
 from fastsgd.machine import choose_threads, cores
+from fastsgd.optimizers import Recipe
 
 Runner = Callable[[], float]
 
@@ -25,13 +26,14 @@ def fastsgd(start: Start, threads: int | None = None, backend: str = "auto", mod
     adapts = threads is None
     threads = choose_threads(threads, net.architecture.flops * case.batch_size)
     rates = case.optimizer.learning_rates(0, start.steps)
+    recipe = Recipe(case.optimizer, case.batch_size, backend=backend)
 
     def run() -> float:
         params = net.copy().params
-        cost, _, _ = module.train_epoch(net.architecture, params, start.X, start.y, start.order, case.batch_size,
-                                        case.optimizer, case.optimizer.state(params), rates, threads, backend=backend,
-                                        adapts=adapts)
-        return cost / len(start.X)
+        state = case.optimizer.state(params)
+        module.train_epoch(net.architecture, params, start.X, start.y, start.order, recipe, state, rates,
+                           threads=threads, adapts=adapts)
+        return state.cost / len(start.X)
     return run
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import fastsgd
 from bench.machine import in_turn
 from fastsgd import _kernel
+from fastsgd.optimizers import Recipe
 
 
 def main() -> None:
@@ -26,8 +27,8 @@ def main() -> None:
         order = rng.permutation(rows)
 
         def run(threads, net=net, X=X, y=y, order=order, batch_size=batch_size):
-            _kernel.train_epoch(net.architecture, net.params, X, y, order, batch_size, optimizer,
-                                optimizer.state(net.params), rates, threads)
+            _kernel.train_epoch(net.architecture, net.params, X, y, order, Recipe(optimizer, batch_size),
+                                optimizer.state(net.params), rates, threads=threads)
 
         seconds = in_turn({threads: partial(run, threads) for threads in (1, 2)}, 15)
         one, two = (statistics.median(times) / 200 * 1e6 for times in seconds.values())

@@ -4,7 +4,7 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("fastsgd's compiled kernel is missing. In its source folder, which hides the installed package, "
                       "run pip install -e . or change to another folder.") from error
-from fastsgd import datasets
+from fastsgd import datasets, schedules
 from fastsgd.callbacks import Callback, Progress
 from fastsgd.gradient_check import GradientError, check_gradient
 from fastsgd.machine import config
@@ -14,4 +14,4 @@ from fastsgd.training import History, Run, train
 
 __version__ = "0.1.0"
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Callback", "GradientError", "History", "Network", "Progress", "RMSprop",
-           "Run", "check_gradient", "config", "datasets", "train"]
+           "Run", "check_gradient", "config", "datasets", "schedules", "train"]

@@ -19,6 +19,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
     ctypedef struct fs_rule:
         int kind, nesterov
         double learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, l1, l2, correction_1, correction_2
+        double clip_value, clip_factor
 
     ctypedef struct fs_input:
         const void* rows
@@ -36,7 +37,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
 
     ctypedef struct fs_layer:
         ptrdiff_t inputs, outputs
-        int activation, blas
+        int activation, blas, number, drop
         void* w
         void* b
         void* w_slots[2]
@@ -61,20 +62,31 @@ cdef extern from "csrc/fastsgd.h" nogil:
                             void* out) noexcept nogil
         ptrdiff_t (*count_nonzero)(const fs_input* input, ptrdiff_t row, ptrdiff_t cols) noexcept nogil
         void (*forward)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n) noexcept nogil
+        void (*dropout)(const fs_layer* layer, uint64_t seed, uint64_t step, ptrdiff_t row, ptrdiff_t begin,
+                        ptrdiff_t n) noexcept nogil
         void (*backward)(const fs_layer* layer, const fs_layer* below, ptrdiff_t begin, ptrdiff_t n,
                          void* scratch) noexcept nogil
         void (*cost_and_delta)(const fs_target* target, const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n,
                                double* cost, double* score, void* scratch) noexcept nogil
+        void (*smooth)(ptrdiff_t n, ptrdiff_t cols, const int32_t* labels, double keep, double share,
+                       void* targets) noexcept nogil
+        void (*weigh)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double* weight, void* delta) noexcept nogil
         void (*weights)(const fs_layer* layer, const fs_rule* rule, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t batch,
                         double scale, int more, void* scratch) noexcept nogil
         void (*biases)(const fs_layer* layer, const fs_rule* rule, ptrdiff_t batch, double scale, int more,
                        void* scratch) noexcept nogil
+        double (*sum_of_squares)(ptrdiff_t n, const void* x) noexcept nogil
+        void (*change)(const fs_layer* layer, const fs_rule* rule, ptrdiff_t first, ptrdiff_t rows) noexcept nogil
+        void (*constrain)(const fs_layer* layer, ptrdiff_t first, ptrdiff_t cols, double most_norm) noexcept nogil
+        void (*average)(ptrdiff_t n, double weight, const void* w, void* average) noexcept nogil
         ptrdiff_t (*scratch)(const fs_layer* layer, int lists) noexcept nogil
         int (*function)(const char* name, ptrdiff_t n, const void* x, void* y) noexcept nogil
         int (*all_finite)(ptrdiff_t n, const void* x) noexcept nogil
         double (*multiply_adds)(ptrdiff_t rounds) noexcept nogil
 
     double fs_sum(ptrdiff_t n, const double* values) noexcept nogil
+    void fs_philox(uint64_t seed, uint64_t block, uint64_t layer, uint64_t step, int blocks,
+                   uint64_t* words) noexcept nogil
     const char* fs_isa_select(const char* name)
     const char* fs_isa_name()
     const char* fs_isa_available()

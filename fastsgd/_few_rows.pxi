@@ -30,7 +30,7 @@ cdef class FewRows:
         self.params = params
         self.table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
         job.layers = <fs_layer*><char*>self.table
-        lay_out_layers(&job, architecture, "native")
+        lay_out_layers(&job, architecture, "native", None)
         self.depth = job.depth
         job.params = floats(params, &job, job.parameters, "params", kept)
         point_at_parameters(&job)

@@ -9,12 +9,13 @@ A step has two phases and no gradient matrix:
 2. weights: every thread takes its share of each layer's weights; they collect their own part of the gradient and
    change in place. Each weight has one owner, so nothing is added up across threads.
 
-Every thread of a team runs ``epoch`` below and meets the others at two barriers a step. Each number is one chain of
+Every thread of a team runs ``epoch`` below and meets the others at two barriers a step, or a few more where the
+optimizer asks for what a whole gradient or a whole unit must be known for (``complete_step``). Each number is one chain of
 additions in an order that depends on the shapes alone, so neither the number of threads nor the instruction set can
 change a bit of the result (BLAS, where it is asked for, promises less). That is why a team may be made smaller on the
 way, where that turns out to be faster.
 
-Reading order: ``epoch``, ``rows_phase``, ``weights_phase``. ``_plan.pxi`` checks the arrays, makes the Job and lays
+Reading order: ``epoch``, ``rows_phase``, ``weights_phase``, ``complete_step``. ``_plan.pxi`` checks the arrays, makes the Job and lays
 out the workspace; what forward, backward and weights compute is in ``csrc/products.inc``. ``reference.py`` tells the
 same story in NumPy.
 """
@@ -64,16 +65,23 @@ cdef struct Job:                      # what the threads of a team share
     void* params
     void* slots[2]                    # the optimizer's memory, laid out like params
     void* gradient                    # laid out like params, where it has to outlive a tile; or NULL
+    void* average                     # of the parameters, laid out like them; or NULL
     # the data
     fs_input input
     bint lists, skips, copies         # the input comes in lists; its zeros are skipped; its rows are converted
     ptrdiff_t data_rows, rows         # of X and the targets; of the epoch
     const int64_t* order              # which row comes when; NULL: as they lie
     fs_target target                  # labels or targets of all rows
+    const double* sample_weight       # (data_rows,) or NULL
     # the plan
     ptrdiff_t batch, steps
     fs_rule rule
     const double* learning_rates      # (steps,)
+    const double* averaging_weights   # (steps,)
+    double clip_norm, max_norm        # 0 for no limit
+    double smooth_keep, smooth_share  # a target t becomes keep t + share, where smoothed says so
+    bint smoothed
+    uint64_t seed                     # of dropout
     ptrdiff_t steps_before            # t - 1 at the first step
     Trial trial
     # the workspace
@@ -81,13 +89,15 @@ cdef struct Job:                      # what the threads of a team share
     void* targets
     double* cost                      # (chunk,) of each row; (blocks,) where rows only pass by
     double* score
+    double* weight                    # (chunk,) of each row, or NULL
+    double* squares                   # (pieces,) of the gradient, or NULL
     char* scratch                     # of each thread
     ptrdiff_t scratch_size
     void* out                         # (rows, outputs) predictions
     # the outcome, which rank 0 writes between the barriers
     double total_cost, total_score, batch_cost, batch_score
     ptrdiff_t steps_done
-    bint watch, stop
+    bint watch, stop, pause           # Python looks in; ends the pass at once; ends it after the present step
     double last_watch
     void* watcher
     bint broken                       # a CSR matrix has a column that the network has not
@@ -95,14 +105,15 @@ cdef struct Job:                      # what the threads of a team share
 
 cdef struct Chunk:                    # the rows that are in the workspace, a batch or a part of one
     ptrdiff_t first, rows             # in the order of the epoch
-    ptrdiff_t batch_rows
+    ptrdiff_t step, done              # of the pass; and the rows of its batch that came before
     bint opens, closes                # its batch
+    double batch_weight               # the number of its rows, or the sum of their weights
 
 
 # ---- the story ----
 
 cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
-    cdef ptrdiff_t step, done
+    cdef ptrdiff_t step, batch_rows
     cdef Chunk chunk
     cdef fs_rule rule
     cdef int size                     # of the team that makes the step; the others look on
@@ -114,20 +125,22 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
             if rank >= size:
                 return
             fs_team_shrink(team, size)
-        chunk.first = step * job.batch
-        chunk.batch_rows = min(job.batch, job.rows - chunk.first)
+        chunk.first, chunk.done, chunk.step = step * job.batch, 0, step
+        batch_rows = min(job.batch, job.rows - chunk.first)
+        chunk.batch_weight = weight_of(job, chunk.first, batch_rows)
         rule = rule_of_step(job, step)
-        done = 0
-        while done < chunk.batch_rows:
-            chunk.rows = min(<ptrdiff_t>FS_CHUNK_ROWS, chunk.batch_rows - done)
-            chunk.opens = done == 0
-            chunk.closes = done + chunk.rows == chunk.batch_rows
+        while chunk.done < batch_rows:
+            chunk.rows = min(<ptrdiff_t>FS_CHUNK_ROWS, batch_rows - chunk.done)
+            chunk.opens = chunk.done == 0
+            chunk.closes = chunk.done + chunk.rows == batch_rows
 
             rows_phase(job, &chunk, rank, size)
             fs_team_barrier(team)
             if not account_for(job, &chunk, rank, size):
                 return
             weights_phase(job, &chunk, &rule, rank, size)
+            if job.mode == TRAIN and chunk.closes:
+                complete_step(job, team, step, &rule, rank, size)
             fs_team_barrier(team)
             if job.watch:
                 if rank == 0:
@@ -136,8 +149,10 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
                 if job.stop:
                     return
 
-            done += chunk.rows
+            chunk.done += chunk.rows
             chunk.first += chunk.rows
+        if job.pause:
+            return
 
 
 cdef void rows_phase(Job* job, const Chunk* chunk, int rank, int size) noexcept nogil:
@@ -151,7 +166,11 @@ cdef void rows_phase(Job* job, const Chunk* chunk, int rank, int size) noexcept 
         gather(job, chunk.first + begin, begin, n)
         for l in range(job.depth):
             job.ops.forward(&layers[l], begin, n)
+            if layers[l].drop:
+                job.ops.dropout(&layers[l], job.seed, job.steps_before + chunk.step, chunk.done + begin, begin, n)
         output_delta(job, begin, n, job.cost + begin, job.score + begin, scratch)
+        if job.weight != NULL:
+            weigh(job, chunk.first + begin, n, begin)
         for l in range(job.depth - 1, 0, -1):
             job.ops.backward(&layers[l], &layers[l - 1], begin, n, scratch)
         begin += n
@@ -159,24 +178,50 @@ cdef void rows_phase(Job* job, const Chunk* chunk, int rank, int size) noexcept 
 
 cdef void weights_phase(Job* job, const Chunk* chunk, const fs_rule* rule, int rank, int size) noexcept nogil:
     """The gradient and the update of this thread's share of the weights."""
-    cdef double scale = 1.0 / chunk.batch_rows
-    cdef const fs_rule* when_closing = rule if job.mode == TRAIN and chunk.closes else NULL
+    cdef double scale = 1.0 / chunk.batch_weight if chunk.batch_weight > 0 else 0
+    cdef bint changes = job.mode == TRAIN and chunk.closes and not job.clip_norm
+    cdef const fs_rule* when_closing = rule if changes else NULL
     cdef char* scratch = job.scratch + rank * job.scratch_size
-    cdef ptrdiff_t pieces, turn, first, end
-    cdef fs_layer* layer
+    cdef Part part
     cdef int l
-    if rank >= size:
-        return
     for l in range(job.depth):
-        layer = &job.layers[l]
-        turn = (rank + l) % size                  # who gets the odd piece
-        pieces = (layer.inputs + SHARED_ROWS - 1) // SHARED_ROWS
-        first = min(layer.inputs, SHARED_ROWS * share(pieces, turn, size))
-        end = min(layer.inputs, SHARED_ROWS * share(pieces, turn + 1, size))
-        if first < end:
-            job.ops.weights(layer, when_closing, first, end - first, chunk.rows, scale, not chunk.opens, scratch)
-        if turn == 0:
-            job.ops.biases(layer, when_closing, chunk.rows, scale, not chunk.opens, scratch)
+        part = part_of_weights(&job.layers[l], l, rank, size)
+        if part.rows:
+            job.ops.weights(&job.layers[l], when_closing, part.first, part.rows, chunk.rows, scale, not chunk.opens,
+                            scratch)
+        if part.biases:
+            job.ops.biases(&job.layers[l], when_closing, chunk.rows, scale, not chunk.opens, scratch)
+
+
+cdef void complete_step(Job* job, fs_team* team, ptrdiff_t step, fs_rule* rule, int rank, int size) noexcept nogil:
+    """What must wait for the whole gradient, or for all weights of a unit, where the optimizer asks for it."""
+    cdef double norm
+    cdef ptrdiff_t first, end
+    cdef fs_layer* layer
+    cdef Part part
+    cdef int l
+    if job.clip_norm:
+        square_gradient(job, rank, size)
+        fs_team_barrier(team)
+        norm = sqrt(fs_sum(pieces_of(job), job.squares))
+        rule.clip_factor = 1 if norm <= job.clip_norm else job.clip_norm / norm
+        for l in range(job.depth):
+            part = part_of_weights(&job.layers[l], l, rank, size)
+            if part.rows:
+                job.ops.change(&job.layers[l], rule, part.first, part.rows)
+            if part.biases:
+                job.ops.change(&job.layers[l], rule, 0, 0)
+    if job.max_norm:
+        fs_team_barrier(team)
+        for l in range(job.depth - 1):
+            layer = &job.layers[l]
+            first, end = share(layer.outputs, rank, size), share(layer.outputs, rank + 1, size)
+            job.ops.constrain(layer, first, end - first, job.max_norm)
+    if job.average != NULL:
+        fs_team_barrier(team)
+        first, end = share(job.parameters, rank, size), share(job.parameters, rank + 1, size)
+        job.ops.average(end - first, job.averaging_weights[step], <char*>job.params + first * job.ops.item,
+                        <char*>job.average + first * job.ops.item)
 
 
 cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
@@ -200,6 +245,8 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
         job.ops.forward(&output, begin, n)
         if job.mode == COST:
             output_delta(job, begin, n, cost, score, scratch)
+            if job.sample_weight != NULL:
+                weigh_costs(job, first, n, cost, score)
             job.cost[block] = fs_sum(n, cost)
             job.score[block] = fs_sum(n, score)
 
@@ -209,6 +256,88 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
 cdef ptrdiff_t share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size) noexcept nogil:
     """Where a thread's share of so many things begins; it is empty from rank "size" on."""
     return things * min(rank, size) // size
+
+
+cdef struct Part:                     # of a layer's parameters, that one thread changes
+    ptrdiff_t first, rows
+    bint biases
+
+
+cdef Part part_of_weights(const fs_layer* layer, int l, int rank, int size) noexcept nogil:
+    cdef Part part
+    cdef ptrdiff_t turn = (rank + l) % size       # who gets the odd piece
+    cdef ptrdiff_t pieces = pieces_in(layer.inputs)
+    part.first, part.rows, part.biases = 0, 0, False
+    if rank < size:
+        part.first = min(layer.inputs, SHARED_ROWS * share(pieces, turn, size))
+        part.rows = min(layer.inputs, SHARED_ROWS * share(pieces, turn + 1, size)) - part.first
+        part.biases = turn == 0
+    return part
+
+
+cdef void square_gradient(Job* job, int rank, int size) noexcept nogil:
+    """The squares of this thread's part of the gradient; each piece has its own sum, whoever makes it."""
+    cdef double* squares = job.squares
+    cdef fs_layer* layer
+    cdef Part part
+    cdef ptrdiff_t piece, row
+    cdef int l
+    for l in range(job.depth):
+        layer = &job.layers[l]
+        part = part_of_weights(layer, l, rank, size)
+        for piece in range(part.first // SHARED_ROWS, pieces_in(part.first + part.rows)):
+            row = piece * SHARED_ROWS
+            squares[piece] = job.ops.sum_of_squares(
+                min(<ptrdiff_t>SHARED_ROWS, layer.inputs - row) * layer.outputs,
+                <char*>layer.w_gradient + row * layer.outputs * job.ops.item)
+        squares += pieces_in(layer.inputs)
+        if part.biases:
+            squares[0] = job.ops.sum_of_squares(layer.outputs, layer.b_gradient)
+        squares += 1
+
+
+cdef ptrdiff_t pieces_of(Job* job) noexcept nogil:
+    """All pieces of W and b that have a sum of their own."""
+    cdef ptrdiff_t pieces = 0
+    cdef int l
+    for l in range(job.depth):
+        pieces += pieces_in(job.layers[l].inputs) + 1
+    return pieces
+
+
+cdef ptrdiff_t pieces_in(ptrdiff_t rows) noexcept nogil:
+    return (rows + SHARED_ROWS - 1) // SHARED_ROWS
+
+
+cdef double weight_of(Job* job, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
+    """The sum of the weights of so many rows of the epoch."""
+    cdef double total = 0
+    cdef ptrdiff_t i
+    if job.sample_weight == NULL:
+        return <double>rows
+    for i in range(first, first + rows):
+        total += job.sample_weight[job.order[i] if job.order != NULL else i]
+    return total
+
+
+cdef void weigh(Job* job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t begin) noexcept nogil:
+    """Costs, scores and output deltas of rows begin .. begin + n of the workspace times their weights."""
+    cdef fs_layer* output = &job.layers[job.depth - 1]
+    cdef ptrdiff_t i
+    for i in range(n):
+        job.weight[begin + i] = job.sample_weight[job.order[first + i] if job.order != NULL else first + i]
+    weigh_costs(job, first, n, job.cost + begin, job.score + begin)
+    job.ops.weigh(n, output.outputs, output.ld, job.weight + begin,
+                  <char*>output.delta + begin * output.ld * job.ops.item)
+
+
+cdef void weigh_costs(Job* job, ptrdiff_t first, ptrdiff_t n, double* cost, double* score) noexcept nogil:
+    cdef double weight
+    cdef ptrdiff_t i
+    for i in range(n):
+        weight = job.sample_weight[job.order[first + i] if job.order != NULL else first + i]
+        cost[i] = weight * cost[i] if weight else 0     # 0 times an infinite cost is 0 here
+        score[i] = weight * score[i] if weight else 0
 
 
 cdef void try_team(Job* job, int size) noexcept nogil:
@@ -240,23 +369,27 @@ cdef void gather(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexce
     cdef const int64_t* order = job.order + first if job.order != NULL else NULL
     cdef ptrdiff_t outputs = job.layers[job.depth - 1].outputs, i
     cdef const int64_t* next = order + job.batch if order != NULL and first + job.batch + n <= job.rows else NULL
+    cdef void* targets = <char*>job.targets + begin * outputs * job.ops.item
     if not job.ops.gather(&job.input, order, next, first, &job.layers[0], begin, n):
         job.broken = True
     if job.target.labels != NULL:
         for i in range(n):
             job.labels[begin + i] = job.target.labels[order[i] if order != NULL else first + i]
     elif job.target.targets != NULL:
-        job.ops.gather_rows(job.target.targets, outputs, order, first, n,
-                            <char*>job.targets + begin * outputs * job.ops.item)
+        job.ops.gather_rows(job.target.targets, outputs, order, first, n, targets)
+    if job.smoothed:
+        job.ops.smooth(n, outputs, job.labels + begin if job.target.labels != NULL else NULL, job.smooth_keep,
+                       job.smooth_share, targets)
 
 
 cdef void output_delta(Job* job, ptrdiff_t begin, ptrdiff_t n, double* cost, double* score, char* scratch) noexcept nogil:
     """Cost, score and delta of the output layer for rows begin .. begin + n of the workspace."""
     cdef fs_layer* output = &job.layers[job.depth - 1]
     cdef fs_target target = job.target
-    if target.labels != NULL:
+    if target.labels != NULL and not job.smoothed:
         target.labels = job.labels + begin
     else:
+        target.labels = NULL
         target.targets = <char*>job.targets + begin * output.outputs * job.ops.item
     job.ops.cost_and_delta(&target, output, begin, n, cost, score, scratch)
 
@@ -268,6 +401,7 @@ cdef fs_rule rule_of_step(Job* job, ptrdiff_t step) noexcept nogil:
         rule.learning_rate = job.learning_rates[step]
         rule.correction_1 = 1 - pow(rule.beta_1, t)
         rule.correction_2 = sqrt(1 - pow(rule.beta_2, t))
+        rule.clip_factor = 1
     return rule
 
 
@@ -298,7 +432,7 @@ cdef bint account_for(Job* job, const Chunk* chunk, int rank, int size) noexcept
 cdef void let_python_watch(Job* job, ptrdiff_t rows_done) noexcept with gil:
     poll, raised = <tuple>job.watcher
     try:
-        poll(rows_done)
+        job.pause = bool(poll(rows_done))
     except BaseException as error:
         raised.append(error)
         job.stop = True
@@ -328,40 +462,41 @@ OPTIMIZERS = {"sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "rmsprop": FS_R
 BACKENDS = ("auto", "native", "blas")
 
 
-def train_epoch(architecture, params, X, target, order, batch_size, optimizer, state, learning_rates, threads=1,
-                poll=None, backend="auto", adapts=False):
+def train_epoch(architecture, params, X, target, order, recipe, state, learning_rates, sample_weight=None, threads=1,
+                poll=None, adapts=False):
     """One pass over the rows in ``order`` in mini-batches, changing ``params`` and ``state`` in place.
 
-    Returns ``(cost, score, steps)``, cost and score summed over the rows seen. A cost that is not finite
-    ends the pass before the step that met it changes anything; ``steps`` counts the steps before it.
+    Returns the number of steps; ``state`` gains the cost and the score of the rows seen, each times its weight. A cost
+    that is not finite ends the pass before the step that met it changes anything, and stands in ``state``.
     Where the number of threads ``adapts``, the team is made smaller in the first steps if that is faster.
-    ``poll(rows_done)`` is called about ten times a second; what it raises ends the pass and is raised here.
+    ``poll(rows_done)`` is called about ten times a second; where it returns something true the pass ends after the
+    step, and what it raises ends the pass at once and is raised here.
     """
-    return execute(TRAIN, architecture, params, X, target, order, batch_size, optimizer, state, learning_rates,
-                   threads, poll, None, backend, adapts)
+    return execute(TRAIN, architecture, params, X, target, order, recipe, state, learning_rates, sample_weight, threads,
+                   poll, None, recipe.backend, adapts)[2]
 
 
-def gradient(architecture, params, X, target, out, threads=1, backend="auto"):
+def gradient(architecture, params, X, target, out, sample_weight=None, threads=1, backend="auto"):
     """The gradient of the mean cost over all rows into ``out``, laid out like ``params``; returns that cost.
 
     Where the cost is not finite the gradient is NaN throughout.
     """
-    cost = execute(GRADIENT, architecture, params, X, target, None, len(X), None, None, None, threads, None, out,
+    cost = execute(GRADIENT, architecture, params, X, target, None, None, None, None, sample_weight, threads, None, out,
                    backend)[0]
     if not isfinite(cost):
         out[:] = numpy.nan
-    return cost / len(X)
+    return cost / (len(X) if sample_weight is None else sample_weight.sum())
 
 
-def cost(architecture, params, X, target, threads=1, backend="auto"):
-    """``(cost, score)`` summed over all rows."""
-    return execute(COST, architecture, params, X, target, None, len(X), None, None, None, threads, None, None,
+def cost(architecture, params, X, target, rows=None, sample_weight=None, threads=1, backend="auto"):
+    """``(cost, score)`` summed over all rows, or over those of the numbers in ``rows``, each times its weight."""
+    return execute(COST, architecture, params, X, target, rows, None, None, None, sample_weight, threads, None, None,
                    backend)[:2]
 
 
-def predict(architecture, params, X, out, threads=1, backend="auto"):
-    """The output layer's activations of every row into ``out`` (rows, outputs)."""
-    execute(PREDICT, architecture, params, X, None, None, len(X), None, None, None, threads, None, out, backend)
+def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
+    """The output layer's activations of every row, or of those numbered in ``rows``, into ``out`` (rows, outputs)."""
+    execute(PREDICT, architecture, params, X, None, rows, None, None, None, None, threads, None, out, backend)
 
 
 include "_plan.pxi"

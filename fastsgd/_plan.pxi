@@ -2,8 +2,9 @@
 #
 # What memory safety needs is checked here again, whoever calls; what a user did wrong, data.py has already said.
 
-cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1] order, ptrdiff_t batch_size, optimizer,
-                   state, const double[::1] learning_rates, int threads, poll, out, backend, bint adapts=False):
+cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1] order, recipe, state,
+                   const double[::1] learning_rates, const double[::1] sample_weight, int threads, poll, out, backend,
+                   bint adapts=False):
     cdef Job job
     cdef list kept = []               # arrays that the job points into
     cdef tuple watcher = (poll, [])
@@ -13,7 +14,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     require(backend in BACKENDS, f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
     job.layers = <fs_layer*><char*>table
-    lay_out_layers(&job, architecture, backend)
+    lay_out_layers(&job, architecture, backend, recipe)
     job.params = floats(params, &job, job.parameters, "params", kept, mode == TRAIN)
     lay_out_input(&job, architecture, X, kept)
     if target is not None:
@@ -24,17 +25,18 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         job.order = &order[0]
         job.rows = order.shape[0]
 
-    require(batch_size > 0, "batch_size must be positive")
-    job.batch = min(batch_size, job.rows)
+    if sample_weight is not None:
+        require(sample_weight.shape[0] == job.data_rows, "sample_weight and X differ in length")
+        job.sample_weight = &sample_weight[0]
+    job.batch = job.rows
+    if recipe is not None:
+        require(recipe.batch_size > 0, "batch_size must be positive")
+        job.batch = min(<ptrdiff_t>recipe.batch_size, job.rows)
     job.steps = (job.rows + job.batch - 1) // job.batch
     if mode == TRAIN:
-        job.rule = rule_of(optimizer)
-        job.learning_rates = &learning_rates[0]
-        job.steps_before = state.steps
         require(learning_rates.shape[0] >= job.steps, "learning_rates must have one value per step")
-        require(len(state.slots) == optimizer.slots, "state does not fit the optimizer")
-        for i in range(len(state.slots)):
-            job.slots[i] = floats(state.slots[i], &job, job.parameters, "state", kept, True)
+        job.learning_rates = &learning_rates[0]
+        lay_out_recipe(&job, recipe, state, kept)
     elif mode == GRADIENT:
         job.gradient = floats(out, &job, job.parameters, "out", kept, True)
     elif mode == PREDICT:
@@ -61,6 +63,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         job.total_score = fs_sum(blocks_of(&job), job.score)
     if mode == TRAIN:
         state.steps += job.steps_done
+        state.cost, state.score = job.total_cost, job.total_score
     if watcher[1]:
         raise watcher[1][0]
     require(not job.broken, "X has a column index out of range; it was changed after it was checked")
@@ -122,10 +125,36 @@ cdef fs_rule rule_of(optimizer):
     rule.weight_decay = optimizer.weight_decay
     rule.l1 = optimizer.l1
     rule.l2 = optimizer.l2
+    rule.clip_value = optimizer.clip_value or 0
+    rule.clip_factor = 1
     return rule
 
 
-cdef lay_out_layers(Job* job, architecture, backend):
+cdef lay_out_recipe(Job* job, recipe, state, list kept):
+    """What is done with a gradient and around it, and what the run remembers."""
+    cdef const double[::1] averaging
+    optimizer = recipe.optimizer
+    cdef ptrdiff_t outputs = job.layers[job.depth - 1].outputs
+    job.rule = rule_of(optimizer)
+    job.steps_before = state.steps
+    job.total_cost, job.total_score = state.cost, state.score
+    require(len(state.slots) == optimizer.slots and (state.average is None) == (optimizer.average is None),
+            "state does not fit the optimizer")
+    for i in range(len(state.slots)):
+        job.slots[i] = floats(state.slots[i], job, job.parameters, "state", kept, True)
+    if state.average is not None:
+        job.average = floats(state.average, job, job.parameters, "state", kept, True)
+        averaging = optimizer.averaging_weights(state.steps, job.steps)
+        kept.append(averaging)
+        job.averaging_weights = &averaging[0]
+    job.clip_norm, job.max_norm = optimizer.clip_norm or 0, optimizer.max_norm or 0
+    job.seed = recipe.seed
+    job.smoothed = recipe.label_smoothing > 0
+    job.smooth_keep = 1 - recipe.label_smoothing
+    job.smooth_share = recipe.label_smoothing / max(outputs if job.target.loss == FS_CROSS_ENTROPY else 2, 2)
+
+
+cdef lay_out_layers(Job* job, architecture, backend, recipe):
     """What each layer is, and who computes its products: BLAS, for "auto", where it is measurably faster."""
     cdef fs_layer* layer
     cdef int l
@@ -136,6 +165,9 @@ cdef lay_out_layers(Job* job, architecture, backend):
     for l in range(job.depth):
         layer = &job.layers[l]
         layer.inputs, layer.outputs = sizes[l], sizes[l + 1]
+        layer.number = l
+        if recipe is not None and l < job.depth - 1:
+            layer.drop = recipe.drop(l)
         layer.activation = ACTIVATIONS[architecture.activations[l]]
         layer.blas = backend == "blas" or (backend == "auto" and slower and layer.inputs >= BLAS_WIDTH
                                            and layer.outputs >= BLAS_WIDTH and fs_blas_config()[0] != 0)
@@ -219,9 +251,9 @@ cdef int most_threads(Job* job) noexcept:
     cdef ptrdiff_t most = blocks_of(job)
     cdef int l
     if job.mode >= GRADIENT:
-        most = (min(job.batch, <ptrdiff_t>FS_CHUNK_ROWS) + SHARED_ROWS - 1) // SHARED_ROWS
+        most = pieces_in(min(job.batch, <ptrdiff_t>FS_CHUNK_ROWS))
         for l in range(job.depth):
-            most = max(most, (job.layers[l].inputs + SHARED_ROWS - 1) // SHARED_ROWS)
+            most = max(most, pieces_in(job.layers[l].inputs))
     return <int>min(most, <ptrdiff_t>FS_MAX_TEAM)
 
 
@@ -237,13 +269,17 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
         job.score = <double*>take(base, &used, accounts * sizeof(double))
         job.labels = <int32_t*>take(base, &used, rows * sizeof(int32_t))
         job.targets = take(base, &used, rows * job.layers[job.depth - 1].outputs * item)
+    if job.mode >= GRADIENT and job.sample_weight != NULL:
+        job.weight = <double*>take(base, &used, rows * sizeof(double))
+    if job.clip_norm:
+        job.squares = <double*>take(base, &used, pieces_of(job) * sizeof(double))
     lay_out_rows(job, base, &used, rows)
-    if job.mode == TRAIN and job.batch > FS_CHUNK_ROWS:
+    if job.mode == TRAIN and (job.batch > FS_CHUNK_ROWS or job.clip_norm):
         job.gradient = take(base, &used, job.parameters * item)
     for l in range(job.depth):
         layer = &job.layers[l]
         layer.x = <const void**>take(base, &used, rows * sizeof(void*))
-        if job.mode >= GRADIENT and layer.activation in (FS_GELU, FS_SILU):
+        if job.mode >= GRADIENT and (layer.activation in (FS_GELU, FS_SILU) or layer.drop):
             layer.slope = take(base, &used, rows * layer.ld * item)
         if job.mode >= GRADIENT or job.mode == COST and l == job.depth - 1:
             layer.delta = take(base, &used, rows * layer.ld * item)

@@ -10,7 +10,7 @@ from fastsgd import _kernel, modelfile
 from fastsgd.architecture import OUTPUTS, Architecture
 from fastsgd.data import CLASSIFICATION, Csr, check_rows, check_targets, generator
 from fastsgd.machine import choose_threads
-from fastsgd.optimizers import Optimizer, State, aligned_zeros, check_optimizer
+from fastsgd.optimizers import Optimizer, Recipe, State, aligned_zeros, check_optimizer
 
 INITS = ("auto", "he", "glorot", "normal")
 
@@ -236,7 +236,7 @@ class Network:
                              + (f"{out.shape} and {out.dtype}" if isinstance(out, np.ndarray) else repr(out)))
         elif isinstance(X, np.ndarray) and np.may_share_memory(X, out):
             X = X.copy()
-        _kernel.predict(self.architecture, self.params, X, out, self._threads(threads, len(X)))
+        _kernel.predict(self.architecture, self.params, X, out, threads=self._threads(threads, len(X)))
         return out
 
     def cost(self, X, y, threads: int | None = None) -> float:
@@ -278,7 +278,7 @@ class Network:
         """
         X, y = self._check(X, y)
         out = np.empty_like(self.params)
-        cost = _kernel.gradient(self.architecture, self.params, X, y, out, self._threads(threads, len(X)))
+        cost = _kernel.gradient(self.architecture, self.params, X, y, out, threads=self._threads(threads, len(X)))
         if not math.isfinite(cost):
             raise FloatingPointError(f"the cost of these rows is {cost}, so there is no gradient; the parameters or "
                                      "the inputs are too large")
@@ -288,8 +288,8 @@ class Network:
         """One fused mini-batch step on these rows, in place; returns the cost before it.
 
         Momentum and the like carry over from step to step as long as the optimizer is an equal one;
-        another starts afresh. A cost that is not finite raises FloatingPointError and changes nothing; a step
-        that itself overflows shows in the next one's cost.
+        another starts afresh. (An average of the parameters is for ``fastsgd.train``.) A cost that is not finite
+        raises FloatingPointError and changes nothing; a step that itself overflows shows in the next one's cost.
 
         >>> import fastsgd
         >>> net = Network([2, 3, 2], seed=0)
@@ -302,12 +302,14 @@ class Network:
         if self._stepping is None or self._stepping[0] != optimizer:
             self._stepping = optimizer, optimizer.state(self.params)
         state = self._stepping[1]
-        cost, _, steps = _kernel.train_epoch(self.architecture, self.params, X, y, None, len(X), optimizer, state,
-                                             optimizer.learning_rates(state.steps, 1), self._threads(threads, len(X)))
+        state.cost = state.score = 0.0
+        steps = _kernel.train_epoch(self.architecture, self.params, X, y, None, Recipe(optimizer, len(X)), state,
+                                    optimizer.learning_rates(state.steps, 1), threads=self._threads(threads, len(X)))
+        cost = state.cost / len(X)
         if not steps:
-            raise FloatingPointError(f"the cost is {cost / len(X)}; nothing was changed. Try a smaller learning rate "
-                                     "or scale the inputs")
-        return cost / len(X)
+            raise FloatingPointError(f"the cost is {cost}; nothing was changed. Try a smaller learning rate or scale "
+                                     "the inputs")
+        return cost
 
     # ---- what train() shares ----
 
@@ -323,7 +325,7 @@ class Network:
     def _evaluate(self, X: np.ndarray | Csr, y: np.ndarray, threads: int | None,
                   metric: Callable[[float], float]) -> tuple[float, float]:
         """``evaluate`` for arrays that :meth:`_check` returned and the metric of their targets."""
-        cost, score = _kernel.cost(self.architecture, self.params, X, y, self._threads(threads, len(X)))
+        cost, score = _kernel.cost(self.architecture, self.params, X, y, threads=self._threads(threads, len(X)))
         return cost / len(X), metric(score)
 
     def _metric_of(self, y: np.ndarray) -> Callable[[float], float]:

@@ -12,24 +12,33 @@ and eta the learning rate. Every optimizer takes three penalties:
 - ``l2`` and ``l1`` act on weights only, as scikit-learn's ``alpha`` does: g gains ``l2 * w`` and
   ``l1 * sign(w)``, the derivatives of ``l2/2 * sum(w**2)`` and ``l1 * sum(abs(w))``.
 
-``learning_rate`` is a number, or a function from the step (0, 1, 2, ...) to a number; every other argument is
-given by its keyword. All are at least 0 and finite, and momentum, beta_1, beta_2 and rho below 1: else a
-ValueError says so, or a TypeError for what is not a number.
+Every optimizer also takes what acts around its rule:
+
+- ``clip_value`` limits every entry of the mini-batch's gradient to [-clip_value, clip_value], or ``clip_norm`` its
+  length: where it is longer, all of it is scaled down to that (Pascanu, Mikolov and Bengio 2013). Penalties come after.
+- ``max_norm`` limits the length of the weights into each unit of a hidden layer after each step (Srivastava 2014).
+- ``average`` keeps a running average of the parameters, and training ends with it: below 1 the exponential one,
+  a <- average * a + (1 - average) * w, begun as a plain mean so that it forgets where it started; 1 is the mean of the
+  parameters after every step (Polyak and Juditsky 1992). It begins after ``average_from`` steps.
+
+``learning_rate`` is a number, or a function from the step (0, 1, 2, ...) to a number such as those of
+``fastsgd.schedules``; every other argument is given by its keyword. All are at least 0 and finite, and momentum,
+beta_1, beta_2 and rho below 1: else a ValueError says so, or a TypeError for what is not a number.
 """
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from numbers import Real
-from typing import ClassVar
+from dataclasses import dataclass, field, fields, replace
+from numbers import Integral, Real
+from typing import ClassVar, Self
 
 import numpy as np
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "State", "check_optimizer"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "Recipe", "State", "check_optimizer"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Optimizer:
     """The fields that every optimizer has. Use one of its subclasses."""
 
@@ -37,8 +46,14 @@ class Optimizer:
     weight_decay: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    max_norm: float | None = None
+    average: float | None = None
+    average_from: int = 0
 
     kind: ClassVar[str]
+    above_zero: ClassVar[tuple[str, ...]] = ("clip_norm", "clip_value", "max_norm", "average")
     below_one: ClassVar[tuple[str, ...]] = ("momentum", "beta_1", "beta_2", "rho")
 
     def __post_init__(self):
@@ -52,14 +67,28 @@ class Optimizer:
                 if not isinstance(value, bool):
                     raise TypeError(f"nesterov must be True or False, got {value!r}")
                 continue
-            if isinstance(value, bool) or not isinstance(value, Real):
-                kinds = "a number or a function of the step" if name == "learning_rate" else "a number"
-                raise TypeError(f"{name} must be {kinds}, got {value!r}")
+            if name in self.above_zero and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, Integral if name == "average_from" else Real):
+                raise TypeError(f"{name} must be {_KINDS.get(name, 'a number')}, got {value!r}")
+            if name in self.above_zero:
+                most = 1.0 if name == "average" else math.inf
+                if not 0 < value <= most or value == math.inf:
+                    allowed = "above 0 and at most 1" if most == 1 else "above 0 and finite"
+                    raise ValueError(f"{name} must be {allowed}, got {value!r}")
             limit = 1 if name in self.below_one else math.inf
             if not 0 <= value < limit:
                 allowed = "at least 0 and below 1" if limit == 1 else "at least 0 and finite"
                 raise ValueError(f"{name} must be {allowed}, got {value!r}")
-            object.__setattr__(self, name, float(value))
+            object.__setattr__(self, name, int(value) if name == "average_from" else float(value))
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError(f"clip_norm={self.clip_norm:g} and clip_value={self.clip_value:g} exclude each other")
+
+    def __repr__(self) -> str:
+        shown = [repr(self.learning_rate)] + [f"{entry.name}={getattr(self, entry.name)!r}" for entry in fields(self)
+                                              if entry.name != "learning_rate"
+                                              and getattr(self, entry.name) != entry.default]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
     def slots(self) -> int:
@@ -74,12 +103,28 @@ class Optimizer:
         """
         if not callable(self.learning_rate):
             return np.full(steps, self.learning_rate)
+        if getattr(self.learning_rate, "takes_arrays", False):
+            return np.asarray(self.learning_rate(np.arange(first_step, first_step + steps)))     # type: ignore
         rates = [self.learning_rate(step) for step in range(first_step, first_step + steps)]
         for step, rate in enumerate(rates, first_step):
             if not isinstance(rate, Real) or not 0 <= rate < math.inf:
                 raise ValueError(f"learning_rate(step) must return a finite number, at least 0; for step {step} it "
                                  f"returned {rate!r}")
         return np.array(rates, dtype=float)
+
+    def over(self, steps: int) -> Self:
+        """The same for a run of so many steps: a schedule that leaves its length open learns it."""
+        bind = getattr(self.learning_rate, "over", None)
+        return replace(self, learning_rate=bind(steps)) if bind is not None else self
+
+    def averaging_weights(self, first_step: int, steps: int) -> np.ndarray:
+        """By how much the average moves towards the parameters at each of these steps; 1 makes it equal to them.
+
+        >>> SGD(average=1.0).averaging_weights(0, 4).tolist() == [1, 1 / 2, 1 / 3, 1 / 4]
+        True
+        """
+        averaged = np.maximum(np.arange(first_step, first_step + steps) + 1.0 - self.average_from, 1)
+        return np.maximum(1 - (self.average or 0), 1 / averaged)
 
     def state(self, params: np.ndarray) -> State:
         """A fresh memory for these parameters.
@@ -91,7 +136,14 @@ class Optimizer:
             if params.dtype.type(value) == (0 if name == "epsilon" else 1):
                 raise ValueError(f"{name} = {value!r} is {params.dtype.type(value)} in {params.dtype}; "
                                  "choose another or dtype='float64'")
-        return State(aligned_zeros((self.slots, params.size if self.slots else 0), params.dtype))
+        average = None
+        if self.average is not None:
+            average = aligned_zeros(params.shape, params.dtype)
+            average[:] = params
+        return State(aligned_zeros((self.slots, params.size if self.slots else 0), params.dtype), average)
+
+
+_KINDS = {"learning_rate": "a number or a function of the step", "average_from": "a whole number of steps"}
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
@@ -116,13 +168,39 @@ def check_optimizer(optimizer) -> None:
 
 @dataclass
 class State:
-    """What an optimizer remembers: ``slots`` (k, P) laid out like the P parameters, and the steps taken."""
+    """What a run remembers from step to step.
+
+    ``slots`` (k, P) and ``average`` (P,) or None are laid out like the P parameters; ``cost`` and ``score`` are sums
+    over the rows seen, which whoever reads them may set back to 0.
+    """
 
     slots: np.ndarray
+    average: np.ndarray | None = None
     steps: int = 0
+    cost: float = 0.0
+    score: float = 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
+class Recipe:
+    """What makes a step, all that stays the same from one to the next, as plain data.
+
+    ``dropout`` has a rate for each hidden layer, or none; ``seed`` is that of its random bits.
+    """
+
+    optimizer: Optimizer
+    batch_size: int
+    dropout: tuple[float, ...] = ()
+    seed: int = 0
+    label_smoothing: float = 0.0
+    backend: str = "auto"
+
+    def drop(self, layer: int) -> int:
+        """How many of 65,536 units of this layer are dropped on average."""
+        return min(round(self.dropout[layer] * 65536), 65535) if layer < len(self.dropout) else 0
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum if wanted.
 
@@ -132,7 +210,7 @@ class SGD(Optimizer):
     ``nesterov`` without momentum is a ValueError.
 
     >>> SGD(0.1, momentum=0.9)
-    SGD(learning_rate=0.1, weight_decay=0.0, l1=0.0, l2=0.0, momentum=0.9, nesterov=False)
+    SGD(0.1, momentum=0.9)
     """
 
     learning_rate: float | Callable[[int], float] = field(default=0.1, kw_only=False)
@@ -150,7 +228,7 @@ class SGD(Optimizer):
         return 1 if self.momentum else 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Adam(Optimizer):
     """Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1).
 
@@ -172,7 +250,7 @@ class Adam(Optimizer):
         return 2
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101).
 
@@ -186,7 +264,7 @@ class AdamW(Adam):
     kind: ClassVar[str] = "adamw"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RMSprop(Optimizer):
     """RMSprop (Tieleman and Hinton, Coursera lecture 6e, 2012), in PyTorch's form.
 
@@ -208,7 +286,7 @@ class RMSprop(Optimizer):
         return 2 if self.momentum else 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Adagrad(Optimizer):
     """Adagrad (Duchi, Hazan and Singer 2011): s += g^2, w -= eta * g / (sqrt(s) + epsilon).
 

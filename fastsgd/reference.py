@@ -10,6 +10,9 @@ Per mini-batch of B rows, for layers l = 1 .. L with a_0 the input::
     backward    delta_L = dC/dz_L,   delta_{l-1} = (delta_l W_l^T) * f'_{l-1}(z_{l-1})
     gradient    dC/dW_l = a_{l-1}^T delta_l / B,   dC/db_l = mean over rows of delta_l
     update      every parameter by its optimizer's rule
+
+With dropout a_l and f'_l of a hidden layer are multiplied by a mask of 0 and 1 / (1 - rate); with weights of the rows,
+means over rows are weighted; the optimizer may limit the gradient before its rule, and the weights after it.
 """
 import math
 import time
@@ -21,56 +24,71 @@ LEAK = 0.01  # slope of leaky_relu below zero
 _erf = np.vectorize(math.erf, otypes=[float])
 
 
-def train_epoch(architecture, params, X, target, order, batch_size, optimizer, state, learning_rates, threads=1,
-                poll=None, backend="auto", adapts=False):
+def train_epoch(architecture, params, X, target, order, recipe, state, learning_rates, sample_weight=None, threads=1,
+                poll=None, adapts=False):
     """One pass over the rows in ``order`` in mini-batches, changing ``params`` and ``state`` in place.
 
-    Returns ``(cost, score, steps)``, cost and score summed over the rows seen. A cost that is not finite
-    ends the pass before the step that met it changes anything; ``steps`` counts the steps before it.
+    Returns the number of steps; ``state`` gains the cost and the score of the rows seen, each times its weight. A cost
+    that is not finite ends the pass before the step that met it changes anything, and stands in ``state``.
     Where the number of threads ``adapts``, the team is made smaller in the first steps if that is faster.
-    ``poll(rows_done)`` is called about ten times a second; what it raises ends the pass and is raised here.
+    ``poll(rows_done)`` is called about ten times a second; where it returns something true the pass ends after the
+    step, and what it raises ends the pass at once and is raised here.
     """
     order = np.arange(len(X)) if order is None else order
-    total_cost = total_score = 0.0
+    sample_weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    weights_of_average = averaging_weights_of(recipe.optimizer, state.steps, len(learning_rates))
     steps = 0
     polled = time.monotonic()
-    for first in range(0, len(order), batch_size):
-        rows = order[first:first + batch_size]
-        cost, score, gradients = backpropagate(architecture, params, X[rows], target[rows])
-        total_cost += cost
-        total_score += score
+    for first in range(0, len(order), recipe.batch_size):
+        rows = order[first:first + recipe.batch_size]
+        masks = dropout_masks(architecture, recipe, state.steps, len(rows), params.dtype)
+        cost, score, gradients = backpropagate(architecture, params, X[rows],
+                                               smooth(architecture, target[rows], recipe.label_smoothing, params.dtype),
+                                               sample_weight[rows], masks)
+        state.cost += cost
+        state.score += score
         if not math.isfinite(cost):
             break
         state.steps += 1
+        weight = sample_weight[rows].sum()
+        gradients = clip(recipe.optimizer, [g / weight if weight else 0 * g for g in gradients])
         for view, slots, g, is_weight in zip(*_views(architecture, params, state.slots), gradients,
                                              [True, False] * (len(architecture.sizes) - 1), strict=True):
-            update(optimizer, view, slots, g / len(rows), is_weight, learning_rates[steps], state.steps)
+            update(recipe.optimizer, view, slots, g, is_weight, learning_rates[steps], state.steps)
+        constrain(recipe.optimizer, layers(architecture, params))
+        if state.average is not None:
+            state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
         steps += 1
         if poll is not None and time.monotonic() - polled >= 0.1:
             polled = time.monotonic()
-            poll(min(first + batch_size, len(order)))
-    return total_cost, total_score, steps
+            if poll(min(first + recipe.batch_size, len(order))):
+                break
+    return steps
 
 
-def gradient(architecture, params, X, target, out, threads=1, backend="auto"):
+def gradient(architecture, params, X, target, out, sample_weight=None, threads=1, backend="auto"):
     """The gradient of the mean cost over all rows into ``out``, laid out like ``params``; returns that cost.
 
     Where the cost is not finite the gradient is NaN throughout.
     """
-    cost, _, gradients = backpropagate(architecture, params, X, target)
-    out[:] = np.concatenate([g.ravel() for g in gradients]) / len(X) if math.isfinite(cost) else np.nan
-    return cost / len(X)
+    total = len(X) if sample_weight is None else sample_weight.sum()
+    cost, _, gradients = backpropagate(architecture, params, X, target, sample_weight)
+    out[:] = np.concatenate([g.ravel() for g in gradients]) / total if math.isfinite(cost) else np.nan
+    return cost / total
 
 
-def cost(architecture, params, X, target, threads=1, backend="auto"):
-    """``(cost, score)`` summed over all rows."""
+def cost(architecture, params, X, target, rows=None, sample_weight=None, threads=1, backend="auto"):
+    """``(cost, score)`` summed over all rows, or over those of the numbers in ``rows``, each times its weight."""
+    if rows is not None:
+        X, target = X[rows], target[rows]
+        sample_weight = sample_weight[rows] if sample_weight is not None else None
     z = forward(architecture, params, X)[0][-1]
-    return cost_and_delta(architecture, z, target)[:2]
+    return cost_and_delta(architecture, z, target, sample_weight)[:2]
 
 
-def predict(architecture, params, X, out, threads=1, backend="auto"):
-    """The output layer's activations of every row into ``out`` (rows, outputs)."""
-    out[:] = forward(architecture, params, X)[1][-1]
+def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
+    """The output layer's activations of every row, or of those numbered in ``rows``, into ``out`` (rows, outputs)."""
+    out[:] = forward(architecture, params, X if rows is None else X[rows])[1][-1]
 
 
 # ---- forward and backward ----
@@ -97,27 +115,62 @@ def scaled(architecture, X, dtype):
     return X
 
 
-def forward(architecture, params, X):
-    """Lists of every layer's z and a; ``a`` begins with the input as the first layer receives it."""
+def forward(architecture, params, X, masks=()):
+    """Lists of every layer's z and a; ``a`` begins with the input as the first layer receives it.
+
+    A hidden layer's a is multiplied by its mask, where there are any.
+    """
     zs, activations = [], [scaled(architecture, X, params.dtype)]
-    for (W, b), name in zip(layers(architecture, params), architecture.activations, strict=True):
+    for layer, (W, b) in enumerate(layers(architecture, params)):
         zs.append(activations[-1] @ W + b)
-        activations.append(activate(name, zs[-1]))
+        activations.append(activate(architecture.activations[layer], zs[-1]))
+        if layer < len(masks):
+            activations[-1] = np.where(masks[layer] == 0, 0, activations[-1] * masks[layer])
     return zs, activations
 
 
-def backpropagate(architecture, params, X, target):
-    """``(cost, score, [dW_1, db_1, dW_2, ...])``, all summed over the rows."""
-    zs, activations = forward(architecture, params, X)
-    cost, score, delta = cost_and_delta(architecture, zs[-1], target)
+def backpropagate(architecture, params, X, target, sample_weight=None, masks=()):
+    """``(cost, score, [dW_1, db_1, dW_2, ...])``, all summed over the rows, each times its weight."""
+    zs, activations = forward(architecture, params, X, masks)
+    cost, score, delta = cost_and_delta(architecture, zs[-1], target, sample_weight)
     gradients = []
     weights = [W for W, _ in layers(architecture, params)]
     for layer in reversed(range(len(weights))):
         gradients[:0] = [activations[layer].T @ delta, delta.sum(axis=0)]
         if layer > 0:
-            delta = (delta @ weights[layer].T) * slope(architecture.activations[layer - 1], zs[layer - 1],
-                                                       activations[layer])
+            name = architecture.activations[layer - 1]
+            a = activate(name, zs[layer - 1]) if masks else activations[layer]
+            delta = (delta @ weights[layer].T) * slope(name, zs[layer - 1], a)
+            if masks:
+                delta = delta * masks[layer - 1]
     return cost, score, gradients
+
+
+def dropout_masks(architecture, recipe, step, rows, dtype):
+    """For every hidden layer (rows, units): 0 where a unit is dropped, else 1 / (1 - rate); none without dropout.
+
+    Sixteen bits of Philox decide for each unit; the counters are block and row, layer, and step.
+    """
+    masks = []
+    for layer, units in enumerate(architecture.sizes[1:-1] if recipe.dropout else ()):
+        drop = recipe.drop(layer)
+        blocks = -(-units // 16)
+        random = np.random.Philox(key=np.array([recipe.seed, 0], np.uint64),
+                                  counter=np.array([0, layer, step, 0], np.uint64))
+        chance = random.random_raw(rows * blocks * 4).astype("<u8").view("<u2").reshape(rows, blocks * 16)[:, :units]
+        masks.append(np.where(chance < drop, 0, 65536 / (65536 - drop)).astype(dtype))
+    return masks
+
+
+def smooth(architecture, target, smoothing, dtype):
+    """The targets with a part of each spread evenly over all classes (Szegedy et al. 2016, arXiv 1512.00567)."""
+    if not smoothing:
+        return target
+    classes = architecture.sizes[-1]
+    if target.ndim == 1:
+        target = np.eye(classes, dtype=dtype)[target]
+    even = 1 / classes if architecture.loss == "cross_entropy" else 1 / 2
+    return ((1 - smoothing) * target + smoothing * even).astype(dtype)
 
 
 def _views(architecture, params, slots):
@@ -179,8 +232,8 @@ def slope(name, z, a):
 
 # ---- cost, score and output delta ----
 
-def cost_and_delta(architecture, z, target):
-    """``(cost, score, dC/dz)`` of the output layer's z: the cost summed over outputs and rows.
+def cost_and_delta(architecture, z, target, sample_weight=None):
+    """``(cost, score, dC/dz)`` of the output layer's z: the cost summed over outputs and rows, each times its weight.
 
     The score counts rows classified correctly (single outputs, for binary_cross_entropy); for the other
     losses it is the summed squared error.
@@ -193,12 +246,12 @@ def cost_and_delta(architecture, z, target):
         shifted = z - z.max(axis=1, keepdims=True)
         log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         delta = np.exp(log_p) * target.sum(axis=1, keepdims=True) - target
-        return -float((target * log_p).sum(dtype=float)), float(right.sum()), delta
+        return _weighed(-target * log_p, right[:, np.newaxis], delta, sample_weight)
     a = activate(output, z)
     error = a - target
     if loss == "binary_cross_entropy":
         costs = np.logaddexp(z, z.dtype.type(0)) - target * z
-        return float(costs.sum(dtype=float)), float(((z > 0) == (target > 0.5)).sum()), error
+        return _weighed(costs, (z > 0) == (target > 0.5), error, sample_weight)
     p = np.array(architecture.loss_parameters, dtype=z.dtype)
     if loss == "squared_error":
         costs = error * error / 2
@@ -216,10 +269,43 @@ def cost_and_delta(architecture, z, target):
         log_t = np.log(np.where(target > 0, target, 1))
         costs = target * (log_t - z) + error
         delta = error
-    return float(costs.sum(dtype=float)), float((error * error).sum(dtype=float)), delta
+    return _weighed(costs, error * error, delta, sample_weight)
 
 
-# ---- the optimizers' rules; formulas and sources are in optimizers.py ----
+def _weighed(costs, scores, delta, sample_weight):
+    costs, scores = costs.sum(axis=1, dtype=float), scores.sum(axis=1, dtype=float)
+    if sample_weight is not None:
+        none = sample_weight == 0                            # takes away infinities too
+        costs, scores = np.where(none, 0, costs * sample_weight), np.where(none, 0, scores * sample_weight)
+        w = sample_weight[:, np.newaxis].astype(delta.dtype)
+        delta = np.where(w == 0, 0, delta * w)
+    return float(costs.sum()), float(scores.sum()), delta
+
+
+# ---- the optimizers' rules and what acts around them; formulas and sources are in optimizers.py ----
+
+def clip(optimizer, gradients):
+    """The gradients W_1, b_1, ..., each entry or the length of all of them limited."""
+    if optimizer.clip_value:
+        return [np.clip(g, -optimizer.clip_value, optimizer.clip_value) for g in gradients]
+    if optimizer.clip_norm:
+        norm = math.sqrt(sum(float((g.astype(float) ** 2).sum()) for g in gradients))
+        if norm > optimizer.clip_norm:
+            return [g * g.dtype.type(optimizer.clip_norm / norm) for g in gradients]
+    return gradients
+
+
+def constrain(optimizer, pairs):
+    """The weights into each unit of a hidden layer scaled down to max_norm, in place."""
+    for W, _ in pairs[:-1] if optimizer.max_norm else ():
+        norms = np.sqrt((W.astype(float) ** 2).sum(axis=0))
+        W *= np.where(norms > optimizer.max_norm, optimizer.max_norm / np.maximum(norms, 1e-300), 1).astype(W.dtype)
+
+
+def averaging_weights_of(optimizer, first_step, steps):
+    """How far the average moves towards the parameters at each step; see optimizers.py."""
+    return optimizer.averaging_weights(first_step, steps) if optimizer.average is not None else ()
+
 
 def update(optimizer, w, slots, g, is_weight, learning_rate, t):
     """One step with gradient g on the array w and its part of the optimizer's slots, in place."""

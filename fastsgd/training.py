@@ -14,7 +14,7 @@ from fastsgd.callbacks import Callback, as_callback
 from fastsgd.data import check_batch_size, generator
 from fastsgd.machine import choose_threads
 from fastsgd.network import Network
-from fastsgd.optimizers import SGD, Optimizer, check_optimizer
+from fastsgd.optimizers import SGD, Optimizer, Recipe, check_optimizer
 
 
 @dataclass
@@ -185,6 +185,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     history = History(net.metric)
     run = Run(net, history, optimizer, int(epochs), len(X), batch_size, step_threads)
     state = optimizer.state(net.params)
+    recipe = Recipe(optimizer, batch_size, backend=backend)
     steps_per_epoch = math.ceil(len(X) / batch_size)
     good = net.params.copy()
     metric = net._metric_of(y)
@@ -204,8 +205,9 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
             begin = time.perf_counter()
             # The full gradient does not depend on the order of the rows, so they stay where they lie.
             order = rng.permutation(len(X)) if batch_size < len(X) else None
-            cost, score, steps = train_epoch(net.architecture, net.params, X, y, order, batch_size, optimizer, state,
-                                             rates, step_threads, poll, backend, threads is None)
+            state.cost = state.score = 0.0
+            steps = train_epoch(net.architecture, net.params, X, y, order, recipe, state, rates, None, step_threads,
+                                poll, threads is None)
             seconds = time.perf_counter() - begin
             if steps < steps_per_epoch or not np.isfinite(net.params).all():
                 net.params[:] = good
@@ -214,8 +216,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
                                                    rates[min(steps, len(rates) - 1)]))
             good[:] = net.params
 
-            history.cost.append(cost / len(X))
-            history.metric.append(metric(score))
+            history.cost.append(state.cost / len(X))
+            history.metric.append(metric(state.score))
             history.seconds.append(seconds)
             history.learning_rate.append(float(rates[-1]))
             history.steps = state.steps

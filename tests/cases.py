@@ -3,6 +3,7 @@ import numpy as np
 
 import fastsgd
 from fastsgd.architecture import ACTIVATIONS, OUTPUTS
+from fastsgd.optimizers import Recipe
 
 LOSSES = [(loss, output) for loss, outputs in OUTPUTS.items() for output in outputs]
 OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding errors is not blown up to a full step
@@ -17,9 +18,15 @@ OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding e
     fastsgd.RMSprop(0.01, epsilon=1e-2, momentum=0.5),
     fastsgd.Adagrad(0.05, epsilon=1e-3, l1=0.01),
 ]
+AROUND = [  # what may go with any optimizer
+    {"clip_norm": 0.05}, {"clip_value": 0.002}, {"max_norm": 0.5}, {"average": 1.0},
+    {"average": 0.9, "average_from": 2},
+    {"clip_norm": 0.1, "max_norm": 1.0, "average": 0.5},
+]
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5}
 
-__all__ = ["ACTIVATIONS", "LOSSES", "OPTIMIZERS", "TOLERANCE", "agree", "make_net", "make_targets", "train_in_child"]
+__all__ = ["ACTIVATIONS", "AROUND", "LOSSES", "OPTIMIZERS", "TOLERANCE", "Recipe", "agree", "make_net", "make_targets",
+           "one_epoch", "train_in_child"]
 
 
 def make_net(sizes, activation, loss, output, dtype, rng):
@@ -38,6 +45,15 @@ def make_targets(loss, output, rows, outputs, rng):
     if loss == "poisson":
         return rng.poisson(1.5, (rows, outputs))
     return rng.standard_normal((rows, outputs))
+
+
+def one_epoch(module, net, X, y, order, recipe, threads=1, sample_weight=None, **more):
+    """``(params, state, steps)`` after one pass of a module of kernels, from the network's parameters."""
+    params, state = net.params.copy(), recipe.optimizer.state(net.params)
+    steps = -(-(len(X) if order is None else len(order)) // recipe.batch_size)
+    made = module.train_epoch(net.architecture, params, X, y, order, recipe, state,
+                              recipe.optimizer.learning_rates(0, steps), sample_weight, threads, **more)
+    return params, state, made
 
 
 def agree(name, found, expected, tolerance):

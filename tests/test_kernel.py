@@ -3,10 +3,11 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import ACTIVATIONS, LOSSES, OPTIMIZERS, TOLERANCE, agree, make_net, make_targets
+from cases import ACTIVATIONS, LOSSES, OPTIMIZERS, TOLERANCE, Recipe, agree, make_net, make_targets, one_epoch
 
 import fastsgd
 from fastsgd import _kernel, reference
+from fastsgd.optimizers import State
 
 # sizes, rows, batch size, threads, and how X lies in memory
 SHAPES = [
@@ -31,18 +32,15 @@ def arrange(X, layout):
 
 def run(module, net, X, y, order, batch_size, optimizer, threads):
     """Everything a module of kernels computes on one case."""
-    params, state = net.params.copy(), optimizer.state(net.params)
-    steps = -(-len(order) // batch_size) if order is not None else -(-len(X) // batch_size)
-    outcome = module.train_epoch(net.architecture, params, X, y, order, batch_size, optimizer, state,
-                                 optimizer.learning_rates(0, steps), threads)
+    params, state, steps = one_epoch(module, net, X, y, order, Recipe(optimizer, batch_size), threads)
     gradient = np.empty_like(params)
-    cost = module.gradient(net.architecture, net.params, X, y, gradient, threads)
+    cost = module.gradient(net.architecture, net.params, X, y, gradient, threads=threads)
     predictions = np.empty((len(X), net.sizes[-1]), dtype=params.dtype)
-    module.predict(net.architecture, net.params, X, predictions, threads)
-    named = dict(zip(("epoch's cost", "epoch's score", "epoch's steps"), outcome, strict=True))
-    total_cost, score = module.cost(net.architecture, net.params, X, y, threads)
-    return {**named, "params": params, "slots": state.slots, "steps": state.steps, "gradient": gradient,
-            "mean cost": cost, "cost": total_cost, "score": score, "predictions": predictions}
+    module.predict(net.architecture, net.params, X, predictions, threads=threads)
+    total_cost, score = module.cost(net.architecture, net.params, X, y, threads=threads)
+    return {"epoch's cost": state.cost, "epoch's score": state.score, "epoch's steps": steps, "params": params,
+            "slots": state.slots, "steps": state.steps, "gradient": gradient, "mean cost": cost, "cost": total_cost,
+            "score": score, "predictions": predictions}
 
 
 def compare(net, X, y, order, batch_size, optimizer, threads):
@@ -101,12 +99,10 @@ def test_a_cost_that_is_not_finite_stops_before_its_step(activation, value, modu
     X, y = net._check(rng.standard_normal((30, 4)), rng.integers(0, 3, 30))
     X = X.copy()
     X[25] = value                                    # the row of the last of three steps
-    params, state = net.params.copy(), OPTIMIZERS[0].state(net.params)
     with np.errstate(all="ignore"):
-        cost, _, steps = module.train_epoch(net.architecture, params, X, y, np.arange(30), 10, OPTIMIZERS[0], state,
-                                            np.full(3, 0.1))
+        params, state, steps = one_epoch(module, net, X, y, np.arange(30), Recipe(OPTIMIZERS[0], 10))
     assert (steps, state.steps) == (2, 2)
-    assert not np.isfinite(cost)
+    assert not np.isfinite(state.cost)
     assert np.isfinite(params).all()
 
 
@@ -116,16 +112,14 @@ def test_blas_agrees_with_reference(optimizer, dtype):
     rng = np.random.default_rng(6)
     net = make_net([30, 40, 20, 3], "tanh", "cross_entropy", None, dtype, rng)
     X, y = net._check(rng.standard_normal((300, 30)) * (rng.random((300, 30)) < 0.1), rng.integers(0, 3, 300))
-    order, rates = rng.permutation(300), optimizer.learning_rates(0, 10)
+    order = rng.permutation(300)
     for threads in (1, 3):
         outcomes = []
         for module in (_kernel, reference):
-            params, state = net.params.copy(), optimizer.state(net.params)
-            cost, score, steps = module.train_epoch(net.architecture, params, X, y, order, 30, optimizer, state, rates,
-                                                    threads, backend="blas")
+            params, state, steps = one_epoch(module, net, X, y, order, Recipe(optimizer, 30, backend="blas"), threads)
             gradient = np.empty_like(params)
-            module.gradient(net.architecture, net.params, X, y, gradient, threads, backend="blas")
-            outcomes.append([params, state.slots, [cost, score, steps], gradient])
+            module.gradient(net.architecture, net.params, X, y, gradient, threads=threads, backend="blas")
+            outcomes.append([params, state.slots, [state.cost, state.score, steps], gradient])
         for found, expected in zip(*outcomes, strict=True):
             agree(f"{optimizer} on BLAS", found, expected, TOLERANCE[dtype])
 
@@ -138,7 +132,8 @@ def test_what_is_written_to_must_be_writeable():
     with pytest.raises(ValueError, match="out is read-only"):
         _kernel.gradient(net.architecture, net.params, X, y, out)
     with pytest.raises(ValueError, match="params is read-only"):
-        _kernel.train_epoch(net.architecture, out, X, y, None, 2, OPTIMIZERS[0], OPTIMIZERS[0].state(out), np.ones(2))
+        _kernel.train_epoch(net.architecture, out, X, y, None, Recipe(OPTIMIZERS[0], 2), OPTIMIZERS[0].state(out),
+                            np.ones(2))
 
 
 def test_the_kernel_refuses_arrays_that_do_not_fit():
@@ -169,7 +164,14 @@ def test_the_kernel_refuses_arrays_that_do_not_fit():
             (np.arange(9), 2, np.ones(4), state, "one value per step"),
             (np.arange(9), 2, np.ones(5), OPTIMIZERS[0].state(net.params), "state does not fit")]:
         with pytest.raises(ValueError, match=message):
-            _kernel.train_epoch(net.architecture, net.params, X, y, order, batch_size, OPTIMIZERS[1], its_state, rates)
+            _kernel.train_epoch(net.architecture, net.params, X, y, order, Recipe(OPTIMIZERS[1], batch_size), its_state,
+                                rates)
+    for weights, rates, its_state, message in [
+            (np.ones(8), np.ones(5), state, "sample_weight and X differ in length"),
+            (np.ones(9), np.ones(5), State(state.slots, net.params.copy()), "state does not fit")]:
+        with pytest.raises(ValueError, match=message):
+            _kernel.train_epoch(net.architecture, net.params, X, y, None, Recipe(OPTIMIZERS[1], 2), its_state, rates,
+                                weights)
 
 
 @pytest.mark.parametrize("module", [_kernel, reference], ids=["kernel", "reference"])
@@ -198,8 +200,6 @@ def test_betas_close_to_one_in_float32(beta_2):
     X, y = net._check(rng.standard_normal((60, 4)), rng.integers(0, 3, 60))
     moved = []
     for module in (_kernel, reference):
-        params, optimizer = net.params.copy(), fastsgd.Adam(0.001, beta_2=beta_2)
-        module.train_epoch(net.architecture, params, X, y, np.arange(60), 6, optimizer, optimizer.state(params),
-                           np.full(10, 0.001))
-        moved.append(params - net.params)
+        recipe = Recipe(fastsgd.Adam(0.001, beta_2=beta_2), 6)
+        moved.append(one_epoch(module, net, X, y, np.arange(60), recipe)[0] - net.params)
     agree("change", moved[0], moved[1], 1e-3)

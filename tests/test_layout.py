@@ -22,7 +22,7 @@ RANKS = [
     {"training", "gradient_check"},
     {"network", "callbacks"},
     {"machine", "modelfile", "table", "datasets"},
-    {"architecture", "data", "optimizers", "_kernel", "reference", "files", "datasets.idx"},
+    {"architecture", "data", "optimizers", "schedules", "_kernel", "reference", "files", "datasets.idx"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 

@@ -31,21 +31,24 @@ long allocations(void) { return count; }
 SCRIPT = """
 import ctypes
 import numpy as np, fastsgd
+from fastsgd.optimizers import Recipe
 counter = ctypes.CDLL(None)
 rng = np.random.default_rng(0)
 NUMPY, KERNEL = ctypes.c_char_p(b"_multiarray_umath"), ctypes.c_char_p(b"fastsgd/_kernel")
 counter.watch(NUMPY)
 np.zeros(1000)
 assert counter.allocations() > 0, "the counter does not count"
-for sizes, activation, optimizer, batch_size in (
-        ([20, 300, 5], "gelu", fastsgd.Adam(), 50), ([20, 30, 5], "relu", fastsgd.SGD(0.01), 50),
-        ([20, 30, 5], "tanh", fastsgd.SGD(0.01, momentum=0.9), 1500)):
+for sizes, activation, optimizer, batch_size, dropout in (
+        ([20, 300, 5], "gelu", fastsgd.Adam(), 50, ()), ([20, 30, 5], "relu", fastsgd.SGD(0.01), 50, ()),
+        ([20, 30, 5], "relu", fastsgd.SGD(0.01, clip_norm=1, max_norm=1, average=0.9), 50, (0.5,)),
+        ([20, 30, 5], "tanh", fastsgd.SGD(0.01, momentum=0.9), 1500, ())):
     net = fastsgd.Network(sizes, activation, seed=0)
     X, y = net._check(rng.standard_normal((50, 20)), rng.integers(0, 5, 50))
     order = np.zeros(100 * batch_size, dtype=np.int64)
     counter.watch(KERNEL)
-    fastsgd._kernel.train_epoch(net.architecture, net.params, X, y, order, batch_size, optimizer,
-                                optimizer.state(net.params), np.full(100, 1e-6), 2)
+    fastsgd._kernel.train_epoch(net.architecture, net.params, X, y, order,
+                                Recipe(optimizer, batch_size, dropout, 0, 0.1), optimizer.state(net.params),
+                                np.full(100, 1e-6), np.ones(50), 2)
     assert counter.allocations() == 0, (sizes, counter.allocations())
 """
 

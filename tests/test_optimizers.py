@@ -21,6 +21,9 @@ PAIRS = [
      {"lr": 0.01, "alpha": 0.9, "momentum": 0.7, "weight_decay": 0.1}),
     (fastsgd.Adagrad(0.1), "Adagrad", {"lr": 0.1}),
     (fastsgd.Adagrad(0.1, weight_decay=0.1), "Adagrad", {"lr": 0.1, "weight_decay": 0.1}),
+    (fastsgd.SGD(0.1, momentum=0.9, clip_norm=0.3), "SGD", {"lr": 0.1, "momentum": 0.9}),
+    (fastsgd.SGD(0.1, clip_value=0.05), "SGD", {"lr": 0.1}),
+    (fastsgd.AdamW(0.01, weight_decay=0.1, clip_norm=0.3), "AdamW", {"lr": 0.01, "weight_decay": 0.1}),
 ]
 
 
@@ -42,6 +45,13 @@ def test_a_hundred_steps_follow_pytorch(optimizer, name, arguments):
         judge.zero_grad()
         cost = torch.nn.functional.cross_entropy(twin(torch.from_numpy(X)), torch.from_numpy(y))
         cost.backward()
+        gradients = [parameter.grad for parameter in twin.parameters()]
+        if optimizer.clip_value:
+            torch.nn.utils.clip_grad_value_(twin.parameters(), optimizer.clip_value)
+        if optimizer.clip_norm:                      # clip_grad_norm_ would add 1e-6 to the norm
+            norm = torch.nn.utils.get_total_norm(gradients)
+            for gradient in gradients:
+                gradient *= min(1, optimizer.clip_norm / norm)
         judge.step()
         assert net.step(X, y, optimizer) == pytest.approx(cost.item(), rel=1e-9)
     for layer, W, b in zip(linears, net.weights, net.biases, strict=True):
@@ -107,6 +117,11 @@ def test_a_function_of_the_step_is_a_schedule(digits):
     (lambda: fastsgd.AdamW(weight_decay=-1), "weight_decay must be"),
     (lambda: fastsgd.RMSprop(rho=1), "rho must be"),
     (lambda: fastsgd.Adagrad(epsilon=-1e-9), "epsilon must be"),
+    (lambda: fastsgd.SGD(clip_norm=0), "clip_norm must be above 0 and finite, got 0"),
+    (lambda: fastsgd.SGD(max_norm=float("inf")), "max_norm must be above 0 and finite, got inf"),
+    (lambda: fastsgd.SGD(average=1.1), "average must be above 0 and at most 1, got 1.1"),
+    (lambda: fastsgd.SGD(average_from=-1), "average_from must be at least 0"),
+    (lambda: fastsgd.Adam(clip_norm=1, clip_value=1), "clip_norm=1 and clip_value=1 exclude each other"),
 ])
 def test_values_out_of_range(make, message):
     with pytest.raises(ValueError, match=message):

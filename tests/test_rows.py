@@ -1,7 +1,7 @@
 """Do rows of every kind (float, bytes, scaled, mostly zeros, CSR) give the result that plain dense rows give?"""
 import numpy as np
 import pytest
-from cases import OPTIMIZERS, TOLERANCE, agree, make_net
+from cases import OPTIMIZERS, TOLERANCE, Recipe, agree, make_net, one_epoch
 
 import fastsgd
 from fastsgd import _kernel, reference
@@ -25,15 +25,13 @@ def as_csr(X):
 
 
 def epoch(module, net, X, y, order, batch_size, optimizer, threads=1):
-    params, state = net.params.copy(), optimizer.state(net.params)
-    steps = -(-len(order) // batch_size)
-    outcome = module.train_epoch(net.architecture, params, X, y, order, batch_size, optimizer, state,
-                                 optimizer.learning_rates(0, steps), threads)
+    params, state, steps = one_epoch(module, net, X, y, order, Recipe(optimizer, batch_size), threads)
     gradient = np.empty_like(params)
-    module.gradient(net.architecture, net.params, X, y, gradient, threads)
+    module.gradient(net.architecture, net.params, X, y, gradient, threads=threads)
     out = np.empty((len(X), net.sizes[-1]), params.dtype)
-    module.predict(net.architecture, net.params, X, out, threads)
-    return [params, state.slots, np.array(outcome), gradient, out, module.cost(net.architecture, net.params, X, y)[0]]
+    module.predict(net.architecture, net.params, X, out, threads=threads)
+    return [params, state.slots, np.array([state.cost, state.score, steps]), gradient, out,
+            module.cost(net.architecture, net.params, X, y)[0]]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

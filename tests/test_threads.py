@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from cases import train_in_child
+from cases import Recipe, one_epoch, train_in_child
 
 import fastsgd
 from fastsgd import _kernel
@@ -47,9 +47,8 @@ def test_a_team_that_adapts_gives_the_same_bits(sizes):
     results = []
     for threads, adapts in [(1, False), (2, True), (4, True), (16, True)]:
         net = fastsgd.Network(sizes, seed=0)
-        outcome = _kernel.train_epoch(net.architecture, net.params, X, y, order, 2, optimizer,
-                                      optimizer.state(net.params), np.full(500, 0.1), threads, adapts=adapts)
-        results.append((outcome, net.params))
+        params, state, steps = one_epoch(_kernel, net, X, y, order, Recipe(optimizer, 2), threads, adapts=adapts)
+        results.append(((state.cost, state.score, steps), params))
     for outcome, params in results[1:]:
         assert outcome == results[0][0]
         np.testing.assert_array_equal(params, results[0][1])

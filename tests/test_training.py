@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from cases import Recipe
 
 import fastsgd
 
@@ -224,8 +225,8 @@ def test_the_gil_is_released(digits):
         state, rates = fastsgd.SGD(0.01).state(net.params), np.full(2_000_000, 0.01)
         rows, labels = net._check(X, y)
         before = counted
-        fastsgd._kernel.train_epoch(net.architecture, net.params, rows, labels, np.zeros(1_000_000, dtype=np.int64), 2,
-                                    fastsgd.SGD(0.01), state, rates)
+        fastsgd._kernel.train_epoch(net.architecture, net.params, rows, labels, np.zeros(1_000_000, dtype=np.int64),
+                                    Recipe(fastsgd.SGD(0.01), 2), state, rates)
         assert counted > before + 1000
     finally:
         done.set()

@@ -47,6 +47,8 @@ typedef struct {
     double weight_decay, l1, l2;
     double correction_1;      /* 1 - beta_1^t, Adam's bias corrections of step t */
     double correction_2;      /* sqrt(1 - beta_2^t) */
+    double clip_value;        /* largest entry of a gradient, 0 for no limit */
+    double clip_factor;       /* what the gradient is multiplied by, so that its length has a limit; else 1 */
 } fs_rule;
 
 /* ---- where the rows of the data come from ---- */
@@ -72,6 +74,8 @@ typedef struct {
     ptrdiff_t inputs, outputs;
     int activation;
     int blas;                 /* whether its products are left to BLAS */
+    int number;               /* 0 for the first */
+    int drop;                 /* of 65,536 units those that are dropped on average */
     void *w, *b;              /* (inputs, outputs), (outputs,) */
     void *w_slots[2], *b_slots[2];              /* the optimizer's memory of them, or NULL */
     void *w_gradient, *b_gradient;              /* of their shapes, or NULL where no gradient is kept */
@@ -81,7 +85,7 @@ typedef struct {
     int32_t *x_count;         /* (chunk,) and their number */
     const uint64_t **x_bits;  /* (chunk,) where x holds whole rows: a bit for each entry that is not zero; or NULL */
     void *a;                  /* (chunk, outputs) f(x W + b) */
-    void *slope;              /* (chunk, outputs) f'(x W + b), for activations whose value does not tell it; or NULL */
+    void *slope;              /* (chunk, outputs) f'(x W + b), where the value a does not tell it; or NULL */
     void *delta;              /* (chunk, outputs) dC/dz */
     ptrdiff_t ld;             /* between the rows of a, slope and delta */
 } fs_layer;
@@ -107,17 +111,30 @@ typedef struct {
     void (*forward)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n);
     /* delta of the layer below = (delta W^T) * f'; scratch as below */
     void (*backward)(const fs_layer *layer, const fs_layer *below, ptrdiff_t begin, ptrdiff_t n, void *scratch);
+    /* zeros and enlarges units of a layer with a slope; row begin is row "row" of its batch */
+    void (*dropout)(const fs_layer *layer, uint64_t seed, uint64_t step, ptrdiff_t row, ptrdiff_t begin, ptrdiff_t n);
     /* layer->a holds z of the output layer and its delta receives dC/dz (they may be the same array); cost and score
      * (n,) receive each row's. A score is 1 for a row classified correctly, the number of outputs that are right for
      * binary_cross_entropy, or the squared error summed over the outputs */
     void (*cost_and_delta)(const fs_target *target, const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n, double *cost,
                            double *score, void *scratch);
+    /* targets (n, cols) = keep * targets + share, where those of labels, if there are any, are 1 and else 0 */
+    void (*smooth)(ptrdiff_t n, ptrdiff_t cols, const int32_t *labels, double keep, double share, void *targets);
+    /* delta (n, cols) of each row times its weight */
+    void (*weigh)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double *weight, void *delta);
     /* rows first .. first + rows of W: the gradient scale x^T delta over the batch, added to the one kept where
      * "more" says so, and with a rule the optimizer's step */
     void (*weights)(const fs_layer *layer, const fs_rule *rule, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t batch,
                     double scale, int more, void *scratch);
     /* the same for b */
     void (*biases)(const fs_layer *layer, const fs_rule *rule, ptrdiff_t batch, double scale, int more, void *scratch);
+    /* what a whole gradient allows: its squares; and the optimizer's step of rows of W, or of b where "rows" is 0 */
+    double (*sum_of_squares)(ptrdiff_t n, const void *x);
+    void (*change)(const fs_layer *layer, const fs_rule *rule, ptrdiff_t first, ptrdiff_t rows);
+    /* columns of W, each at most so long */
+    void (*constrain)(const fs_layer *layer, ptrdiff_t first, ptrdiff_t cols, double most_norm);
+    /* average += weight (w - average) */
+    void (*average)(ptrdiff_t n, double weight, const void *w, void *average);
     /* numbers of scratch that these need for a layer, where its input comes in lists or not */
     ptrdiff_t (*scratch)(const fs_layer *layer, int lists);
     /* y = f(x) elementwise for the tests of accuracy: "exp", "expm1", "tanh", "logistic", "log", "erfcx"... */
@@ -129,6 +146,10 @@ typedef struct {
 } fs_ops;
 
 double fs_sum(ptrdiff_t n, const double *values);  /* in an order that n alone decides */
+
+/* Philox 4x64-10 (Salmon, Moraes, Dror and Shaw 2011), NumPy's: random words (4 blocks,) that are a function of the seed
+ * and of four counters, the first of which goes up from block to block. */
+void fs_philox(uint64_t seed, uint64_t block, uint64_t layer, uint64_t step, int blocks, uint64_t *words);
 
 /* ---- instruction sets (isa.c) ---- */
 

@@ -1,0 +1,212 @@
+"""Learning rates that change with the step.
+
+A schedule is plain data that is called like a function: with a step (0, 1, 2, ...) it returns that step's learning
+rate, with an array of steps an array. Any other function of the step serves as well; these are quicker and show what
+they are.
+
+>>> from fastsgd import SGD, schedules
+>>> SGD(schedules.WarmUp(100, schedules.Cosine(0.1)))
+SGD(WarmUp(steps=100, then=Cosine(rate=0.1, steps=None, end=0.0)))
+
+``steps=None`` means the whole training run, or what a warm-up leaves of it; ``fastsgd.train`` fills it in.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from numbers import Real
+from typing import Self
+
+import numpy as np
+
+__all__ = ["Constant", "Cosine", "Exponential", "InverseScaling", "OneCycle", "Schedule", "Step", "WarmUp"]
+
+
+BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What the schedules share. ValueError or TypeError for an argument that cannot be used."""
+
+    takes_arrays = True              # tells an optimizer to ask for all steps of an epoch at once
+
+    def __post_init__(self):
+        for name in (entry.name for entry in fields(self)):
+            value = getattr(self, name)
+            if name == "then" or (name == "steps" and value is None):
+                continue
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise TypeError(f"{type(self).__name__}: {name} must be a number, got {value!r}")
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{type(self).__name__}: {name} must be at least 0 and finite, got {value!r}")
+            if name in ("steps", "every") and (value < 1 or value != int(value)):
+                raise ValueError(f"{type(self).__name__}: {name} must be a whole number of steps, at least 1, got "
+                                 f"{value!r}")
+
+    def __call__(self, step):
+        # In whole blocks: NumPy's power and cosine differ in the last bit between a vector and what remains of an
+        # array, but a step has one rate, however it is asked for.
+        steps = np.asarray(step, dtype=np.int64)
+        blocks = np.unique(steps // BLOCK)
+        rates = self._rates((blocks[:, np.newaxis] * BLOCK + np.arange(BLOCK)).ravel().astype(float))
+        chosen = rates[np.searchsorted(blocks, steps // BLOCK) * BLOCK + steps % BLOCK]
+        return float(chosen) if steps.ndim == 0 else chosen
+
+    def over(self, steps: int) -> Self:
+        """The same for a run of so many steps, where the schedule itself leaves them open."""
+        open_ended = "steps" in (entry.name for entry in fields(self)) and self.steps is None     # type: ignore
+        return replace(self, **{"steps": max(1, steps)}) if open_ended else self
+
+    def _rates(self, step: np.ndarray) -> np.ndarray:
+        raise NotImplementedError(f"{type(self).__name__} has no _rates")
+
+    def _length(self) -> int:
+        length = getattr(self, "steps", None)
+        if length is None:
+            raise ValueError(f"{self!r} does not know how many steps there will be: give steps=, or use it in "
+                             "fastsgd.train, which does")
+        return length
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """Always the same rate.
+
+    >>> Constant(0.1)(7)
+    0.1
+    """
+
+    rate: float
+
+    def _rates(self, step):
+        return np.full(step.shape, float(self.rate))
+
+
+@dataclass(frozen=True)
+class Step(Schedule):
+    """``rate * factor ** (step // every)``: smaller by a factor every so many steps.
+
+    >>> Step(0.1, every=10, factor=0.5)(25)
+    0.025
+    """
+
+    rate: float
+    every: int
+    factor: float = 0.1
+
+    def _rates(self, step):
+        return self.rate * self.factor ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """``rate * factor ** (step / every)``.
+
+    >>> Exponential(0.1, every=10, factor=0.25)(5)
+    0.05
+    """
+
+    rate: float
+    every: int
+    factor: float = 0.5
+
+    def _rates(self, step):
+        return self.rate * self.factor ** (step / self.every)
+
+
+@dataclass(frozen=True)
+class InverseScaling(Schedule):
+    """``rate / (1 + step) ** power``; a power of 0.5 to 1 is what convergence proofs ask for (Robbins and Monro 1951).
+
+    >>> InverseScaling(0.1)(3)
+    0.05
+    """
+
+    rate: float
+    power: float = 0.5
+
+    def _rates(self, step):
+        return self.rate / (1 + step) ** self.power
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """From ``rate`` down to ``end`` along half a cosine (Loshchilov and Hutter 2017, arXiv 1608.03983), then ``end``.
+
+    >>> Cosine(0.1, steps=100)([0, 50, 100])
+    array([0.1 , 0.05, 0.  ])
+    """
+
+    rate: float
+    steps: int | None = None
+    end: float = 0.0
+
+    def _rates(self, step):
+        done = np.minimum(step / self._length(), 1)
+        return self.end + (self.rate - self.end) * (1 + np.cos(np.pi * done)) / 2
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Up to ``peak`` and down to almost nothing along two half cosines (Smith and Topin 2018, arXiv 1708.07120).
+
+    It begins at ``peak / start``, reaches the peak after the fraction ``rise`` of the steps and ends at
+    ``peak / start / end``. PyTorch's OneCycleLR with the defaults gives the same rates.
+
+    >>> OneCycle(0.5, steps=101)([0, 50])
+    array([0.02      , 0.40149209])
+    """
+
+    peak: float
+    steps: int | None = None
+    rise: float = 0.3
+    start: float = 25.0
+    end: float = 1e4
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.rise < 1:
+            raise ValueError(f"OneCycle: rise must be below 1, got {self.rise!r}")
+        for name in ("start", "end"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"OneCycle: {name} must be above 0, got {getattr(self, name)!r}")
+
+    def _rates(self, step):
+        length = self._length()
+        top = self.rise * length - 1
+        low, last = self.peak / self.start, self.peak / self.start / self.end
+        with np.errstate(divide="ignore", invalid="ignore"):
+            up = _half_cosine(low, self.peak, step / top)
+            down = _half_cosine(self.peak, last, np.minimum((step - top) / (length - 1 - top), 1))
+        return np.where(step < top, up, np.where(np.isnan(down), last, down))
+
+
+@dataclass(frozen=True)
+class WarmUp(Schedule):
+    """Rises in ``steps`` equal parts to the first rate of ``then``, a schedule or a number, which then takes over.
+
+    >>> WarmUp(4, then=0.1)([0, 1, 3, 4])
+    array([0.025, 0.05 , 0.1  , 0.1  ])
+    """
+
+    steps: int
+    then: Schedule | float
+
+    def __post_init__(self):
+        super().__post_init__()
+        if isinstance(self.then, Real) and not isinstance(self.then, bool):
+            object.__setattr__(self, "then", Constant(self.then))
+        if not isinstance(self.then, Schedule):
+            raise TypeError(f"WarmUp: then must be a schedule or a number, got {self.then!r}")
+
+    def over(self, steps):
+        return replace(self, then=self.then.over(steps - self.steps))
+
+    def _rates(self, step):
+        rising = self.then(0) * (step + 1) / self.steps
+        return np.where(step < self.steps, rising, self.then(np.maximum(step - self.steps, 0).astype(np.int64)))
+
+
+def _half_cosine(begin: float, end: float, part: np.ndarray) -> np.ndarray:
+    return end + (begin - end) * (1 + np.cos(np.pi * part)) / 2

@@ -1,0 +1,78 @@
+"""Do schedules give the rates they promise, to a step, to an array of steps, and to a run?"""
+import pickle
+
+import numpy as np
+import pytest
+
+import fastsgd
+from fastsgd.schedules import Constant, Cosine, Exponential, InverseScaling, OneCycle, Step, WarmUp
+
+ALL = [Constant(0.1), Step(0.1, 30), Step(0.1, 7, factor=0.5), Exponential(0.1, 10, 0.9), InverseScaling(0.3, 0.75),
+       Cosine(0.2, 80, 0.01), OneCycle(0.5, 100), OneCycle(0.5, 90, rise=0.5, start=10, end=100), WarmUp(10, 0.1),
+       WarmUp(20, Cosine(0.3, 50)), OneCycle(0.1, 1), OneCycle(0.1, 2)]
+
+
+@pytest.mark.parametrize("schedule", ALL, ids=repr)
+def test_an_array_of_steps_gives_what_single_steps_give(schedule):
+    steps = np.arange(150)
+    rates = schedule(steps)
+    assert rates.dtype == np.float64
+    assert np.isfinite(rates).all()
+    assert (rates >= 0).all()
+    assert rates.tolist() == [schedule(int(step)) for step in steps]
+    assert isinstance(schedule(3), float)
+    np.testing.assert_array_equal(fastsgd.SGD(schedule).learning_rates(5, 20), rates[5:25])
+    assert eval(repr(schedule)) == schedule == pickle.loads(pickle.dumps(schedule))
+
+
+def test_pytorch_gives_the_same_rates():
+    torch = pytest.importorskip("torch")
+    pairs = [
+        (Step(0.1, 30), lambda o: torch.optim.lr_scheduler.StepLR(o, 30)),
+        (Exponential(0.1, 1, 0.97), lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.97)),
+        (Cosine(0.1, 100, 0.01), lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 100, 0.01)),
+        (OneCycle(0.1, 100), lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, 100)),
+        (OneCycle(0.1, 64, 0.2, 5, 50),
+         lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, 64, pct_start=0.2, div_factor=5, final_div_factor=50)),
+        (WarmUp(10, 0.1), lambda o: torch.optim.lr_scheduler.LinearLR(o, 0.1, 1.0, 9)),
+    ]
+    for ours, make in pairs:
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.1)
+        theirs = make(optimizer)
+        rates = []
+        for _ in range(60):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            theirs.step()
+        np.testing.assert_allclose(ours(np.arange(60)), rates, rtol=1e-6, err_msg=repr(ours))
+
+
+def test_steps_left_open_are_those_of_the_run():
+    assert Cosine(0.1).over(50) == Cosine(0.1, 50)
+    assert Cosine(0.1, 20).over(50) == Cosine(0.1, 20)
+    assert WarmUp(10, OneCycle(0.1)).over(50) == WarmUp(10, OneCycle(0.1, 40))
+    assert WarmUp(10, OneCycle(0.1)).over(5) == WarmUp(10, OneCycle(0.1, 1))
+    assert fastsgd.SGD(Cosine(0.1), momentum=0.5).over(8) == fastsgd.SGD(Cosine(0.1, 8), momentum=0.5)
+    assert fastsgd.SGD(0.1).over(8) == fastsgd.SGD(0.1)
+    with pytest.raises(ValueError, match=r"Cosine\(rate=0.1, steps=None, end=0.0\) does not know how many steps"):
+        fastsgd.SGD(Cosine(0.1)).learning_rates(0, 1)
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: Constant(-1), "Constant: rate must be at least 0 and finite, got -1"),
+    (lambda: Step(0.1, 0), "Step: every must be a whole number of steps, at least 1, got 0"),
+    (lambda: Cosine(0.1, 2.5), "Cosine: steps must be a whole number of steps, at least 1, got 2.5"),
+    (lambda: OneCycle(0.1, rise=1.0), "OneCycle: rise must be below 1, got 1.0"),
+    (lambda: OneCycle(0.1, start=0), "OneCycle: start must be above 0, got 0"),
+    (lambda: Exponential(float("inf"), 1), "Exponential: rate must be at least 0 and finite, got inf"),
+])
+def test_bad_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_bad_types():
+    with pytest.raises(TypeError, match="Constant: rate must be a number, got 'a'"):
+        Constant("a")
+    with pytest.raises(TypeError, match="WarmUp: then must be a schedule or a number, got None"):
+        WarmUp(3, None)
