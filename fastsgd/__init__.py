@@ -5,13 +5,17 @@ except ModuleNotFoundError as error:
     raise ImportError("fastsgd's compiled kernel is missing. In its source folder, which hides the installed package, "
                       "run pip install -e . or change to another folder.") from error
 from fastsgd import datasets, schedules
-from fastsgd.callbacks import Callback, Progress
+from fastsgd.callbacks import Callback, EarlyStopping, LearningRates, Progress, ReduceOnPlateau, TimeLimit
+from fastsgd.checkpoint import Checkpoint
 from fastsgd.gradient_check import GradientError, check_gradient
+from fastsgd.history import History
 from fastsgd.machine import config
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
-from fastsgd.training import History, Run, train
+from fastsgd.run import Run
+from fastsgd.training import train
 
 __version__ = "0.1.0"
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Callback", "GradientError", "History", "Network", "Progress", "RMSprop",
-           "Run", "check_gradient", "config", "datasets", "schedules", "train"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Callback", "Checkpoint", "EarlyStopping", "GradientError", "History",
+           "LearningRates", "Network", "Progress", "RMSprop", "ReduceOnPlateau", "Run", "TimeLimit", "check_gradient",
+           "config", "datasets", "schedules", "train"]

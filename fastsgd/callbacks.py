@@ -1,20 +1,22 @@
-"""What may watch a training run: progress on the screen, or any object or function of the user's."""
+"""What may watch a training run and act on it: progress, early stopping, a smaller rate, any function."""
 from __future__ import annotations
 
-import shutil
+import math
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
-    from fastsgd.training import Run
+    from fastsgd.run import Run
 
 
 class Callback:
     """A watcher of a training run; override what you need.
 
-    Every method receives the :class:`fastsgd.Run`. Setting ``run.stop = True`` ends the run after
-    the present epoch. What a method raises ends the training; the network keeps the steps done so far.
+    Every method receives the :class:`fastsgd.Run`. Setting ``run.stop = True`` ends the run. What a method raises ends
+    the training; the network keeps the steps done so far.
 
     >>> import fastsgd
     >>> class StopWhenGood(fastsgd.Callback):
@@ -27,16 +29,26 @@ class Callback:
     """
 
     def on_start(self, run: Run) -> None:
-        """Before the first epoch."""
+        """Before the first epoch, or before the first one after a checkpoint."""
 
     def on_rows(self, run: Run) -> None:
         """About ten times a second within an epoch; ``run.rows_done`` says how far it is."""
 
+    def on_evaluation(self, run: Run) -> None:
+        """After the validation rows were evaluated, the figures entered in ``run.history``."""
+
     def on_epoch(self, run: Run) -> None:
-        """After an epoch, its entry in ``run.history`` made."""
+        """After an epoch and its evaluation, its entry in ``run.history`` made."""
 
     def on_end(self, run: Run) -> None:
         """After the last epoch, or when the training ends in an error."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must keep: numbers, text and arrays by name; nothing for most."""
+        return {}
+
+    def restore(self, run: Run, state: dict[str, Any]) -> None:
+        """Takes back what :meth:`state` gave, after ``on_start`` of a run that goes on from a checkpoint."""
 
 
 class _Function(Callback):
@@ -54,7 +66,9 @@ def as_callback(callback) -> Callback:
 
 
 class Progress(Callback):
-    """One line per epoch; on a terminal also a bar with rows per second and the time left.
+    """A bar with rows per second and the time left, by tqdm where it is installed; else one line per epoch.
+
+    Where the output is not a terminal there are only lines.
 
     Parameters
     ----------
@@ -73,53 +87,253 @@ class Progress(Callback):
 
     def on_start(self, run: Run) -> None:
         self._out = self.file or sys.stderr
-        self._live = bool(getattr(self._out, "isatty", lambda: False)())
-        self._began = time.perf_counter()
-        self._bar_shown = False
+        self._bar: Any = None
+        if getattr(self._out, "isatty", lambda: False)():
+            try:
+                from tqdm import tqdm
+            except ImportError:
+                return
+            total = None if run.rows is None else run.epochs * run.rows
+            self._bar = tqdm(total=total, initial=(run.history.epochs * run.rows if run.rows else 0), file=self._out,
+                             unit=" rows", unit_scale=True, dynamic_ncols=True)
+            self._epochs_done = 0 if run.rows else self._bar.n
 
     def on_rows(self, run: Run) -> None:
-        if not self._live:
-            return
-        done = (run.epoch - 1) * run.rows + run.rows_done
-        total = run.epochs * run.rows
-        elapsed = time.perf_counter() - self._began
-        left = elapsed * (total - done) / done
-        text = f"  {done / elapsed:,.0f} rows/s  {_clock(left)} left"
-        head = f"epoch {run.epoch}/{run.epochs} "
-        width = max(4, min(30, shutil.get_terminal_size().columns - len(head) - len(text) - 3))
-        filled = width * done // total
-        self._out.write(f"\r{head}[{'#' * filled}{'.' * (width - filled)}]{text}\x1b[K")
-        self._out.flush()
-        self._bar_shown = True
+        if self._bar is not None:
+            self._advance(run, run.history.epochs)
 
     def on_epoch(self, run: Run) -> None:
-        self._clear()
-        self._out.write(epoch_line(run) + "\n")
-        if self._live:
-            self.on_rows(run)
-        self._out.flush()
+        if self._bar is None:
+            self._out.write(epoch_line(run) + "\n")
+            self._out.flush()
+            return
+        self._bar.set_postfix_str(figures_line(run), refresh=False)
+        self._advance(run, run.history.epochs - 1)
+        self._epochs_done += run.rows_done
 
     def on_end(self, run: Run) -> None:
-        self._clear()
-        self._out.flush()
+        if self._bar is not None:
+            self._bar.close()
 
-    def _clear(self) -> None:
-        if self._bar_shown:
-            self._out.write("\r\x1b[K")
-            self._bar_shown = False
+    def _advance(self, run: Run, epochs: int) -> None:
+        self._bar.set_description_str(f"epoch {run.epoch}/{run.epochs}", refresh=False)
+        done = epochs * run.rows if run.rows else self._epochs_done
+        self._bar.update(done + run.rows_done - self._bar.n)
+
+
+def figures_line(run: Run) -> str:
+    """The latest figures of a run, by name."""
+    parts, validation = [], ""
+    for name, value in run.history.last().items():
+        shown = name.removeprefix("validation_")
+        if shown != name and not validation:
+            validation = shown = f"validation {shown}"
+        parts.append(f"{shown} {value:.4f}")
+    return "  ".join(parts)
 
 
 def epoch_line(run: Run) -> str:
     """The last finished epoch on one line."""
     history = run.history
-    line = (f"epoch {run.epoch:{len(str(run.epochs))}}/{run.epochs}  cost {history.cost[-1]:.4f}  "
-            f"{history.metric_name} {history.metric[-1]:.4f}")
-    if history.validation_cost:
-        line += f"  validation {history.validation_cost[-1]:.4f} {history.validation_metric[-1]:.4f}"
-    return f"{line}  {run.rows / history.seconds[-1]:,.0f} rows/s"
+    return (f"epoch {run.epoch:{len(str(run.epochs))}}/{run.epochs}  {figures_line(run)}  "
+            f"{run.rows_done / max(history.seconds[-1], 1e-9):,.0f} rows/s")
 
 
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+class LearningRates(Callback):
+    """Keeps the learning rate of every step, in ``rates``.
+
+    >>> import fastsgd
+    >>> (X, y), _ = fastsgd.datasets.digits()
+    >>> seen = LearningRates()
+    >>> optimizer = fastsgd.SGD(fastsgd.schedules.Cosine(0.1))
+    >>> history = fastsgd.train(fastsgd.Network([64, 10]), X, y, optimizer=optimizer, epochs=2, callbacks=[seen])
+    >>> len(seen.rates) == history.steps, float(seen.rates[0])
+    (True, 0.1)
+    """
+
+    def __init__(self):
+        self.rates = np.empty(0)
+
+    def on_start(self, run: Run) -> None:
+        self.rates = np.empty(0)
+
+    def on_epoch(self, run: Run) -> None:
+        self.rates = np.concatenate([self.rates, *run.learning_rates])
+
+    def state(self) -> dict[str, Any]:
+        return {"rates": self.rates}
+
+    def restore(self, run: Run, state: dict[str, Any]) -> None:
+        self.rates = state["rates"]
+
+
+class TimeLimit(Callback):
+    """Ends the training after so many seconds, within an epoch too.
+
+    >>> import fastsgd
+    >>> (X, y), _ = fastsgd.datasets.digits()
+    >>> net = fastsgd.Network([64, 10], seed=0)
+    >>> fastsgd.train(net, X, y, epochs=10**6, callbacks=[fastsgd.TimeLimit(0.3)]).stopped
+    True
+    """
+
+    def __init__(self, seconds: float):
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < math.inf:
+            raise ValueError(f"TimeLimit: seconds must be a number above 0, got {seconds!r}")
+        self.seconds = seconds
+
+    def on_start(self, run: Run) -> None:
+        self._end = time.monotonic() + self.seconds
+
+    def on_rows(self, run: Run) -> None:
+        if time.monotonic() >= self._end:
+            run.stop = True
+
+    on_epoch = on_rows
+
+
+class _Watch(Callback):
+    """Counts how often in a row a figure of the history has not improved."""
+
+    def __init__(self, patience: int, monitor: str | None, min_delta: float, mode: str):
+        name = type(self).__name__
+        if isinstance(patience, bool) or not isinstance(patience, int | np.integer) or patience < 1:
+            raise ValueError(f"{name}: patience must be a whole number, at least 1, got {patience!r}")
+        if isinstance(min_delta, bool) or not isinstance(min_delta, int | float) or not 0 <= min_delta < math.inf:
+            raise ValueError(f"{name}: min_delta must be a number, at least 0, got {min_delta!r}")
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"{name}: mode must be 'auto', 'min' or 'max', got {mode!r}")
+        self.patience, self.monitor, self.min_delta, self.mode = int(patience), monitor, float(min_delta), mode
+        self._forget()
+
+    def _forget(self) -> None:
+        self.best: float = math.nan
+        self.best_step = self.waited = 0
+
+    def on_start(self, run: Run) -> None:
+        self._forget()
+        figures = run.figures
+        self._watched = self.monitor or ("validation_cost" if "validation_cost" in figures else "cost")
+        if self._watched not in figures:
+            raise ValueError(f"{type(self).__name__}: monitor must be one of {', '.join(figures)}; got "
+                             f"{self.monitor!r}" + ("" if "validation_cost" in figures else "; there are no validation "
+                                                    "rows"))
+        least = self.mode == "min" or (self.mode == "auto" and self._watched.endswith("cost"))
+        self._sign = 1 if least else -1
+
+    def on_evaluation(self, run: Run) -> None:
+        if self._watched.startswith("validation_"):
+            self._look(run)
+
+    def on_epoch(self, run: Run) -> None:
+        if not self._watched.startswith("validation_"):
+            self._look(run)
+
+    def _look(self, run: Run) -> None:
+        value = run.history.last()[self._watched]
+        if math.isnan(self.best) or self._sign * (self.best - value) > self.min_delta:
+            self.best, self.best_step, self.waited = value, run.steps, 0
+            self._improved(run)
+        else:
+            self.waited += 1
+            if self.waited >= self.patience:
+                self._lost_patience(run)
+
+    def _improved(self, run: Run) -> None:
+        """The figure is better than ever."""
+
+    def _lost_patience(self, run: Run) -> None:
+        """It has not been for too long."""
+
+    def state(self) -> dict[str, Any]:
+        return {"best_figure": self.best, "best_step": self.best_step, "waited": self.waited}
+
+    def restore(self, run: Run, state: dict[str, Any]) -> None:
+        self.best, self.best_step, self.waited = state["best_figure"], state["best_step"], state["waited"]
+
+
+class EarlyStopping(_Watch):
+    """Ends the training when a figure has not improved for a while, and takes the best parameters back.
+
+    Parameters
+    ----------
+    patience : int
+        Evaluations (or epochs, without validation) in a row without improvement that end the training.
+    monitor : str, optional
+        A figure of the history: "cost", "accuracy" or "r2", either of them after "validation_", or "validation_" and
+        the name of one of ``train``'s metrics. "validation_cost" by default, or "cost" without validation.
+    min_delta : float
+        An improvement must be larger than this.
+    mode : "auto", "min" or "max"
+        Which way is better; auto means down for costs and up for all others.
+    restore_best : bool
+        Whether the network ends with the parameters of the best figure.
+
+    After the training ``best`` is that figure and ``best_step`` the number of steps that led to it.
+
+    >>> import fastsgd
+    >>> (X, y), _ = fastsgd.datasets.digits()
+    >>> stopping = fastsgd.EarlyStopping(patience=3)
+    >>> net = fastsgd.Network([64, 32, 10], seed=0)
+    >>> history = fastsgd.train(net, X, y, optimizer=fastsgd.SGD(0.5), epochs=500, seed=0, validation=0.2,
+    ...                         callbacks=[stopping])
+    >>> history.stopped, stopping.best == min(history.validation_cost)
+    (True, True)
+    """
+
+    def __init__(self, patience: int = 10, monitor: str | None = None, min_delta: float = 0.0, mode: str = "auto",
+                 restore_best: bool = True):
+        super().__init__(patience, monitor, min_delta, mode)
+        self.restore_best = restore_best
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._best_params: np.ndarray | None = None
+
+    def _improved(self, run: Run) -> None:
+        if self.restore_best:
+            self._best_params = run.result.params.copy()
+
+    def _lost_patience(self, run: Run) -> None:
+        run.stop = True
+
+    def on_end(self, run: Run) -> None:
+        if self._best_params is not None:
+            run.net.params[:] = self._best_params
+
+    def state(self) -> dict[str, Any]:
+        kept = {} if self._best_params is None else {"best": self._best_params}
+        return {**super().state(), **kept}
+
+    def restore(self, run: Run, state: dict[str, Any]) -> None:
+        super().restore(run, state)
+        self._best_params = state.get("best")
+        run.stop = run.stop or self.waited >= self.patience
+
+
+class ReduceOnPlateau(_Watch):
+    """Multiplies the learning rate by ``factor`` whenever a figure has not improved for ``patience`` evaluations.
+
+    Parameters are those of :class:`fastsgd.EarlyStopping`; the rate never becomes smaller than ``least`` times what the
+    optimizer says.
+
+    >>> import fastsgd
+    >>> (X, y), _ = fastsgd.datasets.digits()
+    >>> net = fastsgd.Network([64, 32, 10], seed=0)
+    >>> history = fastsgd.train(net, X, y, optimizer=fastsgd.SGD(0.5), epochs=60, seed=0, validation=0.2,
+    ...                         callbacks=[fastsgd.ReduceOnPlateau(patience=3)])
+    >>> history.learning_rate[0], history.learning_rate[-1] < 0.1
+    (0.5, True)
+    """
+
+    def __init__(self, factor: float = 0.5, patience: int = 5, monitor: str | None = None, min_delta: float = 0.0,
+                 mode: str = "auto", least: float = 1e-4):
+        super().__init__(patience, monitor, min_delta, mode)
+        for name, value in (("factor", factor), ("least", least)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+                raise ValueError(f"ReduceOnPlateau: {name} must lie between 0 and 1, got {value!r}")
+        self.factor, self.least = float(factor), float(least)
+
+    def _lost_patience(self, run: Run) -> None:
+        run.rate_factor = max(self.least, run.rate_factor * self.factor)
+        self.waited = 0

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -145,6 +145,54 @@ def check_labels(labels: np.ndarray, classes: int, name: str) -> np.ndarray:
     return np.array(labels, dtype=np.int32)          # a copy: the kernel trusts them while the caller's may change
 
 
+def check_sample_weight(weights, rows: int, name: str = "sample_weight") -> np.ndarray | None:
+    """How much each row counts, float64 (rows,): at least 0 and not all 0. None counts all alike."""
+    if weights is None:
+        return None
+    array = to_dtype(as_numbers(weights, name), np.dtype(float), name)
+    if array.shape != (rows,):
+        raise ValueError(f"{name} must have shape ({rows},), one weight per row of X, got {array.shape}")
+    if array.min() < 0:
+        at = int(array.argmin())
+        raise ValueError(f"{name} must not be negative; {name}[{at}] is {array[at]:g}")
+    if not array.any():
+        raise ValueError(f"{name} is 0 throughout, so no row counts")
+    return np.array(array, order="C")                # a copy: the kernel trusts it while the caller's may change
+
+
+def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int) -> np.ndarray | None:
+    """What each row counts by its class, float64 (rows,), or None.
+
+    "balanced" weighs every class alike: rows / (classes * rows of the class).
+    """
+    if class_weight is None:
+        return None
+    if loss == "binary_cross_entropy" and y.shape[1] == 1:
+        labels, classes = (y[:, 0] > 0.5).astype(int), 2
+    elif loss == "cross_entropy":
+        labels = y if y.ndim == 1 else y.argmax(axis=1)
+    else:
+        raise ValueError("class_weight needs cross_entropy, or binary_cross_entropy with one output; "
+                         f"this network has {loss}")
+    counts = np.bincount(labels, minlength=classes)
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(f"class_weight must be 'balanced', a dict or a sequence, got {class_weight!r}")
+        weights = len(labels) / ((counts > 0).sum() * np.maximum(counts, 1))
+    elif isinstance(class_weight, dict):
+        weights = np.ones(classes)
+        for label, weight in class_weight.items():
+            if isinstance(label, bool) or not isinstance(label, Integral) or not 0 <= int(label) < classes:
+                raise ValueError(f"class_weight must be for classes 0 to {classes - 1}, got {label!r}")
+            weights[label] = weight
+    else:
+        weights = as_numbers(class_weight, "class_weight").astype(float)
+        if weights.shape != (classes,):
+            raise ValueError(f"class_weight must have one weight for each of the {classes} classes, got shape "
+                             f"{weights.shape}")
+    return check_sample_weight(weights[labels], len(labels), "class_weight of the rows")
+
+
 def check_batch_size(batch_size, rows: int) -> int:
     """The rows of a mini-batch: None and anything beyond ``rows`` mean all of them."""
     if batch_size is None:
@@ -154,6 +202,39 @@ def check_batch_size(batch_size, rows: int) -> int:
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, or None for all rows, got {batch_size}")
     return min(int(batch_size), rows)
+
+
+def check_whole(name: str, value, least: int) -> None:
+    """TypeError or ValueError unless value is a whole number, at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if int(value) < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def check_fraction(value, name: str, least_included: bool = False) -> None:
+    """TypeError or ValueError unless value is a number between 0 and 1; 0 itself only where it is included."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number between 0 and 1, got {value!r}")
+    if not 0 <= float(value) < 1 or not (value or least_included):
+        raise ValueError(f"{name} must be {'at least' if least_included else 'above'} 0 and below 1, got {value}")
+
+
+def check_rates(dropout, hidden: int) -> tuple[float, ...]:
+    """A dropout rate for each hidden layer from one for all or one each; none where nothing is dropped."""
+    one_for_all = isinstance(dropout, Real)
+    try:
+        given = (dropout,) if one_for_all else tuple(dropout)
+    except TypeError:
+        raise TypeError(f"dropout must be a number, or one per hidden layer, got {dropout!r}") from None
+    for rate in given:
+        check_fraction(rate, "dropout", least_included=True)
+    if one_for_all and dropout and not hidden:
+        raise ValueError("dropout acts on hidden layers; this network has none")
+    if not one_for_all and len(given) != hidden:
+        raise ValueError(f"dropout must be one number or {hidden}, one per hidden layer, got {len(given)}")
+    rates = tuple(float(rate) for rate in given) * (hidden if one_for_all else 1)
+    return rates if any(rates) else ()
 
 
 def generator(seed) -> np.random.Generator:

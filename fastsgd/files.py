@@ -10,12 +10,10 @@ def write_atomically(path, parts) -> None:
 
     A symbolic link is followed; what exists and is not a regular file is refused. OSError names the path.
     """
-    path = os.path.realpath(os.fsdecode(path))
-    folder = os.path.dirname(path)
-    temporary = os.path.join(folder, f".{os.path.basename(path)[:100]}.{secrets.token_hex(6)}.tmp")
+    path, temporary = _beside(path)
     try:
         mode = _mode_of(path)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = _create(temporary)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 for part in parts:
@@ -30,13 +28,35 @@ def write_atomically(path, parts) -> None:
                 os.unlink(temporary)
             raise
         with contextlib.suppress(OSError):          # not every system lets a folder be opened
-            descriptor = os.open(folder, os.O_RDONLY)
+            descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
     except OSError as error:
         raise OSError(error.errno, f"cannot write: {error.strerror}", path) from error
+
+
+def check_writable(path) -> None:
+    """OSError, naming the path, unless :func:`write_atomically` could write there now; leaves nothing behind."""
+    path, temporary = _beside(path)
+    try:
+        _mode_of(path)
+        os.close(_create(temporary))
+        os.unlink(temporary)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write: {error.strerror}", path) from error
+
+
+def _beside(path) -> tuple[str, str]:
+    """The real path, and a temporary one in its folder."""
+    path = os.path.realpath(os.fsdecode(path))
+    folder, name = os.path.split(path)
+    return path, os.path.join(folder, f".{name[:100]}.{secrets.token_hex(6)}.tmp")
+
+
+def _create(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
 
 
 def _mode_of(path: str) -> int | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastsgd import _kernel, modelfile
 from fastsgd.architecture import OUTPUTS, Architecture
-from fastsgd.data import CLASSIFICATION, Csr, check_rows, check_targets, generator
+from fastsgd.data import CLASSIFICATION, Csr, check_rows, check_sample_weight, check_targets, generator
 from fastsgd.machine import choose_threads
 from fastsgd.optimizers import Optimizer, Recipe, State, aligned_zeros, check_optimizer
 
@@ -239,16 +239,16 @@ class Network:
         _kernel.predict(self.architecture, self.params, X, out, threads=self._threads(threads, len(X)))
         return out
 
-    def cost(self, X, y, threads: int | None = None) -> float:
-        """The mean cost over the rows, a float.
+    def cost(self, X, y, threads: int | None = None, sample_weight=None) -> float:
+        """The mean cost over the rows, a float; where ``sample_weight`` (rows,) is given, each counts by its weight.
 
         >>> net = Network([2, 3], seed=0)
         >>> round(net.cost([[0, 0]], [2]), 4)              # three equal probabilities: log 3
         1.0986
         """
-        return self.evaluate(X, y, threads)[0]
+        return self.evaluate(X, y, threads, sample_weight)[0]
 
-    def score(self, X, y, threads: int | None = None) -> float:
+    def score(self, X, y, threads: int | None = None, sample_weight=None) -> float:
         """Accuracy for a classifier, else R^2 over all outputs; NaN for R^2 of targets that do not vary.
 
         R^2 = 1 - sum (t - a)^2 / sum (t - mean t)^2. binary_cross_entropy counts single outputs.
@@ -256,18 +256,19 @@ class Network:
         >>> Network([2, 3], seed=0).score([[0, 0], [0, 0]], [0, 2])       # of equal outputs the first counts
         0.5
         """
-        return self.evaluate(X, y, threads)[1]
+        return self.evaluate(X, y, threads, sample_weight)[1]
 
-    def evaluate(self, X, y, threads: int | None = None) -> tuple[float, float]:
+    def evaluate(self, X, y, threads: int | None = None, sample_weight=None) -> tuple[float, float]:
         """``(cost, score)`` in one pass over the rows.
 
         >>> Network([2, 3], seed=0).evaluate([[0, 0]], [0])[1]
         1.0
         """
         X, y = self._check(X, y)
-        return self._evaluate(X, y, threads, self._metric_of(y))
+        weight = check_sample_weight(sample_weight, len(X))
+        return self._evaluate(X, y, threads, self._metric_of(y, weight), weight)
 
-    def gradient(self, X, y, threads: int | None = None) -> np.ndarray:
+    def gradient(self, X, y, threads: int | None = None, sample_weight=None) -> np.ndarray:
         """The gradient of the mean cost over the rows given, (P,), laid out like ``params``.
 
         A cost that is not finite raises FloatingPointError.
@@ -278,7 +279,8 @@ class Network:
         """
         X, y = self._check(X, y)
         out = np.empty_like(self.params)
-        cost = _kernel.gradient(self.architecture, self.params, X, y, out, threads=self._threads(threads, len(X)))
+        cost = _kernel.gradient(self.architecture, self.params, X, y, out, check_sample_weight(sample_weight, len(X)),
+                                self._threads(threads, len(X)))
         if not math.isfinite(cost):
             raise FloatingPointError(f"the cost of these rows is {cost}, so there is no gradient; the parameters or "
                                      "the inputs are too large")
@@ -322,19 +324,35 @@ class Network:
         X = self._check_rows(X, f"{prefix}X")
         return X, check_targets(y, len(X), self.sizes[-1], self.loss, self.dtype, f"{prefix}y")
 
-    def _evaluate(self, X: np.ndarray | Csr, y: np.ndarray, threads: int | None,
-                  metric: Callable[[float], float]) -> tuple[float, float]:
-        """``evaluate`` for arrays that :meth:`_check` returned and the metric of their targets."""
-        cost, score = _kernel.cost(self.architecture, self.params, X, y, threads=self._threads(threads, len(X)))
-        return cost / len(X), metric(score)
+    def _predict(self, X: np.ndarray | Csr, threads: int | None, chosen: np.ndarray | None) -> np.ndarray:
+        """``predict`` for rows that :meth:`_check` returned, or those of the numbers chosen."""
+        rows = len(X) if chosen is None else len(chosen)
+        out = np.empty((rows, self.sizes[-1]), dtype=self.dtype)
+        _kernel.predict(self.architecture, self.params, X, out, chosen, self._threads(threads, rows))
+        return out
 
-    def _metric_of(self, y: np.ndarray) -> Callable[[float], float]:
+    def _evaluate(self, X: np.ndarray | Csr, y: np.ndarray, threads: int | None, metric: Callable[[float], float],
+                  weight: np.ndarray | None = None, chosen: np.ndarray | None = None) -> tuple[float, float]:
+        """``evaluate`` for arrays that :meth:`_check` returned, or rows chosen of them, and their targets' metric."""
+        rows = len(X) if chosen is None else len(chosen)
+        cost, score = _kernel.cost(self.architecture, self.params, X, y, chosen, weight, self._threads(threads, rows))
+        counted = rows if weight is None else float((weight if chosen is None else weight[chosen]).sum())
+        return cost / counted, metric(score)
+
+    def _metric_of(self, y: np.ndarray, weight: np.ndarray | None = None,
+                   chosen: np.ndarray | None = None) -> Callable[[float], float]:
         """The function that turns the kernel's summed score over the rows of y into the metric."""
+        if chosen is not None:
+            y, weight = y[chosen], None if weight is None else weight[chosen]
         if self.loss in CLASSIFICATION:
-            counted = len(y) if self.loss == "cross_entropy" else y.size
-            return lambda score: score / counted
-        mean = y.mean(axis=0, dtype=float)
-        spread = sum(float(((y[i:i + 4096] - mean) ** 2).sum()) for i in range(0, len(y), 4096))
+            counted = len(y) if weight is None else float(weight.sum())
+            per_row = 1 if self.loss == "cross_entropy" else y.shape[1]
+            return lambda score: score / (counted * per_row)
+        mean = np.average(y, axis=0, weights=weight) if weight is not None else y.mean(axis=0, dtype=float)
+        spread = 0.0
+        for i in range(0, len(y), 4096):
+            squares = (y[i:i + 4096] - mean) ** 2
+            spread += float((squares if weight is None else squares * weight[i:i + 4096, np.newaxis]).sum())
         if (y == y[0]).all():
             spread = math.nan
         return lambda score: 1 - score / spread

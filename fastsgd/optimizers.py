@@ -85,7 +85,9 @@ class Optimizer:
             raise ValueError(f"clip_norm={self.clip_norm:g} and clip_value={self.clip_value:g} exclude each other")
 
     def __repr__(self) -> str:
-        shown = [repr(self.learning_rate)] + [f"{entry.name}={getattr(self, entry.name)!r}" for entry in fields(self)
+        rate = self.learning_rate
+        named = getattr(rate, "__qualname__", None) if callable(rate) else None
+        shown = [named or repr(rate)] + [f"{entry.name}={getattr(self, entry.name)!r}" for entry in fields(self)
                                               if entry.name != "learning_rate"
                                               and getattr(self, entry.name) != entry.default]
         return f"{type(self).__name__}({', '.join(shown)})"

@@ -1,101 +1,40 @@
-"""train(): the mini-batch stochastic gradient descent of the whole package, one kernel call per epoch."""
+"""train(): the mini-batch stochastic gradient descent of the whole package, one pass of compiled code per epoch."""
 from __future__ import annotations
 
-import contextlib
-import math
-import time
+import json
+import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from fastsgd import _kernel
+from fastsgd import _kernel, modelfile
 from fastsgd.callbacks import Callback, as_callback
-from fastsgd.data import check_batch_size, generator
+from fastsgd.checkpoint import Checkpoint, Saved
+from fastsgd.data import (
+    Csr,
+    check_batch_size,
+    check_class_weight,
+    check_fraction,
+    check_rates,
+    check_sample_weight,
+    check_whole,
+    generator,
+)
+from fastsgd.evaluation import Evaluation, Metric, check_metrics
+from fastsgd.feeds import Rows, steps_in
+from fastsgd.history import History
 from fastsgd.machine import choose_threads
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Optimizer, Recipe, check_optimizer
-
-
-@dataclass
-class History:
-    """What happened, one entry per finished epoch.
-
-    Attributes
-    ----------
-    cost : list of float
-        Mean cost over the epoch's rows, each measured just before its own step.
-    metric : list of float
-        Accuracy (classifiers) or R^2 over the same rows; ``metric_name`` says which.
-    validation_cost, validation_metric : list of float
-        On the validation rows after the epoch; empty without validation.
-    seconds : list of float
-        Wall time of the epoch's steps, validation and callbacks excluded.
-    learning_rate : list of float
-        Of the epoch's last step.
-    steps : int
-        Mini-batch steps taken in all.
-    stopped : bool
-        Whether a callback ended the training early.
-
-    >>> import fastsgd
-    >>> (X, y), _ = fastsgd.datasets.digits()
-    >>> history = fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=3, seed=0)
-    >>> history.steps, len(history.cost), history.cost[2] < history.cost[0]
-    (45, 3, True)
-    """
-
-    metric_name: str
-    cost: list[float] = field(default_factory=list)
-    metric: list[float] = field(default_factory=list)
-    validation_cost: list[float] = field(default_factory=list)
-    validation_metric: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-    steps: int = 0
-    stopped: bool = False
-
-    @property
-    def epochs(self) -> int:
-        """Finished epochs."""
-        return len(self.cost)
-
-    def as_dict(self) -> dict:
-        """All fields as plain lists and numbers, for JSON or a data frame."""
-        return asdict(self)
-
-    def __repr__(self) -> str:
-        if not self.cost:
-            return "History(no epochs)"
-        last = f"cost {self.cost[-1]:.4g}, {self.metric_name} {self.metric[-1]:.4g}"
-        if self.validation_cost:
-            last += (f", validation cost {self.validation_cost[-1]:.4g}, "
-                     f"{self.metric_name} {self.validation_metric[-1]:.4g}")
-        return f"History({self.epochs} epochs, {self.steps} steps, {sum(self.seconds):.3g} s: {last})"
-
-
-@dataclass
-class Run:
-    """A training run, as its callbacks see it. Setting ``stop`` ends the run after the epoch.
-
-    ``epoch`` counts from 1; ``rows_done`` and ``rows`` are the rows of the present epoch.
-    """
-
-    net: Network
-    history: History
-    optimizer: Optimizer
-    epochs: int
-    rows: int
-    batch_size: int
-    threads: int
-    epoch: int = 0
-    rows_done: int = 0
-    stop: bool = False
+from fastsgd.run import Run
 
 
 def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 - a frozen dataclass
           batch_size: int | None = 100, epochs: int = 20, seed: int | None = None, threads: int | None = None,
-          validation: tuple | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
+          validation: tuple | float | None = None, metrics: Iterable[str | Metric] = (),
+          evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
+          sample_weight=None, class_weight=None, dropout=0.0, label_smoothing: float = 0.0, accumulate: int = 1,
+          checkpoint: str | os.PathLike | Checkpoint | None = None, resume: str | os.PathLike | bool = False,
           kernel: str = "fused", backend: str = "auto") -> History:
     """Trains a network in place by mini-batch gradient descent.
 
@@ -117,16 +56,38 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     epochs : int
         Passes over the rows.
     seed : int or None
-        Of the order of the rows. The same seed gives the same bits, for any number of threads; None draws
-        one from the operating system.
+        Of the order of the rows, of a validation fraction and of dropout. The same seed gives the same bits, for any
+        number of threads; None draws one from the operating system.
     threads : int or None
         None takes the cores this process may use, fewer where a step is too small to share or the first steps of an
         epoch are quicker with fewer.
-    validation : (X, y), optional
-        Evaluated after every epoch.
+    validation : (X, y), (X, y, sample_weight) or float, optional
+        Rows to evaluate the network on after every epoch; a number between 0 and 1 holds this fraction of the rows
+        aside, drawn by the seed, which are then not trained on.
+    metrics : iterable
+        More to measure on the validation rows: names of scikit-learn's scorers, such as "f1_macro", or functions of
+        (y, outputs). They appear in ``history.scores``.
+    evaluate_every : int, optional
+        Steps between evaluations, instead of one after every epoch.
     callbacks : iterable
-        ``fastsgd.Progress()``, other :class:`fastsgd.Callback` objects, or functions of a
+        ``fastsgd.Progress()``, ``fastsgd.EarlyStopping()``, other :class:`fastsgd.Callback` objects, or functions of a
         :class:`fastsgd.Run` called after every epoch.
+    sample_weight : array (rows,), optional
+        How much each row counts: means over rows become weighted means.
+    class_weight : "balanced", dict or sequence, optional
+        How much the rows of each class count, times sample_weight; "balanced" makes all classes count alike.
+    dropout : float or sequence of float
+        The part of a hidden layer's units that is left out in a step; one for all hidden layers, or one each.
+    label_smoothing : float
+        The part of a target that is spread evenly over all classes (with binary_cross_entropy over yes and no).
+    accumulate : int
+        Mini-batches whose gradients are added up for one step: a step then means over ``accumulate * batch_size``
+        rows, 1,024 of which at most are in the workspace at once.
+    checkpoint : path or Checkpoint, optional
+        Where to write the state of the run every ten seconds and at its end, or as :class:`fastsgd.Checkpoint` says.
+    resume : path or bool
+        A checkpoint to go on from, to the same bits as if the run had never been interrupted; everything else must be
+        given as it was. True goes on from ``checkpoint`` if that file exists, and else begins.
     kernel : "fused" or "reference"
         The compiled step, or the same step in NumPy.
     backend : "auto", "native" or "blas"
@@ -140,14 +101,15 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
 
     Raises
     ------
-    ValueError, TypeError
-        For an argument that cannot be used, before anything is changed. (A learning rate that is a function is
-        asked once an epoch; if it returns nonsense, the network keeps the epochs before.)
+    ValueError, TypeError, OSError
+        For an argument that cannot be used, a checkpoint of another run, a folder that cannot be written to: before
+        anything is changed. (A learning rate that is a function is asked once an epoch; if it returns nonsense, the
+        network keeps the epochs before.)
     FloatingPointError
         When the cost or a parameter stops being finite: it says at which step and what to try, and the
         network is left as it was after the last good epoch.
     KeyboardInterrupt
-        On Ctrl-C, between two steps: the network keeps the steps done so far.
+        On Ctrl-C, between two steps: the network keeps the steps done so far, and so does the checkpoint.
 
     Examples
     --------
@@ -160,78 +122,60 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     """
     if not isinstance(net, Network):
         raise TypeError(f"net must be a fastsgd.Network, got {type(net).__name__}")
-    X, y = net._check(X, y)
-    if validation is not None:
-        if not isinstance(validation, tuple | list) or len(validation) != 2:
-            raise TypeError("validation must be a pair (X, y) or None")
-        validation = net._check(*validation, prefix="validation ")
-        metric_of_validation = net._metric_of(validation[1])
     check_optimizer(optimizer)
+    X, y = net._check(X, y)
+    weight = _weights_of_rows(net, y, sample_weight, class_weight)
+    fraction, held_aside = None, None
+    if isinstance(validation, int | float | np.floating):
+        check_fraction(validation, "validation")
+        fraction = float(validation)
+    elif validation is not None:
+        held_aside = _check_validation(net, validation)
+    measures = check_metrics(metrics, net)
+    check_whole("epochs", epochs, least=0)
+    check_whole("accumulate", accumulate, least=1)
+    if evaluate_every is not None:
+        check_whole("evaluate_every", evaluate_every, least=1)
+    if validation is None and (measures or evaluate_every):
+        raise ValueError(f"{'metrics' if measures else 'evaluate_every'} needs validation rows; give validation=")
     batch_size = check_batch_size(batch_size, len(X))
-    if isinstance(epochs, bool) or not isinstance(epochs, int | np.integer):
-        raise TypeError(f"epochs must be a whole number, got {epochs!r}")
-    if epochs < 0:
-        raise ValueError(f"epochs must be at least 0, got {epochs}")
+    dropout = check_rates(dropout, len(net.sizes) - 2)
+    check_fraction(label_smoothing, "label_smoothing", least_included=True)
+    if label_smoothing and net.metric != "accuracy":
+        raise ValueError(f"label_smoothing is for classifiers; this network has {net.loss}")
     train_epoch = _train_epoch_of(kernel)
     if backend not in _kernel.BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(_kernel.BACKENDS)}, got {backend!r}")
-    step_threads = choose_threads(threads, net.architecture.flops * batch_size)
-    rng = generator(seed)
-
     if not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}")
     listeners = [as_callback(callback) for callback in callbacks]
+    checkpoint = Checkpoint.checked(checkpoint)
+    rng = generator(seed)
+    saved, resumed_from = _read_checkpoint(resume, checkpoint)
+    if saved is not None:
+        rng.bit_generator.state = saved.progress["first_draw"]
+    first_draw = rng.bit_generator.state
 
-    history = History(net.metric)
-    run = Run(net, history, optimizer, int(epochs), len(X), batch_size, step_threads)
-    state = optimizer.state(net.params)
-    recipe = Recipe(optimizer, batch_size, backend=backend)
-    steps_per_epoch = math.ceil(len(X) / batch_size)
-    good = net.params.copy()
-    metric = net._metric_of(y)
-
-    def poll(rows_done: int) -> None:
-        run.rows_done = rows_done
-        for listener in listeners:
-            listener.on_rows(run)
-
-    with contextlib.ExitStack() as ends:                # every on_end follows its on_start, last first
-        for listener in listeners:
-            listener.on_start(run)
-            ends.callback(listener.on_end, run)
-        for epoch in range(1, run.epochs + 1):
-            run.epoch, run.rows_done = epoch, 0
-            rates = optimizer.learning_rates(state.steps, steps_per_epoch)
-            begin = time.perf_counter()
-            # The full gradient does not depend on the order of the rows, so they stay where they lie.
-            order = rng.permutation(len(X)) if batch_size < len(X) else None
-            state.cost = state.score = 0.0
-            steps = train_epoch(net.architecture, net.params, X, y, order, recipe, state, rates, None, step_threads,
-                                poll, threads is None)
-            seconds = time.perf_counter() - begin
-            if steps < steps_per_epoch or not np.isfinite(net.params).all():
-                net.params[:] = good
-                what = "the cost" if steps < steps_per_epoch else "a parameter"
-                raise FloatingPointError(_diverged(what, state.steps + (steps < steps_per_epoch), epoch,
-                                                   rates[min(steps, len(rates) - 1)]))
-            good[:] = net.params
-
-            history.cost.append(state.cost / len(X))
-            history.metric.append(metric(state.score))
-            history.seconds.append(seconds)
-            history.learning_rate.append(float(rates[-1]))
-            history.steps = state.steps
-            if validation is not None:
-                validation_cost, validation_metric = net._evaluate(*validation, threads, metric_of_validation)
-                history.validation_cost.append(validation_cost)
-                history.validation_metric.append(validation_metric)
-            run.rows_done = len(X)
-            for listener in listeners:
-                listener.on_epoch(run)
-            if run.stop:
-                history.stopped = True
-                break
-    return history
+    chosen, evaluation = None, None
+    if fraction is not None:
+        held_out, chosen = _split(len(X), fraction, rng)
+        evaluation = Evaluation(net, X, y, weight, held_out, measures, threads)
+    elif held_aside is not None:
+        evaluation = Evaluation(net, *held_aside, None, measures, threads)
+    rows = len(X) if chosen is None else len(chosen)
+    batch_size = min(batch_size * accumulate, rows)
+    recipe = Recipe(optimizer.over(epochs * steps_in(rows, batch_size)), batch_size, dropout,
+                    int(rng.integers(2**63)) if any(dropout) else 0, float(label_smoothing), backend)
+    feed = Rows(X, y, weight, chosen, batch_size, net._metric_of(y, weight, chosen))
+    run = Run(net, feed, recipe, epochs=int(epochs), rng=rng, adapts=threads is None,
+              threads=choose_threads(threads, net.architecture.flops * batch_size), train_epoch=train_epoch,
+              listeners=listeners, evaluation=evaluation, evaluate_every=evaluate_every, checkpoint=checkpoint,
+              plan=_plan(net, recipe, feed, kernel=kernel, validation=fraction, evaluate_every=evaluate_every,
+                         seed=seed if seed is None or isinstance(seed, int) else type(seed).__name__),
+              first_draw=first_draw)
+    if saved is not None:
+        run.go_to(saved, resumed_from)
+    return run.go()
 
 
 def _train_epoch_of(kernel: str):
@@ -243,7 +187,46 @@ def _train_epoch_of(kernel: str):
     raise ValueError(f"kernel must be 'fused' or 'reference', got {kernel!r}")
 
 
-def _diverged(what: str, step: int, epoch: int, rate: float) -> str:
-    kept = "the parameters of the last good epoch are kept" if epoch > 1 else "the initial parameters are kept"
-    return (f"{what} stopped being finite at step {step}, in epoch {epoch}; {kept}. Try a smaller learning rate "
-            f"(it was {rate:g}), inputs scaled to about unit size, or dtype='float64'")
+def _weights_of_rows(net: Network, y: np.ndarray, sample_weight, class_weight) -> np.ndarray | None:
+    weight = check_sample_weight(sample_weight, len(y))
+    of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1])
+    return weight if of_classes is None else of_classes if weight is None else weight * of_classes
+
+
+def _check_validation(net: Network, validation) -> tuple[np.ndarray | Csr, np.ndarray, np.ndarray | None]:
+    if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+        raise TypeError("validation must be a pair (X, y), three (X, y, sample_weight), a fraction of the rows or "
+                        f"None, got {type(validation).__name__}")
+    X, y, *weight = validation
+    X, y = net._check(X, y, prefix="validation ")
+    return X, y, check_sample_weight(weight[0] if weight else None, len(X), "validation sample_weight")
+
+
+def _split(rows: int, fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the rows held out and of those trained on, each in their own order."""
+    count = min(max(1, round(rows * fraction)), rows - 1)
+    if count < 1:
+        raise ValueError(f"validation={fraction} leaves nothing of {rows} row to train on")
+    order = rng.permutation(rows)
+    return np.sort(order[:count]), np.sort(order[count:])
+
+
+def _read_checkpoint(resume, checkpoint: Checkpoint | None) -> tuple[Saved | None, object]:
+    if resume is False or resume is None:
+        return None, None
+    if resume is True:
+        if checkpoint is None:
+            raise ValueError("resume=True goes on from the file of checkpoint=, which was not given")
+        path = checkpoint.path
+        return (Saved.read(path), path) if os.path.exists(path) else (None, path)
+    return Saved.read(resume), resume
+
+
+def _plan(net: Network, recipe: Recipe, feed, **more) -> dict:
+    """What must be the same for a run to go on to the same bits, in words that a message can show."""
+    description = json.loads(modelfile.describe(net.architecture, net.params, {})[1]["fastsgd.architecture"])
+    optimizer = {"optimizer": repr(recipe.optimizer)}
+    return {"network": repr(net), **{name: description.get(name) for name in ("loss_parameters", "input_scale",
+                                                                              "input_offset")},
+            **optimizer, "batch_size": recipe.batch_size, "dropout": list(recipe.dropout),
+            "label_smoothing": recipe.label_smoothing, "backend": recipe.backend, **feed.describe(), **more}

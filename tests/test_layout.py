@@ -20,8 +20,11 @@ RANKS = [
     {"demo"},
     {"__init__"},
     {"training", "gradient_check"},
-    {"network", "callbacks"},
+    {"run"},
+    {"evaluation", "checkpoint"},
+    {"network", "callbacks", "feeds", "history"},
     {"machine", "modelfile", "table", "datasets"},
+    {"tensorfile"},
     {"architecture", "data", "optimizers", "schedules", "_kernel", "reference", "files", "datasets.idx"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

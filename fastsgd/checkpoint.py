@@ -1,0 +1,171 @@
+"""Checkpoints: a training run as it is between two steps, in a file from which it goes on as if nothing had happened.
+
+The file is a model file (``modelfile.py``): ``fastsgd.Network.load`` reads the network that the run would return now.
+Beside its arrays it holds ``run.slots``, where an average is kept ``run.params``, what the callbacks keep
+(``run.callback.0.best``, ...), and as metadata ``fastsgd.checkpoint``, JSON:
+
+- ``version``: that of this layout and of what a step computes; another one is refused;
+- ``library``: the version of fastsgd that wrote it;
+- ``plan``: what must be the same for the run to go on to the same bits;
+- ``progress``, ``history``, ``callbacks``: where the run is;
+- ``checksum``: CRC-32 of all this and of the arrays.
+"""
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import time
+import zlib
+from dataclasses import dataclass, field
+from numbers import Real
+from pathlib import Path
+
+import numpy as np
+
+from fastsgd import modelfile, tensorfile
+from fastsgd.architecture import Architecture
+from fastsgd.files import check_writable
+from fastsgd.tensorfile import TensorFile
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """When ``train`` writes a checkpoint, and where: every so many epochs, steps or seconds, whichever comes first.
+
+    Without any of them every ten seconds; always at the end of the training, and where it is interrupted.
+
+    >>> Checkpoint("run.ckpt", epochs=5)
+    Checkpoint(path='run.ckpt', epochs=5, steps=None, seconds=None)
+    """
+
+    path: str | Path
+    epochs: int | None = None
+    steps: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self):
+        for name in ("epochs", "steps", "seconds"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, Real) or (name != "seconds" and value != int(value)):
+                kind = "a number" if name == "seconds" else "a whole number"
+                raise TypeError(f"Checkpoint: {name} must be {kind}, got {value!r}")
+            if not value > 0:
+                raise ValueError(f"Checkpoint: {name} must be above 0, got {value!r}")
+
+    @classmethod
+    def checked(cls, checkpoint) -> Checkpoint | None:
+        """From the argument of ``train``: a path means the defaults. Its folder must be there and may be written to."""
+        if checkpoint is None:
+            return None
+        if not isinstance(checkpoint, cls):
+            if not hasattr(checkpoint, "__fspath__") and not isinstance(checkpoint, str):
+                raise TypeError(f"checkpoint must be a path or a fastsgd.Checkpoint, got {checkpoint!r}")
+            checkpoint = cls(checkpoint)
+        check_writable(checkpoint.path)
+        return checkpoint
+
+
+class Clock:
+    """Whether a checkpoint is due."""
+
+    def __init__(self, when: Checkpoint):
+        self._when = when
+        self._every = 10.0 if not (when.epochs or when.steps or when.seconds) else when.seconds
+        self.saved(0, 0)
+
+    def saved(self, steps: int, epochs: int) -> None:
+        """Counts from here on."""
+        self._steps, self._epochs, self._time = steps, epochs, time.monotonic()
+
+    def steps_left(self, steps: int) -> int:
+        """How many steps may be made before one is due for their number."""
+        return max(1, self._steps + self._when.steps - steps) if self._when.steps else 2**40
+
+    def rings(self) -> bool:
+        """Whether one is due for the time that has passed."""
+        return self._every is not None and time.monotonic() - self._time >= self._every
+
+    def is_due(self, steps: int, epochs: int, at_the_end: bool) -> bool:
+        """Whether one is due after so many steps and epochs; at the end there must be one of the last step."""
+        if at_the_end:
+            return steps > self._steps
+        return (self.rings() or bool(self._when.steps and steps - self._steps >= self._when.steps)
+                or bool(self._when.epochs and epochs - self._epochs >= self._when.epochs))
+
+
+@dataclass
+class Saved:
+    """What a checkpoint holds beside the network."""
+
+    plan: dict
+    progress: dict
+    history: dict
+    callbacks: list                  # [class name, {name: value}] of each that keeps something
+    params: np.ndarray
+    slots: np.ndarray
+    average: np.ndarray | None = None
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)      # of the callbacks, "0.best"
+
+    def write(self, path, architecture: Architecture, result: np.ndarray, metadata: dict[str, str]) -> None:
+        """Writes the file, complete or not at all; ``result`` is the network that the run would return now."""
+        tensors, metadata = modelfile.describe(architecture, result, metadata)
+        tensors.append(("run.slots", np.ascontiguousarray(self.slots)))
+        if self.average is not None:                     # which is then the result
+            tensors.append(("run.params", self.params))
+        tensors += [(f"run.callback.{name}", array) for name, array in self.arrays.items()]
+        content = {"version": VERSION, "library": library_version(), "plan": self.plan, "progress": self.progress,
+                   "history": self.history, "callbacks": self.callbacks}
+        content["checksum"] = _checksum(content, tensors)
+        tensorfile.write(path, tensors, {**metadata, modelfile.CHECKPOINT: json.dumps(content)})
+
+    @classmethod
+    def read(cls, path) -> Saved:
+        """ValueError says why a file is no checkpoint that this version can go on from."""
+        with TensorFile(path) as file:
+            if modelfile.CHECKPOINT not in file.metadata:
+                raise ValueError(f"{path} is not a checkpoint: it holds a network but no run")
+            content = file.parse(file.metadata[modelfile.CHECKPOINT])
+            if not isinstance(content, dict) or content.get("version") != VERSION:
+                version = content.get("version") if isinstance(content, dict) else None
+                raise ValueError(
+                    f"{path} is a checkpoint of layout {version!r}, this fastsgd {library_version()} goes on from "
+                    f"layout {VERSION}; fastsgd.Network.load({str(path)!r}) still reads its network")
+            expected = content.pop("checksum", None)
+            result = modelfile.network_of(file)[1]
+            tensors = [(name, file.read(name)) for name in file.tensors]
+        if _checksum(content, tensors) != expected:
+            raise ValueError(f"{path} is damaged: its checksum is not that of its contents")
+        arrays = dict(tensors)
+        prefix = "run.callback."
+        params = arrays.get("run.params")
+        return cls(content["plan"], content["progress"], content["history"], content["callbacks"],
+                   result if params is None else params, arrays["run.slots"], None if params is None else result,
+                   {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
+
+    def require(self, path, plan: dict, callbacks: list[str]) -> None:
+        """ValueError names what differs between the run that wrote the checkpoint and the one that would go on."""
+        theirs = {**self.plan, "callbacks that keep something": [name for name, _ in self.callbacks]}
+        ours = json.loads(json.dumps({**plan, "callbacks that keep something": callbacks}))
+        differences = [f"{name}: {theirs.get(name)} in the checkpoint, {ours.get(name)} here"
+                       for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+        if differences:
+            raise ValueError(f"{path} is a checkpoint of another run, nothing was changed; " + "; ".join(differences))
+
+
+def library_version() -> str:
+    try:
+        return importlib.metadata.version("fastsgd")
+    except importlib.metadata.PackageNotFoundError:                    # run from its source
+        return "unknown"
+
+
+def _checksum(content: dict, tensors: list[tuple[str, np.ndarray]]) -> str:
+    checksum = zlib.crc32(json.dumps(content, sort_keys=True).encode())
+    for name, array in tensors:
+        checksum = zlib.crc32(name.encode(), checksum)
+        checksum = zlib.crc32(np.ascontiguousarray(array).data.cast("B") if array.size else b"", checksum)
+    return f"{checksum:08x}"

@@ -1,0 +1,88 @@
+"""What happened in a training run, as numbers."""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass
+class History:
+    """What happened, one entry per finished epoch, and one per evaluation on validation rows.
+
+    Attributes
+    ----------
+    metric_name : str
+        "accuracy" for classifiers, "r2" (R^2) otherwise.
+    cost : list of float
+        Mean cost over the epoch's rows, each measured just before its own step.
+    metric : list of float
+        The metric over the same rows.
+    seconds : list of float
+        Wall time of the epoch's steps, validation and callbacks excluded.
+    learning_rate : list of float
+        Of the epoch's last step.
+    validation_cost, validation_metric : list of float
+        One entry per evaluation, after every epoch or every so many steps; empty without validation.
+    validation_steps : list of int
+        The steps taken before each evaluation.
+    scores : dict of str to list of float
+        What ``train(metrics=...)`` asked for, one entry per evaluation.
+    steps : int
+        Mini-batch steps taken in all.
+    stopped : bool
+        Whether the training ended early.
+
+    >>> import fastsgd
+    >>> (X, y), _ = fastsgd.datasets.digits()
+    >>> history = fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=3, seed=0)
+    >>> history.steps, len(history.cost), history.cost[2] < history.cost[0]
+    (45, 3, True)
+    """
+
+    metric_name: str
+    cost: list[float] = field(default_factory=list)
+    metric: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    validation_cost: list[float] = field(default_factory=list)
+    validation_metric: list[float] = field(default_factory=list)
+    validation_steps: list[int] = field(default_factory=list)
+    scores: dict[str, list[float]] = field(default_factory=dict)
+    steps: int = 0
+    stopped: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """Finished epochs."""
+        return len(self.cost)
+
+    def lengths(self) -> dict:
+        """How many entries each list has."""
+        fields = {**vars(self), **{f"scores.{name}": values for name, values in self.scores.items()}}
+        return {name: len(values) for name, values in fields.items() if isinstance(values, list)}
+
+    def as_dict(self, lengths: dict | None = None) -> dict:
+        """All fields as plain lists and numbers, for JSON or a data frame; or as they were at those lengths."""
+        values = asdict(self)
+        if lengths is not None:
+            for name in [name for name, value in values.items() if isinstance(value, list)]:
+                del values[name][lengths[name]:]
+            values["scores"] = {name: scores[:lengths[f"scores.{name}"]] for name, scores in self.scores.items()
+                                if f"scores.{name}" in lengths}
+        return values
+
+    def last(self) -> dict[str, float]:
+        """The latest figure of each kind, by name.
+
+        >>> History("accuracy", cost=[0.5, 0.25], metric=[0.8, 0.9]).last()
+        {'cost': 0.25, 'accuracy': 0.9}
+        """
+        figures = {"cost": self.cost, self.metric_name: self.metric, "validation_cost": self.validation_cost,
+                   f"validation_{self.metric_name}": self.validation_metric,
+                   **{f"validation_{name}": values for name, values in self.scores.items()}}
+        return {name: values[-1] for name, values in figures.items() if values}
+
+    def __repr__(self) -> str:
+        if not self.cost and not self.validation_cost:
+            return "History(no epochs)"
+        figures = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.last().items())
+        return f"History({self.epochs} epochs, {self.steps} steps, {sum(self.seconds):.3g} s: {figures})"

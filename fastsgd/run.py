@@ -1,0 +1,303 @@
+"""A training run: epochs of mini-batch steps, what is looked at between them, and going on from a checkpoint."""
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from fastsgd.callbacks import Callback
+from fastsgd.checkpoint import Checkpoint, Clock, Saved
+from fastsgd.evaluation import Evaluation
+from fastsgd.feeds import Feed, Segment, steps_in
+from fastsgd.history import History
+from fastsgd.network import Network
+from fastsgd.optimizers import Optimizer, Recipe
+
+
+class Moment(NamedTuple):
+    """What listeners, or what is noted for them, may change."""
+
+    steps_at_epoch: int
+    rate_factor: float
+    lengths: dict
+    listeners: list[tuple[str, dict]]
+
+
+class Run:
+    """A training run, as its callbacks see it.
+
+    Attributes
+    ----------
+    net : Network
+        Changes with every step.
+    result : Network
+        What the training would return now: ``net``, or where the optimizer keeps an average one with that.
+    history : History
+    optimizer : Optimizer
+    epochs, epoch : int
+        How many there will be, and the number of the present one, from 1.
+    rows : int or None
+        Of an epoch; None where a stream does not say.
+    rows_done, steps : int
+        Rows of the present epoch that have been trained on, and steps in all.
+    batch_size, threads : int
+    learning_rates : list of ndarray
+        Those of the present epoch's steps.
+    rate_factor : float
+        What learning rates are multiplied by from the next epoch, or the next evaluation, on; callbacks may change it.
+    stop : bool
+        A callback sets it to end the run: in ``on_rows`` after the present step, else when the callback returns.
+    """
+
+    def __init__(self, net: Network, feed: Feed, recipe: Recipe, *, epochs: int, rng: np.random.Generator,
+                 threads: int, adapts: bool, train_epoch: Callable, listeners: list[Callback],
+                 evaluation: Evaluation | None, evaluate_every: int | None, checkpoint: Checkpoint | None, plan: dict,
+                 first_draw: Mapping):
+        self.net, self.epochs, self.threads = net, epochs, threads
+        self.history = History(net.metric)
+        self.epoch, self.rows_done, self.rate_factor, self.stop = 0, 0, 1.0, False
+        self.learning_rates: list[np.ndarray] = []
+        self.evaluate_every = evaluate_every
+        self._feed, self._recipe, self._rng, self._train_epoch = feed, recipe, rng, train_epoch
+        self._adapts, self._listeners, self._evaluation, self._plan = adapts, listeners, evaluation, plan
+        self._checkpoint, self._clock = checkpoint, None if checkpoint is None else Clock(checkpoint)
+        self._state = recipe.optimizer.state(net.params)
+        self.result = net if self._state.average is None else net.copy()
+        self._steps_at_epoch, self._seconds, self._diverged = 0, 0.0, False
+        self._first_draw = first_draw            # the generator's state before it drew anything,
+        self._draw = first_draw                  # and before it drew the order of the epoch
+        self._good = net.params.copy()
+        self._saved: Saved | None = None
+        self._moment: Moment | None = None
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What changes the parameters."""
+        return self._recipe.optimizer
+
+    @property
+    def batch_size(self) -> int:
+        """Rows per step."""
+        return self._feed.batch_size
+
+    @property
+    def rows(self) -> int | None:
+        """Rows of an epoch."""
+        return self._feed.rows
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self._state.steps
+
+    @property
+    def figures(self) -> list[str]:
+        """The names under which ``history.last()`` has figures, as soon as they have been measured."""
+        names = ["cost", self.history.metric_name]
+        if self._evaluation:
+            names += ["validation_cost", f"validation_{self.history.metric_name}",
+                      *(f"validation_{name}" for name in self._evaluation.metrics)]
+        return names
+
+    # ---- the story ----
+
+    def go(self) -> History:
+        """Trains to the end."""
+        with contextlib.ExitStack() as ends:                # every on_end follows its on_start, last first
+            for listener in self._listeners:
+                listener.on_start(self)
+                ends.callback(listener.on_end, self)
+            self._restore_callbacks()
+            ends.callback(self._adopt_average)
+            try:
+                while self.history.epochs < self.epochs and not self.stop:
+                    self._one_epoch()
+                self.history.stopped = self.stop
+            finally:
+                if not self._diverged:
+                    self._save_if_due(at_the_end=True)
+        return self.history
+
+    def _one_epoch(self) -> None:
+        self.epoch = self.history.epochs + 1
+        skipped = self.steps - self._steps_at_epoch         # where a checkpoint was written within the epoch
+        self.learning_rates = [self.rate_factor * self.optimizer.learning_rates(self._steps_at_epoch, skipped)]
+        if not skipped:
+            self._draw = self._rng.bit_generator.state
+            self._state.cost = self._state.score = self._seconds = 0.0
+        self.rows_done = skipped * self.batch_size
+        self._evaluate_if_due()
+        for segment in self._feed.epoch(self._rng, skipped):
+            first = 0
+            while first < len(segment):
+                rows = min(len(segment) - first, self._steps_to_rest() * self.batch_size)
+                first += self._descend(segment.part(first, rows))
+                self._evaluate_if_due()
+                if self.rows_done == self.rows:
+                    break
+                if self.stop:
+                    return
+                self._save_if_due()
+        self._require_finite_parameters()
+        cost, metric = self._feed.summary(self._state.cost, self._state.score)
+        evaluated = self._evaluation(self.result) if self._evaluation and not self.evaluate_every else None
+        self._good[:] = self.net.params
+        with self._telling():
+            self._steps_at_epoch = self.steps
+            self.history.cost.append(cost)
+            self.history.metric.append(metric)
+            self.history.seconds.append(self._seconds)
+            self.history.learning_rate.append(float(np.concatenate(self.learning_rates)[-1]))
+            if evaluated:
+                self._note_evaluation(evaluated)
+            for listener in self._listeners:
+                listener.on_epoch(self)
+        self._save_if_due()
+
+    def _descend(self, segment: Segment) -> int:
+        """One pass of compiled code along the segment, to its end or where a pause is asked for; returns its rows."""
+        rows_before, steps_before, begin = self.rows_done, self.steps, time.perf_counter()
+        steps = steps_in(len(segment), self.batch_size)
+        rates = self.optimizer.learning_rates(self.steps, steps) * self.rate_factor
+
+        def poll(rows_done: int) -> bool:
+            self.rows_done = rows_before + rows_done
+            for listener in self._listeners:
+                listener.on_rows(self)
+            return self.stop or (self._clock is not None and self._clock.rings())
+
+        try:
+            self._train_epoch(self.net.architecture, self.net.params, segment.X, segment.y, segment.order, self._recipe,
+                              self._state, rates, segment.weight, self.threads, poll, self._adapts)
+        finally:
+            made = self.steps - steps_before
+            rows = min(made * self.batch_size, len(segment))
+            self._seconds += time.perf_counter() - begin
+            self.rows_done = rows_before + rows
+            self.history.steps = self.steps
+            self.learning_rates.append(rates[:made])
+            self._show_average()
+        if not np.isfinite(self._state.cost):
+            self._give_up("the cost", self.steps + 1, rates[min(made, steps - 1)])
+        return rows
+
+    def _evaluate_if_due(self) -> None:
+        if self._evaluation and self.evaluate_every and self.steps and self.steps % self.evaluate_every == 0 and \
+                self.steps not in self.history.validation_steps[-1:]:
+            evaluated = self._evaluation(self.result)
+            with self._telling():
+                self._note_evaluation(evaluated)
+
+    def _note_evaluation(self, evaluated: tuple[float, float, dict[str, float]]) -> None:
+        cost, metric, scores = evaluated
+        self.history.validation_cost.append(cost)
+        self.history.validation_metric.append(metric)
+        self.history.validation_steps.append(self.steps)
+        for name, value in scores.items():
+            self.history.scores.setdefault(name, []).append(value)
+        for listener in self._listeners:
+            listener.on_evaluation(self)
+
+    # ---- its parts ----
+
+    def _steps_to_rest(self) -> int:
+        """How many steps may be made before somebody wants to look."""
+        ends = [2**40]
+        if self.evaluate_every:
+            ends.append(self.evaluate_every - self.steps % self.evaluate_every)
+        if self._clock:
+            ends.append(self._clock.steps_left(self.steps))
+        return min(ends)
+
+    def _show_average(self) -> None:
+        if self._state.average is not None:
+            self.result.params[:] = self._state.average
+
+    def _adopt_average(self) -> None:
+        if self._state.average is not None:
+            self.net.params[:] = self.result.params
+
+    def _require_finite_parameters(self) -> None:
+        if not np.isfinite(self.net.params).all():
+            self._give_up("a parameter", self.steps, np.concatenate(self.learning_rates)[-1])
+
+    def _give_up(self, what: str, step: int, rate: float) -> None:
+        self._diverged = True
+        self.net.params[:] = self._good
+        kept = "the parameters of the last good epoch are kept" if self.epoch > 1 else "the initial parameters are kept"
+        raise FloatingPointError(
+            f"{what} stopped being finite at step {step}, in epoch {self.epoch}; {kept}. Try a smaller learning rate "
+            f"(it was {rate:g}), inputs scaled to about unit size, or dtype='float64'")
+
+    # ---- checkpoints ----
+
+    def _save_if_due(self, at_the_end: bool = False) -> None:
+        if self._clock and self._checkpoint and self._clock.is_due(self.steps, self.history.epochs, at_the_end):
+            self.save(self._checkpoint.path)
+            self._clock.saved(self.steps, self.history.epochs)
+
+    @contextlib.contextmanager
+    def _telling(self):
+        """While listeners are told something new.
+
+        A checkpoint of this time is one of the moment before, so that those who have not been told yet, as one of them
+        or Ctrl-C came between, will be told by the run that goes on from there.
+        """
+        self._moment = self._now()
+        yield
+        self._moment = None
+
+    def _now(self) -> Moment:
+        return Moment(self._steps_at_epoch, self.rate_factor, self.history.lengths(),
+                      [(type(listener).__name__, state) for listener in self._listeners if (state := listener.state())])
+
+    def save(self, path) -> None:
+        """Writes a checkpoint: complete or not at all. ``train(resume=path)`` goes on from there.
+
+        For callbacks, in ``on_evaluation`` and ``on_epoch``: what is saved is the moment before they were called, and
+        the run that goes on calls them again. OSError where the file cannot be written.
+        """
+        self._require_finite_parameters()
+        moment = self._moment or self._now()
+        between_epochs = self.steps == moment.steps_at_epoch
+        progress = {"steps": self.steps, "steps_at_epoch": moment.steps_at_epoch, "cost": self._state.cost,
+                    "score": self._state.score, "seconds": self._seconds, "rate_factor": moment.rate_factor,
+                    "first_draw": self._first_draw,
+                    "draw": self._rng.bit_generator.state if between_epochs else self._draw}
+        kept, arrays = [], {}
+        for i, (name, values) in enumerate(moment.listeners):
+            kept.append([name, {key: value for key, value in values.items() if not isinstance(value, np.ndarray)}])
+            arrays.update({f"{i}.{key}": value for key, value in values.items() if isinstance(value, np.ndarray)})
+        Saved(self._plan, progress, self.history.as_dict(moment.lengths), kept, self.net.params, self._state.slots,
+              self._state.average, arrays).write(path, self.net.architecture, self.result.params, self.net.metadata)
+
+    def go_to(self, saved: Saved, path) -> None:
+        """Goes to where a checkpoint was written. ValueError where it is another run's, and nothing is changed."""
+        saved.require(path, self._plan, [type(listener).__name__ for listener in self._listeners if listener.state()])
+        self._saved = saved
+        self.history = History(**{**saved.history, "stopped": False})
+        self.net.params[:] = self._good[:] = saved.params
+        self._state.slots[:] = saved.slots
+        if self._state.average is not None and saved.average is not None:
+            self._state.average[:] = saved.average
+        progress = saved.progress
+        self._state.steps, self._steps_at_epoch = progress["steps"], progress["steps_at_epoch"]
+        self._state.cost, self._state.score = progress["cost"], progress["score"]
+        self._seconds, self.rate_factor = progress["seconds"], progress["rate_factor"]
+        self._rng.bit_generator.state = self._draw = progress["draw"]
+        self._show_average()
+
+    def _restore_callbacks(self) -> None:
+        if self._clock:
+            self._clock.saved(self.steps, self.history.epochs)
+        if self._saved is None:
+            return
+        for i, listener in enumerate(listener for listener in self._listeners if listener.state()):
+            prefix = f"{i}."
+            listener.restore(self, {**self._saved.callbacks[i][1],
+                                    **{name[len(prefix):]: array for name, array in self._saved.arrays.items()
+                                       if name.startswith(prefix)}})
+        self._saved = None

@@ -1,0 +1,140 @@
+"""Named arrays and text in one file: the safetensors format, read and written with nothing but NumPy.
+
+A file is 8 bytes, the header's length as a little-endian integer; the header, JSON; and the arrays' bytes. The header
+maps each array's name to its dtype, shape and place, and ``__metadata__`` to text by text.
+
+Nothing in a file is executed. A file is refused with a ValueError that says what is wrong before memory is taken for
+its arrays; it may have been cut short, come from elsewhere, or claim what it does not hold.
+"""
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from typing import TypeGuard
+
+import numpy as np
+
+from fastsgd.files import write_atomically
+
+LARGEST_HEADER = 16 * 2**20
+DTYPES: dict[str, np.dtype] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
+
+
+def write(path, tensors: Iterable[tuple[str, np.ndarray]], metadata: dict[str, str]) -> None:
+    """Writes arrays of the dtypes above and text, complete or not at all."""
+    header: dict = {"__metadata__": metadata}
+    contents = []
+    end = 0
+    for name, array in tensors:
+        kind = next(key for key, dtype in DTYPES.items() if dtype == array.dtype.newbyteorder("<"))
+        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": [end, end + array.nbytes]}
+        contents.append(np.ascontiguousarray(array, dtype=DTYPES[kind]))
+        end += array.nbytes
+    text = json.dumps(header).encode()
+    if len(text) > LARGEST_HEADER - 64:
+        raise ValueError(f"metadata is too large: the header would take {len(text):,} bytes, {LARGEST_HEADER:,} are "
+                         "allowed")
+    text += b" " * (-(8 + len(text)) % 64)
+    write_atomically(path, [len(text).to_bytes(8, "little"), text, *contents])
+
+
+class TensorFile:
+    """An open file: its ``metadata``, and the ``(dtype, shape)`` of its ``tensors``, whose contents ``read`` gives.
+
+    Opening reads the header and refuses it unless the arrays fill the rest of the file exactly.
+    """
+
+    def __init__(self, path) -> None:
+        self.path = path
+        self._file = open(path, "rb")  # noqa: SIM115 - closed by close()
+        try:
+            size = os.fstat(self._file.fileno()).st_size
+            header, self._start = self._read_header(size)
+            self.metadata = header.pop("__metadata__", {})
+            if not isinstance(self.metadata, dict) or not all(isinstance(text, str) for text in self.metadata.values()):
+                raise ValueError(f"{path} has metadata that is not text")
+            self.tensors: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+            self._begin: dict[str, int] = {}
+            self._check_tensors(header, size - self._start)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> TensorFile:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def read(self, name: str) -> np.ndarray:
+        """An array of the file, in the machine's byte order."""
+        dtype, shape = self.tensors[name]
+        self._file.seek(self._start + self._begin[name])
+        data = self._read(math.prod(shape) * dtype.itemsize)
+        return np.frombuffer(data, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
+
+    def parse(self, text: str | bytes):
+        """The JSON of a text of this file; the ValueError of any that is not names the file."""
+        def without_duplicates(pairs):
+            result = dict(pairs)
+            if len(result) < len(pairs):
+                raise ValueError("a key appears twice")
+            return result
+        try:
+            return json.loads(text, object_pairs_hook=without_duplicates)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{self.path} is not a model file: its header is not valid JSON ({error})") from None
+
+    def _read_header(self, size: int) -> tuple[dict, int]:
+        if size < 8:
+            raise ValueError(f"{self.path} is not a model file: it has only {size} bytes")
+        length = int.from_bytes(self._file.read(8), "little")
+        if length > LARGEST_HEADER:
+            raise ValueError(f"{self.path} is not a model file: its header claims {length:,} bytes, at most "
+                             f"{LARGEST_HEADER:,} are allowed")
+        if length > size - 8:
+            raise ValueError(f"{self.path} is not a model file or cut short: its header claims {length:,} bytes, "
+                             f"the file has {size:,}")
+        header = self.parse(self._read(length))
+        if not isinstance(header, dict):
+            raise ValueError(f"{self.path} is not a model file: its header is not a JSON object")
+        return header, 8 + length
+
+    def _check_tensors(self, header: dict, size: int) -> None:
+        ranges = []
+        for name, entry in header.items():
+            fields = entry if isinstance(entry, dict) else {}
+            kind, shape, offsets = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
+            if not isinstance(kind, str) or kind not in DTYPES or not _whole(shape) or not _whole(offsets) or \
+                    len(offsets) != 2:
+                raise ValueError(f"{self.path}: tensor {name} should have a dtype ({', '.join(DTYPES)}), a shape and "
+                                 f"two data_offsets, its header says {entry!r}")
+            length = DTYPES[kind].itemsize * math.prod(shape)
+            if offsets[1] - offsets[0] != length:
+                raise ValueError(f"{self.path}: tensor {name} needs {length:,} bytes, its header gives the range "
+                                 f"{offsets}")
+            self.tensors[name] = DTYPES[kind], tuple(shape)
+            self._begin[name] = offsets[0]
+            ranges.append(offsets)
+        end = 0
+        for begin, following in sorted(ranges):
+            if begin != end:
+                raise ValueError(f"{self.path}: tensors overlap or leave a gap at byte {end:,}")
+            end = following
+        if end != size:
+            raise ValueError(f"{self.path} is cut short or too long: its tensors need {end:,} bytes, it has {size:,}")
+
+    def _read(self, length: int) -> bytes:
+        data = self._file.read(length)
+        if len(data) != length:
+            raise ValueError(f"{self.path} is cut short: {length:,} bytes were expected, {len(data):,} are there")
+        return data
+
+
+def _whole(numbers) -> TypeGuard[list[int]]:
+    return isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers)

@@ -1,0 +1,205 @@
+"""Do callbacks and metrics do what they promise: early stopping, a reduced rate, time limits, figures by name?"""
+import time
+
+import numpy as np
+import pytest
+
+import fastsgd
+
+
+@pytest.fixture
+def data(digits):
+    (X, y), _ = digits
+    return X[:600], y[:600]
+
+
+def net_of(seed=0):
+    return fastsgd.Network([64, 24, 10], seed=seed)
+
+
+def test_early_stopping_takes_the_best_parameters_back(data):
+    X, y = data
+    for monitor, better in ((None, min), ("validation_cost", min), ("validation_accuracy", max)):
+        stopping = fastsgd.EarlyStopping(4, monitor)
+        net, params = net_of(), []
+        history = fastsgd.train(net, X[:300], y[:300], optimizer=fastsgd.SGD(1.0), epochs=300, seed=0,
+                                validation=(X[300:], y[300:]),
+                                callbacks=[stopping, lambda run, params=params: params.append(run.net.params.copy())])
+        figures = history.validation_metric if better is max else history.validation_cost
+        best = figures.index(better(figures))
+        assert history.stopped
+        assert history.epochs == best + 1 + 4
+        assert (stopping.best, stopping.best_step) == (figures[best], 3 * (best + 1))
+        np.testing.assert_array_equal(net.params, params[best])
+    stopping = fastsgd.EarlyStopping(1, "cost", min_delta=10.0, restore_best=False)
+    assert fastsgd.train(net, X, y, epochs=9, callbacks=[stopping]).epochs == 2
+
+
+def test_early_stopping_within_an_epoch(data):
+    X, y = data
+    stopping = fastsgd.EarlyStopping(2, min_delta=100.0)
+    history = fastsgd.train(net_of(), X, y, epochs=3, batch_size=20, validation=0.5, evaluate_every=4,
+                            callbacks=[stopping])
+    assert (history.steps, history.epochs, history.stopped) == (12, 0, True)
+    assert history.validation_steps == [4, 8, 12]
+    assert repr(history).startswith("History(0 epochs, 12 steps")
+
+
+def test_with_an_average_the_average_is_judged_and_kept(data):
+    X, y = data
+    stopping, seen = fastsgd.EarlyStopping(3), []
+    net = net_of()
+    fastsgd.train(net, X, y, optimizer=fastsgd.SGD(0.5, average=1.0), epochs=5, seed=0, validation=0.5,
+                  callbacks=[stopping, lambda run: seen.append((run.result.params.copy(), run.net.params.copy()))])
+    assert (seen[-1][0] != seen[-1][1]).any()
+    np.testing.assert_array_equal(net.params, seen[-1][0])
+    plain, every_step = net_of(), []
+    fastsgd.train(plain, X, y, optimizer=fastsgd.SGD(0.5), epochs=5, seed=0, validation=0.5)
+    np.testing.assert_array_equal(plain.params, seen[-1][1])
+    fastsgd.train(net_of(), X, y, optimizer=fastsgd.SGD(0.5), epochs=5, seed=0, validation=0.5, evaluate_every=1,
+                  callbacks=[Each(lambda run: every_step.append(run.net.params.copy()))])
+    np.testing.assert_allclose(net.params, np.mean(every_step, axis=0), atol=1e-6)
+
+
+class Each(fastsgd.Callback):
+    def __init__(self, function):
+        self.on_evaluation = function
+
+
+def test_the_rate_is_reduced_on_a_plateau(data):
+    X, y = data
+    reduce = fastsgd.ReduceOnPlateau(0.5, patience=2, monitor="cost", min_delta=100.0, least=0.2)
+    history = fastsgd.train(net_of(), X, y, optimizer=fastsgd.SGD(0.8), epochs=8, callbacks=[reduce])
+    assert history.learning_rate == pytest.approx([0.8, 0.8, 0.8, 0.4, 0.4, 0.2, 0.2, 0.16])
+
+
+def test_schedules_reach_over_the_run_and_every_rate_is_kept(data):
+    X, y = data
+    rates = fastsgd.LearningRates()
+    schedule = fastsgd.schedules.Cosine(0.2)
+    history = fastsgd.train(net_of(), X, y, optimizer=fastsgd.SGD(schedule), epochs=4, callbacks=[rates],
+                            accumulate=2, batch_size=50)
+    np.testing.assert_array_equal(rates.rates, schedule.over(24)(np.arange(24)))
+    assert history.learning_rate == rates.rates[5::6].tolist()
+
+
+def test_a_time_limit_reaches_into_an_epoch(data):
+    X, y = data
+    X, y = np.tile(X, (4000, 1)), np.tile(y, 4000)
+    begin = time.monotonic()
+    history = fastsgd.train(net_of(), X, y, batch_size=2, epochs=1, callbacks=[fastsgd.TimeLimit(0.3)])
+    assert time.monotonic() - begin < 2
+    assert history.stopped
+    assert history.epochs == 0
+    assert 0 < history.steps < len(X) // 2
+
+
+def test_weights_of_rows_and_classes(data):
+    X, y = data
+    weights = np.random.default_rng(0).random(600)
+    weights[y == 3] = 0
+    net = net_of()
+    history = fastsgd.train(net, X, y, sample_weight=weights, epochs=30, batch_size=None, optimizer=fastsgd.SGD(0.5))
+    assert history.cost[0] == pytest.approx(net_of().cost(X, y, sample_weight=weights), rel=1e-6)
+    assert history.metric[0] == pytest.approx(np.average(net_of().predict(X).argmax(axis=1) == y, weights=weights))
+    assert (net.predict(X).argmax(axis=1) != 3).all()        # what does not count is not learned
+    by_class, by_hand = net_of(), net_of()
+    counts = np.bincount(y)
+    fastsgd.train(by_class, X, y, class_weight="balanced", sample_weight=weights, seed=0)
+    fastsgd.train(by_hand, X, y, sample_weight=weights * (600 / 10 / counts)[y], seed=0)
+    np.testing.assert_array_equal(by_class.params, by_hand.params)
+    some = net_of()
+    fastsgd.train(some, X, y, class_weight={3: 0.0}, seed=0)
+    fastsgd.train(by_hand := net_of(), X, y, class_weight=[1, 1, 1, 0, 1, 1, 1, 1, 1, 1], seed=0)
+    np.testing.assert_array_equal(some.params, by_hand.params)
+
+
+def test_weighted_r2():
+    rng = np.random.default_rng(0)
+    net = fastsgd.Network([3, 5, 2], loss="squared_error", dtype="float64", seed=0)
+    X, y, w = rng.standard_normal((50, 3)), rng.standard_normal((50, 2)), rng.random(50)
+    a = net.predict(X)
+    mean = np.average(y, axis=0, weights=w)
+    expected = 1 - (w[:, None] * (y - a) ** 2).sum() / (w[:, None] * (y - mean) ** 2).sum()
+    assert net.score(X, y, sample_weight=w) == pytest.approx(expected, rel=1e-12)
+    history = fastsgd.train(net, X, y, sample_weight=w, validation=(X, y, w), epochs=1, batch_size=None,
+                            optimizer=fastsgd.SGD(0.0))
+    assert history.validation_metric[0] == history.metric[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_metrics_by_name_and_function(data):
+    metrics = pytest.importorskip("sklearn.metrics")
+    X, y = data
+
+    def sure(y, outputs):
+        return float((outputs.max(axis=1) > 0.5).mean())
+
+    net = net_of()
+    history = fastsgd.train(net, X[:500], y[:500], epochs=2, validation=(X[500:], y[500:]),
+                            metrics=["f1_macro", "neg_log_loss", "roc_auc_ovr", sure])
+    outputs = net.predict(X[500:])
+    assert list(history.scores) == ["f1_macro", "neg_log_loss", "roc_auc_ovr", "sure"]
+    assert history.scores["f1_macro"][-1] == pytest.approx(metrics.f1_score(y[500:], outputs.argmax(axis=1),
+                                                                            average="macro"))
+    assert history.scores["neg_log_loss"][-1] == pytest.approx(-history.validation_cost[-1], rel=1e-5)
+    assert history.scores["sure"][-1] == sure(y[500:], outputs)
+    two = fastsgd.Network([64, 1], loss="binary_cross_entropy", seed=0)
+    history = fastsgd.train(two, X, y == 3, epochs=40, validation=0.3, metrics=["roc_auc", "f1"])
+    assert history.scores["roc_auc"][-1] > 0.9
+    line = fastsgd.Network([64, 2], loss="squared_error", seed=0)
+    history = fastsgd.train(line, X, X[:, 20:22], epochs=2, validation=0.3, metrics=["r2", "neg_mean_absolute_error"])
+    assert -1 < history.scores["neg_mean_absolute_error"][-1] < 0
+    with pytest.raises(ValueError, match=r"metrics must be functions or names of scikit-learn's scorers .*, got 'f9'"):
+        fastsgd.train(net, X, y, validation=0.3, metrics=["f9"])
+
+
+def test_dropout_and_smoothing_reach_the_kernel(data):
+    X, y = data
+    results = []
+    for kernel in ("fused", "reference"):
+        net = fastsgd.Network([64, 24, 12, 10], seed=0, dtype="float64")
+        fastsgd.train(net, X, y, epochs=2, seed=0, dropout=[0.2, 0.4], label_smoothing=0.1, kernel=kernel)
+        results.append(net.params)
+    np.testing.assert_allclose(*results, rtol=1e-9, atol=1e-12)
+    plain = fastsgd.Network([64, 24, 12, 10], seed=0, dtype="float64")
+    fastsgd.train(plain, X, y, epochs=2, seed=0)
+    assert (plain.params != results[0]).any()
+
+
+def test_a_fraction_held_out_is_not_trained_on(data):
+    X, y = data
+    net, twin = net_of(), net_of()
+    history = fastsgd.train(net, X, y, epochs=2, seed=4, validation=0.25)
+    order = np.random.default_rng(4).permutation(600)
+    held_out, kept = np.sort(order[:150]), np.sort(order[150:])
+    assert history.steps == 10
+    rng = np.random.default_rng(4)
+    rng.permutation(600)
+    for _ in range(2):
+        rows = kept[rng.permutation(450)]
+        for first in range(0, 450, 100):
+            twin.step(X[rows[first:first + 100]], y[rows[first:first + 100]], fastsgd.SGD(0.1))
+    np.testing.assert_array_equal(net.params, twin.params)
+    assert (history.validation_cost[-1], history.validation_metric[-1]) == net.evaluate(X[held_out], y[held_out])
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: fastsgd.EarlyStopping(0), "EarlyStopping: patience must be a whole number, at least 1, got 0"),
+    (lambda: fastsgd.EarlyStopping(min_delta=-1), "EarlyStopping: min_delta must be a number, at least 0, got -1"),
+    (lambda: fastsgd.EarlyStopping(mode="up"), "EarlyStopping: mode must be 'auto', 'min' or 'max', got 'up'"),
+    (lambda: fastsgd.ReduceOnPlateau(1.5), "ReduceOnPlateau: factor must lie between 0 and 1, got 1.5"),
+    (lambda: fastsgd.TimeLimit(0), "TimeLimit: seconds must be a number above 0, got 0"),
+])
+def test_bad_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(("monitor", "message"), [
+    ("f1", "monitor must be one of cost, accuracy, validation_cost, validation_accuracy; got 'f1'"),
+])
+def test_a_figure_that_there_is_not(data, monitor, message):
+    with pytest.raises(ValueError, match=message):
+        fastsgd.train(net_of(), *data, validation=0.5, callbacks=[fastsgd.EarlyStopping(3, monitor)])
+    with pytest.raises(ValueError, match="got 'validation_cost'; there are no validation rows"):
+        fastsgd.train(net_of(), *data, callbacks=[fastsgd.EarlyStopping(3, "validation_cost")])

@@ -1,0 +1,300 @@
+"""Does an interrupted run go on to the same bits, and is every file that it cannot go on from refused in words?"""
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_modelfile import join, parts
+
+import fastsgd
+from fastsgd.schedules import Cosine, WarmUp
+
+ROWS = 700
+SETTINGS = {  # of train(), whatever may carry something from step to step
+    "plain": {},
+    "momentum": {"optimizer": fastsgd.SGD(0.05, momentum=0.9), "batch_size": 32},
+    "schedule": {"optimizer": fastsgd.Adam(WarmUp(9, Cosine(0.01)), clip_norm=1.0)},
+    "dropout": {"dropout": 0.3, "label_smoothing": 0.1, "class_weight": "balanced"},
+    "average": {"optimizer": fastsgd.SGD(0.1, average=0.95, max_norm=3.0)},
+    "held out": {"validation": 0.2, "evaluate_every": 5, "metrics": [lambda y, outputs: float(outputs[0, 0])]},
+    "full gradient": {"batch_size": None, "optimizer": fastsgd.RMSprop(0.01, momentum=0.5)},
+    "accumulated": {"batch_size": 64, "accumulate": 3, "backend": "blas"},
+}
+
+
+def start(digits):
+    (X, y), _ = digits
+    return fastsgd.Network([64, 24, 10], seed=0), X[:ROWS], y[:ROWS]
+
+
+def interrupt_after(steps, hooks=("on_evaluation", "on_epoch")):
+    """A callback that raises in one of the hooks once so many steps have been made."""
+    def hook(run):
+        if run.steps >= steps:
+            raise KeyboardInterrupt
+
+    interrupt = fastsgd.Callback()
+    for name in hooks:
+        setattr(interrupt, name, hook)
+    return interrupt
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(digits, tmp_path, settings):
+    settings = {"epochs": 4, "seed": 3, **settings}
+    net, X, y = start(digits)
+    expected = fastsgd.train(net, X, y, **settings)
+    path = tmp_path / "run.ckpt"
+    for steps in (1, min(8, expected.steps - 2), expected.steps - 1):
+        other, _, _ = start(digits)
+        with pytest.raises(KeyboardInterrupt):
+            fastsgd.train(other, X, y, **settings, checkpoint=path, callbacks=[interrupt_after(steps)])
+        again = fastsgd.Network([64, 24, 10], seed=99)
+        history = fastsgd.train(again, X, y, **settings, resume=path)
+        np.testing.assert_array_equal(again.params, net.params)
+        assert {**history.as_dict(), "seconds": []} == {**expected.as_dict(), "seconds": []}
+    assert os.listdir(tmp_path) == ["run.ckpt"]
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+def test_every_step_of_a_run_is_one_to_go_on_from(digits, tmp_path, seed):
+    net, X, y = start(digits)
+    settings = {"epochs": 3, "optimizer": fastsgd.SGD(0.1, momentum=0.9), "validation": 0.3, "seed": seed}
+    paths = []
+
+    class Copy(fastsgd.Callback):
+        def on_rows(self, run):
+            raise AssertionError("a run this short is not watched")
+
+        def on_evaluation(self, run):
+            paths.append(tmp_path / f"{run.steps}.ckpt")
+            run.save(paths[-1])
+
+    fastsgd.train(net, X, y, **settings, evaluate_every=1, callbacks=[Copy()])
+    assert len(paths) == 15
+    for path in paths:
+        again = fastsgd.Network([64, 24, 10], seed=99)
+        fastsgd.train(again, X, y, **settings, evaluate_every=1, resume=path)
+        np.testing.assert_array_equal(again.params, net.params)
+        at_that_step = fastsgd.Network.load(path)
+        assert (at_that_step.params != net.params).any() == (path != paths[-1])
+
+
+def test_early_stopping_and_a_reduced_rate_go_on_too(digits, tmp_path):
+    net, X, y = start(digits)
+
+    def settings():
+        return {"epochs": 60, "optimizer": fastsgd.SGD(0.8), "validation": 0.3, "seed": 1,
+                "callbacks": [fastsgd.EarlyStopping(8), fastsgd.ReduceOnPlateau(patience=2), fastsgd.LearningRates()]}
+
+    whole = settings()
+    expected = fastsgd.train(net, X, y, **whole)
+    assert 12 < expected.epochs < 60
+    assert expected.learning_rate[-1] < 0.8
+    path = tmp_path / "run.ckpt"
+    for place, epochs in enumerate((2, 11, expected.epochs - 1, expected.epochs)):
+        first, second = settings(), settings()
+        first["callbacks"].insert(place, interrupt_after(5 * epochs, ["on_epoch" if place % 2 else "on_evaluation"]))
+        with pytest.raises(KeyboardInterrupt):
+            fastsgd.train(start(digits)[0], X, y, **first, checkpoint=path)
+        again, _, _ = start(digits)
+        history = fastsgd.train(again, X, y, **second, resume=path)
+        np.testing.assert_array_equal(again.params, net.params)
+        assert history.cost == expected.cost
+        np.testing.assert_array_equal(second["callbacks"][2].rates, whole["callbacks"][2].rates)
+        assert second["callbacks"][0].best_step == whole["callbacks"][0].best_step
+    fastsgd.train(start(digits)[0], X, y, **settings(), checkpoint=path)
+    steps = fastsgd.train(again, X, y, **settings(), resume=path).steps
+    assert steps == expected.steps                   # a run that stopped by itself stays so
+    np.testing.assert_array_equal(again.params, net.params)
+
+
+def test_when_a_checkpoint_is_written(digits, tmp_path, monkeypatch):
+    net, X, y = start(digits)
+    written = []
+    monkeypatch.setattr("fastsgd.run.Run.save", lambda run, path: written.append(run.steps))
+    path = tmp_path / "run.ckpt"
+    for when, steps in ((path, [21]), (fastsgd.Checkpoint(path, epochs=2), [14, 21]),
+                        (fastsgd.Checkpoint(path, steps=5), [5, 10, 15, 20, 21]),
+                        (fastsgd.Checkpoint(path, steps=4, epochs=1), [4, 7, 11, 14, 18, 21]),
+                        (fastsgd.Checkpoint(path, seconds=1e-9), list(range(7, 22, 7)))):
+        written.clear()
+        fastsgd.train(net, X, y, epochs=3, checkpoint=when)
+        assert written == steps, when
+    written.clear()
+    long = {"epochs": 100_000, "batch_size": 5, "callbacks": [fastsgd.TimeLimit(1.0)]}
+    fastsgd.train(net, X, y, **long, checkpoint=fastsgd.Checkpoint(path, seconds=0.2))
+    assert 3 <= len(written) <= 6
+    (X, y), _ = digits
+    written.clear()
+    repeated = np.tile(X, (600, 1))                  # an epoch of seconds: within it, too
+    fastsgd.train(net, repeated, np.tile(y, 600), batch_size=1, epochs=1, threads=1, callbacks=[fastsgd.TimeLimit(1.0)],
+                  checkpoint=fastsgd.Checkpoint(path, seconds=0.2))
+    assert 3 <= len(written) <= 6
+
+
+CHILD = """
+import sys
+import fastsgd
+from fastsgd.schedules import Cosine
+(X, y), _ = fastsgd.datasets.digits()
+path, out = sys.argv[1:]
+net = fastsgd.Network([64, 300, 10], seed=0)
+fastsgd.train(net, X, y, optimizer=fastsgd.AdamW(Cosine(0.002), average=0.99), batch_size=20, epochs=60, seed=0,
+              threads=2, dropout=0.2, validation=0.2, checkpoint=fastsgd.Checkpoint(path, steps=7), resume=True,
+              callbacks=[fastsgd.EarlyStopping(100), lambda run: print(run.epoch, flush=True)])
+net.save(out)
+"""
+
+
+def child(path, out):
+    return subprocess.Popen([sys.executable, "-P", "-c", CHILD, path, out], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills")
+def test_twenty_kills_at_random_moments_and_twenty_resumes(tmp_path):
+    with child(tmp_path / "whole.ckpt", tmp_path / "whole") as process:
+        begin = time.monotonic()
+        process.stdout.readline()
+        began = time.monotonic() - begin
+        process.communicate()
+        lasts = time.monotonic() - begin - began
+    assert process.returncode == 0
+    expected = fastsgd.Network.load(tmp_path / "whole").params
+    moments, kills = random.Random(time.time_ns()), 0
+    path, out = tmp_path / "run.ckpt", tmp_path / "out"
+    while kills < 20:
+        with child(path, out) as process:
+            process.stdout.readline()
+            time.sleep(moments.uniform(0, lasts / 6))
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        if process.returncode == 0:                  # it came to its end before: begin a new run
+            np.testing.assert_array_equal(fastsgd.Network.load(out).params, expected)
+            path.unlink()
+            out.unlink()
+            continue
+        assert process.returncode == -signal.SIGKILL
+        kills += 1
+        fastsgd.Network.load(path)                   # the file is whole
+    with child(path, out) as process:
+        process.communicate()
+    np.testing.assert_array_equal(fastsgd.Network.load(out).params, expected)
+
+
+def test_resume_true_begins_where_there_is_nothing_to_go_on_from(digits, tmp_path):
+    net, X, y = start(digits)
+    path = tmp_path / "run.ckpt"
+    steps = [fastsgd.train(net, X, y, epochs=2, seed=0, checkpoint=path, resume=True).steps for _ in range(2)]
+    before = path.read_bytes()
+    assert steps == [14, 14]
+    history = fastsgd.train(net, X, y, epochs=5, seed=0, checkpoint=path, resume=True)       # and longer
+    twin, _, _ = start(digits)
+    assert history.cost == fastsgd.train(twin, X, y, epochs=5, seed=0).cost
+    np.testing.assert_array_equal(net.params, twin.params)
+    assert path.read_bytes() != before
+
+
+@pytest.fixture
+def written(digits, tmp_path):
+    net, X, y = start(digits)
+    fastsgd.train(net, X, y, epochs=1, seed=0, checkpoint=tmp_path / "run.ckpt", callbacks=[fastsgd.EarlyStopping()])
+    return net, X, y, tmp_path / "run.ckpt"
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"batch_size": 50}, "batch_size: 100 in the checkpoint, 50 here"),
+    ({"optimizer": fastsgd.SGD(0.2)}, r"optimizer: SGD\(0.1\) in the checkpoint, SGD\(0.2\) here"),
+    ({"seed": 1}, "seed: 0 in the checkpoint, 1 here"),
+    ({"dropout": 0.5}, r"dropout: \[\] in the checkpoint, \[0.5\] here"),
+    ({"validation": 0.5}, "validation: None in the checkpoint, 0.5 here"),
+    ({"sample_weight": np.arange(ROWS)}, "data: .* in the checkpoint"),
+    ({"kernel": "reference"}, "kernel: fused in the checkpoint, reference here"),
+    ({"callbacks": []}, r"callbacks that keep something: \['EarlyStopping'\] in the checkpoint, \[\] here"),
+    ({"net": fastsgd.Network([64, 25, 10])}, r"network: Network\(\[64, 24, 10\].*in the checkpoint, Network\(\[64, 25"),
+    ({"net": fastsgd.Network([64, 24, 10], input_scale=2.0)}, r"input_scale: None in the checkpoint, \[2.0\] here"),
+    ({"X": np.ones((ROWS, 64))}, "data: .*checksum"),
+    ({"X": np.ones((3, 64)), "y": [0, 1, 2]}, "rows: 700 in the checkpoint, 3 here"),
+])
+def test_a_checkpoint_of_another_run_is_refused(written, changes, message):
+    net, X, y, path = written
+    before, content = net.params.copy(), path.read_bytes()
+    arguments = {"net": net, "X": X, "y": y, "epochs": 3, "seed": 0, "callbacks": [fastsgd.EarlyStopping()], **changes}
+    refusal = rf"run\.ckpt is a checkpoint of another run, nothing was changed; .*{message}"
+    with pytest.raises(ValueError, match=refusal):
+        fastsgd.train(**arguments, checkpoint=path, resume=True)
+    assert (net.params == before).all()
+    assert path.read_bytes() == content
+
+
+def damages():
+    def change(**changes):
+        def damage(header, body):
+            content = json.loads(header["__metadata__"]["fastsgd.checkpoint"])
+            header["__metadata__"]["fastsgd.checkpoint"] = json.dumps({**content, **changes})
+            return join(header, body)
+        return damage
+
+    return {
+        "an older layout": (change(version=0), "is a checkpoint of layout 0, this fastsgd .* goes on from layout 1"),
+        "no version": (change(version=None), "is a checkpoint of layout None"),
+        "another history": (change(history={}), "is damaged: its checksum"),
+        "another bit": (lambda header, body: join(header, bytes([body[0] ^ 1]) + body[1:]), "is damaged: its checksum"),
+        "cut short": (lambda header, body: join(header, body[:-4]), "is cut short"),
+        "a network": (lambda header, body: join({**header, "__metadata__": {
+            name: text for name, text in header["__metadata__"].items() if name != "fastsgd.checkpoint"}}, body),
+            "is not a checkpoint"),
+        "no JSON": (lambda header, body: join({**header, "__metadata__": {
+            **header["__metadata__"], "fastsgd.checkpoint": "{"}}, body), "not valid JSON"),
+        "a list": (lambda header, body: join({**header, "__metadata__": {
+            **header["__metadata__"], "fastsgd.checkpoint": "[]"}}, body), "is a checkpoint of layout None"),
+    }
+
+
+@pytest.mark.parametrize("name", damages())
+def test_damaged_checkpoints_are_refused_and_left_alone(written, name):
+    net, X, y, path = written
+    damage, message = damages()[name]
+    path.write_bytes(damage(*parts(path)))
+    before, content = net.params.copy(), path.read_bytes()
+    with pytest.raises(ValueError, match=rf"run\.ckpt.*{message}"):
+        fastsgd.train(net, X, y, epochs=3, seed=0, checkpoint=path, resume=path)
+    assert (net.params == before).all()
+    assert path.read_bytes() == content
+
+
+def test_a_run_that_diverges_leaves_the_last_good_checkpoint(digits, tmp_path):
+    net, X, y = start(digits)
+    path = tmp_path / "run.ckpt"
+    with pytest.raises(FloatingPointError, match="stopped being finite"), np.errstate(all="ignore"):
+        fastsgd.train(net, X, y, optimizer=fastsgd.SGD(lambda step: 0.1 if step < 14 else 1e30), epochs=9, seed=0,
+                      checkpoint=fastsgd.Checkpoint(path, epochs=1))
+    assert np.isfinite(fastsgd.Network.load(path).params).all()
+    (header, _) = parts(path)
+    assert json.loads(header["__metadata__"]["fastsgd.checkpoint"])["progress"]["steps"] == 14
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), [
+    ({"epochs": 0}, ValueError, "Checkpoint: epochs must be above 0, got 0"),
+    ({"steps": 1.5}, TypeError, "Checkpoint: steps must be a whole number, got 1.5"),
+    ({"seconds": "1"}, TypeError, "Checkpoint: seconds must be a number, got '1'"),
+])
+def test_bad_arguments_of_checkpoint(arguments, error, message):
+    with pytest.raises(error, match=message):
+        fastsgd.Checkpoint("run.ckpt", **arguments)
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_before_training(digits, tmp_path):
+    net, X, y = start(digits)
+    before = net.params.copy()
+    for path in (tmp_path / "nowhere" / "run.ckpt", tmp_path, Path("/proc/run.ckpt")):
+        with pytest.raises(OSError, match=f"cannot write: .*{path}"):
+            fastsgd.train(net, X, y, checkpoint=path)
+    assert (net.params == before).all()
+    assert not os.listdir(tmp_path)
