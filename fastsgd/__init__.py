@@ -9,6 +9,7 @@ from fastsgd.callbacks import Callback, EarlyStopping, LearningRates, Progress, 
 from fastsgd.checkpoint import Checkpoint
 from fastsgd.gradient_check import GradientError, check_gradient
 from fastsgd.history import History
+from fastsgd.loggers import CSVLog, JSONLog, MLflow, TensorBoard
 from fastsgd.machine import config
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
@@ -16,6 +17,6 @@ from fastsgd.run import Run
 from fastsgd.training import train
 
 __version__ = "0.1.0"
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Callback", "Checkpoint", "EarlyStopping", "GradientError", "History",
-           "LearningRates", "Network", "Progress", "RMSprop", "ReduceOnPlateau", "Run", "TimeLimit", "check_gradient",
-           "config", "datasets", "schedules", "train"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLog", "Callback", "Checkpoint", "EarlyStopping", "GradientError",
+           "History", "JSONLog", "LearningRates", "MLflow", "Network", "Progress", "RMSprop", "ReduceOnPlateau", "Run",
+           "TensorBoard", "TimeLimit", "check_gradient", "config", "datasets", "schedules", "train"]

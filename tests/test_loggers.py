@@ -1,0 +1,111 @@
+"""Do logs hold what the history holds, and go on where a run goes on?"""
+import csv
+import json
+import os
+
+import pytest
+from test_checkpoint import interrupt_after
+
+import fastsgd
+
+
+def start(digits):
+    (X, y), _ = digits
+    return fastsgd.Network([64, 24, 10], seed=0), X[:600], y[:600]
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_csv_holds_the_history(digits, tmp_path):
+    net, X, y = start(digits)
+    history = fastsgd.train(net, X, y, epochs=3, validation=0.5, callbacks=[fastsgd.CSVLog(tmp_path / "log.csv")])
+    rows = rows_of(tmp_path / "log.csv")
+    assert list(rows[0]) == ["epoch", "steps", "seconds", "learning_rate", "cost", "accuracy", "validation_cost",
+                             "validation_accuracy"]
+    assert [float(row["cost"]) for row in rows] == history.cost
+    assert [float(row["validation_accuracy"]) for row in rows] == history.validation_metric
+    assert [(row["epoch"], row["steps"]) for row in rows] == [("1", "3"), ("2", "6"), ("3", "9")]
+    assert sum(float(row["seconds"]) for row in rows) == pytest.approx(sum(history.seconds))
+
+
+def test_evaluations_within_an_epoch_have_lines_of_their_own(digits, tmp_path):
+    net, X, y = start(digits)
+    logs = [fastsgd.CSVLog(tmp_path / "log.csv"), fastsgd.JSONLog(tmp_path / "log.jsonl")]
+    history = fastsgd.train(net, X, y, epochs=2, validation=0.5, evaluate_every=2, callbacks=logs)
+    rows = rows_of(tmp_path / "log.csv")
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [record["steps"] for record in records] == [2, 3, 4, 6, 6]
+    assert [row["cost"] != "" for row in rows] == ["cost" in record for record in records]
+    found = [float(row["validation_cost"]) for row in rows if row["validation_cost"]]
+    assert found == history.validation_cost == [record["validation_cost"] for record in records
+                                                if "validation_cost" in record]
+
+
+@pytest.mark.parametrize("log", [fastsgd.CSVLog, fastsgd.JSONLog])
+def test_a_run_that_goes_on_writes_on(digits, tmp_path, log):
+    net, X, y = start(digits)
+    settings = {"epochs": 5, "seed": 0, "validation": 0.5, "evaluate_every": 2}
+    fastsgd.train(net, X, y, **settings, callbacks=[log(tmp_path / "whole")])
+    net, _, _ = start(digits)
+    path = tmp_path / "log"
+    with pytest.raises(KeyboardInterrupt):
+        fastsgd.train(net, X, y, **settings, checkpoint=tmp_path / "run.ckpt",
+                      callbacks=[log(path), interrupt_after(8)])
+    with open(path, "a") as file:                    # a kill may come after lines, or within one, and no checkpoint
+        file.write(path.read_text().splitlines()[-1] + "\n" + "{3,9")
+    fastsgd.train(net, X, y, **settings, resume=tmp_path / "run.ckpt", callbacks=[log(path)])
+
+    def without_seconds(path):
+        if log is fastsgd.CSVLog:
+            return [{**row, "seconds": 0} for row in rows_of(path)]
+        return [{**json.loads(line), "seconds": 0} for line in path.read_text().splitlines()]
+
+    assert without_seconds(path) == without_seconds(tmp_path / "whole")
+    fastsgd.train(net, X, y, **settings, callbacks=[log(path)])                      # a new run begins a new file
+    assert len(without_seconds(path)) == len(without_seconds(tmp_path / "whole"))
+
+
+def test_a_log_that_cannot_be_written_is_found_before_training(digits, tmp_path):
+    net, X, y = start(digits)
+    before = net.params.copy()
+    with pytest.raises(OSError, match=r"cannot write: .*nowhere/log.csv"):
+        fastsgd.train(net, X, y, callbacks=[fastsgd.CSVLog(tmp_path / "nowhere" / "log.csv")])
+    assert (net.params == before).all()
+    with pytest.raises(TypeError, match="CSVLog: path must be a path, got 3"):
+        fastsgd.CSVLog(3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tensorboard(digits, tmp_path):
+    pytest.importorskip("tensorboardX")
+    net, X, y = start(digits)
+    history = fastsgd.train(net, X, y, epochs=3, callbacks=[fastsgd.TensorBoard(tmp_path / "events")])
+    from tensorboardX.proto.event_pb2 import Event
+    content = (tmp_path / "events" / os.listdir(tmp_path / "events")[0]).read_bytes()
+    costs = {}
+    while content:                                   # length, its checksum, the event, its checksum
+        length = int.from_bytes(content[:8], "little")
+        event = Event.FromString(content[12:12 + length])
+        content = content[16 + length:]
+        costs.update([(event.step, value.simple_value) for value in event.summary.value if value.tag == "cost"])
+    assert costs == pytest.approx(dict(zip((6, 12, 18), history.cost, strict=True)))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow(digits, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow.set_tracking_uri(f"file:{tmp_path}")
+    mlflow.set_experiment("fastsgd")
+    net, X, y = start(digits)
+    with mlflow.start_run() as active:
+        history = fastsgd.train(net, X, y, epochs=3, callbacks=[fastsgd.MLflow()])
+        assert mlflow.active_run() is not None       # it is the caller's to end
+    found = mlflow.get_run(active.info.run_id).data
+    assert found.metrics["cost"] == pytest.approx(history.cost[-1])
+    assert found.params["optimizer"] == "SGD(0.1)"
+    fastsgd.train(net, X, y, epochs=1, callbacks=[fastsgd.MLflow()])
+    assert mlflow.active_run() is None
