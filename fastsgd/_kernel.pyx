@@ -499,6 +499,32 @@ def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
     execute(PREDICT, architecture, params, X, None, rows, None, None, None, None, threads, None, out, backend)
 
 
+def bring_in(X, const int64_t[::1] rows, bint check):
+    """Reads rows of an array that is mapped from a file, so that they are in memory when a step comes to them.
+
+    Returns the first of them that has a value which is not finite, where that is to be checked, or else -1.
+    """
+    cdef const fs_ops* ops = fs_operations(X.itemsize == 8)
+    cdef const char* base = <const char*><size_t>X.__array_interface__["data"][0]
+    cdef ptrdiff_t stride = X.strides[0], columns = X.shape[1], size = columns * X.itemsize, i, at
+    cdef int64_t bad = -1
+    cdef char read = 0
+    check_range(rows, len(X), "rows")
+    require(X.strides[1] == X.itemsize or columns == 1, "the values of a row of X must be neighbours")
+    require(not check or X.dtype in (numpy.float32, numpy.float64), "only floats can be checked")
+    with nogil:
+        for i in range(rows.shape[0]):
+            if check:
+                if not ops.all_finite(columns, base + rows[i] * stride):
+                    bad = rows[i]
+                    break
+                continue
+            for at in range(0, size, 4096):
+                read ^= base[rows[i] * stride + at]
+            read ^= base[rows[i] * stride + size - 1]
+    return bad if read or True else read
+
+
 include "_plan.pxi"
 include "_few_rows.pxi"
 

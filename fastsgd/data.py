@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -61,6 +62,26 @@ def check_rows(X, columns: int, dtype: np.dtype, name: str = "X", scale: tuple[f
     if array.strides[1] != item or not rows_in_place or not array.flags.aligned:
         array = np.array(array, order="C")
     return array
+
+
+def check_mapped_rows(X, columns: int, name: str = "X") -> np.ndarray:
+    """An array that is mapped from a file, as it is; its values are checked where they are read."""
+    array = np.asarray(X)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    _check_shape(array.shape, columns, name)
+    if array.size == 0:
+        raise ValueError(f"{name} is empty, shape {array.shape}")
+    return array
+
+
+def open_npy(values, name: str):
+    """An array, or where it is given by the path of an .npy file that file mapped into memory."""
+    if not isinstance(values, str | os.PathLike):
+        return values
+    if not os.fspath(values).endswith(".npy"):
+        raise TypeError(f"{name} must hold real numbers or be the path of an .npy file, got {os.fspath(values)!r}")
+    return np.load(values, mmap_mode="r", allow_pickle=False)
 
 
 def _check_shape(shape: tuple[int, ...], columns: int, name: str) -> None:

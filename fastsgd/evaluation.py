@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from fastsgd.data import Csr
+from fastsgd import _kernel
+from fastsgd.data import Csr, to_dtype
+from fastsgd.feeds import readable_in_place
 from fastsgd.network import Network
 
+CONVERTED_ROWS = 4096
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
@@ -19,15 +22,34 @@ class Evaluation:
         self.X, self.y, self.weight, self.chosen = X, y, weight, chosen
         self.metrics, self._threads = metrics, threads
         self._metric = net._metric_of(y, weight, chosen)
+        self._in_place = isinstance(X, Csr) or readable_in_place(X, net.dtype)
 
     def __call__(self, net: Network) -> tuple[float, float, dict[str, float]]:
         """``(cost, metric, {name: value})`` of a network."""
-        cost, metric = net._evaluate(self.X, self.y, self._threads, self._metric, self.weight, self.chosen)
-        if not self.metrics:
-            return cost, metric, {}
-        outputs = net._predict(self.X, self._threads, self.chosen)
+        cost = score = 0.0
+        outputs = []
+        for X, y, weight, chosen in self._parts(net.dtype):
+            part_cost, part_score = _kernel.cost(net.architecture, net.params, X, y, chosen, weight,
+                                                 net._threads(self._threads, len(X)))
+            cost += part_cost
+            score += part_score
+            if self.metrics:
+                outputs.append(net._predict(X, self._threads, chosen))
+        weight = self.weight if self.weight is None or self.chosen is None else self.weight[self.chosen]
         y = self.y if self.chosen is None else self.y[self.chosen]
-        return cost, metric, {name: float(measure(y, outputs)) for name, measure in self.metrics.items()}
+        cost /= len(y) if weight is None else float(weight.sum())
+        return cost, self._metric(score), {name: float(measure(y, np.concatenate(outputs)))
+                                           for name, measure in self.metrics.items()}
+
+    def _parts(self, dtype: np.dtype):
+        """``(X, y, weight, chosen)`` as the kernel takes them; rows of a file of another dtype a part at a time."""
+        if self._in_place or self.chosen is None or isinstance(self.X, Csr):
+            yield self.X, self.y, self.weight, self.chosen
+            return
+        for first in range(0, len(self.chosen), CONVERTED_ROWS):
+            rows = self.chosen[first:first + CONVERTED_ROWS]
+            yield (to_dtype(self.X[rows], dtype, "held-out rows of X"), self.y[rows],
+                   None if self.weight is None else self.weight[rows], None)
 
 
 def check_metrics(metrics: Iterable[str | Metric], net: Network) -> dict[str, Metric]:

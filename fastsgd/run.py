@@ -130,7 +130,7 @@ class Run:
             self._state.cost = self._state.score = self._seconds = 0.0
         self.rows_done = skipped * self.batch_size
         self._evaluate_if_due()
-        for segment in self._feed.epoch(self._rng, skipped):
+        for segment in self._feed.epoch(self.epoch, self._rng, skipped):
             first = 0
             while first < len(segment):
                 rows = min(len(segment) - first, self._steps_to_rest() * self.batch_size)

@@ -15,13 +15,16 @@ from fastsgd.data import (
     check_batch_size,
     check_class_weight,
     check_fraction,
+    check_mapped_rows,
     check_rates,
     check_sample_weight,
+    check_targets,
     check_whole,
     generator,
+    open_npy,
 )
 from fastsgd.evaluation import Evaluation, Metric, check_metrics
-from fastsgd.feeds import Rows, steps_in
+from fastsgd.feeds import Blocks, Feed, Rows, steps_in
 from fastsgd.history import History
 from fastsgd.machine import choose_threads
 from fastsgd.network import Network
@@ -34,6 +37,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
           validation: tuple | float | None = None, metrics: Iterable[str | Metric] = (),
           evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
           sample_weight=None, class_weight=None, dropout=0.0, label_smoothing: float = 0.0, accumulate: int = 1,
+          shuffle: bool | str = True,
           checkpoint: str | os.PathLike | Checkpoint | None = None, resume: str | os.PathLike | bool = False,
           kernel: str = "fused", backend: str = "auto") -> History:
     """Trains a network in place by mini-batch gradient descent.
@@ -46,7 +50,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     net : Network
         Changed in place.
     X : array (rows, columns)
-        Finite real numbers; used without a copy where they have the network's dtype and contiguous rows.
+        Finite real numbers; used without a copy where they have the network's dtype and contiguous rows. An np.memmap,
+        or the path of an .npy file, may be larger than the memory: it is read as the training goes on.
     y : array (rows,) or (rows, outputs)
         Class labels 0 .. outputs - 1 or one-hot rows for cross_entropy, else targets.
     optimizer : Optimizer
@@ -83,6 +88,10 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     accumulate : int
         Mini-batches whose gradients are added up for one step: a step then means over ``accumulate * batch_size``
         rows, 1,024 of which at most are in the workspace at once.
+    shuffle : bool, "rows" or "blocks"
+        Whether each epoch has its own order of the rows. "rows" draws it among all of them, "blocks" in the way of
+        :class:`fastsgd.feeds.Blocks`, which suits files larger than the memory; True means "blocks" for an np.memmap
+        and an .npy file, "rows" for all others.
     checkpoint : path or Checkpoint, optional
         Where to write the state of the run every ten seconds and at its end, or as :class:`fastsgd.Checkpoint` says.
     resume : path or bool
@@ -103,8 +112,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     ------
     ValueError, TypeError, OSError
         For an argument that cannot be used, a checkpoint of another run, a folder that cannot be written to: before
-        anything is changed. (A learning rate that is a function is asked once an epoch; if it returns nonsense, the
-        network keeps the epochs before.)
+        anything is changed. (A learning rate that is a function is asked once an epoch, and the values of a mapped file
+        are looked at where they are read; if either is nonsense, the network keeps the steps before.)
     FloatingPointError
         When the cost or a parameter stops being finite: it says at which step and what to try, and the
         network is left as it was after the last good epoch.
@@ -123,7 +132,13 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     if not isinstance(net, Network):
         raise TypeError(f"net must be a fastsgd.Network, got {type(net).__name__}")
     check_optimizer(optimizer)
-    X, y = net._check(X, y)
+    X, y = open_npy(X, "X"), open_npy(y, "y")
+    by_blocks = _by_blocks(shuffle, X)
+    if by_blocks:
+        X = check_mapped_rows(X, net.sizes[0])
+        y = check_targets(y, len(X), net.sizes[-1], net.loss, net.dtype)
+    else:
+        X, y = net._check(X, y)
     weight = _weights_of_rows(net, y, sample_weight, class_weight)
     fraction, held_aside = None, None
     if isinstance(validation, int | float | np.floating):
@@ -166,7 +181,11 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     batch_size = min(batch_size * accumulate, rows)
     recipe = Recipe(optimizer.over(epochs * steps_in(rows, batch_size)), batch_size, dropout,
                     int(rng.integers(2**63)) if any(dropout) else 0, float(label_smoothing), backend)
-    feed = Rows(X, y, weight, chosen, batch_size, net._metric_of(y, weight, chosen))
+    metric = net._metric_of(y, weight, chosen)
+    if by_blocks:
+        feed: Feed = Blocks(X, y, weight, chosen, batch_size, metric, net.dtype, bool(shuffle))
+    else:
+        feed = Rows(X, y, weight, chosen, batch_size, metric, bool(shuffle))
     run = Run(net, feed, recipe, epochs=int(epochs), rng=rng, adapts=threads is None,
               threads=choose_threads(threads, net.architecture.flops * batch_size), train_epoch=train_epoch,
               listeners=listeners, evaluation=evaluation, evaluate_every=evaluate_every, checkpoint=checkpoint,
@@ -185,6 +204,14 @@ def _train_epoch_of(kernel: str):
         from fastsgd import reference
         return reference.train_epoch
     raise ValueError(f"kernel must be 'fused' or 'reference', got {kernel!r}")
+
+
+def _by_blocks(shuffle, X) -> bool:
+    if not (isinstance(shuffle, bool) or (isinstance(shuffle, str) and shuffle in ("rows", "blocks"))):
+        raise ValueError(f"shuffle must be True, False, 'rows' or 'blocks', got {shuffle!r}")
+    if shuffle == "blocks" and not isinstance(X, np.ndarray):
+        raise TypeError(f"shuffle='blocks' needs X to be an array or an .npy file, got {type(X).__name__}")
+    return shuffle == "blocks" or (shuffle != "rows" and isinstance(X, np.memmap))
 
 
 def _weights_of_rows(net: Network, y: np.ndarray, sample_weight, class_weight) -> np.ndarray | None:
