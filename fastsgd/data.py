@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -40,6 +41,22 @@ class Csr:
         stored = slice(0, self.indptr[-1])
         out[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices[stored]] = self.values[stored]
         return out
+
+
+def stack(parts: Sequence[np.ndarray | Csr]) -> np.ndarray | Csr:
+    """Rows after rows, of arrays or of sparse rows."""
+    if len(parts) == 1:
+        return parts[0]
+    sparse = [part for part in parts if isinstance(part, Csr)]
+    if not sparse:
+        return np.concatenate([part for part in parts if isinstance(part, np.ndarray)])
+    counts = [int(part.indptr[-1]) for part in sparse]
+    starts = np.cumsum([0, *counts])
+    indptr = np.concatenate([[0], *(part.indptr[1:] + start for part, start in zip(sparse, starts[:-1], strict=True))])
+    return Csr(indptr.astype(np.int64),
+               np.concatenate([part.indices[:count] for part, count in zip(sparse, counts, strict=True)]),
+               np.concatenate([part.values[:count] for part, count in zip(sparse, counts, strict=True)]),
+               (sum(len(part) for part in sparse), sparse[0].shape[1]))
 
 
 def check_rows(X, columns: int, dtype: np.dtype, name: str = "X", scale: tuple[float, ...] = (1.0,),

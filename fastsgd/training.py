@@ -1,4 +1,4 @@
-"""train(): the mini-batch stochastic gradient descent of the whole package, one pass of compiled code per epoch."""
+"""train() and train_stream(): what may be asked of a training run, and the run made of it."""
 from __future__ import annotations
 
 import json
@@ -30,6 +30,7 @@ from fastsgd.machine import choose_threads
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Optimizer, Recipe, check_optimizer
 from fastsgd.run import Run
+from fastsgd.streams import Source, Stream
 
 
 def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 - a frozen dataclass
@@ -129,9 +130,10 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     >>> history.epochs, net.score(*test) > 0.95
     (15, True)
     """
-    if not isinstance(net, Network):
-        raise TypeError(f"net must be a fastsgd.Network, got {type(net).__name__}")
-    check_optimizer(optimizer)
+    settings = _Settings(net, optimizer=optimizer, epochs=epochs, validation=validation, metrics=metrics,
+                         evaluate_every=evaluate_every, callbacks=callbacks, dropout=dropout,
+                         label_smoothing=label_smoothing, accumulate=accumulate, checkpoint=checkpoint, kernel=kernel,
+                         backend=backend, threads=threads)
     X, y = open_npy(X, "X"), open_npy(y, "y")
     by_blocks = _by_blocks(shuffle, X)
     if by_blocks:
@@ -139,62 +141,192 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         y = check_targets(y, len(X), net.sizes[-1], net.loss, net.dtype)
     else:
         X, y = net._check(X, y)
-    weight = _weights_of_rows(net, y, sample_weight, class_weight)
-    fraction, held_aside = None, None
-    if isinstance(validation, int | float | np.floating):
-        check_fraction(validation, "validation")
-        fraction = float(validation)
-    elif validation is not None:
-        held_aside = _check_validation(net, validation)
-    measures = check_metrics(metrics, net)
-    check_whole("epochs", epochs, least=0)
-    check_whole("accumulate", accumulate, least=1)
-    if evaluate_every is not None:
-        check_whole("evaluate_every", evaluate_every, least=1)
-    if validation is None and (measures or evaluate_every):
-        raise ValueError(f"{'metrics' if measures else 'evaluate_every'} needs validation rows; give validation=")
+    weight = check_sample_weight(sample_weight, len(y))
+    of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1])
+    weight = of_classes if weight is None else weight if of_classes is None else weight * of_classes
     batch_size = check_batch_size(batch_size, len(X))
-    dropout = check_rates(dropout, len(net.sizes) - 2)
-    check_fraction(label_smoothing, "label_smoothing", least_included=True)
-    if label_smoothing and net.metric != "accuracy":
-        raise ValueError(f"label_smoothing is for classifiers; this network has {net.loss}")
-    train_epoch = _train_epoch_of(kernel)
-    if backend not in _kernel.BACKENDS:
-        raise ValueError(f"backend must be one of {', '.join(_kernel.BACKENDS)}, got {backend!r}")
-    if not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}")
-    listeners = [as_callback(callback) for callback in callbacks]
-    checkpoint = Checkpoint.checked(checkpoint)
-    rng = generator(seed)
-    saved, resumed_from = _read_checkpoint(resume, checkpoint)
-    if saved is not None:
-        rng.bit_generator.state = saved.progress["first_draw"]
-    first_draw = rng.bit_generator.state
+    rng = settings.begin(seed, resume)
 
-    chosen, evaluation = None, None
-    if fraction is not None:
-        held_out, chosen = _split(len(X), fraction, rng)
-        evaluation = Evaluation(net, X, y, weight, held_out, measures, threads)
-    elif held_aside is not None:
-        evaluation = Evaluation(net, *held_aside, None, measures, threads)
+    chosen = None
+    if settings.fraction is not None:
+        held_out, chosen = _split(len(X), settings.fraction, rng)
+        settings.evaluation = Evaluation(net, X, y, weight, held_out, settings.metrics, threads)
     rows = len(X) if chosen is None else len(chosen)
     batch_size = min(batch_size * accumulate, rows)
-    recipe = Recipe(optimizer.over(epochs * steps_in(rows, batch_size)), batch_size, dropout,
-                    int(rng.integers(2**63)) if any(dropout) else 0, float(label_smoothing), backend)
     metric = net._metric_of(y, weight, chosen)
     if by_blocks:
         feed: Feed = Blocks(X, y, weight, chosen, batch_size, metric, net.dtype, bool(shuffle))
     else:
         feed = Rows(X, y, weight, chosen, batch_size, metric, bool(shuffle))
-    run = Run(net, feed, recipe, epochs=int(epochs), rng=rng, adapts=threads is None,
-              threads=choose_threads(threads, net.architecture.flops * batch_size), train_epoch=train_epoch,
-              listeners=listeners, evaluation=evaluation, evaluate_every=evaluate_every, checkpoint=checkpoint,
-              plan=_plan(net, recipe, feed, kernel=kernel, validation=fraction, evaluate_every=evaluate_every,
-                         seed=seed if seed is None or isinstance(seed, int) else type(seed).__name__),
-              first_draw=first_draw)
-    if saved is not None:
-        run.go_to(saved, resumed_from)
-    return run.go()
+    return settings.run(feed, optimizer.over(epochs * steps_in(rows, batch_size))).go()
+
+
+def train_stream(net: Network, source: Source, *, rows: int | None = None, window: int | None = None,
+                 shuffle: bool = True, optimizer: Optimizer = SGD(0.1),  # noqa: B008 - a frozen dataclass
+                 batch_size: int = 100, epochs: int = 1, seed: int | None = None, threads: int | None = None,
+                 validation: tuple | None = None, metrics: Iterable[str | Metric] = (),
+                 evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
+                 class_weight=None, dropout=0.0, label_smoothing: float = 0.0, accumulate: int = 1,
+                 checkpoint: str | os.PathLike | Checkpoint | None = None, resume: str | os.PathLike | bool = False,
+                 kernel: str = "fused", backend: str = "auto") -> History:
+    """Trains a network in place on rows that come in batches, of which only a part is in memory at once.
+
+    A thread reads ahead and fills a window of rows; the rows of a window are shuffled and make mini-batches, whatever
+    the sizes of the batches they came in.
+
+    Parameters
+    ----------
+    net : Network
+        Changed in place.
+    source : iterable or function
+        Batches ``(X, y)`` or ``(X, y, sample_weight)``, of what ``train`` takes; or a function that returns an iterable
+        of them for an epoch's number, from 1. An iterator serves one epoch. ``fastsgd.streams.arrow`` makes a source
+        of Parquet or Arrow files.
+    rows : int, optional
+        Of an epoch: what comes after them is left, and it is an error if there are fewer. Schedules that reach over
+        the whole run need it. A source that has an attribute of this name says so itself.
+    window : int, optional
+        Rows that are shuffled together; 64 MiB of them by default. Two windows are in memory at once.
+    shuffle : bool
+        Whether the rows of a window are shuffled.
+    class_weight : dict or sequence, optional
+        How much the rows of each class count.
+    optimizer, batch_size, epochs, seed, threads, validation, metrics, evaluate_every, callbacks, dropout, \
+label_smoothing, accumulate, checkpoint, kernel, backend
+        As in :func:`fastsgd.train`; validation is (X, y) or (X, y, sample_weight).
+    resume : path or bool
+        As there; the source must give the same batches again, and those trained on before are read and passed over.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+        For an argument that cannot be used, before anything is changed; and for a batch that cannot: the message has
+        its number, and the network and the checkpoint keep the steps before.
+    RuntimeError
+        When the source raises something, which is told and chained.
+    FloatingPointError, KeyboardInterrupt
+        As in :func:`fastsgd.train`.
+
+    Examples
+    --------
+    >>> import fastsgd
+    >>> (X, y), test = fastsgd.datasets.digits()
+    >>> net = fastsgd.Network([64, 32, 10], seed=0)
+    >>> def batches(epoch):
+    ...     for first in range(0, len(X), 250):
+    ...         yield X[first:first + 250], y[first:first + 250]
+    >>> history = fastsgd.train_stream(net, batches, optimizer=fastsgd.SGD(0.1, momentum=0.9), epochs=15, seed=0)
+    >>> history.epochs, net.score(*test) > 0.95
+    (15, True)
+    """
+    settings = _Settings(net, optimizer=optimizer, epochs=epochs, validation=validation, metrics=metrics,
+                         evaluate_every=evaluate_every, callbacks=callbacks, dropout=dropout,
+                         label_smoothing=label_smoothing, accumulate=accumulate, checkpoint=checkpoint, kernel=kernel,
+                         backend=backend, threads=threads)
+    if settings.fraction is not None:
+        raise ValueError(f"validation must be rows, (X, y): a stream has none to hold out, got {validation}")
+    if not callable(source) and not isinstance(source, Iterable):
+        raise TypeError(f"source must be an iterable of batches or a function that returns one, got {source!r}")
+    if epochs > 1 and hasattr(source, "__next__"):
+        raise ValueError(f"source is an iterator, which gives its batches once; for epochs={epochs} pass a function "
+                         "that returns one for each epoch")
+    check_whole("batch_size", batch_size, least=1)
+    rows = getattr(source, "rows", None) if rows is None else rows
+    for name, value in (("rows", rows), ("window", window)):
+        if value is not None:
+            check_whole(name, value, least=1)
+    if not isinstance(shuffle, bool):
+        raise TypeError(f"shuffle must be True or False, got {shuffle!r}")
+    if isinstance(class_weight, str):
+        raise ValueError(f"class_weight must be a dict or a sequence, as a stream is not known beforehand, got "
+                         f"{class_weight!r}")
+    settings.begin(seed, resume)
+    batch_size = batch_size * accumulate
+    if rows is not None:
+        batch_size = min(batch_size, rows)
+        optimizer = optimizer.over(epochs * steps_in(rows, batch_size))
+    return settings.run(Stream(net, source, batch_size, rows, window, shuffle, class_weight), optimizer).go()
+
+
+class _Settings:
+    """What every training run may be asked for, checked; and the run made of it and of a feed."""
+
+    def __init__(self, net, *, optimizer, epochs, validation, metrics, evaluate_every, callbacks, dropout,
+                 label_smoothing, accumulate, checkpoint, kernel, backend, threads) -> None:
+        if not isinstance(net, Network):
+            raise TypeError(f"net must be a fastsgd.Network, got {type(net).__name__}")
+        check_optimizer(optimizer)
+        self._net, self._threads = net, threads
+        check_whole("epochs", epochs, least=0)
+        check_whole("accumulate", accumulate, least=1)
+        self._epochs = int(epochs)
+        self.metrics = check_metrics(metrics, net)
+        if evaluate_every is not None:
+            check_whole("evaluate_every", evaluate_every, least=1)
+        if validation is None and (self.metrics or evaluate_every):
+            asked = "metrics" if self.metrics else "evaluate_every"
+            raise ValueError(f"{asked} needs validation rows; give validation=")
+        self._evaluate_every = evaluate_every
+        self.fraction: float | None = None
+        self.evaluation: Evaluation | None = None
+        if isinstance(validation, int | float | np.floating):
+            check_fraction(validation, "validation")
+            self.fraction = float(validation)
+        elif validation is not None:
+            self.evaluation = Evaluation(net, *_check_validation(net, validation), None, self.metrics, threads)
+        self._dropout = check_rates(dropout, len(net.sizes) - 2)
+        check_fraction(label_smoothing, "label_smoothing", least_included=True)
+        if label_smoothing and net.metric != "accuracy":
+            raise ValueError(f"label_smoothing is for classifiers; this network has {net.loss}")
+        self._label_smoothing = float(label_smoothing)
+        self._kernel, self._train_epoch = kernel, _train_epoch_of(kernel)
+        if backend not in _kernel.BACKENDS:
+            raise ValueError(f"backend must be one of {', '.join(_kernel.BACKENDS)}, got {backend!r}")
+        self._backend = backend
+        if not isinstance(callbacks, Iterable):
+            raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}")
+        self._listeners = [as_callback(callback) for callback in callbacks]
+        self._checkpoint = Checkpoint.checked(checkpoint)
+
+    def begin(self, seed, resume) -> np.random.Generator:
+        """The generator of the run as it is, or was, before it drew anything."""
+        self._seed = seed if seed is None or isinstance(seed, int) else type(seed).__name__
+        self._rng = generator(seed)
+        self._saved, self._resumed_from = _read_checkpoint(resume, self._checkpoint)
+        if self._saved is not None:
+            self._rng.bit_generator.state = self._saved.progress["first_draw"]
+        self._first_draw = self._rng.bit_generator.state
+        return self._rng
+
+    def run(self, feed: Feed, optimizer: Optimizer) -> Run:
+        """A run that is about to begin, or to go on."""
+        net = self._net
+        seed_of_dropout = int(self._rng.integers(2**63)) if self._dropout else 0
+        recipe = Recipe(optimizer, feed.batch_size, self._dropout, seed_of_dropout, self._label_smoothing,
+                        self._backend)
+        run = Run(net, feed, recipe, epochs=self._epochs, rng=self._rng, adapts=self._threads is None,
+                  threads=choose_threads(self._threads, net.architecture.flops * feed.batch_size),
+                  train_epoch=self._train_epoch, listeners=self._listeners, evaluation=self.evaluation,
+                  evaluate_every=self._evaluate_every, checkpoint=self._checkpoint, plan=self._plan(feed, recipe),
+                  first_draw=self._first_draw)
+        if self._saved is not None:
+            run.go_to(self._saved, self._resumed_from)
+        return run
+
+    def _plan(self, feed: Feed, recipe: Recipe) -> dict:
+        """What must be the same for a run to go on to the same bits, in words that a message can show."""
+        _, metadata = modelfile.describe(self._net.architecture, self._net.params, {})
+        details = json.loads(metadata["fastsgd.architecture"])
+        return {"network": repr(self._net),
+                **{name: details.get(name) for name in ("loss_parameters", "input_scale", "input_offset")},
+                "optimizer": repr(recipe.optimizer), "batch_size": recipe.batch_size, "dropout": list(recipe.dropout),
+                "label_smoothing": recipe.label_smoothing, "backend": recipe.backend, "kernel": self._kernel,
+                "seed": self._seed, "validation": self.fraction, "evaluate_every": self._evaluate_every,
+                **feed.describe()}
 
 
 def _train_epoch_of(kernel: str):
@@ -212,12 +344,6 @@ def _by_blocks(shuffle, X) -> bool:
     if shuffle == "blocks" and not isinstance(X, np.ndarray):
         raise TypeError(f"shuffle='blocks' needs X to be an array or an .npy file, got {type(X).__name__}")
     return shuffle == "blocks" or (shuffle != "rows" and isinstance(X, np.memmap))
-
-
-def _weights_of_rows(net: Network, y: np.ndarray, sample_weight, class_weight) -> np.ndarray | None:
-    weight = check_sample_weight(sample_weight, len(y))
-    of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1])
-    return weight if of_classes is None else of_classes if weight is None else weight * of_classes
 
 
 def _check_validation(net: Network, validation) -> tuple[np.ndarray | Csr, np.ndarray, np.ndarray | None]:
@@ -247,13 +373,3 @@ def _read_checkpoint(resume, checkpoint: Checkpoint | None) -> tuple[Saved | Non
         path = checkpoint.path
         return (Saved.read(path), path) if os.path.exists(path) else (None, path)
     return Saved.read(resume), resume
-
-
-def _plan(net: Network, recipe: Recipe, feed, **more) -> dict:
-    """What must be the same for a run to go on to the same bits, in words that a message can show."""
-    description = json.loads(modelfile.describe(net.architecture, net.params, {})[1]["fastsgd.architecture"])
-    optimizer = {"optimizer": repr(recipe.optimizer)}
-    return {"network": repr(net), **{name: description.get(name) for name in ("loss_parameters", "input_scale",
-                                                                              "input_offset")},
-            **optimizer, "batch_size": recipe.batch_size, "dropout": list(recipe.dropout),
-            "label_smoothing": recipe.label_smoothing, "backend": recipe.backend, **feed.describe(), **more}

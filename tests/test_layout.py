@@ -21,7 +21,7 @@ RANKS = [
     {"__init__"},
     {"training", "gradient_check", "loggers"},
     {"run"},
-    {"evaluation", "checkpoint"},
+    {"evaluation", "checkpoint", "streams"},
     {"network", "callbacks", "feeds", "history"},
     {"machine", "modelfile", "table", "datasets"},
     {"tensorfile"},

@@ -1,0 +1,244 @@
+"""Rows that come in batches from anywhere: an iterator, a database, Parquet and Arrow files.
+
+``fastsgd.train_stream`` trains on them. A source is an iterable of batches ``(X, y)`` or ``(X, y, sample_weight)``, or
+a function that returns one for an epoch's number, from 1; :func:`arrow` makes such a function of Parquet or Arrow
+files.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from fastsgd.data import CLASSIFICATION, Csr, check_class_weight, check_sample_weight, check_whole, stack
+from fastsgd.feeds import WINDOW_BYTES, Segment, ahead
+from fastsgd.network import Network
+
+Batch = tuple
+Source = Iterable[Batch] | Callable[[int], Iterable[Batch]]
+
+
+class Stream:
+    """A feed of batches, whose rows are shuffled in windows of so many; see :class:`fastsgd.feeds.Feed`."""
+
+    def __init__(self, net: Network, source: Source, batch_size: int, rows: int | None, window: int | None,
+                 shuffle: bool, class_weight):
+        self._net, self._source, self.batch_size = net, source, batch_size
+        self._rows, self._window, self._shuffle, self._class_weight = rows, window, shuffle, class_weight
+
+    @property
+    def rows(self):
+        return self._rows
+
+    def epoch(self, number, rng, skipped):
+        self._tally = Tally(self._net)
+        return ahead(self._segments(number, rng, skipped * self.batch_size))
+
+    def summary(self, cost, score):
+        return cost / self._tally.weight, self._tally.metric(score)
+
+    def describe(self):
+        return {"rows": self._rows, "columns": self._net.sizes[0], "window": self._window, "shuffle": self._shuffle}
+
+    def _segments(self, number: int, rng: np.random.Generator, skipped: int) -> Iterator[Segment]:
+        parts: list[Segment] = []
+        held = 0
+        for part in self._batches(number):
+            parts.append(part)
+            held += len(part)
+            if held >= self._window_rows(part):
+                segment, left = self._mix(parts, rng, last=False)
+                parts, held = ([left], len(left)) if len(left) else ([], 0)
+                skipped, rest = self._without(segment, skipped)
+                if rest is not None:
+                    yield rest
+        if parts:
+            rest = self._without(self._mix(parts, rng, last=True)[0], skipped)[1]
+            if rest is not None:
+                yield rest
+
+    def _window_rows(self, part: Segment) -> int:
+        if self._window is not None:
+            return max(self._window, self.batch_size)
+        width = part.X.shape[1] * (8 if isinstance(part.X, Csr) else part.X.itemsize)
+        return max(WINDOW_BYTES // width, self.batch_size)
+
+    def _batches(self, number: int) -> Iterator[Segment]:
+        """The batches of an epoch, checked; ValueError or RuntimeError name the one that cannot be used."""
+        source = self._source(number) if callable(self._source) else self._source
+        batches, taken = iter(source), 0
+        for count in range(1, 2**62):
+            name = f"batch {count} of the stream"
+            try:
+                batch = next(batches)
+            except StopIteration:
+                if not taken:
+                    raise ValueError(f"the stream of epoch {number} has no rows") from None
+                if self._rows is not None and taken < self._rows:
+                    raise ValueError(f"the stream ended after batch {count - 1}, with {taken:,} of {self._rows:,} "
+                                     "rows") from None
+                return
+            except Exception as error:
+                raise RuntimeError(f"{name} could not be read: {type(error).__name__}: {error}") from error
+            part = self._check(batch, name)
+            if self._rows is not None and taken + len(part) >= self._rows:
+                yield _part(part, 0, self._rows - taken)
+                return
+            taken += len(part)
+            yield part
+
+    def _check(self, batch, name: str) -> Segment:
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+            raise ValueError(f"{name} must be (X, y) or (X, y, sample_weight), got {type(batch).__name__}")
+        X, y, *weight = batch
+        X, y = self._net._check(X, y, prefix=f"{name}: ")
+        w = check_sample_weight(weight[0], len(X), f"{name}: sample_weight") if weight else None
+        by_class = check_class_weight(self._class_weight, y, self._net.loss, self._net.sizes[-1])
+        return Segment(X, y, by_class if w is None else w if by_class is None else w * by_class, None)
+
+    def _mix(self, parts: list[Segment], rng: np.random.Generator, last: bool) -> tuple[Segment, Segment]:
+        """The rows in a new order, in whole mini-batches; and those that are left, unless they are the last."""
+        rows = sum(len(part) for part in parts)
+        order = rng.permutation(rows) if self._shuffle else np.arange(rows)
+        kept = rows if last else rows // self.batch_size * self.batch_size
+        X = stack([part.X for part in parts])
+        y = np.concatenate([part.y for part in parts])
+        weight = None
+        if any(part.weight is not None for part in parts):
+            weight = np.concatenate([np.ones(len(part)) if part.weight is None else part.weight for part in parts])
+        left = order[kept:]
+        self._tally.add(y[order[:kept]], None if weight is None else weight[order[:kept]])
+        return (Segment(X, y, weight, order[:kept]),
+                Segment(X[left], y[left], None if weight is None else weight[left], None))
+
+    @staticmethod
+    def _without(segment: Segment, skipped: int) -> tuple[int, Segment | None]:
+        """The segment without its first rows, and how many are still to be skipped."""
+        skip = min(skipped, len(segment))
+        rest = None if skip == len(segment) else segment.part(skip, len(segment) - skip)
+        return skipped - skip, rest
+
+
+class Tally:
+    """What a metric needs to know of the targets of an epoch, of which no more than a window is there at once."""
+
+    def __init__(self, net: Network):
+        self._classes, self._per_row = net.loss in CLASSIFICATION, 1 if net.loss == "cross_entropy" else net.sizes[-1]
+        self.weight, self._shift = 0.0, None
+        self._sum = self._squares = np.zeros(net.sizes[-1])
+
+    def add(self, y: np.ndarray, weight: np.ndarray | None) -> None:
+        self.weight += len(y) if weight is None else float(weight.sum())
+        if self._classes or not len(y):
+            return
+        if self._shift is None:
+            self._shift = y[0].astype(float)           # near the mean, so that squares of large numbers do not cancel
+        difference = y - self._shift
+        w = np.ones((len(y), 1)) if weight is None else weight[:, np.newaxis]
+        self._sum = self._sum + (w * difference).sum(axis=0)
+        self._squares = self._squares + (w * difference**2).sum(axis=0)
+
+    def metric(self, score: float) -> float:
+        if self._classes:
+            return score / (self.weight * self._per_row)
+        spread = float((self._squares - self._sum**2 / self.weight).sum())
+        return 1 - score / spread if spread > 0 else float("nan")
+
+
+def _part(part: Segment, first: int, end: int) -> Segment:
+    rows = np.arange(first, end)
+    return Segment(part.X[rows], part.y[rows], None if part.weight is None else part.weight[rows], None)
+
+
+# ---- sources ----
+
+class Arrow:
+    """What :func:`arrow` returns: called with an epoch's number it gives its batches, of ``rows`` rows in all."""
+
+    def __init__(self, dataset, target: str, columns: list[str], sample_weight: str | None, batch_rows: int,
+                 seed: int | None):
+        self._dataset, self._target, self.columns, self._weight = dataset, target, columns, sample_weight
+        self._batch_rows, self._seed = batch_rows, seed
+        self.rows = dataset.count_rows()
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        names = [*self.columns, self._target, *([self._weight] if self._weight else [])]
+        pieces = list(self._dataset.get_fragments())
+        pieces = [group for piece in pieces
+                  for group in (piece.split_by_row_group() if hasattr(piece, "split_by_row_group") else [piece])]
+        if self._seed is not None:
+            pieces = [pieces[i] for i in np.random.default_rng([self._seed, epoch]).permutation(len(pieces))]
+        for piece in pieces:
+            for batch in piece.to_batches(columns=names, batch_size=self._batch_rows, batch_readahead=1,
+                                          fragment_readahead=1, schema=self._dataset.schema):
+                if not batch.num_rows:
+                    continue
+                arrays = [_numbers(batch.column(name), name) for name in names]
+                X = np.stack(arrays[:len(self.columns)], axis=1)
+                yield (X, *arrays[len(self.columns):])
+
+
+def arrow(data, target: str, *, columns: Sequence[str] | None = None, sample_weight: str | None = None,
+          batch_rows: int = 16_384, seed: int | None = 0) -> Arrow:
+    """Parquet or Arrow files as a source for ``fastsgd.train_stream``, read a part at a time by pyarrow.
+
+    Parameters
+    ----------
+    data : path, list of paths or pyarrow.dataset.Dataset
+        A file, a folder of Parquet files, or a dataset.
+    target : str
+        The column to predict: class labels 0, 1, ... or numbers.
+    columns : sequence of str, optional
+        The network's inputs in order; all numeric columns but the target and the weight by default.
+    sample_weight : str, optional
+        A column that says how much each row counts.
+    batch_rows : int
+        Read at once.
+    seed : int or None
+        Of the order of the row groups, another one in each epoch; None reads them as they lie.
+
+    ValueError names a column that is missing, is not of numbers or has missing values.
+
+    >>> import os, tempfile
+    >>> import pandas, fastsgd
+    >>> path = os.path.join(tempfile.mkdtemp(), "rows.parquet")
+    >>> pandas.DataFrame({"a": [0.0, 1.0] * 50, "b": [1.0] * 100, "y": [0, 1] * 50}).to_parquet(path)
+    >>> source = fastsgd.streams.arrow(path, "y")
+    >>> source.columns, source.rows
+    (['a', 'b'], 100)
+    >>> net = fastsgd.Network([2, 2], seed=0)
+    >>> fastsgd.train_stream(net, source, optimizer=fastsgd.SGD(1.0), batch_size=10, epochs=5, seed=0).metric[-1]
+    1.0
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow import dataset as datasets
+    except ImportError:
+        raise ImportError('streams.arrow needs pyarrow: pip install "fastsgd[table]"') from None
+    check_whole("batch_rows", batch_rows, least=1)
+    if not isinstance(data, datasets.Dataset):
+        paths = [os.fspath(path) for path in data] if isinstance(data, list | tuple) else os.fspath(data)
+        first = paths if isinstance(paths, str) else paths[0]
+        if not os.path.exists(first):
+            raise FileNotFoundError(f"{first} does not exist")
+        data = datasets.dataset(paths, format="ipc" if first.endswith((".arrow", ".feather")) else "parquet")
+    types = dict(zip(data.schema.names, data.schema.types, strict=True))
+    if columns is None:
+        columns = [name for name, kind in types.items() if name not in (target, sample_weight) and _is_number(pa, kind)]
+    for name in [*columns, target, *([sample_weight] if sample_weight else [])]:
+        if name not in types:
+            raise ValueError(f"the data have no column {name!r}; they have {', '.join(map(repr, list(types)[:20]))}")
+        if not _is_number(pa, types[name]):
+            raise ValueError(f"column {name!r} must hold numbers, it holds {types[name]}")
+    return Arrow(data, target, list(columns), sample_weight, int(batch_rows), seed)
+
+
+def _is_number(pa, kind) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+
+
+def _numbers(column, name: str) -> np.ndarray:
+    if column.null_count:
+        raise ValueError(f"column {name!r} has {column.null_count:,} missing values")
+    return column.to_numpy(zero_copy_only=False)

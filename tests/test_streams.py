@@ -1,0 +1,219 @@
+"""Do rows of a stream arrive once each, mixed, in bounded memory, and is a broken stream told of in words?"""
+import threading
+import time
+
+import numpy as np
+import pytest
+from test_checkpoint import interrupt_after
+
+import fastsgd
+
+
+def net_of(**arguments):
+    return fastsgd.Network([64, 24, 10], seed=0, **arguments)
+
+
+def batches_of(X, y, size, weight=None):
+    def batches(epoch):
+        for first in range(0, X.shape[0], size):
+            rows = slice(first, first + size)
+            yield (X[rows], y[rows]) if weight is None else (X[rows], y[rows], weight[rows])
+    return batches
+
+
+@pytest.mark.parametrize("window", [100, 333, 10**6])
+@pytest.mark.parametrize("size", [1, 37, 400, 2000])
+def test_a_stream_is_all_rows_in_windows(digits, size, window):
+    (X, y), _ = digits
+    net, by_hand = net_of(), net_of()
+    history = fastsgd.train_stream(net, batches_of(X, y, size), window=window, seed=5, epochs=2, batch_size=50)
+    assert history.steps == 2 * 29
+    rng = np.random.default_rng(5)
+    for epoch in range(2):
+        held, seen = np.empty(0, int), []
+        for first in range(0, len(X), size):
+            held = np.append(held, np.arange(first, min(first + size, len(X))))
+            if len(held) >= window:
+                held = held[rng.permutation(len(held))]
+                seen.extend(held[:len(held) // 50 * 50])
+                held = held[len(held) // 50 * 50:]
+        seen.extend(held[rng.permutation(len(held))] if len(held) else [])
+        assert sorted(seen) == list(range(len(X)))
+        parts = [seen[i:i + 50] for i in range(0, len(X), 50)]
+        costs = [by_hand.step(X[rows], y[rows], fastsgd.SGD(0.1)) for rows in parts]
+        assert history.cost[epoch] == pytest.approx(np.average(costs, weights=[len(rows) for rows in parts]), rel=1e-6)
+    np.testing.assert_array_equal(net.params, by_hand.params)
+
+
+def test_a_stream_in_one_window_gives_the_metrics_of_its_rows(digits):
+    (X, y), (X_test, y_test) = digits
+    weight = np.random.default_rng(0).random(len(X))
+    for net, targets in ((net_of(), y), (fastsgd.Network([64, 8, 2], loss="squared_error", seed=0), X[:, 10:12] + 1e3)):
+        start = net.copy()
+        history = fastsgd.train_stream(net, batches_of(X, targets, 200, weight), optimizer=fastsgd.SGD(0.0))
+        cost, metric = start.evaluate(X, targets, sample_weight=weight)
+        assert history.cost[0] == pytest.approx(cost, rel=1e-5)
+        assert history.metric[0] == pytest.approx(metric, rel=1e-4)
+    net = net_of()
+    history = fastsgd.train_stream(net, batches_of(X, y, 100), epochs=20, seed=0, validation=(X_test, y_test),
+                                   optimizer=fastsgd.SGD(fastsgd.schedules.OneCycle(0.3)), rows=len(X),
+                                   callbacks=[fastsgd.EarlyStopping(20)], dropout=0.1, class_weight={0: 2.0})
+    assert history.validation_metric[-1] > 0.95
+
+
+def test_sparse_and_byte_rows_stream_too(digits):
+    sparse = pytest.importorskip("scipy.sparse")
+    (X, y), _ = digits
+    dense, thin, small = net_of(), net_of(), net_of(input_scale=1 / 16)
+    bytes_ = (X * 16).astype(np.uint8)
+    for net, rows in ((dense, X), (thin, sparse.csr_matrix(X)), (small, bytes_)):
+        fastsgd.train_stream(net, batches_of(rows, y, 123), window=300, seed=0, rows=1000)
+    np.testing.assert_array_equal(thin.params, dense.params)
+    np.testing.assert_allclose(small.params, dense.params, atol=1e-5)
+
+
+def test_a_stream_goes_on_to_the_same_bits(digits, tmp_path):
+    (X, y), (X_test, y_test) = digits
+    settings = {"epochs": 3, "seed": 3, "validation": (X_test, y_test), "evaluate_every": 4, "window": 300,
+                "optimizer": fastsgd.SGD(0.1, momentum=0.9, average=0.9)}
+    net = net_of()
+    expected = fastsgd.train_stream(net, batches_of(X, y, 77), **settings)
+    for steps in (3, 17, expected.steps - 1):
+        with pytest.raises(KeyboardInterrupt):
+            fastsgd.train_stream(net_of(), batches_of(X, y, 77), **settings, checkpoint=tmp_path / "run.ckpt",
+                                 callbacks=[interrupt_after(steps)])
+        again = fastsgd.Network([64, 24, 10], seed=1)
+        history = fastsgd.train_stream(again, batches_of(X, y, 77), **settings, resume=tmp_path / "run.ckpt")
+        np.testing.assert_array_equal(again.params, net.params)
+        assert history.cost == expected.cost
+
+
+def test_no_more_than_two_windows_are_read_ahead(digits):
+    (X, y), _ = digits
+    read = []
+
+    def endless(epoch):
+        while True:
+            read.append(1)
+            yield X[:100], y[:100]
+
+    class Slow(fastsgd.Callback):
+        def on_evaluation(self, run):
+            time.sleep(0.02)
+            assert 100 * len(read) - run.steps * 50 <= 3 * 500 + 100
+            run.stop = run.steps >= 60
+
+    history = fastsgd.train_stream(net_of(), endless, batch_size=50, window=500, validation=(X, y), evaluate_every=1,
+                                   callbacks=[Slow()])
+    assert (history.stopped, history.steps, history.epochs) == (True, 60, 0)
+    for _ in range(40):
+        if not any("reads ahead" in thread.name for thread in threading.enumerate()):
+            break
+        time.sleep(0.05)
+    assert not any("reads ahead" in thread.name for thread in threading.enumerate())
+
+
+def breaking(X, y, how):
+    def batches(epoch):
+        for count, first in enumerate(range(0, 1000, 100), 1):
+            if count == 7:
+                if how == "raises":
+                    raise OSError("the line went dead")
+                if how == "ends":
+                    return
+                yield {"columns": (X[first:first + 100, :60], y[first:first + 100]), "alone": X[first:first + 100],
+                       "labels": (X[first:first + 100], y[first:first + 100] + 9), "three": (X, y, y, y),
+                       "nan": (np.full((2, 64), np.nan), [0, 1]), "weight": (X[:3], y[:3], [-1, 0, 1])}[how]
+            yield X[first:first + 100], y[first:first + 100]
+    return batches
+
+
+@pytest.mark.parametrize(("how", "error", "message"), [
+    ("raises", RuntimeError, "batch 7 of the stream could not be read: OSError: the line went dead"),
+    ("ends", ValueError, "the stream ended after batch 6, with 600 of 1,000 rows"),
+    ("columns", ValueError, r"batch 7 of the stream: X must have shape \(rows, 64\)"),
+    ("labels", ValueError, "batch 7 of the stream: y must be class labels"),
+    ("alone", ValueError, r"batch 7 of the stream must be \(X, y\) or \(X, y, sample_weight\), got ndarray"),
+    ("three", ValueError, r"batch 7 of the stream must be \(X, y\) or \(X, y, sample_weight\), got tuple"),
+    ("nan", ValueError, r"batch 7 of the stream: X\[0, 0\] is nan"),
+    ("weight", ValueError, "batch 7 of the stream: sample_weight must not be negative"),
+])
+def test_a_stream_that_breaks_names_the_batch_and_leaves_the_checkpoint_good(digits, tmp_path, how, error, message):
+    (X, y), _ = digits
+    net, path = net_of(), tmp_path / "run.ckpt"
+    settings = {"window": 100, "batch_size": 50, "seed": 0, "rows": 1000}
+    with pytest.raises(error, match=message):
+        fastsgd.train_stream(net, breaking(X, y, how), **settings, checkpoint=fastsgd.Checkpoint(path, steps=1))
+    np.testing.assert_array_equal(fastsgd.Network.load(path).params, net.params)
+    history = fastsgd.train_stream(net_of(), batches_of(X, y, 100), **settings, resume=path)
+    whole = net_of()
+    expected = fastsgd.train_stream(whole, batches_of(X, y, 100), **settings)
+    assert history.cost == expected.cost
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), [
+    ({"source": 3}, TypeError, "source must be an iterable of batches or a function that returns one, got 3"),
+    ({"source": iter([]), "epochs": 2}, ValueError, "source is an iterator, which gives its batches once; for epo"),
+    ({"source": []}, ValueError, "the stream of epoch 1 has no rows"),
+    ({"validation": 0.1}, ValueError, r"validation must be rows, \(X, y\): a stream has none to hold out, got 0.1"),
+    ({"batch_size": None}, TypeError, "batch_size must be a whole number, got None"),
+    ({"rows": 0}, ValueError, "rows must be at least 1, got 0"),
+    ({"window": 1.5}, TypeError, "window must be a whole number, got 1.5"),
+    ({"class_weight": "balanced"}, ValueError, "class_weight must be a dict or a sequence, as a stream is not known"),
+    ({"shuffle": "rows"}, TypeError, "shuffle must be True or False, got 'rows'"),
+    ({"optimizer": fastsgd.SGD(fastsgd.schedules.Cosine(0.1))}, ValueError, "does not know how many steps there"),
+])
+def test_bad_arguments(digits, arguments, error, message):
+    (X, y), _ = digits
+    net = net_of()
+    before = net.params.copy()
+    with pytest.raises(error, match=message):
+        fastsgd.train_stream(net, **{"source": batches_of(X, y, 100), **arguments})
+    assert (net.params == before).all()
+
+
+@pytest.fixture
+def parquet(digits, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet as pq
+    (X, y), _ = digits
+    table = pa.table({**{f"pixel {i}": X[:, i] for i in range(64)}, "digit": y, "weight": np.ones(len(X))})
+    (tmp_path / "rows").mkdir()
+    for part in range(3):
+        pq.write_table(table.slice(part * 500, 500), tmp_path / "rows" / f"{part}.parquet", row_group_size=90)
+    return tmp_path / "rows"
+
+
+def test_parquet_files(digits, parquet):
+    (X, y), test = digits
+    pixels = [f"pixel {i}" for i in range(64)]
+    source = fastsgd.streams.arrow(parquet, "digit", columns=pixels, sample_weight="weight", seed=None, batch_rows=64)
+    assert source.rows == len(X)
+    net, twin = net_of(), net_of()
+    fastsgd.train_stream(net, source, epochs=2, seed=0, window=200)
+    fastsgd.train_stream(twin, batches_of(X, y, 64), epochs=1, seed=0, window=10**6, shuffle=False)
+    parts = list(source(1))
+    np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), X)
+    np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), y)
+    mixed = fastsgd.streams.arrow(parquet, "digit", columns=pixels, seed=1)
+    first, again, other = ([part[1].tolist() for part in mixed(epoch)] for epoch in (1, 1, 2))
+    assert first == again != other
+    history = fastsgd.train_stream(net_of(), mixed, epochs=15, seed=0, validation=test, batch_size=50,
+                                   optimizer=fastsgd.Adam(fastsgd.schedules.Cosine(0.01)))
+    assert history.validation_metric[-1] > 0.95
+    assert fastsgd.streams.arrow(sorted(parquet.iterdir()), "digit").columns == [*pixels, "weight"]
+
+
+def test_parquet_files_that_cannot_be_used(parquet, tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet as pq
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        fastsgd.streams.arrow(tmp_path / "nowhere", "digit")
+    with pytest.raises(ValueError, match=r"the data have no column 'number'; they have 'pixel 0', "):
+        fastsgd.streams.arrow(parquet, "number")
+    pq.write_table(pa.table({"a": ["x", "y"], "y": [0, 1]}), tmp_path / "text.parquet")
+    with pytest.raises(ValueError, match="column 'a' must hold numbers, it holds string"):
+        fastsgd.streams.arrow(tmp_path / "text.parquet", "y", columns=["a"])
+    pq.write_table(pa.table({"a": [1.0, None], "y": [0, 1]}), tmp_path / "missing.parquet")
+    with pytest.raises(RuntimeError, match="batch 1 of the stream could not be read: ValueError: column 'a' has 1"):
+        fastsgd.train_stream(fastsgd.Network([1, 2]), fastsgd.streams.arrow(tmp_path / "missing.parquet", "y"))
