@@ -32,7 +32,8 @@ class Case:
         return f"{'-'.join(map(str, self.sizes))}, {self.rows} row{'s' * (self.rows > 1)}"
 
 
-CASES = [Case((32, 64, 64, 1), 1), Case((784, 128, 10), 1), Case((32, 64, 64, 1), 16), Case((784, 128, 10), 1000)]
+CASES = [Case((32, 64, 64, 1), 1), Case((784, 128, 10), 1), Case((32, 64, 64, 1), 16), Case((784, 128, 10), 32),
+         Case((784, 128, 10), 1000)]
 
 
 def network(case: Case) -> tuple[fastsgd.Network, np.ndarray]:
@@ -85,7 +86,9 @@ def numpy_reference(net: fastsgd.Network, X: np.ndarray) -> Callable[[], np.ndar
 
 def callers(case: Case) -> dict[str, Callable[[], np.ndarray]]:
     net, X = network(case)
-    found: dict[str, Callable[[], np.ndarray]] = {"fastsgd": lambda: net.predict(X), "NumPy": numpy_reference(net, X)}
+    predictor = net.compile_predictor(case.rows)
+    found: dict[str, Callable[[], np.ndarray]] = {"fastsgd": lambda: net.predict(X), "compiled": lambda: predictor(X),
+                                                  "NumPy": numpy_reference(net, X)}
     if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
         found["onnxruntime"] = onnxruntime(net, X)
     if importlib.util.find_spec("torch"):

@@ -527,6 +527,7 @@ def bring_in(X, const int64_t[::1] rows, bint check):
 
 include "_plan.pxi"
 include "_few_rows.pxi"
+include "_predictor.pxi"
 
 
 # ---- the machine ----

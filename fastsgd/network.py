@@ -8,8 +8,8 @@ import numpy as np
 
 from fastsgd import _kernel, modelfile
 from fastsgd.architecture import OUTPUTS, Architecture
-from fastsgd.data import CLASSIFICATION, Csr, check_rows, check_sample_weight, check_targets, generator
-from fastsgd.machine import choose_threads
+from fastsgd.data import CLASSIFICATION, Csr, check_rows, check_sample_weight, check_targets, check_whole, generator
+from fastsgd.machine import choose_threads, cores
 from fastsgd.optimizers import Optimizer, Recipe, State, aligned_zeros, check_optimizer
 
 INITS = ("auto", "he", "glorot", "normal")
@@ -238,6 +238,40 @@ class Network:
             X = X.copy()
         _kernel.predict(self.architecture, self.params, X, out, threads=self._threads(threads, len(X)))
         return out
+
+    def compile_predictor(self, rows: int = 1, *, input_dtype=None, threads: int = 1) -> _kernel.Predictor:
+        """``predict`` for so many rows at a time, with everything that can be done before the first call done.
+
+        Parameters
+        ----------
+        rows : int
+            Of every X it will be called with.
+        input_dtype : "uint8", optional
+            Of X; the network's own by default.
+        threads : int
+            Within a call; one is best where calls come from many threads.
+
+        Returns
+        -------
+        Predictor
+            A callable ``predictor(X, out=None)`` that returns what ``predict`` does, for contiguous X (rows, columns)
+            of exactly that shape and dtype; ValueError refuses others, NaN and infinity. It may be called from any
+            number of threads at once; each call has buffers of its own. It reads the parameters where they lie, so
+            training changes its answers; input_scale and input_offset are those of now.
+
+        >>> net = Network([3, 4, 2], seed=1)
+        >>> predictor = net.compile_predictor()
+        >>> predictor
+        <predictor of (1, 3) float32 rows, 2 outputs, 1 thread>
+        >>> predictor(np.zeros((1, 3), np.float32))
+        array([[0.5, 0.5]], dtype=float32)
+        """
+        check_whole("rows", rows, least=1)
+        check_whole("threads", threads, least=1)
+        dtype = self.dtype if input_dtype is None else np.dtype(input_dtype)
+        if dtype not in (self.dtype, np.uint8):
+            raise ValueError(f"input_dtype must be {self.dtype} or uint8, got {dtype}")
+        return _kernel.Predictor(self.architecture, self.params, int(rows), dtype, min(int(threads), cores()), "auto")
 
     def cost(self, X, y, threads: int | None = None, sample_weight=None) -> float:
         """The mean cost over the rows, a float; where ``sample_weight`` (rows,) is given, each counts by its weight.
