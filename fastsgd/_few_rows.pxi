@@ -1,22 +1,67 @@
-# A few rows at once, where a call costs more than its arithmetic. Included by _kernel.pyx.
+# Predictions whose plan is made once: of a few rows, where a call costs more than its arithmetic, and of a fixed number of
+# rows (_predictor.pxi). Included by _kernel.pyx.
 
 cdef enum:
     FEW_ROWS = 16
     FEW_NUMBERS = 4096      # in a layer's activations, which live on the stack
-    FEW_PRODUCTS = 1 << 20  # beyond, other threads are let in and more than one may work
+    FEW_PRODUCTS = 1 << 20  # beyond, other threads are let in
+
+
+cdef class Bound:
+    """A prediction of up to so many rows, laid out: the job of one call at a time."""
+
+    cdef Job job
+    cdef list kept
+    cdef uint64_t* bits               # of the rows, and where each row's are: for inputs with many zeros
+    cdef const uint64_t** x_bits
+
+    def __cinit__(self, architecture, params, ptrdiff_t rows, input_dtype, int threads):
+        cdef unsigned char[::1] memory
+        cdef char* base
+        memset(&self.job, 0, sizeof(Job))
+        self.job.mode = PREDICT
+        self.job.ops = fs_operations(params.itemsize == 8)
+        table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
+        self.kept = [table]
+        self.job.layers = <fs_layer*><char*>table
+        lay_out_layers(&self.job, architecture, "auto", None)
+        self.job.params = floats(params, &self.job, self.job.parameters, "params", self.kept)
+        lay_out_input(&self.job, architecture, numpy.empty((rows, architecture.sizes[0]), input_dtype), self.kept)
+        memory = bytearray(lay_out_workspace(&self.job, NULL, threads) + 64)
+        self.kept.append(memory)
+        base = <char*>&memory[0]
+        lay_out_workspace(&self.job, base + (63 & -<size_t>base), threads)
+        self.bits, self.x_bits = self.job.input.bits, self.job.layers[0].x_bits
+
+    cdef bint predict(self, c_numpy.ndarray x, c_numpy.ndarray out, int threads) except -1:
+        """Whether x is finite, and the predictions of its contiguous rows were made."""
+        cdef Job* job = &self.job
+        cdef bint skips
+        job.input.rows, job.input.ld = c_numpy.PyArray_DATA(x), c_numpy.PyArray_DIM(x, 1)
+        job.rows = job.data_rows = job.batch = c_numpy.PyArray_DIM(x, 0)
+        job.out = c_numpy.PyArray_DATA(out)
+        if not job.input.bytes and not job.ops.all_finite(job.rows * job.input.ld, job.input.rows):
+            return False
+        skips = job.skips and skipping_pays(job)
+        job.input.bits = self.bits if skips else NULL
+        job.layers[0].x_bits = self.x_bits if skips else NULL
+        with nogil:
+            fs_team_run(threads, run, job)
+        return True
 
 
 cdef class FewRows:
-    """``network.predict`` for a few rows of a plain array of the parameters' dtype; None for everything else.
+    """``network.predict`` for a few rows of a plain array of the parameters' dtype or of bytes; None for all else.
 
-    Nothing is allocated but the result; any number of threads may call it at once.
+    Any number of threads may call it at once.
     """
 
     cdef const fs_ops* ops
     cdef int depth, dtype
     cdef bytearray table
-    cdef object params
-    cdef ptrdiff_t most_rows
+    cdef object architecture, params
+    cdef ptrdiff_t most_rows, inputs, outputs
+    cdef list free_floats, free_bytes           # calls at once each have a Bound; Python's lock guards the lists
 
     def __cinit__(self, architecture, c_numpy.ndarray params):
         cdef Job job
@@ -27,7 +72,8 @@ cdef class FewRows:
         job.mode = PREDICT
         job.ops = self.ops = fs_operations(params.itemsize == 8)
         self.dtype = c_numpy.PyArray_TYPE(params)
-        self.params = params
+        self.architecture, self.params = architecture, params
+        self.free_floats, self.free_bytes = [], []
         self.table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
         job.layers = <fs_layer*><char*>self.table
         lay_out_layers(&job, architecture, "native", None)
@@ -38,6 +84,7 @@ cdef class FewRows:
             job.layers[l].ld = job.layers[l].outputs
             widest = max(widest, job.layers[l].outputs)
             products += job.layers[l].inputs * job.layers[l].outputs
+        self.inputs, self.outputs = job.layers[0].inputs, job.layers[self.depth - 1].outputs
         self.most_rows = min(<ptrdiff_t>FEW_ROWS, <ptrdiff_t>FEW_NUMBERS // widest, <ptrdiff_t>FEW_PRODUCTS // products)
         if architecture.scales_input:
             self.most_rows = 0
@@ -46,35 +93,43 @@ cdef class FewRows:
         return self.answer(X, out)
 
     cdef object answer(self, X, out):
-        cdef double[2 * FEW_NUMBERS] memory
-        cdef const void* rows[FEW_ROWS]
         cdef c_numpy.npy_intp[2] shape
         cdef c_numpy.ndarray x, result
-        cdef fs_layer layer
-        cdef ptrdiff_t n, r, item = self.ops.item
-        cdef char* a = <char*>memory
-        cdef int l
+        cdef int dtype
         if type(X) is not numpy.ndarray:
             return None
         x = X
-        layer = (<fs_layer*><char*>self.table)[0]
-        if (c_numpy.PyArray_NDIM(x) != 2 or c_numpy.PyArray_TYPE(x) != self.dtype or c_numpy.PyArray_DIM(x, 0) > self.most_rows
-                or c_numpy.PyArray_DIM(x, 1) != layer.inputs or not c_numpy.PyArray_ISCARRAY_RO(x)):
+        dtype = c_numpy.PyArray_TYPE(x)
+        if (c_numpy.PyArray_NDIM(x) != 2 or dtype != self.dtype and dtype != c_numpy.NPY_UINT8
+                or c_numpy.PyArray_DIM(x, 1) != self.inputs or not c_numpy.PyArray_ISCARRAY_RO(x)):
             return None
-        n = c_numpy.PyArray_DIM(x, 0)
-        if n == 0 or not self.ops.all_finite(n * layer.inputs, c_numpy.PyArray_DATA(x)):
+        shape[0], shape[1] = c_numpy.PyArray_DIM(x, 0), self.outputs
+        if not 0 < shape[0] <= FS_BLOCK_ROWS:
             return None
-        shape[0], shape[1] = n, (<fs_layer*><char*>self.table)[self.depth - 1].outputs
         if out is None:
             result = c_numpy.PyArray_EMPTY(2, shape, self.dtype, 0)
         elif (type(out) is numpy.ndarray and c_numpy.PyArray_NDIM(out) == 2 and c_numpy.PyArray_TYPE(out) == self.dtype
-                and c_numpy.PyArray_DIM(out, 0) == n and c_numpy.PyArray_DIM(out, 1) == shape[1]
+                and c_numpy.PyArray_DIM(out, 0) == shape[0] and c_numpy.PyArray_DIM(out, 1) == shape[1]
                 and c_numpy.PyArray_ISCARRAY(out)):
             result = out
         else:
             return None
+        if shape[0] > self.most_rows or dtype != self.dtype:
+            return result if self.with_memory(x, result, dtype != self.dtype) else None
+        return result if self.on_the_stack(x, result, shape[0]) else None
+
+    cdef bint on_the_stack(self, c_numpy.ndarray x, c_numpy.ndarray out, ptrdiff_t n) noexcept:
+        """Nothing is allocated and nothing copied but the result; False where x is not finite."""
+        cdef double[2 * FEW_NUMBERS] memory
+        cdef const void* rows[FEW_ROWS]
+        cdef fs_layer layer
+        cdef ptrdiff_t r, item = self.ops.item
+        cdef char* a = <char*>memory
+        cdef int l
+        if not self.ops.all_finite(n * self.inputs, c_numpy.PyArray_DATA(x)):
+            return False
         for r in range(n):
-            rows[r] = <char*>c_numpy.PyArray_DATA(x) + r * layer.inputs * item
+            rows[r] = <char*>c_numpy.PyArray_DATA(x) + r * self.inputs * item
         for l in range(self.depth):
             layer = (<fs_layer*><char*>self.table)[l]
             layer.x = rows
@@ -82,5 +137,18 @@ cdef class FewRows:
             self.ops.forward(&layer, 0, n)
             for r in range(n):
                 rows[r] = <char*>layer.a + r * layer.outputs * item
-        memcpy(c_numpy.PyArray_DATA(result), layer.a, n * layer.outputs * item)
-        return result
+        memcpy(c_numpy.PyArray_DATA(out), layer.a, n * layer.outputs * item)
+        return True
+
+    cdef bint with_memory(self, c_numpy.ndarray x, c_numpy.ndarray out, bint bytes_) except -1:
+        """The same for up to a block of rows, which one thread works on."""
+        cdef list free = self.free_bytes if bytes_ else self.free_floats
+        cdef Bound bound
+        cdef bint done
+        if numpy.may_share_memory(x, out):
+            return False
+        bound = free.pop() if free else Bound(self.architecture, self.params, FS_BLOCK_ROWS,
+                                              numpy.uint8 if bytes_ else self.params.dtype, 1)
+        done = bound.predict(x, out, 1)
+        free.append(bound)
+        return done

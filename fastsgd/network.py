@@ -271,7 +271,7 @@ class Network:
         dtype = self.dtype if input_dtype is None else np.dtype(input_dtype)
         if dtype not in (self.dtype, np.uint8):
             raise ValueError(f"input_dtype must be {self.dtype} or uint8, got {dtype}")
-        return _kernel.Predictor(self.architecture, self.params, int(rows), dtype, min(int(threads), cores()), "auto")
+        return _kernel.Predictor(self.architecture, self.params, int(rows), dtype, min(int(threads), cores()))
 
     def cost(self, X, y, threads: int | None = None, sample_weight=None) -> float:
         """The mean cost over the rows, a float; where ``sample_weight`` (rows,) is given, each counts by its weight.
