@@ -1,9 +1,10 @@
-"""The ``fastsgd`` command: demo, train, predict, info."""
+"""The ``fastsgd`` command: demo, train, evaluate, predict, info."""
 from __future__ import annotations
 
 import argparse
 import csv
 import io
+import json
 import os
 import platform
 import sys
@@ -11,22 +12,22 @@ import sys
 import numpy as np
 
 import fastsgd
-from fastsgd.architecture import ACTIVATIONS
-from fastsgd.data import generator
+from fastsgd import train_command
 from fastsgd.demo import demo
 from fastsgd.files import write_atomically
 from fastsgd.machine import cpu_name
 from fastsgd.table import Encoding, read_table
 
-OPTIMIZERS = {kind.kind: kind
-              for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad)}
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command. Its exit code: 0, 1 for an error that is reported, 2 for wrong usage, 130 for Ctrl-C."""
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser, train_parser = _parser()
     try:
-        return options.run(options)
+        if arguments[:1] == ["train"]:
+            arguments = ["train", *train_command.with_config(arguments[1:], train_parser)]
+        options = parser.parse_args(arguments)
+        return options.run_command(options)
     except KeyboardInterrupt:
         print("fastsgd: interrupted", file=sys.stderr)
         return 130
@@ -38,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """The whole command's, and that of its ``train``."""
     parser = argparse.ArgumentParser(prog="fastsgd", description=fastsgd.__doc__)
     parser.add_argument("--version", action="version", version=f"fastsgd {fastsgd.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -46,108 +48,66 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("demo", help="train a digit network and show what the descent does")
     command.add_argument("--out", default="digits.safetensors", help="where to save the model, replacing what is "
                          "there (%(default)s)")
-    command.set_defaults(run=lambda options: demo(options.out))
+    command.set_defaults(run_command=lambda options: demo(options.out))
 
     command = commands.add_parser("train", help="train a network on a CSV, Parquet or .npz table")
+    train_command.add_arguments(command)
+    train_parser = command
+
+    command = commands.add_parser("evaluate", help="measure a trained model on a table that has its target")
+    command.add_argument("model", metavar="MODEL")
     command.add_argument("data", metavar="DATA")
-    command.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
-    command.add_argument("--out", required=True, metavar="MODEL", help="the model file to write, .safetensors")
-    command.add_argument("--hidden", type=_sizes, default=[128], metavar="128,64", help="units of the hidden layers "
-                         "(128); 0 for none")
-    command.add_argument("--task", default="auto", choices=["auto", "classification", "regression"])
-    command.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="a column to leave out")
-    command.add_argument("--activation", default="relu", choices=ACTIVATIONS)
-    command.add_argument("--optimizer", default="adam", choices=OPTIMIZERS)
-    command.add_argument("--learning-rate", type=float, help="the optimizer's own by default")
-    command.add_argument("--momentum", type=float, help="for sgd and rmsprop")
-    command.add_argument("--weight-decay", type=float)
-    command.add_argument("--batch-size", type=int, default=100, help="rows per step (%(default)s)")
-    command.add_argument("--epochs", type=int, default=20, help="passes over the rows (%(default)s)")
-    command.add_argument("--validation", type=float, default=0.2, metavar="FRACTION", help="of the rows, held out and "
-                         "evaluated after every epoch (%(default)s)")
-    command.add_argument("--dtype", default="float32", choices=["float32", "float64"])
-    command.add_argument("--seed", type=int, default=0, help="of the split, the weights and the order (%(default)s)")
-    command.add_argument("--threads", type=int)
-    command.set_defaults(run=train)
+    command.add_argument("--json", action="store_true", help="print the figures as JSON")
+    command.set_defaults(run_command=evaluate)
 
     command = commands.add_parser("predict", help="predict the rows of a table with a trained model")
     command.add_argument("model", metavar="MODEL")
     command.add_argument("data", metavar="DATA")
     command.add_argument("--out", metavar="CSV", help="where to write; standard output by default")
     command.add_argument("--probabilities", action="store_true", help="a column for each class's probability")
-    command.set_defaults(run=predict)
+    command.set_defaults(run_command=predict)
 
     command = commands.add_parser("info", help="CPU, instruction set, BLAS, threads, versions")
-    command.set_defaults(run=info)
-    return parser
+    command.set_defaults(run_command=info)
+    return parser, train_parser
 
 
-def _sizes(text: str) -> list[int]:
-    try:
-        sizes = [int(part) for part in text.split(",")]
-    except ValueError:
-        sizes = [-1]
-    if sizes == [0]:
-        return []
-    if min(sizes) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of layer sizes such as 128,64")
-    return sizes
-
-
-def train(options) -> int:
-    """Learns the table's encoding, trains, and saves both in one file."""
-    if not 0 <= options.validation < 1:
-        raise ValueError(f"--validation must be at least 0 and below 1, got {options.validation}")
-    given = {"learning_rate": options.learning_rate, "momentum": options.momentum, "weight_decay": options.weight_decay}
-    kind = OPTIMIZERS[options.optimizer]
-    given = {name: value for name, value in given.items() if value is not None}
-    if "momentum" in given and not hasattr(kind(), "momentum"):
-        raise ValueError(f"--momentum does not go with --optimizer {options.optimizer}")
-    optimizer = kind(**given)
-    if os.path.isdir(options.out):
-        raise IsADirectoryError(f"--out {options.out} is a folder; give a file name")
-    folder = os.path.dirname(os.path.abspath(options.out))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"the folder {folder} of --out does not exist")
-    if options.target in options.drop:
-        raise ValueError(f"--drop {options.target} would drop the target")
-
-    table = read_table(options.data)
-    order = generator(options.seed).permutation(len(next(iter(table.values()))))
-    held_out = order[:round(len(order) * options.validation)]
-    kept = np.sort(order[len(held_out):])
-    if not len(kept):
-        raise ValueError(f"--validation {options.validation} leaves none of the {len(order)} rows to train on")
-    encoding = Encoding.learn(table, options.target, options.task, tuple(options.drop), kept)
-    X, y = encoding.rows(table, options.dtype), encoding.targets(table)
-    outputs = len(encoding.classes) or 1
-    net = fastsgd.Network([encoding.width, *options.hidden, outputs], options.activation,
-                          "cross_entropy" if encoding.classes else "squared_error", dtype=options.dtype,
-                          seed=options.seed)
-    net.metadata["table"] = encoding.to_json()
-    print(f"{net}, {net.params.size:,} parameters; {len(kept):,} rows to train on, {len(held_out):,} held out",
-          file=sys.stderr)
-    try:
-        fastsgd.train(net, X[kept], y[kept], optimizer=optimizer, batch_size=options.batch_size, epochs=options.epochs,
-                      seed=options.seed, threads=options.threads,
-                      validation=(X[held_out], y[held_out]) if len(held_out) else None, callbacks=[fastsgd.Progress()])
-    except KeyboardInterrupt:
-        net.save(options.out)
-        print(f"fastsgd: interrupted; the network trained so far is saved in {options.out}", file=sys.stderr)
-        return 130
-    net.save(options.out)
-    print(f"saved {options.out}", file=sys.stderr)
-    return 0
-
-
-def predict(options) -> int:
-    """Writes one prediction per row as CSV, and the score to standard error where the target is known."""
+def _load(options) -> tuple[fastsgd.Network, Encoding]:
+    """The model of a command and its table encoding."""
     net = fastsgd.Network.load(options.model)
     if "table" not in net.metadata:
         raise ValueError(f"{options.model} has no table encoding: it was not written by 'fastsgd train'")
     encoding = Encoding.from_json(net.metadata["table"])
     if (encoding.width, len(encoding.classes) or 1) != (net.sizes[0], net.sizes[-1]):
         raise ValueError(f"{options.model} is damaged: its table encoding does not fit its network")
+    return net, encoding
+
+
+def evaluate(options) -> int:
+    """Prints cost and metric of a model on a table's rows, and of each class how many are recognised."""
+    net, encoding = _load(options)
+    table = read_table(options.data)
+    if encoding.target.name not in table:
+        raise ValueError(f"{options.data} has no column {encoding.target.name!r}, which the model predicts")
+    X, y = encoding.rows(table, net.dtype, _warn), encoding.targets(table)
+    cost, metric = net.evaluate(X, y)
+    figures: dict = {"rows": len(X), "cost": cost, net.metric: metric}
+    if encoding.classes:
+        right = net.predict(X).argmax(axis=1) == y
+        figures["classes"] = {str(name): {"rows": int((y == i).sum()), "recognised": float(right[y == i].mean())}
+                              for i, name in enumerate(encoding.classes) if (y == i).any()}
+    if options.json:
+        print(json.dumps(figures))
+        return 0
+    print(f"{len(X):,} rows  cost {cost:.4f}  {net.metric} {metric:.4f}")
+    for name, found in figures.get("classes", {}).items():
+        print(f"  {name:20} {found['rows']:>8,} rows  {found['recognised']:7.1%} recognised")
+    return 0
+
+
+def predict(options) -> int:
+    """Writes one prediction per row as CSV, and the score to standard error where the target is known."""
+    net, encoding = _load(options)
     if options.probabilities and not encoding.classes:
         raise ValueError("--probabilities needs a model of classes; this one predicts a quantity")
     table = read_table(options.data)

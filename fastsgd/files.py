@@ -1,5 +1,6 @@
 """Files that are there whole or not at all."""
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -65,6 +66,8 @@ def _mode_of(path: str) -> int | None:
         status = os.stat(path)
     except FileNotFoundError:
         return None
+    if stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.EISDIR, "it is a folder; give a file name")
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(None, "it exists and is not a regular file")
+        raise OSError(errno.EEXIST, "it exists and is not a regular file")
     return stat.S_IMODE(status.st_mode)

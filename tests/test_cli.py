@@ -1,5 +1,6 @@
 """Does the command line train, predict and explain itself, from CSV, Parquet and .npz tables?"""
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -169,9 +170,9 @@ def test_errors_are_told_on_one_line_and_nothing_is_written(tables, arguments, m
 
 def test_an_out_folder_that_does_not_exist_is_noticed_before_training(tables, capsys):
     assert main(["train", "flowers.csv", "--target", "kind", "--out", "no/m.safetensors", "--epochs", "1000000"]) == 1
-    assert "of --out does not exist" in capsys.readouterr().err
+    assert "cannot write: No such file or directory: " in capsys.readouterr().err
     assert main(["train", "flowers.csv", "--target", "kind", "--out", str(tables), "--epochs", "1000000"]) == 1
-    assert "is a folder; give a file name" in capsys.readouterr().err
+    assert "cannot write: it is a folder; give a file name: " in capsys.readouterr().err
 
 
 def test_a_target_column_that_cannot_be_scored_is_a_warning(tables, capsys):
@@ -195,7 +196,8 @@ def test_a_constant_column_stays_harmless():
         assert abs(encoding.rows(other)[0, 0]) == pytest.approx(1, rel=1e-5)
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["fly"],
+@pytest.mark.parametrize("arguments", [[], ["train"], ["fly"], ["train", "d.csv"], ["train", "d.csv", "--target", "y"],
+                                       ["train", "d.csv", "--target", "y", "--out", "m", "--resume"],
                                        ["train", "d.csv", "--target", "y", "--out", "m", "--hidden", "64,-1"]])
 def test_wrong_usage_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -238,6 +240,100 @@ def test_ctrl_c_saves_the_network(tables):
     assert process.returncode == 130
     assert "interrupted; the network trained so far is saved in m.safetensors" in error
     assert main(["predict", str(tables / "m.safetensors"), str(tables / "flowers.csv"), "--out", "p.csv"]) == 0
+
+
+TRAIN = ["train", "flowers.csv", "--target", "kind", "--run", "run", "--hidden", "16", "--batch-size", "20"]
+
+
+def test_a_run_folder_holds_all_of_a_run(tables, capsys):
+    assert main([*TRAIN, "--epochs", "30", "--schedule", "cosine", "--warm-up", "0.5", "--dropout", "0.1",
+                 "--early-stopping", "20", "--clip-norm", "1", "--average", "0.9", "--label-smoothing", "0.05",
+                 "--class-weight", "balanced", "--drop", "nothing"]) == 0
+    names = {"config.toml", "log.csv", "run.ckpt", "model.safetensors"}
+    assert set(os.listdir("run")) - {"learning_curve.png"} == names
+    assert [row[0] for row in read("run/log.csv")[:3]] == ["epoch", "1", "2"]
+    capsys.readouterr()
+    assert main(["evaluate", "run/model.safetensors", "flowers.csv"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("400 rows  cost 0.")
+    assert "daisy" in shown
+    assert main(["evaluate", "run/model.safetensors", "flowers.csv", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["accuracy"] > 0.6
+    assert sum(found["rows"] for found in figures["classes"].values()) == figures["rows"] == 400
+    assert main([*TRAIN, "--epochs", "30"]) == 1
+    assert "--run run holds a run already (run.ckpt, model.safetensors); --resume goes on" in capsys.readouterr().err
+    assert main(["train", "--config", "run/config.toml", "--run", "again"]) == 0
+    assert (fastsgd.Network.load("again/model.safetensors").params
+            == fastsgd.Network.load("run/model.safetensors").params).all()
+    assert main([*TRAIN, "--epochs", "2", "--overwrite"]) == 0
+    assert len(read("run/log.csv")) == 3
+    assert main(["train", "--config", "run/config.toml", "--resume", "--epochs", "4"]) == 0
+    assert len(read("run/log.csv")) == 5
+    assert main(["train", "--config", "run/config.toml", "--resume", "--learning-rate", "0.5"]) == 1
+    assert "is a checkpoint of another run, nothing was changed; optimizer: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle", "step", "exponential", "inverse-scaling"])
+def test_schedules_of_the_command_line(tables, schedule):
+    assert main([*TRAIN, "--epochs", "6", "--schedule", schedule, "--warm-up", "2", "--optimizer", "sgd",
+                 "--learning-rate", "0.1"]) == 0
+    rates = [float(row[3]) for row in read("run/log.csv")[1:]]
+    assert rates[0] < rates[1] or schedule == "one-cycle"
+    assert rates[-1] == 0.1 if schedule == "constant" else rates[-1] < 0.1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_says_how_to_go_on(tables):
+    process = run(*TRAIN, "--epochs", "1000", cwd=tables)
+    while "epoch" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; fastsgd train --config run/config.toml --resume goes on" in error
+    assert "Traceback" not in error
+    whole = run(*TRAIN[:5], "whole", *TRAIN[6:], "--epochs", "1000", cwd=tables)
+    assert whole.communicate(timeout=60)[1]
+    process = run("train", "--config", "run/config.toml", "--resume", cwd=tables)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert "going on from run/run.ckpt" in error
+    assert (fastsgd.Network.load(tables / "run" / "model.safetensors").params
+            == fastsgd.Network.load(tables / "whole" / "model.safetensors").params).all()
+
+
+@pytest.mark.parametrize(("config", "message"), [
+    ("epochs = ", "c.toml is not valid TOML"),
+    ("epoch = 3", "c.toml has an unknown option 'epoch'; it may have data, out, run"),
+    ("resume = 3", "c.toml: resume = 3 should be true or false"),
+    ("epochs = true", "c.toml: epochs = True should be a value"),
+    ("[epochs]", "c.toml: epochs = {} should be a value"),
+])
+def test_bad_configurations(tables, capsys, config, message):
+    (tables / "c.toml").write_text(config)
+    assert main([*TRAIN, "--config", "c.toml"]) == 1
+    assert message in capsys.readouterr().err
+    assert main([*TRAIN, "--config", "nowhere.toml"]) == 1
+    assert "nowhere.toml" in capsys.readouterr().err
+    assert not (tables / "run").exists()
+
+
+def test_a_configuration_alone(tables):
+    (tables / "c.toml").write_text('data = "flowers.csv"\ntarget = "kind"\nhidden = [8, 4]\n'
+                                   'drop = ["wild", "nothing"]\nbatch-size = 20\nepochs = 2\noverwrite = false\n'
+                                   'out = "m.safetensors"\n')
+    assert main(["train", "--config", "c.toml"]) == 0
+    assert fastsgd.Network.load("m.safetensors").sizes == (4, 8, 4, 4)
+    flowers(rows=100).to_csv("few.csv", index=False)
+    assert main(["train", "few.csv", "--config=c.toml", "--hidden", "0"]) == 0
+    assert fastsgd.Network.load("m.safetensors").sizes == (4, 4)
+
+
+def test_a_learning_curve_is_drawn(tables):
+    pytest.importorskip("matplotlib")
+    assert main([*TRAIN, "--epochs", "5"]) == 0
+    assert (tables / "run" / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_encoding_survives_its_json():

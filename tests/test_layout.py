@@ -17,9 +17,9 @@ PACKAGE = Path(fastsgd.__file__).parent
 RANKS = [
     {"__main__"},
     {"cli"},
-    {"demo"},
+    {"demo", "train_command"},
     {"__init__"},
-    {"training", "gradient_check", "loggers"},
+    {"training", "gradient_check", "loggers", "plots"},
     {"run"},
     {"evaluation", "checkpoint", "streams"},
     {"network", "callbacks", "feeds", "history"},

@@ -1,0 +1,259 @@
+"""``fastsgd train``: a table, a network, and a run folder from which the training goes on."""
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.util
+import json
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+
+import fastsgd
+from fastsgd import schedules
+from fastsgd.architecture import ACTIVATIONS
+from fastsgd.data import generator
+from fastsgd.files import check_writable, write_atomically
+from fastsgd.table import Encoding, read_table
+
+OPTIMIZERS = {kind.kind: kind
+              for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad)}
+SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "inverse-scaling")
+OF_OPTIMIZERS = ("learning_rate", "momentum", "weight_decay", "clip_norm", "max_norm", "average")
+CHECKPOINT, LOG, MODEL, CONFIG, CURVE = "run.ckpt", "log.csv", "model.safetensors", "config.toml", "learning_curve.png"
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The options of ``fastsgd train``."""
+    command.add_argument("data", metavar="DATA", nargs="?", help="a CSV, Parquet or .npz table")
+    command.add_argument("--config", metavar="TOML", help="a file with any of these options, such as the config.toml "
+                         "of a run folder; the command line comes before it")
+
+    command.add_argument("--data-of-config", help=argparse.SUPPRESS)
+
+    where = command.add_argument_group("what comes of it")
+    where.add_argument("--out", metavar="MODEL", help="the model file to write, .safetensors")
+    where.add_argument("--run", metavar="FOLDER", help="a folder for everything: config.toml, log.csv, run.ckpt, "
+                       "model.safetensors and, with matplotlib, learning_curve.png")
+    where.add_argument("--resume", action="store_true", help="go on from the checkpoint of the run folder, if there is "
+                       "one")
+    where.add_argument("--overwrite", action="store_true", help="replace the run that the folder holds")
+    where.add_argument("--checkpoint-every", type=float, default=10.0, metavar="SECONDS", help="in a run folder "
+                       "(%(default)s)")
+
+    table = command.add_argument_group("the table")
+    table.add_argument("--target", metavar="COLUMN", help="the column to predict")
+    table.add_argument("--task", default="auto", choices=["auto", "classification", "regression"])
+    table.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="a column to leave out")
+    table.add_argument("--validation", type=float, default=0.2, metavar="FRACTION", help="of the rows, held out and "
+                       "evaluated after every epoch (%(default)s)")
+
+    network = command.add_argument_group("the network")
+    network.add_argument("--hidden", type=_sizes, default=[128], metavar="128,64", help="units of the hidden layers "
+                         "(128); 0 for none")
+    network.add_argument("--activation", default="relu", choices=ACTIVATIONS)
+    network.add_argument("--dropout", type=float, default=0.0, help="part of the hidden units left out in a step")
+    network.add_argument("--dtype", default="float32", choices=["float32", "float64"])
+
+    descent = command.add_argument_group("the descent")
+    descent.add_argument("--optimizer", default="adam", choices=OPTIMIZERS)
+    descent.add_argument("--learning-rate", type=float, help="the optimizer's own by default")
+    descent.add_argument("--schedule", default="constant", choices=SCHEDULES, help="of the learning rate over the "
+                         "whole run: step is a tenth after each third, exponential ends at a hundredth (%(default)s)")
+    descent.add_argument("--warm-up", type=float, default=0.0, metavar="EPOCHS", help="in which the rate rises first")
+    descent.add_argument("--momentum", type=float, help="for sgd and rmsprop")
+    descent.add_argument("--weight-decay", type=float)
+    descent.add_argument("--clip-norm", type=float, help="longest gradient")
+    descent.add_argument("--max-norm", type=float, help="longest weights into a hidden unit")
+    descent.add_argument("--average", type=float, metavar="DECAY", help="average the parameters: exponentially below "
+                         "1, all alike with 1")
+    descent.add_argument("--label-smoothing", type=float, default=0.0)
+    descent.add_argument("--class-weight", choices=["balanced"], help="make all classes count alike")
+    descent.add_argument("--batch-size", type=int, default=100, help="rows per step (%(default)s)")
+    descent.add_argument("--epochs", type=int, default=20, help="passes over the rows (%(default)s)")
+    descent.add_argument("--early-stopping", type=int, metavar="PATIENCE", help="end after so many epochs without a "
+                         "lower validation cost, with the best parameters")
+    descent.add_argument("--seed", type=int, default=0, help="of the split, the weights and the order (%(default)s)")
+    descent.add_argument("--threads", type=int)
+    command.set_defaults(run_command=lambda options: train(options, command))
+
+
+def _sizes(text: str) -> list[int]:
+    try:
+        sizes = [int(part) for part in text.split(",")]
+    except ValueError:
+        sizes = [-1]
+    if sizes == [0]:
+        return []
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of layer sizes such as 128,64")
+    return sizes
+
+
+# ---- configuration files ----
+
+def with_config(arguments: list[str], command: argparse.ArgumentParser) -> list[str]:
+    """The command line with the options of its ``--config`` file before its own."""
+    finder = argparse.ArgumentParser(add_help=False)
+    finder.add_argument("--config")
+    path = finder.parse_known_args(arguments)[0].config
+    if path is None:
+        return arguments
+    try:
+        with open(path, "rb") as file:
+            config = tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"--config {path} is not valid TOML: {error}") from None
+    hidden = ("help", "config", "data_of_config")
+    actions = {action.dest: action for action in command._actions if action.dest not in hidden}
+    found: list[str] = []
+    for key, value in config.items():
+        name = key.replace("-", "_")
+        if name not in actions:
+            raise ValueError(f"--config {path} has an unknown option {key!r}; it may have {', '.join(actions)}")
+        flag = isinstance(actions[name].const, bool)
+        if isinstance(value, dict) or flag != isinstance(value, bool):
+            raise ValueError(f"--config {path}: {key} = {value!r} should be {'true or false' if flag else 'a value'}")
+        if name == "data":
+            found += [f"--data-of-config={value}"]
+        elif flag:
+            found += [actions[name].option_strings[0]] * value
+        elif name == "drop":
+            for column in value if isinstance(value, list) else [value]:
+                found += ["--drop", str(column)]
+        else:
+            text = (",".join(map(str, value)) or "0") if isinstance(value, list) else str(value)
+            found += [f"{actions[name].option_strings[0]}={text}"]
+    return found + arguments
+
+
+def write_config(path: Path, options: argparse.Namespace) -> None:
+    """The options as a file for ``--config``, those that were not given left out."""
+    lines = ["# fastsgd train --config with this file repeats the run\n"]
+    for name, value in vars(options).items():
+        if name not in ("run_command", "config", "data_of_config", "resume", "overwrite") and value is not None:
+            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}\n")
+    write_atomically(path, ["".join(lines).encode()])
+
+
+# ---- the run ----
+
+def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
+    """Learns the table's encoding, trains, and saves both in one file."""
+    options.data = options.data or options.data_of_config
+    for name, shown in (("data", "DATA"), ("target", "--target COLUMN")):
+        if getattr(options, name) is None:
+            command.error(f"{shown} is missing")
+    if options.out is None and options.run is None:
+        command.error("--out MODEL or --run FOLDER is missing: where should the model go?")
+    if options.resume and options.run is None:
+        command.error("--resume goes on from the checkpoint of a --run FOLDER, which is missing")
+    if not 0 <= options.validation < 1:
+        raise ValueError(f"--validation must be at least 0 and below 1, got {options.validation}")
+    if options.early_stopping and not options.validation:
+        raise ValueError("--early-stopping needs rows held out: --validation above 0")
+    if options.target in options.drop:
+        raise ValueError(f"--drop {options.target} would drop the target")
+    if options.out is not None:
+        check_writable(options.out)
+    optimizer = _optimizer(options)
+
+    table = read_table(options.data)
+    order = generator(options.seed).permutation(len(next(iter(table.values()))))
+    held_out = order[:round(len(order) * options.validation)]
+    kept = np.sort(order[len(held_out):])
+    if not len(kept):
+        raise ValueError(f"--validation {options.validation} leaves none of the {len(order)} rows to train on")
+    encoding = Encoding.learn(table, options.target, options.task, tuple(options.drop), kept)
+    X, y = encoding.rows(table, options.dtype), encoding.targets(table)
+    if options.class_weight and not encoding.classes:
+        raise ValueError("--class-weight is for classes; this target is a quantity")
+    outputs = len(encoding.classes) or 1
+    net = fastsgd.Network([encoding.width, *options.hidden, outputs], options.activation,
+                          "cross_entropy" if encoding.classes else "squared_error", dtype=options.dtype,
+                          seed=options.seed)
+    net.metadata["table"] = encoding.to_json()
+    steps_per_epoch = -(-len(kept) // min(options.batch_size, len(kept))) if options.batch_size > 0 else 1
+    optimizer = _scheduled(optimizer, options, steps_per_epoch)
+    callbacks: list = [fastsgd.Progress()]
+    if options.early_stopping:
+        callbacks.append(fastsgd.EarlyStopping(options.early_stopping))
+    folder = _open_folder(options)
+    if folder:
+        callbacks.append(fastsgd.CSVLog(folder / LOG))
+    checkpoint = fastsgd.Checkpoint(folder / CHECKPOINT, seconds=options.checkpoint_every) if folder else None
+    _say(f"{net}, {net.params.size:,} parameters; {len(kept):,} rows to train on, {len(held_out):,} held out")
+    if folder and options.resume and (folder / CHECKPOINT).exists():
+        _say(f"going on from {folder / CHECKPOINT}")
+    try:
+        history = fastsgd.train(
+            net, X[kept], y[kept], optimizer=optimizer, batch_size=options.batch_size, epochs=options.epochs,
+            seed=options.seed, threads=options.threads, dropout=options.dropout, class_weight=options.class_weight,
+            label_smoothing=options.label_smoothing, callbacks=callbacks, checkpoint=checkpoint, resume=options.resume,
+            validation=(X[held_out], y[held_out]) if len(held_out) else None)
+    except KeyboardInterrupt:
+        if folder:
+            _say(f"fastsgd: interrupted; fastsgd train --config {folder / CONFIG} --resume goes on")
+        if options.out:
+            net.save(options.out)
+            _say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")
+        return 130
+    for path in filter(None, [options.out, folder and folder / MODEL]):
+        net.save(path)
+        _say(f"saved {path}")
+    if folder and importlib.util.find_spec("matplotlib"):
+        from fastsgd import plots
+        plots.save(plots.history(history), folder / CURVE)
+        _say(f"drew {folder / CURVE}")
+    return 0
+
+
+def _optimizer(options: argparse.Namespace) -> fastsgd.optimizers.Optimizer:
+    kind = OPTIMIZERS[options.optimizer]
+    given = {name: value for name in OF_OPTIMIZERS if (value := getattr(options, name)) is not None}
+    if "momentum" in given and not hasattr(kind(), "momentum"):
+        raise ValueError(f"--momentum does not go with --optimizer {options.optimizer}")
+    return kind(**given)
+
+
+def _scheduled(optimizer, options: argparse.Namespace, steps_per_epoch: int):
+    """The optimizer with its learning rate on the schedule asked for, which reaches over the whole run."""
+    rate, run = optimizer.learning_rate, max(1, options.epochs * steps_per_epoch)
+    rises = round(options.warm_up * steps_per_epoch)
+    if options.warm_up < 0:
+        raise ValueError(f"--warm-up must be at least 0, got {options.warm_up}")
+    if options.schedule == "constant" and not rises:
+        return optimizer
+    rest = max(1, run - rises)
+    schedule: schedules.Schedule = {
+        "constant": lambda: schedules.Constant(rate), "cosine": lambda: schedules.Cosine(rate, rest),
+        "one-cycle": lambda: schedules.OneCycle(rate, rest), "step": lambda: schedules.Step(rate, -(-rest // 3)),
+        "exponential": lambda: schedules.Exponential(rate, rest, 0.01),
+        "inverse-scaling": lambda: schedules.InverseScaling(rate)}[options.schedule]()
+    if rises:
+        schedule = schedules.WarmUp(rises, schedule)
+    return dataclasses.replace(optimizer, learning_rate=schedule)
+
+
+def _open_folder(options: argparse.Namespace) -> Path | None:
+    """The run folder, made where it is missing, with the configuration in it."""
+    if options.run is None:
+        return None
+    folder = Path(options.run)
+    holds = [name for name in (CHECKPOINT, MODEL) if (folder / name).exists()]
+    if holds and not (options.resume or options.overwrite):
+        raise FileExistsError(f"--run {folder} holds a run already ({', '.join(holds)}); --resume goes on with it, "
+                              "--overwrite replaces it")
+    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder / MODEL)
+    if options.overwrite:
+        for name in (CHECKPOINT, MODEL, LOG, CURVE):
+            (folder / name).unlink(missing_ok=True)
+    write_config(folder / CONFIG, options)
+    return folder
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
