@@ -21,6 +21,7 @@ class Moment(NamedTuple):
     """What listeners, or what is noted for them, may change."""
 
     steps_at_epoch: int
+    draw: Mapping
     rate_factor: float
     lengths: dict
     listeners: list[tuple[str, dict]]
@@ -68,7 +69,7 @@ class Run:
         self.result = net if self._state.average is None else net.copy()
         self._steps_at_epoch, self._seconds, self._diverged = 0, 0.0, False
         self._first_draw = first_draw            # the generator's state before it drew anything,
-        self._draw = first_draw                  # and before it drew the order of the epoch
+        self._draw = rng.bit_generator.state     # and before it drew the order of the epoch
         self._good = net.params.copy()
         self._saved: Saved | None = None
         self._moment: Moment | None = None
@@ -126,7 +127,6 @@ class Run:
         skipped = self.steps - self._steps_at_epoch         # where a checkpoint was written within the epoch
         self.learning_rates = [self.rate_factor * self.optimizer.learning_rates(self._steps_at_epoch, skipped)]
         if not skipped:
-            self._draw = self._rng.bit_generator.state
             self._state.cost = self._state.score = self._seconds = 0.0
         self.rows_done = skipped * self.batch_size
         self._evaluate_if_due()
@@ -155,6 +155,7 @@ class Run:
                 self._note_evaluation(evaluated)
             for listener in self._listeners:
                 listener.on_epoch(self)
+            self._draw = self._rng.bit_generator.state
         self._save_if_due()
 
     def _descend(self, segment: Segment) -> int:
@@ -251,7 +252,7 @@ class Run:
         self._moment = None
 
     def _now(self) -> Moment:
-        return Moment(self._steps_at_epoch, self.rate_factor, self.history.lengths(),
+        return Moment(self._steps_at_epoch, self._draw, self.rate_factor, self.history.lengths(),
                       [(type(listener).__name__, state) for listener in self._listeners if (state := listener.state())])
 
     def save(self, path) -> None:
@@ -262,11 +263,9 @@ class Run:
         """
         self._require_finite_parameters()
         moment = self._moment or self._now()
-        between_epochs = self.steps == moment.steps_at_epoch
         progress = {"steps": self.steps, "steps_at_epoch": moment.steps_at_epoch, "cost": self._state.cost,
                     "score": self._state.score, "seconds": self._seconds, "rate_factor": moment.rate_factor,
-                    "first_draw": self._first_draw,
-                    "draw": self._rng.bit_generator.state if between_epochs else self._draw}
+                    "first_draw": self._first_draw, "draw": moment.draw}
         kept, arrays = [], {}
         for i, (name, values) in enumerate(moment.listeners):
             kept.append([name, {key: value for key, value in values.items() if not isinstance(value, np.ndarray)}])

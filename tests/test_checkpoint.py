@@ -188,6 +188,26 @@ def test_twenty_kills_at_random_moments_and_twenty_resumes(tmp_path):
     np.testing.assert_array_equal(fastsgd.Network.load(out).params, expected)
 
 
+def test_an_interruption_between_the_draw_of_an_order_and_its_first_step(digits, tmp_path, monkeypatch):
+    net, X, y = start(digits)
+    fastsgd.train(net, X, y, epochs=3, seed=0)
+    draw = fastsgd.feeds.Rows.epoch
+
+    def interrupted(feed, number, rng, skipped):
+        segments = list(draw(feed, number, rng, skipped))
+        if number == 2:
+            raise KeyboardInterrupt
+        yield from segments
+
+    other, _, _ = start(digits)
+    monkeypatch.setattr("fastsgd.feeds.Rows.epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fastsgd.train(other, X, y, epochs=3, seed=0, checkpoint=tmp_path / "run.ckpt")
+    monkeypatch.undo()
+    fastsgd.train(other, X, y, epochs=3, seed=0, resume=tmp_path / "run.ckpt")
+    np.testing.assert_array_equal(other.params, net.params)
+
+
 def test_resume_true_begins_where_there_is_nothing_to_go_on_from(digits, tmp_path):
     net, X, y = start(digits)
     path = tmp_path / "run.ckpt"

@@ -19,7 +19,10 @@ RANKS = [
     {"cli"},
     {"demo", "train_command"},
     {"__init__"},
-    {"training", "gradient_check", "loggers", "plots"},
+    {"interop"},
+    {"interop.onnx_writer", "interop.onnx_reader", "interop.torch_modules", "interop.c99"},
+    {"interop.onnx_rows", "interop.torch_own", "interop.c99_templates"},
+    {"training", "gradient_check", "loggers", "plots", "interop.layers"},
     {"run"},
     {"evaluation", "checkpoint", "streams"},
     {"network", "callbacks", "feeds", "history"},
@@ -109,7 +112,8 @@ def test_importing_needs_no_network_and_no_optional_package():
             "socket.socket.connect = refuse\n"
             "import fastsgd\n"
             "extra = {'pandas', 'pyarrow', 'scipy', 'sklearn', 'torch', 'matplotlib', 'tqdm', 'mlflow',\n"
-            "         'tensorboardX', 'scipy_openblas32', 'fastsgd.reference', 'fastsgd.table'} & set(sys.modules)\n"
+            "         'tensorboardX', 'onnx', 'onnxruntime', 'scipy_openblas32', 'fastsgd.reference',\n"
+            "         'fastsgd.table'} & set(sys.modules)\n"
             "assert not extra, extra")
     result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

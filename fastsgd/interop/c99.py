@@ -1,0 +1,178 @@
+"""A network as two C files, a header and a source, that need nothing but a C99 compiler and its math library."""
+from __future__ import annotations
+
+import math
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from fastsgd.files import write_atomically
+from fastsgd.interop import c99_templates as templates
+from fastsgd.network import Network
+
+LARGEST_STACK = 16 * 1024       # bytes; a network that needs more between its layers takes them from the caller
+KEYWORDS = ("auto break case char const continue default do double else enum extern float for goto if inline int long "
+            "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile "
+            "while")
+
+
+def to_c(net: Network, path, name: str = "net") -> None:
+    """Writes the network as C99: ``path`` with .c and with .h, all that a program needs to predict.
+
+    The header declares ``void net_predict(const float x[NET_INPUTS], float out[NET_OUTPUTS])``, which computes for one
+    row what ``net.predict`` does; for a float64 network it is double. It can be called from C++, and by any number of
+    threads at once. Up to 16 KiB for the layers lie on the stack; a wider network has its caller pass them, in a
+    third argument ``float scratch[NET_SCRATCH]``.
+
+    ``cc -std=c99 -O2`` compiles it. Where the machine has fused multiply-add, ``-O3 -march=native -ffp-contract=fast``
+    makes it faster, and the sums of layers with up to 512 inputs the same as fastsgd's to the bit.
+
+    Parameters
+    ----------
+    net : Network
+    path : str or path
+        Where the two files go, with or without .c.
+    name : str
+        What every name in them begins with.
+
+    Raises
+    ------
+    ValueError
+        For a name that is not a C identifier, a file name that C cannot include, or parameters that are not finite.
+    OSError
+        Where the files cannot be written; what was there before then stays.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import fastsgd
+    >>> path = os.path.join(tempfile.mkdtemp(), "digits.c")
+    >>> to_c(fastsgd.Network([64, 32, 10], seed=0), path, name="digits")
+    >>> with open(path) as file:
+    ...     source = file.read()
+    >>> print(source[source.index("void digits_predict"):], end="")
+    void digits_predict(const float x[DIGITS_INPUTS], float out[DIGITS_OUTPUTS])
+    {
+        float a[32];
+    <BLANKLINE>
+        digits_dense(x, 64, digits_weights_0, digits_biases_0, 32, a);
+        digits_relu(a, 32);
+        digits_dense(a, 32, digits_weights_1, digits_biases_1, 10, out);
+        digits_softmax(out, 10);
+    }
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or name in KEYWORDS.split():
+        raise ValueError(f"name must be a C identifier and no keyword, got {name!r}")
+    stem = re.sub(r"\.[ch]$", "", os.fsdecode(path))
+    file = os.path.basename(stem)
+    if not re.fullmatch(r'[^"\\?\r\n]+', file):
+        raise ValueError(f"path must name a file that C can include, got {path!r}")
+    if not np.isfinite(net.params).all():
+        raise ValueError("the network has parameters that are not finite")
+
+    real, f = ("float", "f") if net.dtype == np.float32 else ("double", "")
+    body, scratch = _body(net, name, real)
+    NAME = name.upper()
+    fields = {
+        "net": net, "name": name, "NAME": NAME, "file": file, "real": real, "f": f, "body": body,
+        "inputs": net.sizes[0], "outputs": net.sizes[-1], "meaning": _meaning(net),
+        "checksum": zlib.crc32(net.params.tobytes(), zlib.crc32(repr(net.architecture).encode())),
+        "memory": templates.MEMORY if scratch else "",
+        "scratch": f"#define {NAME}_SCRATCH {scratch}\n" if scratch else "",
+        "signature": f"void {name}_predict(const {real} x[{NAME}_INPUTS], {real} out[{NAME}_OUTPUTS]"
+                     + (f", {real} scratch[{NAME}_SCRATCH])" if scratch else ")"),
+    }
+    header = templates.HEADER.format(**fields).encode()
+    _write_both((f"{stem}.c", _source(net, fields)), (f"{stem}.h", [header]))
+
+
+def _meaning(net: Network) -> str:
+    outputs, output = net.sizes[-1], net.architecture.activations[-1]
+    if output == "softmax":
+        return f"Of {outputs} classes, out[k] is the probability of class k."
+    if net.loss == "binary_cross_entropy":
+        return ("out[0] is the probability of yes." if outputs == 1 else
+                f"Of {outputs} yes-or-no labels, out[k] is the probability of label k.")
+    return f"It was trained with the loss {net.loss}; its outputs are {output}."
+
+
+def _body(net: Network, name: str, real: str) -> tuple[str, int]:
+    """The body of the function, and how many numbers it needs from its caller."""
+    scales = net.architecture.scales_input
+    kept = [*net.sizes[:1] * scales, *net.sizes[1:-1]]          # the rows between x and out take turns in a and b
+    rows = ["x", *("ab"[i % 2] for i in range(len(kept))), "out"]
+    a, b = max(kept[::2], default=0), max(kept[1::2], default=0)
+    scratch = a + b if (a + b) * net.dtype.itemsize > LARGEST_STACK else 0
+    if scratch:
+        lines = [f"{real} *a = scratch, *b = scratch + {a};" if b else f"{real} *a = scratch;", ""]
+    else:
+        lines = [f"{real} a[{a}], b[{b}];" if b else f"{real} a[{a}];", ""] if a else []
+    if scales:
+        lines.append(f"{name}_scale(x, a);")
+    layers = zip(pairwise(rows[scales:]), pairwise(net.sizes), net.architecture.activations, strict=True)
+    for layer, ((source, target), (inputs, outputs), activation) in enumerate(layers):
+        lines.append(f"{name}_dense({source}, {inputs}, {name}_weights_{layer}, {name}_biases_{layer}, {outputs}, "
+                     f"{target});")
+        if activation != "identity":
+            lines.append(f"{name}_{activation}({target}, {outputs});")
+    return "\n".join(f"    {line}".rstrip() for line in lines), scratch
+
+
+def _source(net: Network, fields: dict) -> Iterator[bytes]:
+    """The source file, piece by piece."""
+    yield templates.SOURCE.format(**fields).encode()
+    architecture = net.architecture
+    arrays = [(table.replace(".", "_"), net.params[offset:offset + math.prod(shape)])
+              for table, offset, shape in architecture.tensors]
+    scaled = "x[i]"
+    for table, sign, numbers, neutral in (("input_scale", "*", architecture.input_scale, 1.0),
+                                          ("input_offset", "+", architecture.input_offset, 0.0)):
+        values = np.array(numbers, net.dtype)
+        if len(numbers) > 1:
+            arrays.append((table, values))
+            scaled += f" {sign} {fields['name']}_{table}[i]"
+        elif numbers != (neutral,):
+            scaled += f" {sign} {_literals(values)[0]}"
+    for table, values in arrays:
+        yield f"static const {fields['real']} {fields['name']}_{table}[{len(values)}] = {{\n".encode()
+        for start in range(0, len(values), 8):
+            yield f"    {', '.join(_literals(values[start:start + 8]))},\n".encode()
+        yield b"};\n\n"
+    if architecture.scales_input:
+        yield templates.SCALE.format(**fields, scaled=scaled).encode()
+    yield templates.DENSE.format(**fields).encode()
+    for activation in dict.fromkeys(architecture.activations):          # each once
+        if activation == "softmax":
+            yield templates.SOFTMAX.format(**fields).encode()
+        elif activation != "identity":
+            expression = templates.EXPRESSIONS[activation].format(**fields)
+            yield templates.ELEMENTWISE.format(**fields, activation=activation, expression=expression).encode()
+    yield templates.PREDICT.format(**fields).encode()
+
+
+def _literals(values: np.ndarray) -> list[str]:
+    """The shortest decimals that are read back as these very numbers."""
+    suffix = "f" if values.dtype == np.float32 else ""
+    return [text + suffix for text in values.astype(str).tolist()]
+
+
+def _write_both(first: tuple[str, Iterable[bytes]], second: tuple[str, Iterable[bytes]]) -> None:
+    """Writes two files that belong together; where the second fails, the first is put back."""
+    path = first[0]
+    before = None
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            before = file.read()
+    write_atomically(*first)
+    try:
+        write_atomically(*second)
+    except BaseException:
+        if before is None:
+            os.unlink(path)
+        else:
+            write_atomically(path, [before])
+        raise

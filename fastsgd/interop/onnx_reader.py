@@ -1,0 +1,185 @@
+"""A network from an ONNX graph that is a chain of dense layers.
+
+Nothing in a file is executed, and nothing outside it is read.
+"""
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from fastsgd.interop.layers import Layer, network_of, third_party
+from fastsgd.interop.onnx_rows import OPERATIONS, Base, Rows, follow
+from fastsgd.network import Network
+
+OLDEST_OPSET = 7            # since then operands are broadcast like NumPy's
+DOMAINS = ("", "ai.onnx")
+CONSTANTS = ("Constant", "Identity", "Cast", "Transpose")
+
+
+def from_onnx(path_or_model, loss: str | None = None) -> Network:
+    """The network that an ONNX graph computes; float32 or float64, like the graph's weights.
+
+    The graph may be what :func:`to_onnx` wrote, which gives an equal network, or any chain of Gemm, or MatMul and Add,
+    with fastsgd's activations between them, in one operation or several. Before the first layer the rows may be
+    scaled by constants (Mul, Add, Sub, Div); Identity, Dropout, Cast, and a Flatten or Reshape that keeps the rows,
+    change nothing.
+
+    Parameters
+    ----------
+    path_or_model : path or onnx.ModelProto
+    loss : str, optional
+        The network's loss. Without it the last activation decides: softmax cross_entropy, logistic
+        binary_cross_entropy, exp poisson, tanh and none squared_error. A graph that ends without an activation is
+        taken for what the loss' own output activation is applied to: with loss="cross_entropy", ``predict`` gives the
+        softmax of what the graph gives.
+
+    Raises
+    ------
+    ValueError
+        For anything else, naming the node; ImportError without the package onnx.
+
+    Examples
+    --------
+    >>> import fastsgd
+    >>> model = fastsgd.interop.to_onnx(fastsgd.Network([4, 8, 3], "gelu", "huber", seed=0))
+    >>> from_onnx(model)
+    Network([4, 8, 3], activation='gelu', loss='huber', dtype='float32')
+    """
+    onnx = third_party("onnx")
+    if isinstance(path_or_model, onnx.ModelProto):
+        return _network(onnx, path_or_model, loss)
+    path = os.fsdecode(path_or_model)
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        try:
+            model = onnx.ModelProto.FromString(data)
+        except importlib.import_module("google.protobuf.message").DecodeError as error:
+            raise ValueError(f"it is not an ONNX file ({error})") from None
+        return _network(onnx, model, loss)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _network(onnx, model, loss: str | None) -> Network:
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    if not all(isinstance(text, str) for entry in properties.items() for text in entry):
+        raise ValueError("it has metadata that is not text")            # what is not UTF-8 comes as bytes
+    described = properties.pop("fastsgd.architecture", None)
+    with np.errstate(all="ignore"):
+        rows = _rows(onnx, model)
+        layers = rows.settled()
+    if described is None or loss is not None:
+        net = network_of(layers, loss, input_scale=rows.base.scale, input_offset=rows.base.offset)
+    else:
+        net = _described(layers, described, rows.base)
+    net.metadata.update((key, value) for key, value in properties.items() if not key.startswith("fastsgd."))
+    return net
+
+
+def _described(layers: tuple[Layer, ...], text: str, base: Base) -> Network:
+    """The network of these layers with what only our own metadata knows: the loss, and the scale in full precision."""
+    try:
+        fields = json.loads(text)
+        numbers = fields["loss_parameters"]
+        loss = fields["loss"]
+        net = network_of(layers, loss, input_scale=fields["input_scale"], input_offset=fields["input_offset"],
+                         **{"huber": {"huber_delta": numbers[0]}, "quantile": {"quantile": numbers}}.get(loss, {}))
+        if json.loads(json.dumps(asdict(net.architecture))) != fields:
+            raise ValueError(f"the graph is {net}")
+        for found, expected in ((base.scale, net.input_scale), (base.offset, net.input_offset)):
+            if not np.all(np.asarray(found, net.dtype) == np.asarray(expected, net.dtype)):
+                raise ValueError("the graph scales its input otherwise")
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"its fastsgd.architecture does not describe its graph: {error}; with loss=... the graph "
+                         "alone is read") from None
+    return net
+
+
+def _rows(onnx, model) -> Rows:
+    """The rows that the graph gives, followed node by node from its input."""
+    graph = model.graph
+    opset = max((entry.version for entry in model.opset_import if entry.domain in DOMAINS), default=0)
+    if opset < OLDEST_OPSET:
+        raise ValueError(f"its opset is {opset}; {OLDEST_OPSET} and later can be read")
+    if graph.sparse_initializer:
+        raise ValueError("it has sparse initializers; only dense ones can be read")
+    known: dict[str, Rows | np.ndarray] = {tensor.name: _array(onnx, tensor) for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in known]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise ValueError(f"it has {len(inputs)} inputs and {len(graph.output)} outputs; one of each is allowed")
+    known[inputs[0].name] = Rows(_input(inputs[0].type.tensor_type))
+    for node in graph.node:
+        where = f"node {node.name!r} ({node.op_type})"
+        if node.domain not in DOMAINS:
+            raise ValueError(f"{where} is of the domain {node.domain!r}; only ONNX's own operations can be read")
+        if node.op_type not in (*OPERATIONS, *CONSTANTS):
+            raise ValueError(f"{where} is not part of a chain of dense layers; allowed are "
+                             f"{', '.join((*OPERATIONS, *CONSTANTS))}")
+        missing = [name for name in node.input if name and name not in known]
+        if missing or not node.output:
+            raise ValueError(f"{where} uses {missing}, which nothing before it gives")
+        operands = [known[name] if name else None for name in node.input]
+        found: Rows | np.ndarray
+        try:
+            attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
+            if any(isinstance(operand, Rows) for operand in operands):
+                found = follow(node.op_type, operands, attributes, where)
+            else:
+                found = _constant(onnx, node.op_type, operands, attributes)
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise ValueError(f"{where}: {error}") from None
+        known[node.output[0]] = found
+    rows = known.get(graph.output[0].name)
+    if not isinstance(rows, Rows):
+        raise ValueError(f"its output {graph.output[0].name!r} does not depend on its input")
+    return rows
+
+
+def _input(kind) -> Base:
+    if not kind.HasField("shape"):
+        return Base()
+    columns = [entry.dim_value for entry in kind.shape.dim[1:]]         # 0 where unknown
+    return Base(width=math.prod(columns) or None, flat=len(columns) == 1)
+
+
+def _constant(onnx, operation: str, operands: list, attributes: dict[str, Any]) -> np.ndarray:
+    """What an operation without rows gives."""
+    if operation == "Constant":
+        (kind, value), = attributes.items()
+        if kind == "value":
+            return _array(onnx, value)
+        if kind in ("value_float", "value_floats"):
+            return np.array(value, np.float32)
+        if kind in ("value_int", "value_ints"):
+            return np.array(value, np.int64)
+    elif operation == "Identity":
+        return operands[0]
+    elif operation == "Transpose":
+        return np.transpose(operands[0], attributes.get("perm"))
+    elif operation == "Cast":
+        return operands[0].astype(onnx.helper.tensor_dtype_to_np_dtype(attributes["to"]))
+    raise ValueError(f"it does not act on the rows; of constants only {', '.join(CONSTANTS)} can be read")
+
+
+def _array(onnx, tensor) -> np.ndarray:
+    """The array of a tensor that lies in the file itself and is as large as it says."""
+    kinds = onnx.TensorProto
+    if tensor.data_location == kinds.EXTERNAL or tensor.external_data:
+        raise ValueError(f"tensor {tensor.name!r} lies outside the file; save the model with its data inside")
+    if tensor.data_type not in (kinds.FLOAT, kinds.DOUBLE, kinds.INT32, kinds.INT64, kinds.BOOL):
+        raise ValueError(f"tensor {tensor.name!r} has data type {tensor.data_type}; allowed are float and double")
+    try:
+        array = onnx.numpy_helper.to_array(tensor)
+        if array.shape != tuple(tensor.dims):
+            raise ValueError(f"it holds {array.shape}")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"tensor {tensor.name!r} does not have the shape {list(tensor.dims)} it claims: {error}") \
+            from None
+    return array

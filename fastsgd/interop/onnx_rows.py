@@ -1,0 +1,197 @@
+"""What each ONNX operation makes of the rows of a table, for those operations that a chain of dense layers consists of.
+
+Rows are described, not computed: where they began, which is a layer's x W + b, and the values at a few points of the
+function applied since. What that function is called shows when the next layer begins; written as one operation or as
+several, an activation is known by its values.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from fastsgd.architecture import ACTIVATIONS
+from fastsgd.interop.layers import POINTS, Layer, activation_of
+
+_erf = np.vectorize(math.erf, otypes=[float])
+FUNCTIONS: dict[str, Callable[..., Any]] = {    # elementwise, of the operands and the node's attributes
+    "Add": lambda x, y: x + y,
+    "Sub": lambda x, y: x - y,
+    "Mul": lambda x, y: x * y,
+    "Div": lambda x, y: x / y,
+    "Max": lambda x, y: np.maximum(x, y),
+    "Min": lambda x, y: np.minimum(x, y),
+    "Greater": lambda x, y: np.where(x > y, 1.0, 0.0),
+    "Less": lambda x, y: np.where(x < y, 1.0, 0.0),
+    "Where": lambda condition, x, y: np.where(condition, x, y),
+    "Relu": lambda x: np.maximum(x, 0),
+    "LeakyRelu": lambda x, alpha=0.01: np.where(x < 0, alpha * x, x),
+    "Elu": lambda x, alpha=1.0: np.where(x < 0, alpha * np.expm1(x), x),
+    "Gelu": lambda x, approximate=b"none": (x * (1 + _erf(x / math.sqrt(2))) / 2 if approximate == b"none" else
+                                            x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3))) / 2),
+    "Swish": lambda x, alpha=1.0: x / (1 + np.exp(-alpha * x)),
+    "Softplus": lambda x: np.logaddexp(x, 0),
+    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "Tanh": lambda x: np.tanh(x),
+    "Exp": lambda x: np.exp(x),
+    "Log": lambda x: np.log(x),
+    "Erf": lambda x: _erf(x),
+    "Abs": lambda x: np.abs(x),
+    "Neg": lambda x: -x,
+}
+UNCHANGED = ("Identity", "Dropout", "Cast", "Flatten", "Reshape")
+OPERATIONS = ("Gemm", "MatMul", *FUNCTIONS, "Softmax", *UNCHANGED)
+FLOAT, DOUBLE = 1, 11           # of onnx.TensorProto.DataType
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """Where a function of the rows begins: at the last layer's x W + b, or, before any, at x * scale + offset."""
+
+    layers: tuple[Layer, ...] = ()
+    scale: np.ndarray = field(default_factory=lambda: np.ones(1))
+    offset: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    width: int | None = None        # columns, where known
+    flat: bool = True               # whether it is (rows, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows on their way: where they began, the values at POINTS of the function since, None after Softmax."""
+
+    base: Base
+    values: np.ndarray | None = field(default_factory=lambda: POINTS)
+    where: str = "the input"        # the node that they come from
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is no function yet."""
+        return self.values is POINTS
+
+    def settled(self) -> tuple[Layer, ...]:
+        """The layers so far, the last with its activation."""
+        name = "softmax" if self.values is None else activation_of(self.values)
+        if name is None:
+            raise ValueError(f"what {self.where} gives is none of fastsgd's activations: {', '.join(ACTIVATIONS)}, "
+                             "and softmax and exp after the last layer")
+        if not self.base.layers:
+            if name != "identity":
+                raise ValueError(f"{self.where} comes before the first layer, where only a scale and an offset are "
+                                 "allowed")
+            return ()
+        return (*self.base.layers[:-1], replace(self.base.layers[-1], activation=name))
+
+
+def follow(operation: str, operands: list, attributes: dict[str, Any], where: str) -> Rows:
+    """The rows after an operation. Operands are Rows, arrays for constants, or None.
+
+    Raises ValueError or TypeError for what a chain of dense layers does not do.
+    """
+    if operation in FUNCTIONS:
+        moved = _moved(operation, *operands) if len(operands) == 2 else None
+        return moved or _apply(operation, operands, attributes, where)
+    rows, *others = operands
+    if not isinstance(rows, Rows) or any(isinstance(other, Rows) for other in others):
+        raise ValueError("the rows must be its first operand, and all others constants")
+    if operation == "Gemm":
+        return _gemm(rows, *others, **attributes)
+    if operation == "MatMul":
+        return _layer(rows, *others, **attributes)
+    if operation == "Softmax":
+        if attributes.get("axis", 1) not in (1, -1) or not rows.plain:
+            raise ValueError("it must follow a layer, over the columns (axis 1 or -1)")
+        return Rows(rows.base, None, where)
+    if operation not in UNCHANGED:
+        raise ValueError("it does not leave the rows as they are")
+    return replace(rows, base=_unchanged(operation, rows.base, others, attributes))
+
+
+def _apply(operation: str, operands: list, attributes: dict[str, Any], where: str) -> Rows:
+    """An operation on every element by itself, done to the values at POINTS."""
+    base = next(operand.base for operand in operands if isinstance(operand, Rows))
+    values = []
+    for operand in operands:
+        if isinstance(operand, Rows):
+            if operand.base is not base:
+                raise ValueError("its operands come from different layers, but a chain has no branches")
+            if operand.values is None:
+                raise ValueError("nothing but the end may follow a Softmax")
+            values.append(operand.values)
+        elif operand.size == 1 and operand.ndim <= 2:
+            values.append(operand.astype(float).item())
+        else:
+            raise ValueError(f"a constant of shape {operand.shape} is not possible here")
+    return Rows(base, FUNCTIONS[operation](*values, **attributes), where)
+
+
+def _moved(operation: str, left, right) -> Rows | None:
+    """The rows after a constant joined the biases or the input's scale and offset, where that is what it does."""
+    rows, constant, rows_first = (left, right, True) if isinstance(left, Rows) else (right, left, False)
+    if not (isinstance(rows, Rows) and rows.plain and isinstance(constant, np.ndarray)):
+        return None
+    base = rows.base
+    if base.layers and (operation == "Add" or (operation == "Sub" and rows_first)):
+        last = base.layers[-1]
+        b = FUNCTIONS[operation](last.b, _per_column(constant, len(last.b)))
+        return Rows(replace(base, layers=(*base.layers[:-1], replace(last, b=b))))
+    if base.layers or operation not in ("Add", "Sub", "Mul", "Div"):
+        return None
+    constant = _per_column(constant, base.width if base.flat else 1).astype(float)
+    scale, offset = base.scale, base.offset
+    if operation == "Add":
+        offset = offset + constant
+    elif operation == "Mul":
+        scale, offset = scale * constant, offset * constant if offset.any() else offset
+    elif not rows_first:
+        if operation == "Div":
+            raise ValueError("the input cannot be a divisor")
+        scale, offset = -scale, constant - offset
+    elif operation == "Sub":
+        offset = offset - constant
+    else:
+        scale, offset = scale / constant, offset / constant if offset.any() else offset
+    return Rows(replace(base, scale=scale, offset=offset))
+
+
+def _layer(rows: Rows, W: np.ndarray, b: np.ndarray | None = None) -> Rows:
+    base = rows.base
+    if not base.flat:
+        raise ValueError("the network's input must be (rows, columns), or be made so by a Flatten")
+    if W.ndim != 2 or base.width not in (None, len(W)):
+        raise ValueError(f"its weights have shape {W.shape}; ({base.width or 'inputs'}, outputs) is allowed")
+    outputs = W.shape[1]
+    b = np.zeros(outputs, W.dtype) if b is None else np.broadcast_to(_per_column(b, outputs), (outputs,))
+    return Rows(replace(base, layers=(*rows.settled(), Layer(W, b)), width=outputs))
+
+
+def _gemm(rows: Rows, W: np.ndarray, C: np.ndarray | None = None, *, alpha=1.0, beta=1.0, transA=0, transB=0) -> Rows:
+    if transA:
+        raise ValueError("transA must be 0")
+    W = W.T if transB else W
+    return _layer(rows, W * W.dtype.type(alpha), None if C is None else C * C.dtype.type(beta))
+
+
+def _unchanged(operation: str, base: Base, others: list, attributes: dict[str, Any]) -> Base:
+    """The base after an operation that must leave every row as it is."""
+    if operation == "Dropout" and len(others) > 1 and others[1] is not None and others[1].any():
+        raise ValueError("it is in training mode; export the model for inference")
+    if operation == "Cast" and attributes["to"] not in (FLOAT, DOUBLE):
+        raise ValueError("only a cast to float or double leaves the rows as they are")
+    if operation == "Flatten" and attributes.get("axis", 1) != 1:
+        raise ValueError("axis must be 1")
+    if operation == "Reshape":
+        rows, columns = others[0].tolist() if others[0].shape == (2,) else (1, 0)
+        if columns not in {0: (-1, base.width), -1: (base.width,)}.get(rows, ()):
+            raise ValueError("it must make (rows, columns) of the input, by the shape (0, -1) or (-1, columns)")
+    return base if base.flat or operation not in ("Flatten", "Reshape") else replace(base, flat=True)
+
+
+def _per_column(constant: np.ndarray, columns: int | None) -> np.ndarray:
+    """A constant that meets every row alike, as one number or one per column."""
+    row = constant.reshape(-1)
+    if constant.ndim > 2 or constant.shape[:-1] not in ((), (1,)) or (columns and row.size not in (1, columns)):
+        raise ValueError(f"a constant of shape {constant.shape} is neither one number nor one per column")
+    return row

@@ -1,0 +1,146 @@
+"""A network as PyTorch modules, and modules as a network."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastsgd.interop.layers import POINTS, Layer, activation_of, network_of, third_party
+from fastsgd.network import Network
+
+ELEMENTWISE = ("ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Softplus", "Sigmoid", "Tanh")
+UNCHANGED = ("Identity", "Dropout", "Flatten")
+
+
+def to_torch(net: Network, output_activation: bool = True) -> Any:
+    """The network as a ``torch.nn.Sequential`` in evaluation mode, with copies of the parameters, of the same dtype.
+
+    It has a Linear per layer and a module per activation; where the network scales its input, a ``ScaleInput`` comes
+    first. ``state_dict``, ``torch.jit.script`` and further training work as with any other module.
+
+    ``output_activation=False`` leaves the last activation out, as torch's losses want it: CrossEntropyLoss takes
+    what is before the softmax, BCEWithLogitsLoss what is before the logistic function, PoissonNLLLoss before exp.
+
+    Raises ImportError without PyTorch.
+
+    >>> import fastsgd
+    >>> to_torch(fastsgd.Network([4, 8, 3], seed=0))
+    Sequential(
+      (0): Linear(in_features=4, out_features=8, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=8, out_features=3, bias=True)
+      (3): Softmax(dim=1)
+    )
+    """
+    torch = third_party("torch")
+    from fastsgd.interop.torch_own import Exp, ScaleInput
+    nn = torch.nn
+    made = {
+        "logistic": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU,
+        "gelu": nn.GELU, "silu": nn.SiLU, "exp": Exp,
+        "softplus": lambda: nn.Softplus(threshold=40),       # beyond 20, its own, a float64 would lose digits
+        "softmax": lambda: nn.Softmax(dim=1),
+    }
+    architecture = net.architecture
+    modules = []
+    if architecture.scales_input:
+        modules.append(ScaleInput(*(torch.from_numpy(np.array(values, net.dtype)) for values in
+                                    (architecture.input_scale, architecture.input_offset))))
+    for W, b, activation in zip(net.weights, net.biases, architecture.activations, strict=True):
+        # Without the random weights that Linear begins with, which would move the caller's generator.
+        linear = nn.utils.skip_init(nn.Linear, *W.shape, dtype=getattr(torch, str(net.dtype)))
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(W.T))
+            linear.bias.copy_(torch.from_numpy(b))
+        modules.append(linear)
+        if activation != "identity":
+            modules.append(made[activation]())
+    if not output_activation and architecture.activations[-1] != "identity":
+        modules.pop()
+    return nn.Sequential(*modules).eval()
+
+
+def from_torch(module, loss: str | None = None) -> Network:
+    """The network that a PyTorch module computes in evaluation mode, with copies of its parameters.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A Linear, or Sequentials, nested or not, of Linear (float32 or float64, with or without bias), ReLU, LeakyReLU
+        (slope 0.01), ELU (alpha 1), GELU (exact), SiLU, Softplus (beta 1), Sigmoid, Tanh, and at the end Softmax over
+        the columns. Identity, Dropout and Flatten are passed over.
+    loss : str, optional
+        The network's loss. Without it the last activation decides: Softmax cross_entropy, Sigmoid
+        binary_cross_entropy, Tanh and none squared_error. A module that ends without an activation is taken for what
+        the loss' own output activation is applied to, as in torch's losses: with loss="cross_entropy", ``predict``
+        gives the softmax of what the module gives.
+
+    Raises
+    ------
+    ValueError
+        For any other module, naming it; ImportError without PyTorch.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from_torch(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), loss="cross_entropy")
+    Network([4, 8, 3], activation='relu', loss='cross_entropy', dtype='float32')
+    """
+    torch = third_party("torch")
+    from fastsgd.interop.torch_own import Exp, ScaleInput
+    nn = torch.nn
+    elementwise = *(getattr(nn, name) for name in ELEMENTWISE), Exp
+    layers: list[Layer] = []
+    scaling: dict[str, np.ndarray] = {}
+    complete = True                             # no layer is waiting for its activation
+    for where, part in _parts(nn, module, "module"):
+        if _is(part, nn.Linear):
+            W = _array(part.weight, where).T
+            layers.append(Layer(W, np.zeros(W.shape[1], W.dtype) if part.bias is None else _array(part.bias, where)))
+            complete = False
+        elif _is(part, *elementwise, nn.Softmax):
+            if complete:
+                raise ValueError(f"{where} must follow a Linear, which has one activation")
+            if _is(part, nn.Softmax):
+                name = "softmax" if part.dim in (1, -1) else None
+            else:
+                name = activation_of(part(torch.tensor(POINTS)).numpy())
+            if name is None:
+                raise ValueError(f"{where} has arguments for which fastsgd has no activation")
+            layers[-1] = replace(layers[-1], activation=name)
+            complete = True
+        elif _is(part, ScaleInput) and not layers and not scaling:
+            scaling = {f"input_{name}": _array(values, where).reshape(-1) for name, values in part.named_buffers()}
+        elif not (_is(part, nn.Identity, nn.Dropout)
+                  or (_is(part, nn.Flatten) and (part.start_dim, part.end_dim) == (1, -1))):
+            raise ValueError(f"{where} is not part of a chain of dense layers; allowed are Sequential, Linear, "
+                             f"{', '.join(ELEMENTWISE)}, Softmax, Identity, Dropout, Flatten, and to_torch's own "
+                             "Exp and ScaleInput")
+    return network_of(layers, loss, **scaling)
+
+
+def _is(part, *kinds: type) -> bool:
+    """Whether a module is of one of these kinds and computes what they do."""
+    return any(isinstance(part, kind) and type(part).forward is kind.forward for kind in kinds)     # type: ignore
+
+
+def _parts(nn, module, name: str) -> Iterator[tuple[str, Any]]:
+    """Every module that is not a Sequential, in order, after what to call it in a message."""
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, got {module!r}")
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ValueError(f"{name} has forward hooks; remove them first")
+    if _is(module, nn.Sequential):
+        for i, part in enumerate(module):
+            yield from _parts(nn, part, f"{name}[{i}]")
+    else:
+        yield f"{name}, {module},", module
+
+
+def _array(tensor, where: str) -> np.ndarray:
+    try:
+        return tensor.detach().cpu().numpy()
+    except (NotImplementedError, TypeError, ValueError) as error:       # no data yet, or no type that NumPy has
+        raise ValueError(f"{where} has parameters that cannot be used: {error}") from None

@@ -1,0 +1,24 @@
+"""Two modules that PyTorch lacks; importing this file imports torch."""
+import torch
+
+
+class ScaleInput(torch.nn.Module):
+    """x * scale + offset, each one number or one per column."""
+
+    scale: torch.Tensor
+    offset: torch.Tensor
+
+    def __init__(self, scale: torch.Tensor, offset: torch.Tensor):
+        super().__init__()
+        self.register_buffer("scale", scale)
+        self.register_buffer("offset", offset)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.scale + self.offset
+
+
+class Exp(torch.nn.Module):
+    """The output of a network for counts."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.exp(x)

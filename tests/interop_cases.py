@@ -1,0 +1,85 @@
+"""Random networks for the tests of exports, and how far what an export computes may lie from ``net.predict``."""
+import os
+
+import numpy as np
+from cases import LOSSES
+
+import fastsgd
+from fastsgd.architecture import ACTIVATIONS
+
+COUNT = int(os.environ.get("FASTSGD_NETWORKS", "60"))
+AGREEMENT = 1e-6
+LARGE = np.array([0, 1e-30, -1e-30, 0.5, -0.5, 3, -3, 20, -20, 90, -90, 800, -800, 1e4, -1e4, 1e15, -1e15])[:, None]
+
+
+def random_network(rng, dtype="float32"):
+    """0 to 4 hidden layers of 1 to 200 units, any activations, any loss, the input scaled or not, weights as drawn."""
+    depth = int(rng.integers(0, 5))
+    sizes = [round(200 ** rng.uniform()) for _ in range(depth + 2)]
+    loss, output = LOSSES[rng.integers(len(LOSSES))]
+    if loss == "cross_entropy":
+        sizes[-1] = max(2, sizes[-1])
+    columns = sizes[0]
+    scaling = [{}, {"input_scale": rng.uniform(0.1, 2)}, {"input_offset": rng.uniform(-1, 1)},
+               {"input_scale": rng.uniform(0.1, 2, columns), "input_offset": rng.uniform(-1, 1, columns)}]
+    activations = [str(name) for name in rng.choice(ACTIVATIONS, depth)]
+    net = fastsgd.Network(sizes, activations, loss, output=output, dtype=dtype,
+                          seed=int(rng.integers(2**31)), huber_delta=0.4, quantile=rng.uniform(0.1, 0.9, sizes[-1]),
+                          **scaling[rng.integers(4)])
+    for b in net.biases:
+        b[:] = 0.1 * rng.standard_normal(b.shape)
+    return net
+
+
+def random_rows(rng, net, rows=50):
+    """From the unit normal, one number in a hundred ten times as large."""
+    X = rng.standard_normal((rows, net.sizes[0]))
+    X[rng.random(X.shape) < 0.01] *= 10
+    return X.astype(net.dtype)
+
+
+def difference(found, expected):
+    """The largest difference over the largest expected output, of all rows of a network together."""
+    found, expected = np.asarray(found, float), np.asarray(expected, float)
+    with np.errstate(invalid="ignore"):                 # an infinity in the same place is no difference
+        return np.where(found == expected, 0, abs(found - expected)).max() / abs(expected).max()
+
+
+class Differences:
+    """Between many networks' exports and ``net.predict``, each relative to the largest output of a network's rows.
+
+    Nearly all are below 1e-6. Not every one can be: two ways of adding floats round differently, and an output of exp
+    has the relative error that its logarithm has absolutely. ``rounding``, the same measure between ``net.predict``
+    and a float64 copy of the network, says how far float32 itself is. Where an export differs by more than 1e-6,
+    the export of that copy must agree with it to 1e-12, so that nothing but rounding is left.
+    """
+
+    def __init__(self, export):
+        self.export = export            # of (network, rows): what its export makes of them
+        self.exports, self.rounding, self.elementwise = [], [], []
+
+    def add(self, net, X, found=None):
+        found = self.export(net, X) if found is None else found
+        expected = net.predict(X)
+        assert found.shape == expected.shape
+        assert found.dtype == expected.dtype
+        error = difference(found, expected)
+        self.exports.append(error)
+        twin = fastsgd.Network._from_parts(net.architecture, net.params.astype(float), {})
+        exact = twin.predict(X)
+        self.rounding.append(difference(expected, exact))
+        if error > AGREEMENT:
+            assert error < 5 * AGREEMENT, f"{net}: {error:.3g}"
+            assert difference(self.export(twin, X.astype(float)), exact) < 1e-12, net
+        with np.errstate(all="ignore"):
+            self.elementwise.append(np.nanmax(abs(found - expected) / abs(expected), initial=0))
+
+    def report(self, name):
+        """Prints the figures, and checks those that one network alone cannot show."""
+        print(f"\n{name}, {len(self.exports)} networks")
+        for title, values in (("export and predict", self.exports), ("predict and float64", self.rounding),
+                              ("export and predict, each output by itself", self.elementwise)):
+            print(f"{title}: median {np.median(values):.2g}, largest {max(values):.2g}, "
+                  f"{np.sum(np.array(values) > AGREEMENT)} above {AGREEMENT:g}")
+        assert np.median(self.exports) < 0.3 * AGREEMENT
+        assert np.mean(np.array(self.exports) > AGREEMENT) < 0.1

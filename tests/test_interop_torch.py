@@ -1,0 +1,182 @@
+"""Do networks go to PyTorch and come back with every bit, and is what is no chain of dense layers refused by name?"""
+import io
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from interop_cases import difference, random_network, random_rows
+
+import fastsgd
+from fastsgd.interop import from_torch, to_torch
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+
+def outputs(module, X):
+    with torch.no_grad():
+        return module(torch.from_numpy(X)).numpy()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_random_networks_agree_and_come_back(dtype):
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        net = random_network(rng, dtype)
+        X = random_rows(rng, net)
+        module = to_torch(net)
+        found = outputs(module, X)
+        assert found.dtype == net.dtype
+        assert difference(found, net.predict(X)) < {"float32": 1e-5, "float64": 1e-13}[dtype]
+        twin = from_torch(module, net.loss)
+        assert twin.architecture.activations == net.architecture.activations
+        assert twin.dtype == net.dtype
+        np.testing.assert_array_equal(twin.params, net.params)
+        np.testing.assert_array_equal(twin.predict(X), net.predict(X))
+
+
+def test_logits_are_what_torch_losses_want():
+    net = fastsgd.Network([4, 5, 3], seed=0)
+    X, y = np.random.default_rng(0).standard_normal((6, 4)).astype("float32"), np.array([0, 1, 2, 0, 1, 2])
+    logits = outputs(to_torch(net, output_activation=False), X)
+    cost = nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(y)).item()
+    assert cost == pytest.approx(net.cost(X, y), rel=1e-6)
+    identity = fastsgd.Network([4, 5, 3], loss="huber", seed=0)
+    module = to_torch(identity, output_activation=False)
+    np.testing.assert_array_equal(outputs(module, X), outputs(to_torch(identity), X))
+
+
+def test_the_module_is_a_copy_in_evaluation_mode_that_scripts_pickles_and_trains():
+    net = fastsgd.Network([4, 5, 1], "softplus", "poisson", seed=0, input_scale=[1, 2, 3, 4], input_offset=0.5)
+    X = np.random.default_rng(0).standard_normal((6, 4)).astype("float32")
+    before = torch.get_rng_state()
+    module = to_torch(net)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not module.training
+    assert list(module.state_dict()) == ["0.scale", "0.offset", "1.weight", "1.bias", "3.weight", "3.bias"]
+    expected = outputs(module, X)
+    buffer = io.BytesIO()
+    torch.save(module.state_dict(), buffer)
+    buffer.seek(0)
+    twin = to_torch(fastsgd.Network([4, 5, 1], "softplus", "poisson", seed=1, input_scale=[9] * 4, input_offset=9))
+    twin.load_state_dict(torch.load(buffer))
+    for one in (twin, pickle.loads(pickle.dumps(module))):
+        np.testing.assert_array_equal(outputs(one, X), expected)
+    optimizer = torch.optim.SGD(module.parameters(), 0.01)
+    module(torch.from_numpy(X)).sum().backward()
+    optimizer.step()
+    assert not np.array_equal(outputs(module, X), expected)
+    np.testing.assert_allclose(net.predict(X), expected, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_the_module_can_be_scripted():
+    net = fastsgd.Network([4, 5, 1], "gelu", "poisson", seed=0, input_scale=[1, 2, 3, 4])
+    X = np.random.default_rng(0).standard_normal((6, 4)).astype("float32")
+    module = to_torch(net)
+    np.testing.assert_allclose(outputs(torch.jit.script(module), X), outputs(module, X), rtol=1e-6)
+
+
+def test_softplus_keeps_all_digits_of_float64():
+    net = fastsgd.Network([1, 1, 1], "softplus", "squared_error", dtype="float64")
+    net.params = [1, 0, 1, 0]
+    X = np.linspace(-50, 50, 1001)[:, None]
+    np.testing.assert_allclose(outputs(to_torch(net), X), net.predict(X), rtol=1e-14)
+
+
+def test_modules_of_others():
+    torch.manual_seed(0)
+    shared = nn.ReLU()
+    module = nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(6, 5), shared, nn.Dropout(0.9)),
+                           nn.Linear(5, 4, bias=False), shared, nn.Identity(), nn.Linear(4, 4), nn.Linear(4, 3),
+                           nn.Sigmoid())
+    net = from_torch(module)
+    assert repr(net) == ("Network([6, 5, 4, 4, 3], activation=['relu', 'relu', 'identity'], "
+                         "loss='binary_cross_entropy', dtype='float32')")
+    assert not net.biases[1].any()
+    X = np.random.default_rng(0).standard_normal((7, 2, 3)).astype("float32")
+    np.testing.assert_allclose(net.predict(X.reshape(7, 6)), outputs(module.eval(), X), rtol=1e-5)
+    module[2].weight.data.zero_()
+    assert net.weights[1].any()
+
+
+@pytest.mark.parametrize(("last", "loss", "expected"), [
+    ([], None, ("squared_error", "identity")), ([], "cross_entropy", ("cross_entropy", "softmax")),
+    ([], "huber", ("huber", "identity")), ([nn.Softmax(dim=-1)], None, ("cross_entropy", "softmax")),
+    ([nn.Sigmoid()], None, ("binary_cross_entropy", "logistic")), ([nn.Tanh()], None, ("squared_error", "tanh")),
+    ([nn.Sigmoid()], "squared_error", ("squared_error", "logistic")),
+])
+def test_the_last_activation_or_the_caller_decides_the_loss(last, loss, expected):
+    net = from_torch(nn.Sequential(nn.Linear(3, 2), *last), loss)
+    assert (net.loss, net.architecture.activations[-1]) == expected
+    assert from_torch(nn.Linear(3, 2, dtype=torch.float64)).dtype == np.float64
+
+
+def hooked():
+    layer = nn.Linear(3, 2)
+    layer.register_forward_hook(lambda *_: None)
+    return layer
+
+
+class Squared(nn.Linear):
+    def forward(self, x):
+        return super().forward(x) ** 2
+
+
+REFUSED = {
+    "a convolution": (lambda: [nn.Conv2d(1, 2, 3)], r"module\[0\], Conv2d.*not part.*allowed are Sequential"),
+    "a normalisation": (lambda: [nn.Linear(3, 2), nn.BatchNorm1d(2)], r"module\[1\], BatchNorm1d.*not part"),
+    "a nested one": (lambda: [nn.Sequential(nn.Linear(3, 2), nn.LSTM(2, 2))], r"module\[0\]\[1\], LSTM"),
+    "another slope": (lambda: [nn.Linear(3, 2), nn.LeakyReLU(0.2), nn.Linear(2, 2)],
+                      r"LeakyReLU\(negative_slope=0.2\)"),
+    "another alpha": (lambda: [nn.Linear(3, 2), nn.ELU(0.5), nn.Linear(2, 2)], r"ELU\(alpha=0.5\)"),
+    "another gelu": (lambda: [nn.Linear(3, 2), nn.GELU("tanh"), nn.Linear(2, 2)], r"GELU\(approximate='tanh'\)"),
+    "another softplus": (lambda: [nn.Linear(3, 2), nn.Softplus(2), nn.Linear(2, 2)], r"Softplus\(beta=2"),
+    "softmax over rows": (lambda: [nn.Linear(3, 2), nn.Softmax(dim=0)], r"Softmax\(dim=0\)"),
+    "softmax inside": (lambda: [nn.Linear(3, 2), nn.Softmax(dim=1), nn.Linear(2, 2)], "activation.*got 'softmax'"),
+    "relu at the end": (lambda: [nn.Linear(3, 2), nn.ReLU()], "last layer's activation is relu; a network may end in"),
+    "two activations": (lambda: [nn.Linear(3, 2), nn.ReLU(), nn.Tanh()], r"module\[2\], Tanh\(\), must follow a"),
+    "an activation first": (lambda: [nn.ReLU(), nn.Linear(3, 2)], r"module\[0\], ReLU\(\), must follow a Linear"),
+    "flattened rows": (lambda: [nn.Flatten(0), nn.Linear(3, 2)], r"Flatten\(start_dim=0"),
+    "sizes that do not fit": (lambda: [nn.Linear(3, 2), nn.Linear(3, 2)], "layer 1 takes 3 inputs, .* gives 2"),
+    "half precision": (lambda: [nn.Linear(3, 2, dtype=torch.float16)], "all float32 or all float64, got float16"),
+    "bfloat16": (lambda: [nn.Linear(3, 2, dtype=torch.bfloat16)], "cannot be used: .*BFloat16"),
+    "mixed precision": (lambda: [nn.Linear(3, 2), nn.Linear(2, 2, dtype=torch.float64)], "got float32 and float64"),
+    "no data": (lambda: [nn.Linear(3, 2, device="meta")], "cannot be used: .*meta"),
+    "nothing": (lambda: [], "there is no layer with weights"),
+    "a hook": (lambda: [hooked()], r"module\[0\] has forward hooks"),
+    "another forward": (lambda: [Squared(3, 2)], r"module\[0\], Squared\("),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_chain_of_dense_layers_is_refused_by_name(name):
+    make, message = REFUSED[name]
+    with pytest.raises(ValueError, match=message):
+        from_torch(nn.Sequential(*make()))
+
+
+def test_a_loss_that_does_not_go_with_the_module():
+    with pytest.raises(ValueError, match="output for huber must be identity, got 'tanh'"):
+        from_torch(nn.Sequential(nn.Linear(3, 2), nn.Tanh()), "huber")
+    with pytest.raises(ValueError, match="loss must be one of"):
+        from_torch(nn.Linear(3, 2), "hinge")
+    with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module"):
+        from_torch([nn.Linear(3, 2)])
+
+
+def test_without_the_packages_the_error_says_what_to_install():
+    code = ("import sys\n"
+            "sys.modules['torch'] = sys.modules['onnx'] = None\n"
+            "import fastsgd\n"
+            "net = fastsgd.Network([2, 2])\n"
+            "for function in ('to_torch', 'from_torch', 'to_onnx', 'from_onnx'):\n"
+            "    try:\n"
+            "        getattr(fastsgd.interop, function)(net)\n"
+            "        raise AssertionError(function)\n"
+            "    except ImportError as error:\n"
+            "        assert f'pip install \"fastsgd[{function.split(chr(95))[1]}]\"' in str(error), error\n")
+    result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
