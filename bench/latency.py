@@ -16,8 +16,8 @@ import numpy as np
 
 import fastsgd
 from bench.machine import describe
-from bench.runners import torch_layers
 from fastsgd import reference
+from fastsgd.interop import to_onnx, to_torch
 
 
 @dataclass(frozen=True)
@@ -43,27 +43,12 @@ def network(case: Case) -> tuple[fastsgd.Network, np.ndarray]:
 
 
 def onnxruntime(net: fastsgd.Network, X: np.ndarray) -> Callable[[], np.ndarray]:
-    import onnx
     import onnxruntime
-    from onnx import helper, numpy_helper
 
-    nodes, arrays, last = [], [], "x"
-    for layer, (W, b) in enumerate(zip(net.weights, net.biases, strict=True)):
-        arrays += [numpy_helper.from_array(W.copy(), f"W{layer}"), numpy_helper.from_array(b.copy(), f"b{layer}")]
-        nodes.append(helper.make_node("Gemm", [last, f"W{layer}", f"b{layer}"], [f"z{layer}"]))
-        last = f"z{layer}"
-        kind = {"relu": "Relu", "softmax": "Softmax"}.get(net.architecture.activations[layer])
-        if kind:
-            nodes.append(helper.make_node(kind, [last], [f"a{layer}"]))
-            last = f"a{layer}"
-    shapes = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None, size])
-              for name, size in (("x", net.sizes[0]), (last, net.sizes[-1]))]
-    model = helper.make_model(helper.make_graph(nodes, "net", shapes[:1], shapes[1:], arrays), ir_version=10,
-                              opset_imports=[helper.make_opsetid("", 17)])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-    names, feed = [last], {"x": X}
+    session = onnxruntime.InferenceSession(to_onnx(net).SerializeToString(), options, ["CPUExecutionProvider"])
+    names, feed = ["output"], {"X": X}
     return lambda: session.run(names, feed)[0]
 
 
@@ -71,8 +56,7 @@ def pytorch(net: fastsgd.Network, X: np.ndarray) -> Callable[[], np.ndarray]:
     import torch
 
     torch.set_num_threads(1)
-    output = [torch.nn.Softmax(dim=1)] if net.loss == "cross_entropy" else []
-    model, rows = torch.nn.Sequential(*torch_layers(net), *output), torch.from_numpy(X)
+    model, rows = to_torch(net), torch.from_numpy(X)
 
     @torch.inference_mode()
     def run() -> np.ndarray:

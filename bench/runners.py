@@ -13,7 +13,8 @@ from functools import partial
 import numpy as np
 
 from bench.cases import Start
-from fastsgd import Network, _kernel, reference
+from fastsgd import _kernel, reference
+from fastsgd.interop import to_torch
 from fastsgd.machine import choose_threads, cores
 from fastsgd.optimizers import Recipe
 
@@ -77,26 +78,13 @@ def scikit_learn(start: Start) -> Runner:
     return run
 
 
-def torch_layers(net: Network) -> list:
-    """The network as PyTorch's layers, without the output's activation."""
-    import torch
-
-    layers: list[torch.nn.Module] = []
-    for W, b in zip(net.weights, net.biases, strict=True):
-        layers += [torch.nn.Linear(*W.shape), torch.nn.ReLU()]
-        with torch.no_grad():
-            layers[-2].weight.copy_(torch.from_numpy(W.T.copy()))
-            layers[-2].bias.copy_(torch.from_numpy(b.copy()))
-    return layers[:-1]
-
-
 def pytorch(start: Start, threads: int, compiled: bool = False) -> Runner:
     """Eager or through torch.compile, with the fused optimizer."""
     import torch
 
     net, case = start.net, start.case
     torch.set_num_threads(threads)
-    model = torch.nn.Sequential(*torch_layers(net))
+    model = to_torch(net, output_activation=False)
     initial = {name: value.clone() for name, value in model.state_dict().items()}
     X, order = torch.from_numpy(start.X), torch.from_numpy(start.order)
     y = torch.from_numpy(start.y.astype(np.int64) if start.y.ndim == 1 else start.y)

@@ -1,4 +1,4 @@
-"""The ``fastsgd`` command: demo, train, evaluate, predict, info."""
+"""The ``fastsgd`` command: demo, train, evaluate, predict, export, info."""
 from __future__ import annotations
 
 import argparse
@@ -67,6 +67,13 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     command.add_argument("--probabilities", action="store_true", help="a column for each class's probability")
     command.set_defaults(run_command=predict)
 
+    command = commands.add_parser("export", help="write a trained model for other programs")
+    command.add_argument("model", metavar="MODEL")
+    command.add_argument("--to", required=True, choices=["onnx", "c", "torch"], help="an ONNX graph; a header and a "
+                         "source of C99; a program for torch.export.load")
+    command.add_argument("--out", required=True, metavar="PATH")
+    command.set_defaults(run_command=export)
+
     command = commands.add_parser("info", help="CPU, instruction set, BLAS, threads, versions")
     command.set_defaults(run_command=info)
     return parser, train_parser
@@ -102,6 +109,29 @@ def evaluate(options) -> int:
     print(f"{len(X):,} rows  cost {cost:.4f}  {net.metric} {metric:.4f}")
     for name, found in figures.get("classes", {}).items():
         print(f"  {name:20} {found['rows']:>8,} rows  {found['recognised']:7.1%} recognised")
+    return 0
+
+
+def export(options) -> int:
+    """Writes a model, checkpoints too, in another program's format."""
+    net = fastsgd.Network.load(options.model)
+    if options.to == "onnx":
+        fastsgd.interop.to_onnx(net, options.out)
+    elif options.to == "c":
+        fastsgd.interop.to_c(net, options.out)
+    else:
+        module = fastsgd.interop.to_torch(net)
+        import torch
+        rows = torch.zeros(2, net.sizes[0], dtype=getattr(torch, str(net.dtype)))
+        program = torch.export.export(module, (rows,), dynamic_shapes=({0: torch.export.Dim("rows")},))
+        content = io.BytesIO()
+        torch.export.save(program, content)
+        write_atomically(options.out, [content.getvalue()])
+    print(f"wrote {options.out}: {net.sizes[0]} inputs, {net.sizes[-1]} outputs", file=sys.stderr)
+    if "table" in net.metadata:
+        encoding = Encoding.from_json(net.metadata["table"])
+        print("its inputs are the table's columns as the model file encodes them: "
+              + ", ".join(column.name for column in encoding.columns)[:200], file=sys.stderr)
     return 0
 
 

@@ -330,6 +330,27 @@ def test_a_configuration_alone(tables):
     assert fastsgd.Network.load("m.safetensors").sizes == (4, 4)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("to", "needs"), [("c", "numpy"), ("onnx", "onnxruntime"), ("torch", "torch")])
+def test_export(tables, capsys, to, needs):
+    package = pytest.importorskip(needs)
+    if to == "onnx":
+        pytest.importorskip("onnx")
+    assert main([*TRAIN, "--epochs", "2"]) == 0
+    assert main(["export", "run/run.ckpt", "--to", to, "--out", f"model.{to}"]) == 0
+    assert f"wrote model.{to}: 6 inputs, 4 outputs" in capsys.readouterr().err
+    net = fastsgd.Network.load("run/model.safetensors")
+    X = np.random.default_rng(0).standard_normal((5, 6)).astype("float32")
+    if to == "c":
+        assert "net_predict" in (tables / "model.h").read_text()
+        return
+    if to == "onnx":
+        found = package.InferenceSession("model.onnx").run(None, {"X": X})[0]
+    else:
+        found = package.export.load("model.torch").module()(package.from_numpy(X)).detach().numpy()
+    np.testing.assert_allclose(found, net.predict(X), rtol=1e-5)
+
+
 def test_a_learning_curve_is_drawn(tables):
     pytest.importorskip("matplotlib")
     assert main([*TRAIN, "--epochs", "5"]) == 0
