@@ -17,7 +17,7 @@ class History:
     metric : list of float
         The metric over the same rows.
     seconds : list of float
-        Wall time of the epoch's steps, validation and callbacks excluded.
+        Wall time of the epoch's steps and of waiting for its rows; validation and callbacks excluded.
     learning_rate : list of float
         Of the epoch's last step.
     validation_cost, validation_metric : list of float

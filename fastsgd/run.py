@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -130,7 +130,7 @@ class Run:
             self._state.cost = self._state.score = self._seconds = 0.0
         self.rows_done = skipped * self.batch_size
         self._evaluate_if_due()
-        for segment in self._feed.epoch(self.epoch, self._rng, skipped):
+        for segment in self._timed(self._feed.epoch(self.epoch, self._rng, skipped)):
             first = 0
             while first < len(segment):
                 rows = min(len(segment) - first, self._steps_to_rest() * self.batch_size)
@@ -157,6 +157,16 @@ class Run:
                 listener.on_epoch(self)
             self._draw = self._rng.bit_generator.state
         self._save_if_due()
+
+    def _timed(self, segments: Iterator[Segment]) -> Iterator[Segment]:
+        """The segments; the time until they are there is part of the epoch's."""
+        while True:
+            begin = time.perf_counter()
+            segment = next(segments, None)
+            self._seconds += time.perf_counter() - begin
+            if segment is None:
+                return
+            yield segment
 
     def _descend(self, segment: Segment) -> int:
         """One pass of compiled code along the segment, to its end or where a pause is asked for; returns its rows."""

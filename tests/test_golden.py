@@ -1,0 +1,42 @@
+"""Do files that older versions wrote still load, to the same predictions? A new layout adds a folder, none goes."""
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastsgd
+from fastsgd import checkpoint, modelfile
+
+FOLDER = Path(__file__).parent / "golden"
+PREDICTIONS = {  # of the rows np.resize(np.linspace(-1, 1, 6), (2, inputs)), when the file was written
+    "1/classifier": [[0.2783321440219879, 0.7216678857803345], [0.4931947886943817, 0.5068052411079407]],
+    "1/quantiles": [[0.9806327433435866, -0.43745837669643867, -0.7486946861516282],
+                    [-0.13477213481449618, -0.0724035987300422, -0.2155715535907594]],
+    "1/scaled": [[0.676462709903717], [0.7466756701469421]],
+}
+
+
+@pytest.mark.parametrize("name", PREDICTIONS)
+def test_models(name):
+    net = fastsgd.Network.load(FOLDER / f"{name}.safetensors")
+    found = net.predict(np.resize(np.linspace(-1, 1, 6), (2, net.sizes[0])))
+    np.testing.assert_allclose(found, PREDICTIONS[name], rtol=1e-6)
+    assert net.metadata.get("note") == ("Zürich" if name.endswith("classifier") else None)
+
+
+def test_checkpoints(digits):
+    (X, y), _ = digits
+    settings = {"optimizer": fastsgd.SGD(0.1, momentum=0.9, average=0.9), "epochs": 4, "seed": 0, "validation": 0.25,
+                "batch_size": 50, "dropout": 0.2}
+    path = FOLDER / "1" / "run.ckpt"
+    net, twin = (fastsgd.Network([64, 3, 10], seed=0) for _ in range(2))
+    history = fastsgd.train(net, X[:200], y[:200], **settings, callbacks=[fastsgd.EarlyStopping(3)], resume=path)
+    expected = fastsgd.train(twin, X[:200], y[:200], **settings, callbacks=[fastsgd.EarlyStopping(3)])
+    assert history.cost == pytest.approx(expected.cost, rel=1e-5)
+    np.testing.assert_allclose(net.params, twin.params, rtol=1e-4, atol=1e-5)
+
+
+def test_every_layout_has_its_folder():
+    versions = {path.name for path in FOLDER.iterdir()}
+    assert versions == {str(version) for version in range(1, int(modelfile.VERSION) + 1)}
+    assert checkpoint.VERSION == 1, "a new layout of checkpoints needs one of its own, and a test that the old is refused"
