@@ -39,4 +39,4 @@ def test_checkpoints(digits):
 def test_every_layout_has_its_folder():
     versions = {path.name for path in FOLDER.iterdir()}
     assert versions == {str(version) for version in range(1, int(modelfile.VERSION) + 1)}
-    assert checkpoint.VERSION == 1, "a new layout of checkpoints needs one of its own, and a test that the old is refused"
+    assert checkpoint.VERSION == 1, "a new layout of checkpoints needs one of its own, the old to be refused"
