@@ -1,6 +1,6 @@
 """A model behind FastAPI: ``MODEL=digits.safetensors uvicorn app:app --app-dir examples/serving``.
 
-POST /predict takes ``{"rows": [[...], ...]}`` and answers ``{"outputs": [[...], ...]}``; GET /health says what it serves.
+POST /predict takes ``{"rows": [[...], ...]}`` and answers ``{"outputs": [[...], ...]}``; GET /health names it.
 A prediction takes microseconds, so it is made on the event loop: handing it to a thread would cost more.
 """
 import os
