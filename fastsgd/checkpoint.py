@@ -16,7 +16,7 @@ import importlib.metadata
 import json
 import time
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from numbers import Real
 from pathlib import Path
 
@@ -25,6 +25,7 @@ import numpy as np
 from fastsgd import modelfile, tensorfile
 from fastsgd.architecture import Architecture
 from fastsgd.files import check_writable
+from fastsgd.history import History
 from fastsgd.tensorfile import TensorFile
 
 VERSION = 1
@@ -98,12 +99,54 @@ class Clock:
 
 
 @dataclass
+class Progress:
+    """Where a run is."""
+
+    steps: int
+    steps_at_epoch: int              # that had been made when the present epoch began
+    cost: float                      # sums over the rows of the present epoch
+    score: float
+    seconds: float
+    rate_factor: float
+    factors: list                    # [steps, rate_factor] of each pass of the present epoch
+    first_draw: dict                 # the generator's state before it drew anything,
+    draw: dict                       # and before it drew the order of the present epoch
+
+    def __post_init__(self):
+        for name, kind in (("steps", int), ("steps_at_epoch", int), ("cost", float), ("score", float),
+                           ("seconds", float), ("rate_factor", float), ("factors", list)):
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name} is {getattr(self, name)!r}")
+        if not 0 <= self.steps_at_epoch <= self.steps < 2**62:
+            raise ValueError(f"{self.steps} steps, {self.steps_at_epoch} before the epoch")
+        if sum(int(steps) for steps, _ in self.factors) < self.steps - self.steps_at_epoch:
+            raise ValueError(f"factors are {self.factors}")
+        for draw in (self.first_draw, self.draw):
+            generator_at(draw)
+
+    @property
+    def skipped(self) -> int:
+        """Steps of the present epoch that were made."""
+        return self.steps - self.steps_at_epoch
+
+
+def generator_at(state) -> np.random.Generator:
+    """A generator in this state; ValueError where it is none of PCG64's."""
+    generator = np.random.default_rng(0)
+    try:
+        generator.bit_generator.state = state
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
+        raise ValueError(f"the generator's state is not PCG64's: {error}") from None
+    return generator
+
+
+@dataclass
 class Saved:
     """What a checkpoint holds beside the network."""
 
     plan: dict
-    progress: dict
-    history: dict
+    progress: Progress
+    history: History
     callbacks: list                  # [class name, {name: value}] of each that keeps something
     params: np.ndarray
     slots: np.ndarray
@@ -117,8 +160,8 @@ class Saved:
         if self.average is not None:                     # which is then the result
             tensors.append(("run.params", self.params))
         tensors += [(f"run.callback.{name}", array) for name, array in self.arrays.items()]
-        content = {"version": VERSION, "library": library_version(), "plan": self.plan, "progress": self.progress,
-                   "history": self.history, "callbacks": self.callbacks}
+        content = {"version": VERSION, "library": library_version(), "plan": self.plan,
+                   "progress": asdict(self.progress), "history": self.history.as_dict(), "callbacks": self.callbacks}
         content["checksum"] = _checksum(content, tensors)
         tensorfile.write(path, tensors, {**metadata, modelfile.CHECKPOINT: json.dumps(content)})
 
@@ -135,16 +178,24 @@ class Saved:
                     f"{path} is a checkpoint of layout {version!r}, this fastsgd {library_version()} goes on from "
                     f"layout {VERSION}; fastsgd.Network.load({str(path)!r}) still reads its network")
             expected = content.pop("checksum", None)
-            result = modelfile.network_of(file)[1]
+            architecture, result, _ = modelfile.network_of(file)
             tensors = [(name, file.read(name)) for name in file.tensors]
         if _checksum(content, tensors) != expected:
             raise ValueError(f"{path} is damaged: its checksum is not that of its contents")
         arrays = dict(tensors)
         prefix = "run.callback."
         params = arrays.get("run.params")
-        return cls(content["plan"], content["progress"], content["history"], content["callbacks"],
-                   result if params is None else params, arrays["run.slots"], None if params is None else result,
-                   {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
+        try:
+            saved = cls(dict(content["plan"]), Progress(**content["progress"]), History.checked(content["history"]),
+                        [(str(name), dict(values)) for name, values in content["callbacks"]],
+                        result if params is None else params, arrays["run.slots"], None if params is None else result,
+                        {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is damaged: {error}") from None
+        shapes_fit = saved.params.shape == (architecture.parameters,) and saved.slots.shape[1:] in (result.shape, (0,))
+        if not shapes_fit or {saved.params.dtype, saved.slots.dtype} != {result.dtype}:
+            raise ValueError(f"{path} is damaged: its arrays have shapes {saved.params.shape} and {saved.slots.shape}")
+        return saved
 
     def require(self, path, plan: dict, callbacks: list[str]) -> None:
         """ValueError names what differs between the run that wrote the checkpoint and the one that would go on."""

@@ -1,7 +1,7 @@
 """What happened in a training run, as numbers."""
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 
 @dataclass
@@ -50,6 +50,20 @@ class History:
     steps: int = 0
     stopped: bool = False
 
+    @classmethod
+    def checked(cls, values: dict) -> History:
+        """From what :meth:`as_dict` gave; ValueError or TypeError for anything else."""
+        history = cls(**values)
+        lists = [value for name, value in vars(history).items() if name not in ("metric_name", "scores", "steps",
+                                                                                "stopped")]
+        for numbers in [*lists, *history.scores.values()]:
+            if not isinstance(numbers, list) or not all(isinstance(number, int | float) for number in numbers):
+                raise ValueError("its history is not made of numbers")
+        per_epoch = (history.cost, history.metric, history.seconds, history.learning_rate)
+        if len({len(numbers) for numbers in per_epoch}) > 1:
+            raise ValueError("its history has lists of different lengths")
+        return history
+
     @property
     def epochs(self) -> int:
         """Finished epochs."""
@@ -60,15 +74,16 @@ class History:
         fields = {**vars(self), **{f"scores.{name}": values for name, values in self.scores.items()}}
         return {name: len(values) for name, values in fields.items() if isinstance(values, list)}
 
-    def as_dict(self, lengths: dict | None = None) -> dict:
-        """All fields as plain lists and numbers, for JSON or a data frame; or as they were at those lengths."""
-        values = asdict(self)
-        if lengths is not None:
-            for name in [name for name, value in values.items() if isinstance(value, list)]:
-                del values[name][lengths[name]:]
-            values["scores"] = {name: scores[:lengths[f"scores.{name}"]] for name, scores in self.scores.items()
-                                if f"scores.{name}" in lengths}
-        return values
+    def upto(self, lengths: dict) -> History:
+        """The history as it was when its lists had these lengths."""
+        lists: dict = {name: values[:lengths[name]] for name, values in vars(self).items() if isinstance(values, list)}
+        scores = {name: values[:lengths[f"scores.{name}"]] for name, values in self.scores.items()
+                  if f"scores.{name}" in lengths}
+        return replace(self, **lists, scores=scores, stopped=False)
+
+    def as_dict(self) -> dict:
+        """All fields as plain lists and numbers, for JSON or a data frame."""
+        return asdict(self)
 
     def last(self) -> dict[str, float]:
         """The latest figure of each kind, by name.

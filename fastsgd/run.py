@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastsgd.callbacks import Callback
-from fastsgd.checkpoint import Checkpoint, Clock, Saved
+from fastsgd.checkpoint import Checkpoint, Clock, Progress, Saved
 from fastsgd.evaluation import Evaluation
 from fastsgd.feeds import Feed, Segment, steps_in
 from fastsgd.history import History
@@ -68,6 +68,7 @@ class Run:
         self._state = recipe.optimizer.state(net.params)
         self.result = net if self._state.average is None else net.copy()
         self._steps_at_epoch, self._seconds, self._diverged = 0, 0.0, False
+        self._factors: list = []                 # [steps, rate_factor] of each pass of the epoch
         self._first_draw = first_draw            # the generator's state before it drew anything,
         self._draw = rng.bit_generator.state     # and before it drew the order of the epoch
         self._good = net.params.copy()
@@ -125,8 +126,9 @@ class Run:
     def _one_epoch(self) -> None:
         self.epoch = self.history.epochs + 1
         skipped = self.steps - self._steps_at_epoch         # where a checkpoint was written within the epoch
-        self.learning_rates = [self.rate_factor * self.optimizer.learning_rates(self._steps_at_epoch, skipped)]
+        self.learning_rates = self._rates_before(skipped)
         if not skipped:
+            self._factors = []
             self._state.cost = self._state.score = self._seconds = 0.0
         self.rows_done = skipped * self.batch_size
         self._evaluate_if_due()
@@ -190,6 +192,7 @@ class Run:
             self.rows_done = rows_before + rows
             self.history.steps = self.steps
             self.learning_rates.append(rates[:made])
+            self._factors.append([made, self.rate_factor])
             self._show_average()
         if not np.isfinite(self._state.cost):
             self._give_up("the cost", self.steps + 1, rates[min(made, steps - 1)])
@@ -222,6 +225,11 @@ class Run:
         if self._clock:
             ends.append(self._clock.steps_left(self.steps))
         return min(ends)
+
+    def _rates_before(self, skipped: int) -> list[np.ndarray]:
+        """The learning rates of the epoch's steps that another process made."""
+        factors = np.repeat([factor for _, factor in self._factors], [steps for steps, _ in self._factors])[:skipped]
+        return [self.optimizer.learning_rates(self._steps_at_epoch, skipped) * factors] if skipped else []
 
     def _show_average(self) -> None:
         if self._state.average is not None:
@@ -272,31 +280,35 @@ class Run:
         the run that goes on calls them again. OSError where the file cannot be written.
         """
         self._require_finite_parameters()
+        self._show_average()
         moment = self._moment or self._now()
-        progress = {"steps": self.steps, "steps_at_epoch": moment.steps_at_epoch, "cost": self._state.cost,
-                    "score": self._state.score, "seconds": self._seconds, "rate_factor": moment.rate_factor,
-                    "first_draw": self._first_draw, "draw": moment.draw}
+        missing = self.steps - moment.steps_at_epoch - sum(steps for steps, _ in self._factors)
+        factors = [*self._factors, [missing, self.rate_factor]] if missing > 0 else self._factors
+        progress = Progress(self.steps, moment.steps_at_epoch, float(self._state.cost), float(self._state.score),
+                            float(self._seconds), float(moment.rate_factor), factors, dict(self._first_draw),
+                            dict(moment.draw))
         kept, arrays = [], {}
         for i, (name, values) in enumerate(moment.listeners):
             kept.append([name, {key: value for key, value in values.items() if not isinstance(value, np.ndarray)}])
             arrays.update({f"{i}.{key}": value for key, value in values.items() if isinstance(value, np.ndarray)})
-        Saved(self._plan, progress, self.history.as_dict(moment.lengths), kept, self.net.params, self._state.slots,
+        Saved(self._plan, progress, self.history.upto(moment.lengths), kept, self.net.params, self._state.slots,
               self._state.average, arrays).write(path, self.net.architecture, self.result.params, self.net.metadata)
 
     def go_to(self, saved: Saved, path) -> None:
         """Goes to where a checkpoint was written. ValueError where it is another run's, and nothing is changed."""
         saved.require(path, self._plan, [type(listener).__name__ for listener in self._listeners if listener.state()])
-        self._saved = saved
-        self.history = History(**{**saved.history, "stopped": False})
+        if saved.slots.shape != self._state.slots.shape:
+            raise ValueError(f"{path} is damaged: its slots have shape {saved.slots.shape}")
+        self._saved, self.history = saved, saved.history
         self.net.params[:] = self._good[:] = saved.params
         self._state.slots[:] = saved.slots
         if self._state.average is not None and saved.average is not None:
             self._state.average[:] = saved.average
         progress = saved.progress
-        self._state.steps, self._steps_at_epoch = progress["steps"], progress["steps_at_epoch"]
-        self._state.cost, self._state.score = progress["cost"], progress["score"]
-        self._seconds, self.rate_factor = progress["seconds"], progress["rate_factor"]
-        self._rng.bit_generator.state = self._draw = progress["draw"]
+        self._state.steps, self._steps_at_epoch = progress.steps, progress.steps_at_epoch
+        self._state.cost, self._state.score = progress.cost, progress.score
+        self._seconds, self.rate_factor, self._factors = progress.seconds, progress.rate_factor, progress.factors
+        self._rng.bit_generator.state = self._draw = progress.draw
         self._show_average()
 
     def _restore_callbacks(self) -> None:

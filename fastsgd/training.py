@@ -298,8 +298,11 @@ class _Settings:
         self._rng = generator(seed)
         self._saved, self._resumed_from = _read_checkpoint(resume, self._checkpoint)
         if self._saved is not None:
-            self._rng.bit_generator.state = self._saved.progress["first_draw"]
+            self._rng.bit_generator.state = self._saved.progress.first_draw
         self._first_draw = self._rng.bit_generator.state
+        if self._checkpoint is not None and self._first_draw["bit_generator"] != "PCG64":
+            raise ValueError("seed: a checkpoint needs a seed or a generator of PCG64, as np.random.default_rng gives; "
+                             f"got {self._first_draw['bit_generator']}")
         return self._rng
 
     def run(self, feed: Feed, optimizer: Optimizer) -> Run:
