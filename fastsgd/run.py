@@ -280,7 +280,8 @@ class Run:
         the run that goes on calls them again. OSError where the file cannot be written.
         """
         self._require_finite_parameters()
-        self._show_average()
+        self._show_average()                     # Ctrl-C may have come between the last step and these
+        self.history.steps = self.steps
         moment = self._moment or self._now()
         missing = self.steps - moment.steps_at_epoch - sum(steps for steps, _ in self._factors)
         factors = [*self._factors, [missing, self.rate_factor]] if missing > 0 else self._factors
