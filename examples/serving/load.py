@@ -73,8 +73,8 @@ def main() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
-        server = subprocess.Popen([sys.executable, "-P", "-m", "uvicorn", "app:app", "--app-dir", HERE, "--port", str(port),
-                                   "--log-level", "warning", "--no-access-log"],
+        server = subprocess.Popen([sys.executable, "-P", "-m", "uvicorn", "app:app", "--app-dir", HERE, "--port",
+                                   str(port), "--log-level", "warning", "--no-access-log"],
                                   env={**os.environ, "MODEL": str(Path(folder) / "digits.safetensors")})
         try:
             for _ in range(100):
