@@ -85,6 +85,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         double (*multiply_adds)(ptrdiff_t rounds) noexcept nogil
 
     double fs_sum(ptrdiff_t n, const double* values) noexcept nogil
+    void fs_touch(ptrdiff_t size, const void* memory) noexcept nogil
     void fs_philox(uint64_t seed, uint64_t block, uint64_t layer, uint64_t step, int blocks,
                    uint64_t* words) noexcept nogil
     const char* fs_isa_select(const char* name)

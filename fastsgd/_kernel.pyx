@@ -15,9 +15,9 @@ additions in an order that depends on the shapes alone, so neither the number of
 change a bit of the result (BLAS, where it is asked for, promises less). That is why a team may be made smaller on the
 way, where that turns out to be faster.
 
-Reading order: ``epoch``, ``rows_phase``, ``weights_phase``, ``complete_step``. ``_plan.pxi`` checks the arrays, makes the Job and lays
-out the workspace; what forward, backward and weights compute is in ``csrc/products.inc``. ``reference.py`` tells the
-same story in NumPy.
+Reading order: ``epoch``, ``rows_phase``, ``weights_phase``, ``complete_step``. ``_plan.pxi`` checks the arrays, makes
+the Job and lays out the workspace; what forward, backward and weights compute is in ``csrc/products.inc``.
+``reference.py`` tells the same story in NumPy.
 """
 import os
 
@@ -275,69 +275,8 @@ cdef Part part_of_weights(const fs_layer* layer, int l, int rank, int size) noex
     return part
 
 
-cdef void square_gradient(Job* job, int rank, int size) noexcept nogil:
-    """The squares of this thread's part of the gradient; each piece has its own sum, whoever makes it."""
-    cdef double* squares = job.squares
-    cdef fs_layer* layer
-    cdef Part part
-    cdef ptrdiff_t piece, row
-    cdef int l
-    for l in range(job.depth):
-        layer = &job.layers[l]
-        part = part_of_weights(layer, l, rank, size)
-        for piece in range(part.first // SHARED_ROWS, pieces_in(part.first + part.rows)):
-            row = piece * SHARED_ROWS
-            squares[piece] = job.ops.sum_of_squares(
-                min(<ptrdiff_t>SHARED_ROWS, layer.inputs - row) * layer.outputs,
-                <char*>layer.w_gradient + row * layer.outputs * job.ops.item)
-        squares += pieces_in(layer.inputs)
-        if part.biases:
-            squares[0] = job.ops.sum_of_squares(layer.outputs, layer.b_gradient)
-        squares += 1
-
-
-cdef ptrdiff_t pieces_of(Job* job) noexcept nogil:
-    """All pieces of W and b that have a sum of their own."""
-    cdef ptrdiff_t pieces = 0
-    cdef int l
-    for l in range(job.depth):
-        pieces += pieces_in(job.layers[l].inputs) + 1
-    return pieces
-
-
 cdef ptrdiff_t pieces_in(ptrdiff_t rows) noexcept nogil:
     return (rows + SHARED_ROWS - 1) // SHARED_ROWS
-
-
-cdef double weight_of(Job* job, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
-    """The sum of the weights of so many rows of the epoch."""
-    cdef double total = 0
-    cdef ptrdiff_t i
-    if job.sample_weight == NULL:
-        return <double>rows
-    for i in range(first, first + rows):
-        total += job.sample_weight[job.order[i] if job.order != NULL else i]
-    return total
-
-
-cdef void weigh(Job* job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t begin) noexcept nogil:
-    """Costs, scores and output deltas of rows begin .. begin + n of the workspace times their weights."""
-    cdef fs_layer* output = &job.layers[job.depth - 1]
-    cdef ptrdiff_t i
-    for i in range(n):
-        job.weight[begin + i] = job.sample_weight[job.order[first + i] if job.order != NULL else first + i]
-    weigh_costs(job, first, n, job.cost + begin, job.score + begin)
-    job.ops.weigh(n, output.outputs, output.ld, job.weight + begin,
-                  <char*>output.delta + begin * output.ld * job.ops.item)
-
-
-cdef void weigh_costs(Job* job, ptrdiff_t first, ptrdiff_t n, double* cost, double* score) noexcept nogil:
-    cdef double weight
-    cdef ptrdiff_t i
-    for i in range(n):
-        weight = job.sample_weight[job.order[first + i] if job.order != NULL else first + i]
-        cost[i] = weight * cost[i] if weight else 0     # 0 times an infinite cost is 0 here
-        score[i] = weight * score[i] if weight else 0
 
 
 cdef void try_team(Job* job, int size) noexcept nogil:
@@ -499,89 +438,8 @@ def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
     execute(PREDICT, architecture, params, X, None, rows, None, None, None, None, threads, None, out, backend)
 
 
-def bring_in(X, const int64_t[::1] rows, bint check):
-    """Reads rows of an array that is mapped from a file, so that they are in memory when a step comes to them.
-
-    Returns the first of them that has a value which is not finite, where that is to be checked, or else -1.
-    """
-    cdef const fs_ops* ops = fs_operations(X.itemsize == 8)
-    cdef const char* base = <const char*><size_t>X.__array_interface__["data"][0]
-    cdef ptrdiff_t stride = X.strides[0], columns = X.shape[1], size = columns * X.itemsize, i, at
-    cdef int64_t bad = -1
-    cdef char read = 0
-    check_range(rows, len(X), "rows")
-    require(X.strides[1] == X.itemsize or columns == 1, "the values of a row of X must be neighbours")
-    require(not check or X.dtype in (numpy.float32, numpy.float64), "only floats can be checked")
-    with nogil:
-        for i in range(rows.shape[0]):
-            if check:
-                if not ops.all_finite(columns, base + rows[i] * stride):
-                    bad = rows[i]
-                    break
-                continue
-            for at in range(0, size, 4096):
-                read ^= base[rows[i] * stride + at]
-            read ^= base[rows[i] * stride + size - 1]
-    return bad if read or True else read
-
-
+include "_extras.pxi"
 include "_plan.pxi"
 include "_few_rows.pxi"
 include "_predictor.pxi"
-
-
-# ---- the machine ----
-
-def function(name, x):
-    """One of the C side's elementwise functions of x, for the tests of its accuracy."""
-    y = numpy.empty_like(x)
-    cdef unsigned char[::1] source = x.view(numpy.uint8)
-    cdef unsigned char[::1] result = y.view(numpy.uint8)
-    if not fs_operations(x.itemsize == 8).function(name.encode(), len(x), &source[0], &result[0]):
-        raise ValueError(f"no function {name!r}")
-    return y
-
-
-def get_num_threads():
-    """The limit that was set, or 0."""
-    return fastsgd_get_num_threads()
-
-
-def peak(ptrdiff_t rounds, int threads=1):
-    """FLOP/s of so many rounds of float32 multiply-adds in registers, on so many threads at once."""
-    cdef Rounds work
-    cdef double taken = fs_seconds()
-    work.rounds, work.done = rounds, 0
-    with nogil:
-        fs_team_run(threads, multiply_adds, &work)
-    return work.done / (fs_seconds() - taken)
-
-
-cdef struct Rounds:
-    ptrdiff_t rounds
-    double done
-
-
-cdef void multiply_adds(void* argument, fs_team* team, int rank) noexcept nogil:
-    cdef Rounds* work = <Rounds*>argument
-    cdef double done = fs_operations(0).multiply_adds(work.rounds)
-    if rank == 0:
-        work.done = done * fs_team_size(team)
-
-
-def config():
-    """What runs the arithmetic: the instruction set and those available, and what BLAS says of itself."""
-    return {"isa": fs_isa_name().decode(), "isa_available": fs_isa_available().decode().split(),
-            "blas": fs_blas_config().decode()}
-
-
-def select_isa(name):
-    """Takes the instruction set of that name, or for "" the best of this CPU; returns "", or why it cannot be had."""
-    cdef const char* reason = fs_isa_select(name.encode())
-    return reason.decode() if reason != NULL else ""
-
-
-def load_blas(path):
-    """Opens an OpenBLAS library for the matrix products; returns "", or why it cannot be opened."""
-    cdef const char* reason = fs_blas_load(os.fsencode(path))
-    return reason.decode() if reason != NULL else ""
+include "_machine.pxi"

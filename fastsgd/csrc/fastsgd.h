@@ -146,6 +146,7 @@ typedef struct {
 } fs_ops;
 
 double fs_sum(ptrdiff_t n, const double *values);  /* in an order that n alone decides */
+void fs_touch(ptrdiff_t size, const void *memory);      /* reads a byte of every page of so many bytes */
 
 /* Philox 4x64-10 (Salmon, Moraes, Dror and Shaw 2011), NumPy's: random words (4 blocks,) that are a function of the seed
  * and of four counters, the first of which goes up from block to block. */

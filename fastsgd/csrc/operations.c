@@ -94,6 +94,13 @@ double fs_sum(ptrdiff_t n, const double *values) {
     return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
+void fs_touch(ptrdiff_t size, const void *memory) {
+    const volatile char *bytes = memory;                 /* volatile, so that it is read although nobody uses it */
+    for (ptrdiff_t at = 0; at < size; at += 4096)
+        (void)bytes[at];
+    (void)bytes[size - 1];
+}
+
 void fs_philox(uint64_t seed, uint64_t block, uint64_t layer, uint64_t step, int blocks, uint64_t *words) {
     __extension__ typedef unsigned __int128 wide;
     for (int i = 0; i < blocks; i++) {

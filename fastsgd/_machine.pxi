@@ -1,0 +1,77 @@
+# What tests, benchmarks and machine.py ask of the C side, and rows brought into memory. Included by _kernel.pyx.
+
+def bring_in(X, const int64_t[::1] rows, bint check):
+    """Reads rows of an array that is mapped from a file, so that they are in memory when a step comes to them.
+
+    Returns the first of them that has a value which is not finite, where that is to be checked, or else -1.
+    """
+    cdef const fs_ops* ops = fs_operations(X.itemsize == 8)
+    cdef const char* base = <const char*><size_t>X.__array_interface__["data"][0]
+    cdef ptrdiff_t stride = X.strides[0], columns = X.shape[1], size = columns * X.itemsize, i
+    cdef int64_t bad = -1
+    check_range(rows, len(X), "rows")
+    require(X.strides[1] == X.itemsize or columns == 1, "the values of a row of X must be neighbours")
+    require(not check or X.dtype in (numpy.float32, numpy.float64), "only floats can be checked")
+    with nogil:
+        for i in range(rows.shape[0]):
+            if not check:
+                fs_touch(size, base + rows[i] * stride)
+            elif not ops.all_finite(columns, base + rows[i] * stride):
+                bad = rows[i]
+                break
+    return bad
+
+
+def function(name, x):
+    """One of the C side's elementwise functions of x, for the tests of its accuracy."""
+    y = numpy.empty_like(x)
+    cdef unsigned char[::1] source = x.view(numpy.uint8)
+    cdef unsigned char[::1] result = y.view(numpy.uint8)
+    if not fs_operations(x.itemsize == 8).function(name.encode(), len(x), &source[0], &result[0]):
+        raise ValueError(f"no function {name!r}")
+    return y
+
+
+def get_num_threads():
+    """The limit that was set, or 0."""
+    return fastsgd_get_num_threads()
+
+
+def peak(ptrdiff_t rounds, int threads=1):
+    """FLOP/s of so many rounds of float32 multiply-adds in registers, on so many threads at once."""
+    cdef Rounds work
+    cdef double taken = fs_seconds()
+    work.rounds, work.done = rounds, 0
+    with nogil:
+        fs_team_run(threads, multiply_adds, &work)
+    return work.done / (fs_seconds() - taken)
+
+
+cdef struct Rounds:
+    ptrdiff_t rounds
+    double done
+
+
+cdef void multiply_adds(void* argument, fs_team* team, int rank) noexcept nogil:
+    cdef Rounds* work = <Rounds*>argument
+    cdef double done = fs_operations(0).multiply_adds(work.rounds)
+    if rank == 0:
+        work.done = done * fs_team_size(team)
+
+
+def config():
+    """What runs the arithmetic: the instruction set and those available, and what BLAS says of itself."""
+    return {"isa": fs_isa_name().decode(), "isa_available": fs_isa_available().decode().split(),
+            "blas": fs_blas_config().decode()}
+
+
+def select_isa(name):
+    """Takes the instruction set of that name, or for "" the best of this CPU; returns "", or why it cannot be had."""
+    cdef const char* reason = fs_isa_select(name.encode())
+    return reason.decode() if reason != NULL else ""
+
+
+def load_blas(path):
+    """Opens an OpenBLAS library for the matrix products; returns "", or why it cannot be opened."""
+    cdef const char* reason = fs_blas_load(os.fsencode(path))
+    return reason.decode() if reason != NULL else ""
