@@ -231,7 +231,7 @@ class _Watch(Callback):
 
     def _look(self, run: Run) -> None:
         value = run.history.last()[self._watched]
-        if math.isnan(self.best) or self._sign * (self.best - value) > self.min_delta:
+        if not math.isnan(value) and (math.isnan(self.best) or self._sign * (self.best - value) > self.min_delta):
             self.best, self.best_step, self.waited = value, run.steps, 0
             self._improved(run)
         else:

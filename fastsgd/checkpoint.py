@@ -17,7 +17,7 @@ import json
 import time
 import zlib
 from dataclasses import asdict, dataclass, field
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,8 @@ class Checkpoint:
             value = getattr(self, name)
             if value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, Real) or (name != "seconds" and value != int(value)):
+            whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
+            if isinstance(value, bool) or not isinstance(value, Real) or (name != "seconds" and not whole):
                 kind = "a number" if name == "seconds" else "a whole number"
                 raise TypeError(f"Checkpoint: {name} must be {kind}, got {value!r}")
             if not value > 0:
@@ -76,11 +77,13 @@ class Clock:
     def __init__(self, when: Checkpoint):
         self._when = when
         self._every = 10.0 if not (when.epochs or when.steps or when.seconds) else when.seconds
+        self.written = False
         self.saved(0, 0)
 
-    def saved(self, steps: int, epochs: int) -> None:
+    def saved(self, steps: int, epochs: int, written: bool = False) -> None:
         """Counts from here on."""
         self._steps, self._epochs, self._time = steps, epochs, time.monotonic()
+        self.written = self.written or written
 
     def steps_left(self, steps: int) -> int:
         """How many steps may be made before one is due for their number."""
@@ -157,13 +160,15 @@ class Saved:
         """Writes the file, complete or not at all; ``result`` is the network that the run would return now."""
         tensors, metadata = modelfile.describe(architecture, result, metadata)
         tensors.append(("run.slots", np.ascontiguousarray(self.slots)))
+        tensors += [(f"run.history.{name}", np.array(values, float)) for name, values in self.history.lists().items()]
         if self.average is not None:                     # which is then the result
             tensors.append(("run.params", self.params))
         tensors += [(f"run.callback.{name}", array) for name, array in self.arrays.items()]
         content = {"version": VERSION, "library": library_version(), "plan": self.plan,
-                   "progress": asdict(self.progress), "history": self.history.as_dict(), "callbacks": self.callbacks}
+                   "progress": asdict(self.progress), "callbacks": self.callbacks,
+                   "history": {"metric_name": self.history.metric_name, "steps": self.history.steps}}
         content["checksum"] = _checksum(content, tensors)
-        tensorfile.write(path, tensors, {**metadata, modelfile.CHECKPOINT: json.dumps(content)})
+        tensorfile.write(path, tensors, {**metadata, modelfile.CHECKPOINT: json.dumps(content, default=_plain)})
 
     @classmethod
     def read(cls, path) -> Saved:
@@ -183,15 +188,17 @@ class Saved:
         if _checksum(content, tensors) != expected:
             raise ValueError(f"{path} is damaged: its checksum is not that of its contents")
         arrays = dict(tensors)
-        prefix = "run.callback."
+        prefix, lists = "run.callback.", "run.history."
         params = arrays.get("run.params")
         try:
-            saved = cls(dict(content["plan"]), Progress(**content["progress"]), History.checked(content["history"]),
+            saved = cls(dict(content["plan"]), Progress(**content["progress"]), History.checked(
+                            content["history"], {name[len(lists):]: array for name, array in arrays.items()
+                                                 if name.startswith(lists)}),
                         [(str(name), dict(values)) for name, values in content["callbacks"]],
                         result if params is None else params, arrays["run.slots"], None if params is None else result,
                         {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from None
         shapes_fit = saved.params.shape == (architecture.parameters,) and saved.slots.shape[1:] in (result.shape, (0,))
         if not shapes_fit or {saved.params.dtype, saved.slots.dtype} != {result.dtype}:
             raise ValueError(f"{path} is damaged: its arrays have shapes {saved.params.shape} and {saved.slots.shape}")
@@ -200,11 +207,18 @@ class Saved:
     def require(self, path, plan: dict, callbacks: list[str]) -> None:
         """ValueError names what differs between the run that wrote the checkpoint and the one that would go on."""
         theirs = {**self.plan, "callbacks that keep something": [name for name, _ in self.callbacks]}
-        ours = json.loads(json.dumps({**plan, "callbacks that keep something": callbacks}))
+        ours = json.loads(json.dumps({**plan, "callbacks that keep something": callbacks}, default=_plain))
         differences = [f"{name}: {theirs.get(name)} in the checkpoint, {ours.get(name)} here"
                        for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
         if differences:
             raise ValueError(f"{path} is a checkpoint of another run, nothing was changed; " + "; ".join(differences))
+
+
+def _plain(value):
+    """NumPy's numbers as Python's, for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"a checkpoint keeps numbers, text, lists, dicts and arrays, got {type(value).__name__}")
 
 
 def library_version() -> str:
@@ -215,7 +229,7 @@ def library_version() -> str:
 
 
 def _checksum(content: dict, tensors: list[tuple[str, np.ndarray]]) -> str:
-    checksum = zlib.crc32(json.dumps(content, sort_keys=True).encode())
+    checksum = zlib.crc32(json.dumps(content, sort_keys=True, default=_plain).encode())
     for name, array in tensors:
         checksum = zlib.crc32(name.encode(), checksum)
         checksum = zlib.crc32(np.ascontiguousarray(array).data.cast("B") if array.size else b"", checksum)

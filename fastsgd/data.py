@@ -43,6 +43,14 @@ class Csr:
         return out
 
 
+def own(array, given):
+    """The array, or a copy of it where it lies in the memory of what was given, which may change."""
+    if isinstance(array, Csr):
+        parts = ((array.indptr, "indptr"), (array.indices, "indices"), (array.values, "data"))
+        return Csr(*(own(part, getattr(given, name, None)) for part, name in parts), array.shape)
+    return array.copy() if isinstance(given, np.ndarray) and np.may_share_memory(array, given) else array
+
+
 def stack(parts: Sequence[np.ndarray | Csr]) -> np.ndarray | Csr:
     """Rows after rows, of arrays or of sparse rows."""
     if len(parts) == 1:
@@ -183,8 +191,8 @@ def check_labels(labels: np.ndarray, classes: int, name: str) -> np.ndarray:
     return np.array(labels, dtype=np.int32)          # a copy: the kernel trusts them while the caller's may change
 
 
-def check_sample_weight(weights, rows: int, name: str = "sample_weight") -> np.ndarray | None:
-    """How much each row counts, float64 (rows,): at least 0 and not all 0. None counts all alike."""
+def check_sample_weight(weights, rows: int, name: str = "sample_weight", all_zero: bool = False) -> np.ndarray | None:
+    """How much each row counts, float64 (rows,): at least 0, and not all 0 unless they may. None counts all alike."""
     if weights is None:
         return None
     array = to_dtype(as_numbers(weights, name), np.dtype(float), name)
@@ -193,7 +201,7 @@ def check_sample_weight(weights, rows: int, name: str = "sample_weight") -> np.n
     if array.min() < 0:
         at = int(array.argmin())
         raise ValueError(f"{name} must not be negative; {name}[{at}] is {array[at]:g}")
-    if not array.any():
+    if not array.any() and not all_zero:
         raise ValueError(f"{name} is 0 throughout, so no row counts")
     return np.array(array, order="C")                # a copy: the kernel trusts it while the caller's may change
 
@@ -222,13 +230,15 @@ def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int) -> 
         for label, weight in class_weight.items():
             if isinstance(label, bool) or not isinstance(label, Integral) or not 0 <= int(label) < classes:
                 raise ValueError(f"class_weight must be for classes 0 to {classes - 1}, got {label!r}")
+            if isinstance(weight, bool) or not isinstance(weight, Real):
+                raise TypeError(f"class_weight must hold numbers, got {weight!r} for class {label}")
             weights[label] = weight
     else:
         weights = as_numbers(class_weight, "class_weight").astype(float)
         if weights.shape != (classes,):
             raise ValueError(f"class_weight must have one weight for each of the {classes} classes, got shape "
                              f"{weights.shape}")
-    return check_sample_weight(weights[labels], len(labels), "class_weight of the rows")
+    return check_sample_weight(weights[labels], len(labels), "class_weight of the rows", all_zero=True)
 
 
 def check_batch_size(batch_size, rows: int) -> int:

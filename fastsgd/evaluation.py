@@ -67,6 +67,8 @@ def check_metrics(metrics: Iterable[str | Metric], net: Network) -> dict[str, Me
             name, function = getattr(metric, "__name__", type(metric).__name__), metric
         else:
             raise TypeError(f"metrics must hold names and functions of (y, outputs), got {metric!r}")
+        if name == "cost" or (name == net.metric and not isinstance(metric, str)):
+            raise ValueError(f"metrics: {name} is what is measured in any case; a function needs another name")
         if name in found:
             raise ValueError(f"metrics must have different names, got {name!r} twice")
         found[name] = function

@@ -200,8 +200,8 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
         except BaseException as error:
             put((None, error))
 
-    threading.Thread(target=produce, name="fastsgd reads ahead", daemon=True).start()
     try:
+        threading.Thread(target=produce, name="fastsgd reads ahead", daemon=True).start()
         while True:
             item, error = ready.get()
             if error is not None:

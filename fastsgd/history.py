@@ -51,14 +51,19 @@ class History:
     stopped: bool = False
 
     @classmethod
-    def checked(cls, values: dict) -> History:
-        """From what :meth:`as_dict` gave; ValueError or TypeError for anything else."""
-        history = cls(**values)
-        lists = [value for name, value in vars(history).items() if name not in ("metric_name", "scores", "steps",
-                                                                                "stopped")]
-        for numbers in [*lists, *history.scores.values()]:
-            if not isinstance(numbers, list) or not all(isinstance(number, int | float) for number in numbers):
-                raise ValueError("its history is not made of numbers")
+    def checked(cls, names: dict, lists: dict) -> History:
+        """From what :meth:`lists` gave, as arrays, and the rest; ValueError, KeyError or TypeError for all else."""
+        history = cls(str(names["metric_name"]), steps=int(names["steps"]))
+        for name, numbers in lists.items():
+            if numbers.ndim != 1:
+                raise ValueError(f"its history has a list {name} of shape {numbers.shape}")
+            values = numbers.astype(int).tolist() if name == "validation_steps" else numbers.astype(float).tolist()
+            if name.startswith("scores."):
+                history.scores[name.removeprefix("scores.")] = values
+            elif isinstance(getattr(history, name, None), list):
+                setattr(history, name, values)
+            else:
+                raise ValueError(f"its history has an unknown list {name}")
         per_epoch = (history.cost, history.metric, history.seconds, history.learning_rate)
         if len({len(numbers) for numbers in per_epoch}) > 1:
             raise ValueError("its history has lists of different lengths")
@@ -69,10 +74,14 @@ class History:
         """Finished epochs."""
         return len(self.cost)
 
-    def lengths(self) -> dict:
-        """How many entries each list has."""
+    def lists(self) -> dict[str, list]:
+        """All lists by name, those of ``scores`` after "scores."."""
         fields = {**vars(self), **{f"scores.{name}": values for name, values in self.scores.items()}}
-        return {name: len(values) for name, values in fields.items() if isinstance(values, list)}
+        return {name: values for name, values in fields.items() if isinstance(values, list)}
+
+    def lengths(self) -> dict[str, int]:
+        """How many entries each list has."""
+        return {name: len(values) for name, values in self.lists().items()}
 
     def upto(self, lengths: dict) -> History:
         """The history as it was when its lists had these lengths."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +104,7 @@ class CSVLog(_FileLog):
 
 
 class JSONLog(_FileLog):
-    """Writes a file of JSON lines: an object with the same names for each epoch or evaluation.
+    """Writes a file of JSON lines: an object with the same names for each epoch or evaluation, null for NaN.
 
     >>> import fastsgd, json, os, tempfile
     >>> (X, y), _ = fastsgd.datasets.digits()
@@ -115,7 +116,7 @@ class JSONLog(_FileLog):
     """
 
     def _line(self, record):
-        return json.dumps(record) + "\n"
+        return json.dumps({name: value if math.isfinite(value) else None for name, value in record.items()}) + "\n"
 
 
 class TensorBoard(_Log):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -82,6 +83,9 @@ def _architecture(file: TensorFile, text: str) -> Architecture:
     fields = file.parse(text)
     try:
         loss = fields["loss"]
+        for layer, shape in enumerate(pairwise(fields["sizes"])):          # before anything of that size is made
+            if file.tensors.get(f"weights.{layer}", (None, None))[1] != shape:
+                raise ValueError(f"its sizes {str(fields['sizes'])[:80]} are not those of its tensors")
         if not isinstance(fields["activations"][-1], str):
             raise TypeError("an activation is not a name")
         given = [float(value) for value in fields["loss_parameters"]]

@@ -30,7 +30,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from numbers import Integral, Real
+from types import FunctionType, MethodType
 from typing import ClassVar, Self
 
 import numpy as np
@@ -85,9 +87,7 @@ class Optimizer:
             raise ValueError(f"clip_norm={self.clip_norm:g} and clip_value={self.clip_value:g} exclude each other")
 
     def __repr__(self) -> str:
-        rate = self.learning_rate
-        named = getattr(rate, "__qualname__", None) if callable(rate) else None
-        shown = [named or repr(rate)] + [f"{entry.name}={getattr(self, entry.name)!r}" for entry in fields(self)
+        shown = [_shown(self.learning_rate)] + [f"{entry.name}={getattr(self, entry.name)!r}" for entry in fields(self)
                                               if entry.name != "learning_rate"
                                               and getattr(self, entry.name) != entry.default]
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -143,6 +143,16 @@ class Optimizer:
             average = aligned_zeros(params.shape, params.dtype)
             average[:] = params
         return State(aligned_zeros((self.slots, params.size if self.slots else 0), params.dtype), average)
+
+
+def _shown(rate) -> str:
+    """A learning rate in words that are the same in every process: a function's repr would tell where it lies."""
+    if isinstance(rate, partial):
+        arguments = [*map(repr, rate.args), *(f"{name}={value!r}" for name, value in rate.keywords.items())]
+        return f"partial({', '.join([_shown(rate.func), *arguments])})"
+    if callable(rate) and type(rate).__repr__ in (object.__repr__, FunctionType.__repr__, MethodType.__repr__):
+        return getattr(rate, "__qualname__", type(rate).__qualname__)
+    return repr(rate)
 
 
 _KINDS = {"learning_rate": "a number or a function of the step", "average_from": "a whole number of steps"}

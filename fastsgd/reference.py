@@ -35,7 +35,6 @@ def train_epoch(architecture, params, X, target, order, recipe, state, learning_
     step, and what it raises ends the pass at once and is raised here.
     """
     order = np.arange(len(X)) if order is None else order
-    sample_weight = np.ones(len(X)) if sample_weight is None else sample_weight
     weights_of_average = averaging_weights_of(recipe.optimizer, state.steps, len(learning_rates))
     steps = 0
     polled = time.monotonic()
@@ -44,13 +43,13 @@ def train_epoch(architecture, params, X, target, order, recipe, state, learning_
         masks = dropout_masks(architecture, recipe, state.steps, len(rows), params.dtype)
         cost, score, gradients = backpropagate(architecture, params, X[rows],
                                                smooth(architecture, target[rows], recipe.label_smoothing, params.dtype),
-                                               sample_weight[rows], masks)
+                                               None if sample_weight is None else sample_weight[rows], masks)
         state.cost += cost
         state.score += score
         if not math.isfinite(cost):
             break
         state.steps += 1
-        weight = sample_weight[rows].sum()
+        weight = len(rows) if sample_weight is None else sample_weight[rows].sum()
         gradients = clip(recipe.optimizer, [g / weight if weight else 0 * g for g in gradients])
         for view, slots, g, is_weight in zip(*_views(architecture, params, state.slots), gradients,
                                              [True, False] * (len(architecture.sizes) - 1), strict=True):
@@ -273,13 +272,12 @@ def cost_and_delta(architecture, z, target, sample_weight=None):
 
 
 def _weighed(costs, scores, delta, sample_weight):
-    costs, scores = costs.sum(axis=1, dtype=float), scores.sum(axis=1, dtype=float)
     if sample_weight is not None:
-        none = sample_weight == 0                            # takes away infinities too
-        costs, scores = np.where(none, 0, costs * sample_weight), np.where(none, 0, scores * sample_weight)
-        w = sample_weight[:, np.newaxis].astype(delta.dtype)
-        delta = np.where(w == 0, 0, delta * w)
-    return float(costs.sum()), float(scores.sum()), delta
+        none = (sample_weight == 0)[:, np.newaxis]           # takes away infinities too
+        w = sample_weight[:, np.newaxis]
+        costs, scores = np.where(none, 0, costs * w), np.where(none, 0, scores * w)
+        delta = np.where(none, 0, delta * w.astype(delta.dtype))
+    return float(costs.sum(dtype=float)), float(scores.sum(dtype=float)), delta
 
 
 # ---- the optimizers' rules and what acts around them; formulas and sources are in optimizers.py ----

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
@@ -63,6 +64,7 @@ class Run:
         self.learning_rates: list[np.ndarray] = []
         self.evaluate_every = evaluate_every
         self._feed, self._recipe, self._rng, self._train_epoch = feed, recipe, rng, train_epoch
+        self._keepers = [listener for listener in listeners if type(listener).state is not Callback.state]
         self._adapts, self._listeners, self._evaluation, self._plan = adapts, listeners, evaluation, plan
         self._checkpoint, self._clock = checkpoint, None if checkpoint is None else Clock(checkpoint)
         self._state = recipe.optimizer.state(net.params)
@@ -71,7 +73,7 @@ class Run:
         self._factors: list = []                 # [steps, rate_factor] of each pass of the epoch
         self._first_draw = first_draw            # the generator's state before it drew anything,
         self._draw = rng.bit_generator.state     # and before it drew the order of the epoch
-        self._good = net.params.copy()
+        self._good, self._good_are = net.params.copy(), "the initial parameters"
         self._saved: Saved | None = None
         self._moment: Moment | None = None
 
@@ -117,10 +119,12 @@ class Run:
             try:
                 while self.history.epochs < self.epochs and not self.stop:
                     self._one_epoch()
-                self.history.stopped = self.stop
+                self.history.stopped = bool(self.stop)
             finally:
                 if not self._diverged:
                     self._save_if_due(at_the_end=True)
+            if self._clock and self._checkpoint and not self._clock.written:
+                self._write(self._checkpoint.path)          # of a run that had nothing to do
         return self.history
 
     def _one_epoch(self) -> None:
@@ -130,8 +134,10 @@ class Run:
         if not skipped:
             self._factors = []
             self._state.cost = self._state.score = self._seconds = 0.0
-        self.rows_done = skipped * self.batch_size
+        self.rows_done = skipped * self.batch_size if self.rows is None else min(skipped * self.batch_size, self.rows)
         self._evaluate_if_due()
+        if self.stop and self.rows_done != self.rows:
+            return
         for segment in self._timed(self._feed.epoch(self.epoch, self._rng, skipped)):
             first = 0
             while first < len(segment):
@@ -146,7 +152,7 @@ class Run:
         self._require_finite_parameters()
         cost, metric = self._feed.summary(self._state.cost, self._state.score)
         evaluated = self._evaluation(self.result) if self._evaluation and not self.evaluate_every else None
-        self._good[:] = self.net.params
+        self._good[:], self._good_are = self.net.params, "the parameters of the last good epoch"
         with self._telling():
             self._steps_at_epoch = self.steps
             self.history.cost.append(cost)
@@ -236,7 +242,7 @@ class Run:
             self.result.params[:] = self._state.average
 
     def _adopt_average(self) -> None:
-        if self._state.average is not None:
+        if self._state.average is not None and not self._diverged:
             self.net.params[:] = self.result.params
 
     def _require_finite_parameters(self) -> None:
@@ -246,24 +252,24 @@ class Run:
     def _give_up(self, what: str, step: int, rate: float) -> None:
         self._diverged = True
         self.net.params[:] = self._good
-        kept = "the parameters of the last good epoch are kept" if self.epoch > 1 else "the initial parameters are kept"
         raise FloatingPointError(
-            f"{what} stopped being finite at step {step}, in epoch {self.epoch}; {kept}. Try a smaller learning rate "
-            f"(it was {rate:g}), inputs scaled to about unit size, or dtype='float64'")
+            f"{what} stopped being finite at step {step}, in epoch {self.epoch}; {self._good_are} are kept. Try a "
+            f"smaller learning rate (it was {rate:g}), inputs scaled to about unit size, or dtype='float64'")
 
     # ---- checkpoints ----
 
     def _save_if_due(self, at_the_end: bool = False) -> None:
         if self._clock and self._checkpoint and self._clock.is_due(self.steps, self.history.epochs, at_the_end):
-            self.save(self._checkpoint.path)
-            self._clock.saved(self.steps, self.history.epochs)
+            self._write(self._checkpoint.path)
+            self._clock.saved(self.steps, self.history.epochs, written=True)
 
     @contextlib.contextmanager
     def _telling(self):
         """While listeners are told something new.
 
         A checkpoint of this time is one of the moment before, so that those who have not been told yet, as one of them
-        or Ctrl-C came between, will be told by the run that goes on from there.
+        or Ctrl-C came between, will be told by the run that goes on from there. That is why an exception, which passes
+        over the last line, leaves the moment as it is.
         """
         self._moment = self._now()
         yield
@@ -271,14 +277,19 @@ class Run:
 
     def _now(self) -> Moment:
         return Moment(self._steps_at_epoch, self._draw, self.rate_factor, self.history.lengths(),
-                      [(type(listener).__name__, state) for listener in self._listeners if (state := listener.state())])
+                      [(type(listener).__name__, copy.deepcopy(listener.state())) for listener in self._keepers])
 
     def save(self, path) -> None:
         """Writes a checkpoint: complete or not at all. ``train(resume=path)`` goes on from there.
 
         For callbacks, in ``on_evaluation`` and ``on_epoch``: what is saved is the moment before they were called, and
-        the run that goes on calls them again. OSError where the file cannot be written.
+        the run that goes on calls them again. RuntimeError at any other time, OSError where the file cannot be written.
         """
+        if self._moment is None:
+            raise RuntimeError("run.save may be called in on_evaluation and on_epoch, where a run is between two steps")
+        self._write(path)
+
+    def _write(self, path) -> None:
         self._require_finite_parameters()
         self._show_average()                     # Ctrl-C may have come between the last step and these
         self.history.steps = self.steps
@@ -297,11 +308,14 @@ class Run:
 
     def go_to(self, saved: Saved, path) -> None:
         """Goes to where a checkpoint was written. ValueError where it is another run's, and nothing is changed."""
-        saved.require(path, self._plan, [type(listener).__name__ for listener in self._listeners if listener.state()])
-        if saved.slots.shape != self._state.slots.shape:
+        saved.require(path, self._plan, [type(listener).__name__ for listener in self._keepers])
+        if saved.slots.shape != self._state.slots.shape or (saved.average is None) != (self._state.average is None):
             raise ValueError(f"{path} is damaged: its slots have shape {saved.slots.shape}")
+        if self.rows is not None and saved.progress.skipped > steps_in(self.rows, self.batch_size):
+            raise ValueError(f"{path} is damaged: an epoch has not {saved.progress.skipped:,} steps")
         self._saved, self.history = saved, saved.history
         self.net.params[:] = self._good[:] = saved.params
+        self._good_are = "the parameters of the checkpoint"
         self._state.slots[:] = saved.slots
         if self._state.average is not None and saved.average is not None:
             self._state.average[:] = saved.average
@@ -317,7 +331,7 @@ class Run:
             self._clock.saved(self.steps, self.history.epochs)
         if self._saved is None:
             return
-        for i, listener in enumerate(listener for listener in self._listeners if listener.state()):
+        for i, listener in enumerate(self._keepers):
             prefix = f"{i}."
             listener.restore(self, {**self._saved.callbacks[i][1],
                                     **{name[len(prefix):]: array for name, array in self._saved.arrays.items()

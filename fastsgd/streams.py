@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from fastsgd.data import CLASSIFICATION, Csr, check_class_weight, check_sample_weight, check_whole, stack
+from fastsgd.data import CLASSIFICATION, Csr, check_class_weight, check_sample_weight, check_whole, own, stack
 from fastsgd.feeds import WINDOW_BYTES, Segment, ahead
 from fastsgd.network import Network
 
@@ -26,16 +26,19 @@ class Stream:
                  shuffle: bool, class_weight):
         self._net, self._source, self.batch_size = net, source, batch_size
         self._rows, self._window, self._shuffle, self._class_weight = rows, window, shuffle, class_weight
+        self._kind: tuple[str, int] | None = None
 
     @property
     def rows(self):
         return self._rows
 
     def epoch(self, number, rng, skipped):
-        self._tally = Tally(self._net)
+        self._tally, self._kind = Tally(self._net), None
         return ahead(self._segments(number, rng, skipped * self.batch_size))
 
     def summary(self, cost, score):
+        if not self._tally.weight:
+            raise ValueError("sample_weight and class_weight are 0 throughout the stream, so no row counts")
         return cost / self._tally.weight, self._tally.metric(score)
 
     def describe(self):
@@ -91,9 +94,15 @@ class Stream:
     def _check(self, batch, name: str) -> Segment:
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             raise ValueError(f"{name} must be (X, y) or (X, y, sample_weight), got {type(batch).__name__}")
-        X, y, *weight = batch
-        X, y = self._net._check(X, y, prefix=f"{name}: ")
-        w = check_sample_weight(weight[0], len(X), f"{name}: sample_weight") if weight else None
+        given_X, given_y, *weight = batch
+        X, y = self._net._check(given_X, given_y, prefix=f"{name}: ")
+        X, y = own(X, given_X), own(y, given_y)                    # the source may use its arrays again
+        kind = ("sparse" if isinstance(X, Csr) else str(X.dtype), y.ndim)
+        self._kind = self._kind or kind
+        if kind != self._kind:
+            raise ValueError(f"{name}: X is {kind[0]} and y {kind[1]}-D, but before they were {self._kind[0]} and "
+                             f"{self._kind[1]}-D")
+        w = check_sample_weight(weight[0], len(X), f"{name}: sample_weight", all_zero=True) if weight else None
         by_class = check_class_weight(self._class_weight, y, self._net.loss, self._net.sizes[-1])
         return Segment(X, y, by_class if w is None else w if by_class is None else w * by_class, None)
 

@@ -28,7 +28,9 @@ def write(path, tensors: Iterable[tuple[str, np.ndarray]], metadata: dict[str, s
     contents = []
     end = 0
     for name, array in tensors:
-        kind = next(key for key, dtype in DTYPES.items() if dtype == array.dtype.newbyteorder("<"))
+        kind = next((key for key, dtype in DTYPES.items() if dtype == array.dtype.newbyteorder("<")), None)
+        if kind is None:
+            raise TypeError(f"array {name!r} must have one of the dtypes float32, float64 and int64, got {array.dtype}")
         header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": [end, end + array.nbytes]}
         contents.append(np.ascontiguousarray(array, dtype=DTYPES[kind]))
         end += array.nbytes
@@ -137,4 +139,4 @@ class TensorFile:
 
 
 def _whole(numbers) -> TypeGuard[list[int]]:
-    return isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers)
+    return isinstance(numbers, list) and len(numbers) <= 16 and all(type(n) is int and 0 <= n < 2**62 for n in numbers)

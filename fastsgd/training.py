@@ -24,7 +24,7 @@ from fastsgd.data import (
     open_npy,
 )
 from fastsgd.evaluation import Evaluation, Metric, check_metrics
-from fastsgd.feeds import Blocks, Feed, Rows, steps_in
+from fastsgd.feeds import Blocks, Feed, Rows, readable_in_place, steps_in
 from fastsgd.history import History
 from fastsgd.machine import choose_threads
 from fastsgd.network import Network
@@ -99,7 +99,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         A checkpoint to go on from, to the same bits as if the run had never been interrupted; everything else must be
         given as it was. True goes on from ``checkpoint`` if that file exists, and else begins.
     kernel : "fused" or "reference"
-        The compiled step, or the same step in NumPy.
+        The compiled step, or the same step in NumPy, which Ctrl-C may leave half done.
     backend : "auto", "native" or "blas"
         What computes the matrix products of the compiled step: fastsgd's own tiles, or the OpenBLAS it carries. "auto"
         means native, but on AVX2 and SSE2 OpenBLAS for layers at least 1,024 wide on both sides, where it is faster.
@@ -144,12 +144,21 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     weight = check_sample_weight(sample_weight, len(y))
     of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1])
     weight = of_classes if weight is None else weight if of_classes is None else weight * of_classes
+    check_sample_weight(weight, len(y), "sample_weight times class_weight")
     batch_size = check_batch_size(batch_size, len(X))
     rng = settings.begin(seed, resume)
 
     chosen = None
     if settings.fraction is not None:
         held_out, chosen = _split(len(X), settings.fraction, rng)
+        for part, what in ((held_out, "held out"), (chosen, "trained on")):
+            if weight is not None and not weight[part].any():
+                raise ValueError(f"sample_weight times class_weight is 0 for all rows that validation={validation} has "
+                                 f"{what}")
+        if by_blocks and readable_in_place(X, net.dtype) and X.dtype != np.uint8:
+            bad = _kernel.bring_in(X, held_out, True)
+            if bad >= 0:
+                raise ValueError(f"X[{bad}] has NaN or infinity, which must be removed or filled first")
         settings.evaluation = Evaluation(net, X, y, weight, held_out, settings.metrics, threads)
     rows = len(X) if chosen is None else len(chosen)
     batch_size = min(batch_size * accumulate, rows)

@@ -13,6 +13,7 @@ import pytest
 from test_modelfile import join, parts
 
 import fastsgd
+from fastsgd import checkpoint
 from fastsgd.schedules import Cosine, WarmUp
 
 ROWS = 700
@@ -118,7 +119,7 @@ def test_early_stopping_and_a_reduced_rate_go_on_too(digits, tmp_path):
 def test_when_a_checkpoint_is_written(digits, tmp_path, monkeypatch):
     net, X, y = start(digits)
     written = []
-    monkeypatch.setattr("fastsgd.run.Run.save", lambda run, path: written.append(run.steps))
+    monkeypatch.setattr("fastsgd.run.Run._write", lambda run, path: written.append(run.steps))
     path = tmp_path / "run.ckpt"
     for when, steps in ((path, [21]), (fastsgd.Checkpoint(path, epochs=2), [14, 21]),
                         (fastsgd.Checkpoint(path, steps=5), [5, 10, 15, 20, 21]),
@@ -318,3 +319,109 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_training(digits, tmp
             fastsgd.train(net, X, y, checkpoint=path)
     assert (net.params == before).all()
     assert not os.listdir(tmp_path)
+
+
+def forged(**changes):
+    """A damage that recomputes the checksum; ``changes`` are functions of the content's parts."""
+    def damage(path):
+        with checkpoint.TensorFile(path) as file:
+            tensors = {name: file.read(name) for name in file.tensors}
+            metadata = dict(file.metadata)
+        content = json.loads(metadata["fastsgd.checkpoint"])
+        content.pop("checksum")
+        for name, change in changes.items():
+            if name == "tensors":
+                change(tensors)
+            else:
+                content[name] = change(content[name])
+        content = {name: part for name, part in content.items() if part is not None}
+        content["checksum"] = checkpoint._checksum(content, list(tensors.items()))
+        checkpoint.tensorfile.write(path, tensors.items(), {**metadata, "fastsgd.checkpoint": json.dumps(content)})
+    return damage
+
+
+def progress(**values):
+    return forged(progress=lambda part: {**part, **values})
+
+
+@pytest.mark.parametrize("damage", [
+    forged(plan=lambda part: None), forged(progress=lambda part: None), forged(callbacks=lambda part: [3]),
+    forged(history=lambda part: {}), forged(progress=lambda part: [1]), progress(steps=-1), progress(steps="a"),
+    progress(steps_at_epoch=10**9), progress(steps=10**9, steps_at_epoch=10**9 - 10**6), progress(factors=[3]),
+    progress(factors=None), progress(draw={}), progress(draw={"bit_generator": "MT19937"}), progress(cost=None),
+    progress(first_draw=7), forged(tensors=lambda tensors: tensors.pop("run.slots")),
+    forged(tensors=lambda tensors: tensors.update({"run.slots": np.zeros(1, "f4")})),
+    forged(tensors=lambda tensors: tensors.update({"run.history.cost": np.zeros((2, 2))})),
+    forged(tensors=lambda tensors: tensors.update({"run.history.money": np.zeros(2)})),
+    forged(tensors=lambda tensors: tensors.update({"run.params": np.zeros(1, "f4")})),
+])
+def test_forged_checkpoints_are_refused_too(written, damage):
+    net, X, y, path = written
+    damage(path)
+    before = net.params.copy()
+    with pytest.raises(ValueError, match=r"run\.ckpt"):
+        fastsgd.train(net, X, y, epochs=3, seed=0, resume=path, callbacks=[fastsgd.EarlyStopping()])
+    assert (net.params == before).all()
+
+
+def test_save_is_for_moments_between_steps(digits, tmp_path):
+    net, X, y = start(digits)
+    callback = fastsgd.Callback()
+    callback.on_start = lambda run: run.save(tmp_path / "run.ckpt")
+    with pytest.raises(RuntimeError, match=r"run\.save may be called in on_evaluation and on_epoch"):
+        fastsgd.train(net, X, y, callbacks=[callback])
+
+
+class Keeps(fastsgd.Callback):
+    """What it keeps it changes in place, and it has nothing to keep before it starts."""
+
+    def on_start(self, run):
+        self.kept = {}
+
+    def on_epoch(self, run):
+        self.kept.setdefault("seen", []).append(np.int64(run.epoch))
+
+    def state(self):
+        return self.kept
+
+    def restore(self, run, state):
+        self.kept = state
+
+
+def test_what_callbacks_keep_is_of_the_moment_before(digits, tmp_path):
+    net, X, y = start(digits)
+    path = tmp_path / "run.ckpt"
+    with pytest.raises(KeyboardInterrupt):
+        fastsgd.train(net, X, y, epochs=4, seed=0, checkpoint=path, callbacks=[Keeps(), interrupt_after(14)])
+    again = Keeps()
+    fastsgd.train(net, X, y, epochs=4, seed=0, resume=path, callbacks=[again])
+    assert again.kept["seen"] == [1, 2, 3, 4]
+
+
+def test_stopping_that_was_interrupted_stops_at_the_same_step(digits, tmp_path):
+    net, X, y = start(digits)
+    settings = {"epochs": 3, "seed": 0, "validation": 0.5, "evaluate_every": 2, "batch_size": 50}
+    patient = {"patience": 1, "min_delta": 100.0}
+    fastsgd.train(net, X, y, **settings, callbacks=[fastsgd.EarlyStopping(**patient)])
+    other, _, _ = start(digits)
+    path = tmp_path / "run.ckpt"
+    with pytest.raises(KeyboardInterrupt):
+        fastsgd.train(other, X, y, **settings, checkpoint=path,
+                      callbacks=[fastsgd.EarlyStopping(**patient), interrupt_after(4)])
+    history = fastsgd.train(other, X, y, **settings, resume=path, callbacks=[fastsgd.EarlyStopping(**patient)])
+    assert history.steps == 4
+    np.testing.assert_array_equal(other.params, net.params)
+
+
+def test_a_run_with_nothing_to_do_leaves_a_checkpoint(digits, tmp_path):
+    net, X, y = start(digits)
+    fastsgd.train(net, X, y, epochs=0, checkpoint=tmp_path / "run.ckpt")
+    assert (fastsgd.Network.load(tmp_path / "run.ckpt").params == net.params).all()
+
+
+def test_divergence_with_an_average_keeps_what_it_says(digits):
+    net, X, y = start(digits)
+    before = net.params.copy()
+    with pytest.raises(FloatingPointError, match="the initial parameters are kept"), np.errstate(all="ignore"):
+        fastsgd.train(net, X * 100, y, optimizer=fastsgd.SGD(1e30, average=0.9))
+    np.testing.assert_array_equal(net.params, before)

@@ -217,3 +217,26 @@ def test_parquet_files_that_cannot_be_used(parquet, tmp_path):
     pq.write_table(pa.table({"a": [1.0, None], "y": [0, 1]}), tmp_path / "missing.parquet")
     with pytest.raises(RuntimeError, match="batch 1 of the stream could not be read: ValueError: column 'a' has 1"):
         fastsgd.train_stream(fastsgd.Network([1, 2]), fastsgd.streams.arrow(tmp_path / "missing.parquet", "y"))
+
+
+def test_a_source_may_use_its_arrays_again(digits):
+    (X, y), _ = digits
+
+    def reuses(epoch):
+        rows, labels = np.empty((100, 64), np.float32), np.empty(100, np.int32)
+        for first in range(0, 1000, 100):
+            rows[:], labels[:] = X[first:first + 100], y[first:first + 100]
+            yield rows, labels
+
+    net, twin = net_of(), net_of()
+    fastsgd.train_stream(net, reuses, seed=0, window=100)
+    fastsgd.train_stream(twin, batches_of(X[:1000], y[:1000], 100), seed=0, window=100)
+    np.testing.assert_array_equal(net.params, twin.params)
+
+
+def test_batches_of_another_kind_are_refused(digits):
+    sparse = pytest.importorskip("scipy.sparse")
+    (X, y), _ = digits
+    for second in ((sparse.csr_matrix(X[:50]), y[:50]), (X[:50], np.eye(10)[y[:50]])):
+        with pytest.raises(ValueError, match=r"batch 2 of the stream: X is .* and y .-D, but before they were float"):
+            fastsgd.train_stream(net_of(), [(X[:50], y[:50]), second])
