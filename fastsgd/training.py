@@ -331,7 +331,8 @@ class _Settings:
 
     def _plan(self, feed: Feed, recipe: Recipe) -> dict:
         """What must be the same for a run to go on to the same bits, in words that a message can show."""
-        _, metadata = modelfile.describe(self._net.architecture, self._net.params, {})
+        _, metadata = modelfile.describe(self._net.architecture, self._net.params,
+                                         self._net.metadata if self._checkpoint else {})
         details = json.loads(metadata["fastsgd.architecture"])
         return {"network": repr(self._net),
                 **{name: details.get(name) for name in ("loss_parameters", "input_scale", "input_offset")},
