@@ -76,6 +76,7 @@ cdef struct Job:                      # what the threads of a team share
     # the plan
     ptrdiff_t batch, steps
     fs_rule rule
+    double alpha                      # l2 of a batch of weight 1
     const double* learning_rates      # (steps,)
     const double* averaging_weights   # (steps,)
     double clip_norm, max_norm        # 0 for no limit
@@ -128,7 +129,7 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
         chunk.first, chunk.done, chunk.step = step * job.batch, 0, step
         batch_rows = min(job.batch, job.rows - chunk.first)
         chunk.batch_weight = weight_of(job, chunk.first, batch_rows)
-        rule = rule_of_step(job, step)
+        rule = rule_of_step(job, step, chunk.batch_weight)
         while chunk.done < batch_rows:
             chunk.rows = min(<ptrdiff_t>FS_CHUNK_ROWS, batch_rows - chunk.done)
             chunk.opens = chunk.done == 0
@@ -333,7 +334,7 @@ cdef void output_delta(Job* job, ptrdiff_t begin, ptrdiff_t n, double* cost, dou
     job.ops.cost_and_delta(&target, output, begin, n, cost, score, scratch)
 
 
-cdef fs_rule rule_of_step(Job* job, ptrdiff_t step) noexcept nogil:
+cdef fs_rule rule_of_step(Job* job, ptrdiff_t step, double batch_weight) noexcept nogil:
     cdef fs_rule rule = job.rule
     cdef double t = <double>(job.steps_before + step + 1)
     if job.mode == TRAIN:
@@ -341,6 +342,8 @@ cdef fs_rule rule_of_step(Job* job, ptrdiff_t step) noexcept nogil:
         rule.correction_1 = 1 - pow(rule.beta_1, t)
         rule.correction_2 = sqrt(1 - pow(rule.beta_2, t))
         rule.clip_factor = 1
+        if batch_weight > 0:
+            rule.l2 += job.alpha / batch_weight
     return rule
 
 

@@ -136,6 +136,7 @@ cdef lay_out_recipe(Job* job, recipe, state, list kept):
     optimizer = recipe.optimizer
     cdef ptrdiff_t outputs = job.layers[job.depth - 1].outputs
     job.rule = rule_of(optimizer)
+    job.alpha = optimizer.alpha
     job.steps_before = state.steps
     job.total_cost, job.total_score = state.cost, state.score
     require(len(state.slots) == optimizer.slots and (state.average is None) == (optimizer.average is None),

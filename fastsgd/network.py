@@ -12,7 +12,7 @@ from fastsgd.data import CLASSIFICATION, Csr, check_rows, check_sample_weight, c
 from fastsgd.machine import choose_threads, cores
 from fastsgd.optimizers import Optimizer, Recipe, State, aligned_zeros, check_optimizer
 
-INITS = ("auto", "he", "glorot", "normal")
+INITS = ("auto", "he", "glorot", "normal", "scikit-learn")
 
 
 class Network:
@@ -47,7 +47,9 @@ class Network:
     init : str
         "he" (normal, variance 2 / inputs; He 2015), "glorot" (uniform, +-sqrt(6 / (inputs + outputs));
         Glorot and Bengio 2010), both with zero biases; "normal" (weights and biases from the unit normal,
-        as in Nielsen's digit network); "auto" takes he for relu-like layers and glorot for the others.
+        as in Nielsen's digit network); "scikit-learn" (weights and biases uniform within glorot's limits, with logistic
+        hidden layers within +-sqrt(2 / (inputs + outputs)), as MLPClassifier does); "auto" takes he for relu-like layers
+        and glorot for the others.
     huber_delta : float
         Where huber's cost turns from quadratic to linear.
     quantile : float or sequence of float
@@ -130,6 +132,10 @@ class Network:
             elif rule == "glorot":
                 limit = math.sqrt(6 / (inputs + outputs))
                 W[:] = rng.uniform(-limit, limit, W.shape)
+            elif rule == "scikit-learn":
+                limit = math.sqrt((2 if "logistic" in self.architecture.activations[:-1] else 6) / (inputs + outputs))
+                W[:] = rng.uniform(-limit, limit, W.shape)
+                b[:] = rng.uniform(-limit, limit, b.shape)
             else:
                 b[:] = rng.standard_normal(b.shape)
                 W[:] = rng.standard_normal(W.shape)
@@ -313,8 +319,7 @@ class Network:
         """
         X, y = self._check(X, y)
         out = np.empty_like(self.params)
-        cost = _kernel.gradient(self.architecture, self.params, X, y, out, check_sample_weight(sample_weight, len(X)),
-                                self._threads(threads, len(X)))
+        cost = self._gradient(X, y, threads, check_sample_weight(sample_weight, len(X)), out)
         if not math.isfinite(cost):
             raise FloatingPointError(f"the cost of these rows is {cost}, so there is no gradient; the parameters or "
                                      "the inputs are too large")
@@ -372,6 +377,11 @@ class Network:
         cost, score = _kernel.cost(self.architecture, self.params, X, y, chosen, weight, self._threads(threads, rows))
         counted = rows if weight is None else float((weight if chosen is None else weight[chosen]).sum())
         return cost / counted, metric(score)
+
+    def _gradient(self, X: np.ndarray | Csr, y: np.ndarray, threads: int | None, weight: np.ndarray | None,
+                  out: np.ndarray) -> float:
+        """The mean cost, and into ``out`` its gradient, for arrays that :meth:`_check` returned."""
+        return _kernel.gradient(self.architecture, self.params, X, y, out, weight, self._threads(threads, len(X)))
 
     def _metric_of(self, y: np.ndarray, weight: np.ndarray | None = None,
                    chosen: np.ndarray | None = None) -> Callable[[float], float]:

@@ -5,12 +5,14 @@ rule to each weight tile where the gradient is formed; the memory a rule needs b
 :class:`State` that belongs to the training run, so one optimizer object can serve many networks.
 
 In the formulas w is a parameter, g its gradient averaged over the mini-batch plus the penalties below,
-and eta the learning rate. Every optimizer takes three penalties:
+and eta the learning rate. Every optimizer takes these penalties:
 
 - ``weight_decay`` acts on every parameter, biases too, as in PyTorch: g gains ``weight_decay * w``
   (AdamW instead shrinks w by ``eta * weight_decay * w``, apart from the gradient).
 - ``l2`` and ``l1`` act on weights only, as scikit-learn's ``alpha`` does: g gains ``l2 * w`` and
   ``l1 * sign(w)``, the derivatives of ``l2/2 * sum(w**2)`` and ``l1 * sum(abs(w))``.
+- ``alpha`` is ``l2`` as MLPClassifier of scikit-learn means it: g gains ``alpha / n * w``, n being the rows of the
+  mini-batch, or the sum of their weights.
 
 Every optimizer also takes what acts around its rule:
 
@@ -28,7 +30,7 @@ beta_1, beta_2 and rho below 1: else a ValueError says so, or a TypeError for wh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from numbers import Integral, Real
@@ -48,6 +50,7 @@ class Optimizer:
     weight_decay: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
+    alpha: float = 0.0
     clip_norm: float | None = None
     clip_value: float | None = None
     max_norm: float | None = None
@@ -128,6 +131,21 @@ class Optimizer:
         averaged = np.maximum(np.arange(first_step, first_step + steps) + 1.0 - self.average_from, 1)
         return np.maximum(1 - (self.average or 0), 1 / averaged)
 
+    def penalty(self, weights: Iterable[np.ndarray], batch_weight: float = 1.0) -> float:
+        """What l1, l2 and alpha add to the cost of a mini-batch of so many rows.
+
+        >>> SGD(l1=0.5, alpha=2.0).penalty([np.array([[1.0, -2.0]])], batch_weight=10)
+        2.0
+        """
+        l2 = self.l2 + self.alpha / batch_weight
+        penalty = 0.0
+        for W in weights:
+            if l2:
+                penalty += l2 / 2 * float(np.vdot(W, W))
+            if self.l1:
+                penalty += self.l1 * float(abs(W).sum())
+        return penalty
+
     def state(self, params: np.ndarray) -> State:
         """A fresh memory for these parameters.
 
@@ -178,12 +196,26 @@ def check_optimizer(optimizer) -> None:
         raise TypeError(f"optimizer must be an optimizer such as fastsgd.SGD(0.1), got {optimizer!r}")
 
 
+def check_state(state, optimizer: Optimizer, params: np.ndarray) -> None:
+    """TypeError or ValueError unless this is None or a memory of this optimizer for these parameters."""
+    if state is None:
+        return
+    if not isinstance(state, State):
+        raise TypeError(f"state must be what optimizer.state(net.params) returns, got {type(state).__name__}")
+    fresh = optimizer.state(params)
+    if state.slots.shape != fresh.slots.shape or state.slots.dtype != fresh.slots.dtype or \
+            (state.average is None) != (fresh.average is None):
+        raise ValueError(f"state is not one of {optimizer!r} for {params.size:,} parameters of {params.dtype}: it has "
+                         f"slots of shape {state.slots.shape} and {state.slots.dtype}")
+
+
 @dataclass
 class State:
     """What a run remembers from step to step.
 
     ``slots`` (k, P) and ``average`` (P,) or None are laid out like the P parameters; ``cost`` and ``score`` are sums
-    over the rows seen, which whoever reads them may set back to 0.
+    over the rows seen, which whoever reads them may set back to 0. ``averaged`` are the parameters that the average was
+    taken of, where a run has ended with the average in their place.
     """
 
     slots: np.ndarray
@@ -191,6 +223,7 @@ class State:
     steps: int = 0
     cost: float = 0.0
     score: float = 0.0
+    averaged: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def train_epoch(architecture, params, X, target, order, recipe, state, learning_
         gradients = clip(recipe.optimizer, [g / weight if weight else 0 * g for g in gradients])
         for view, slots, g, is_weight in zip(*_views(architecture, params, state.slots), gradients,
                                              [True, False] * (len(architecture.sizes) - 1), strict=True):
-            update(recipe.optimizer, view, slots, g, is_weight, learning_rates[steps], state.steps)
+            update(recipe.optimizer, view, slots, g, is_weight, learning_rates[steps], state.steps, weight)
         constrain(recipe.optimizer, layers(architecture, params))
         if state.average is not None:
             state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
@@ -305,11 +305,12 @@ def averaging_weights_of(optimizer, first_step, steps):
     return optimizer.averaging_weights(first_step, steps) if optimizer.average is not None else ()
 
 
-def update(optimizer, w, slots, g, is_weight, learning_rate, t):
+def update(optimizer, w, slots, g, is_weight, learning_rate, t, batch_weight):
     """One step with gradient g on the array w and its part of the optimizer's slots, in place."""
     kind = optimizer.kind
     if is_weight:
-        g = g + optimizer.l2 * w + optimizer.l1 * np.sign(w)
+        l2 = optimizer.l2 + (optimizer.alpha / batch_weight if batch_weight else 0)
+        g = g + l2 * w + optimizer.l1 * np.sign(w)
     if kind == "adamw":
         w -= learning_rate * optimizer.weight_decay * w
     else:

@@ -15,7 +15,7 @@ from fastsgd.evaluation import Evaluation
 from fastsgd.feeds import Feed, Segment, steps_in
 from fastsgd.history import History
 from fastsgd.network import Network
-from fastsgd.optimizers import Optimizer, Recipe
+from fastsgd.optimizers import Optimizer, Recipe, State
 
 
 class Moment(NamedTuple):
@@ -57,7 +57,7 @@ class Run:
     def __init__(self, net: Network, feed: Feed, recipe: Recipe, *, epochs: int, rng: np.random.Generator,
                  threads: int, adapts: bool, train_epoch: Callable, listeners: list[Callback],
                  evaluation: Evaluation | None, evaluate_every: int | None, checkpoint: Checkpoint | None, plan: dict,
-                 first_draw: Mapping):
+                 first_draw: Mapping, state: State | None = None):
         self.net, self.epochs, self.threads = net, epochs, threads
         self.history = History(net.metric)
         self.epoch, self.rows_done, self.rate_factor, self.stop = 0, 0, 1.0, False
@@ -67,13 +67,15 @@ class Run:
         self._keepers = [listener for listener in listeners if type(listener).state is not Callback.state]
         self._adapts, self._listeners, self._evaluation, self._plan = adapts, listeners, evaluation, plan
         self._checkpoint, self._clock = checkpoint, None if checkpoint is None else Clock(checkpoint)
-        self._state = recipe.optimizer.state(net.params)
+        self._state = recipe.optimizer.state(net.params) if state is None else state
         self.result = net if self._state.average is None else net.copy()
-        self._steps_at_epoch, self._seconds, self._diverged = 0, 0.0, False
+        self._steps_at_epoch, self._seconds, self._diverged = self._state.steps, 0.0, False
         self._factors: list = []                 # [steps, rate_factor] of each pass of the epoch
         self._first_draw = first_draw            # the generator's state before it drew anything,
         self._draw = rng.bit_generator.state     # and before it drew the order of the epoch
         self._good, self._good_are = net.params.copy(), "the initial parameters"
+        if self._state.averaged is not None:
+            net.params[:] = self._state.averaged
         self._saved: Saved | None = None
         self._moment: Moment | None = None
 
@@ -243,6 +245,7 @@ class Run:
 
     def _adopt_average(self) -> None:
         if self._state.average is not None and not self._diverged:
+            self._state.averaged = self.net.params.copy()
             self.net.params[:] = self.result.params
 
     def _require_finite_parameters(self) -> None:

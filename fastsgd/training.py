@@ -28,7 +28,7 @@ from fastsgd.feeds import Blocks, Feed, Rows, readable_in_place, steps_in
 from fastsgd.history import History
 from fastsgd.machine import choose_threads
 from fastsgd.network import Network
-from fastsgd.optimizers import SGD, Optimizer, Recipe, check_optimizer
+from fastsgd.optimizers import SGD, Optimizer, Recipe, State, check_optimizer, check_state
 from fastsgd.run import Run
 from fastsgd.streams import Source, Stream
 
@@ -38,7 +38,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
           validation: tuple | float | None = None, metrics: Iterable[str | Metric] = (),
           evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
           sample_weight=None, class_weight=None, dropout=0.0, label_smoothing: float = 0.0, accumulate: int = 1,
-          shuffle: bool | str = True,
+          shuffle: bool | str = True, state: State | None = None,
           checkpoint: str | os.PathLike | Checkpoint | None = None, resume: str | os.PathLike | bool = False,
           kernel: str = "fused", backend: str = "auto") -> History:
     """Trains a network in place by mini-batch gradient descent.
@@ -56,7 +56,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     y : array (rows,) or (rows, outputs)
         Class labels 0 .. outputs - 1 or one-hot rows for cross_entropy, else targets.
     optimizer : Optimizer
-        Begins with a fresh memory.
+        Begins with a fresh memory, unless ``state`` is given.
     batch_size : int or None
         Rows per step; None, or more rows than there are, means full gradient descent.
     epochs : int
@@ -93,6 +93,9 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         Whether each epoch has its own order of the rows. "rows" draws it among all of them, "blocks" in the way of
         :class:`fastsgd.feeds.Blocks`, which suits files larger than the memory; True means "blocks" for an np.memmap
         and an .npy file, "rows" for all others.
+    state : State, optional
+        The optimizer's memory to go on with, which ``optimizer.state(net.params)`` made and earlier calls changed: its
+        moments, its average, and the number of steps that schedules count. A fresh one by default.
     checkpoint : path or Checkpoint, optional
         Where to write the state of the run every ten seconds and at its end, or as :class:`fastsgd.Checkpoint` says.
     resume : path or bool
@@ -134,6 +137,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
                          evaluate_every=evaluate_every, callbacks=callbacks, dropout=dropout,
                          label_smoothing=label_smoothing, accumulate=accumulate, checkpoint=checkpoint, kernel=kernel,
                          backend=backend, threads=threads)
+    check_state(state, optimizer, net.params)
     X, y = open_npy(X, "X"), open_npy(y, "y")
     by_blocks = _by_blocks(shuffle, X)
     if by_blocks:
@@ -167,7 +171,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         feed: Feed = Blocks(X, y, weight, chosen, batch_size, metric, net.dtype, bool(shuffle))
     else:
         feed = Rows(X, y, weight, chosen, batch_size, metric, bool(shuffle))
-    return settings.run(feed, optimizer.over(epochs * steps_in(rows, batch_size))).go()
+    return settings.run(feed, optimizer.over(epochs * steps_in(rows, batch_size)), state).go()
 
 
 def train_stream(net: Network, source: Source, *, rows: int | None = None, window: int | None = None,
@@ -314,7 +318,7 @@ class _Settings:
                              f"got {self._first_draw['bit_generator']}")
         return self._rng
 
-    def run(self, feed: Feed, optimizer: Optimizer) -> Run:
+    def run(self, feed: Feed, optimizer: Optimizer, state: State | None = None) -> Run:
         """A run that is about to begin, or to go on."""
         net = self._net
         seed_of_dropout = int(self._rng.integers(2**63)) if self._dropout else 0
@@ -324,7 +328,7 @@ class _Settings:
                   threads=choose_threads(self._threads, net.architecture.flops * feed.batch_size),
                   train_epoch=self._train_epoch, listeners=self._listeners, evaluation=self.evaluation,
                   evaluate_every=self._evaluate_every, checkpoint=self._checkpoint, plan=self._plan(feed, recipe),
-                  first_draw=self._first_draw)
+                  first_draw=self._first_draw, state=state)
         if self._saved is not None:
             run.go_to(self._saved, self._resumed_from)
         return run

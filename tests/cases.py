@@ -10,7 +10,7 @@ OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding e
     fastsgd.SGD(0.05),
     fastsgd.SGD(0.05, momentum=0.9),
     fastsgd.SGD(0.05, momentum=0.5, nesterov=True, weight_decay=0.01, l1=0.01, l2=0.02),
-    fastsgd.SGD(0.05, weight_decay=0.1, l2=0.1),
+    fastsgd.SGD(0.05, weight_decay=0.1, l2=0.1, alpha=0.3),
     fastsgd.SGD(lambda step: 0.1 / (1 + step), l1=0.05),
     fastsgd.Adam(0.01, epsilon=1e-3, weight_decay=0.01, l1=0.01),
     fastsgd.AdamW(0.01, epsilon=1e-3, weight_decay=0.1, l2=0.01),

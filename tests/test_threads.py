@@ -173,3 +173,11 @@ def test_bad_numbers_of_threads(digits, threads, error):
     for call in (lambda: fastsgd.train(net, X, y, threads=threads), lambda: net.predict(X, threads=threads)):
         with pytest.raises(error, match="threads must be"):
             call()
+
+
+@pytest.mark.parametrize(("omp", "own", "expected"), [("1", "", 1), ("1,4", "", 1), ("1", "2", 2), ("0", "", None), ("x", "", None)])
+def test_openmp_s_variable_limits_the_threads_too(monkeypatch, omp, own, expected):
+    available = cores()
+    monkeypatch.setenv("OMP_NUM_THREADS", omp)
+    monkeypatch.setenv("FASTSGD_NUM_THREADS", own)
+    assert cores() == min(available, expected or available)

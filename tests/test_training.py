@@ -323,3 +323,49 @@ def test_pickle_and_copy(digits):
         assert (twin.params != net.params).any()
         assert twin.params.ctypes.data % 64 == 0
         assert np.shares_memory(twin.weights[0], twin.params)
+
+
+@pytest.mark.parametrize("optimizer", [fastsgd.SGD(0.1, momentum=0.9), fastsgd.Adam(0.01), fastsgd.SGD(0.1, average=1.0),
+                                       fastsgd.SGD(fastsgd.schedules.InverseScaling(0.1), average=0.9, average_from=20)])
+def test_training_goes_on_with_the_state_of_an_earlier_call(digits, optimizer):
+    (X, y), _ = digits
+    once, twice = (fastsgd.Network([64, 16, 10], seed=0) for _ in range(2))
+    fastsgd.train(once, X, y, optimizer=optimizer, epochs=5, shuffle=False)
+    state = optimizer.state(twice.params)
+    fastsgd.train(twice, X, y, optimizer=optimizer, epochs=2, shuffle=False, state=state)
+    history = fastsgd.train(twice, X, y, optimizer=optimizer, epochs=3, shuffle=False, state=state)
+    np.testing.assert_array_equal(twice.params, once.params)
+    assert history.steps == state.steps == 5 * 15
+    assert history.epochs == 3
+
+
+def test_a_state_that_is_none_is_refused(digits):
+    (X, y), _ = digits
+    net = fastsgd.Network([64, 16, 10], seed=0)
+    with pytest.raises(TypeError, match=r"state must be what optimizer.state\(net.params\) returns, got dict"):
+        fastsgd.train(net, X, y, state={})
+    with pytest.raises(ValueError, match="state is not one of Adam"):
+        fastsgd.train(net, X, y, optimizer=fastsgd.Adam(), state=fastsgd.SGD(0.1, momentum=0.9).state(net.params))
+
+
+def test_scikit_learns_initial_weights():
+    net = fastsgd.Network([50, 40, 3], activation="logistic", init="scikit-learn", seed=0)
+    for W, b in zip(net.weights, net.biases, strict=True):
+        limit = np.sqrt(2 / sum(W.shape))
+        assert 0.9 * limit < abs(W).max() <= limit
+        assert 0.3 * limit < abs(b).max() <= limit
+
+
+def test_penalties_of_the_cost_have_the_gradient_that_the_step_adds():
+    optimizer = fastsgd.SGD(1.0, l1=0.1, l2=0.2, alpha=3.0)
+    net = fastsgd.Network([2, 2], loss="squared_error", dtype="float64", seed=1)
+    X = np.zeros((6, 2))
+    W, delta = net.weights[0].copy(), 1e-6
+    expected = np.empty_like(W)
+    for at in np.ndindex(W.shape):
+        steps = [W.copy(), W.copy()]
+        steps[0][at] += delta
+        steps[1][at] -= delta
+        expected[at] = (optimizer.penalty([steps[0]], 6) - optimizer.penalty([steps[1]], 6)) / (2 * delta)
+    net.step(X, np.tile(net.biases[0], (6, 1)), optimizer)
+    np.testing.assert_allclose(W - net.weights[0], expected, rtol=1e-8)
