@@ -21,3 +21,16 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLog", "Callback", "Checkpoint"
            "History", "JSONLog", "LearningRates", "MLflow", "Network", "Progress", "RMSprop", "ReduceOnPlateau", "Run",
            "TensorBoard", "TimeLimit", "check_gradient", "config", "datasets", "interop", "plots", "schedules",
            "streams", "train", "train_stream"]
+
+_ESTIMATORS = ("MLPClassifier", "MLPRegressor")
+
+
+def __getattr__(name):
+    if name in _ESTIMATORS:                    # they need scikit-learn, which may be missing
+        from fastsgd import estimators
+        return getattr(estimators, name)
+    raise AttributeError(f"module 'fastsgd' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_ESTIMATORS])

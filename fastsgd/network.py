@@ -47,9 +47,9 @@ class Network:
     init : str
         "he" (normal, variance 2 / inputs; He 2015), "glorot" (uniform, +-sqrt(6 / (inputs + outputs));
         Glorot and Bengio 2010), both with zero biases; "normal" (weights and biases from the unit normal,
-        as in Nielsen's digit network); "scikit-learn" (weights and biases uniform within glorot's limits, with logistic
-        hidden layers within +-sqrt(2 / (inputs + outputs)), as MLPClassifier does); "auto" takes he for relu-like layers
-        and glorot for the others.
+        as in Nielsen's digit network); "scikit-learn" (weights and biases uniform within glorot's limits, with
+        logistic hidden layers within +-sqrt(2 / (inputs + outputs)), as MLPClassifier does); "auto" takes he for
+        relu-like layers and glorot for the others.
     huber_delta : float
         Where huber's cost turns from quadratic to linear.
     quantile : float or sequence of float

@@ -175,7 +175,8 @@ def test_bad_numbers_of_threads(digits, threads, error):
             call()
 
 
-@pytest.mark.parametrize(("omp", "own", "expected"), [("1", "", 1), ("1,4", "", 1), ("1", "2", 2), ("0", "", None), ("x", "", None)])
+@pytest.mark.parametrize(("omp", "own", "expected"), [("1", "", 1), ("1,4", "", 1), ("1", "2", 2), ("0", "", None),
+                                                     ("x", "", None)])
 def test_openmp_s_variable_limits_the_threads_too(monkeypatch, omp, own, expected):
     available = cores()
     monkeypatch.setenv("OMP_NUM_THREADS", omp)

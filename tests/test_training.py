@@ -325,8 +325,9 @@ def test_pickle_and_copy(digits):
         assert np.shares_memory(twin.weights[0], twin.params)
 
 
-@pytest.mark.parametrize("optimizer", [fastsgd.SGD(0.1, momentum=0.9), fastsgd.Adam(0.01), fastsgd.SGD(0.1, average=1.0),
-                                       fastsgd.SGD(fastsgd.schedules.InverseScaling(0.1), average=0.9, average_from=20)])
+@pytest.mark.parametrize("optimizer", [
+    fastsgd.SGD(0.1, momentum=0.9), fastsgd.Adam(0.01), fastsgd.SGD(0.1, average=1.0),
+    fastsgd.SGD(fastsgd.schedules.InverseScaling(0.1), average=0.9, average_from=20)])
 def test_training_goes_on_with_the_state_of_an_earlier_call(digits, optimizer):
     (X, y), _ = digits
     once, twice = (fastsgd.Network([64, 16, 10], seed=0) for _ in range(2))

@@ -1,0 +1,12 @@
+"""scikit-learn's neural-network and SGD estimators on fastsgd's engine.
+
+They take the place of scikit-learn's classes of the same names: the same parameters, defaults, attributes, warnings and
+errors, and further parameters after scikit-learn's own. ``fastsgd`` imports them when they are first asked for.
+"""
+try:
+    import sklearn  # noqa: F401
+except ImportError as error:
+    raise ImportError('the estimators of fastsgd need scikit-learn: pip install "fastsgd[sklearn]"') from error
+from fastsgd.estimators.mlp import MLPClassifier, MLPRegressor
+
+__all__ = ["MLPClassifier", "MLPRegressor"]

@@ -1,0 +1,133 @@
+"""What the estimators share: the network behind the fitted attributes, and training by ``fastsgd.train``."""
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Sequence
+from numbers import Integral
+from typing import ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastsgd.callbacks import Callback, Progress
+from fastsgd.estimators.convergence import Convergence
+from fastsgd.estimators.sklearn_callbacks import CallbackSupportMixin, Epochs
+from fastsgd.history import History
+from fastsgd.machine import cores
+from fastsgd.network import Network
+from fastsgd.optimizers import State
+from fastsgd.training import train
+
+FLOATS = (np.float64, np.float32)            # dtypes of X that are kept
+
+
+class EngineEstimator(CallbackSupportMixin, BaseEstimator):
+    """An estimator whose fitted attributes are views of a :class:`fastsgd.Network`'s arrays.
+
+    Where a user puts other arrays into these attributes, a network is made of those. Pickles hold the attributes alone.
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "scoring": [str, callable, None], "n_jobs": [Integral, None], "callbacks": [list, tuple, None],
+        "progress": ["boolean"]}
+
+    def _keep(self, parameters: dict) -> None:
+        """The arguments of ``__init__`` as attributes, untouched."""
+        self.__dict__.update((name, value) for name, value in parameters.items() if name not in ("self", "__class__"))
+
+    # ---- the network ----
+
+    def _new_network(self, sizes: Sequence[int], dtype, seed: int) -> Network:
+        """A network for these parameters with initial weights."""
+        raise NotImplementedError
+
+    def _shown_arrays(self) -> list:
+        """All weights, then all biases, as the fitted attributes have them."""
+        raise NotImplementedError
+
+    def _show(self, net: Network) -> None:
+        """Makes the fitted attributes views of this network's arrays."""
+        self._net = net
+
+    def _network(self) -> Network:
+        """The network of the fitted attributes."""
+        net, shown = self.__dict__.get("_net"), self._shown_arrays()
+        if net is not None and all(own is other for own, other in zip((*net.weights, *net.biases), shown, strict=True)):
+            return net
+        arrays = [np.asarray(array) for array in shown]
+        half = len(arrays) // 2
+        sizes = [*(W.shape[0] for W in arrays[:half]), arrays[half - 1].shape[1]]
+        dtype = np.result_type(*arrays)
+        net = self._new_network(sizes, dtype if dtype in FLOATS else np.float64, 0)
+        for own, array in zip((*net.weights, *net.biases), arrays, strict=True):
+            own[...] = array
+        self._show(net)
+        return net
+
+    @property
+    def network_(self) -> Network:
+        """The fitted network, for what a :class:`fastsgd.Network` does beyond an estimator: save, export, latency."""
+        self._require_fitted()
+        return self._network()
+
+    def _require_fitted(self) -> None:
+        if "_net" not in self.__dict__:          # check_is_fitted takes longer than a prediction
+            check_is_fitted(self)
+
+    @contextlib.contextmanager
+    def _showing(self, net: Network):
+        """The fitted attributes are those of another network for a while: of an average, during a run."""
+        own = self._net
+        self._show(net)
+        try:
+            yield
+        finally:
+            self._show(own)
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        state.pop("_net", None)
+        if isinstance(state.get("_state"), State):
+            state["_state"] = dict(vars(state["_state"]))
+        return state
+
+    def __setstate__(self, state):
+        if isinstance(state.get("_state"), dict):
+            state = {**state, "_state": State(**state["_state"])}
+        super().__setstate__(state)
+
+    # ---- training and predicting ----
+
+    def _threads(self) -> int | None:
+        """``n_jobs`` as ``fastsgd.train`` takes it: None leaves the choice to it, negatives count from all cores."""
+        if self.n_jobs is None:
+            return None
+        if self.n_jobs == 0:
+            raise ValueError("n_jobs == 0 has no meaning: give a number of threads, -1 for all cores, or None")
+        return self.n_jobs if self.n_jobs > 0 else max(1, cores() + 1 + self.n_jobs)
+
+    def _train(self, net: Network, X, y, convergence: Convergence, **arguments) -> History | None:
+        """``fastsgd.train`` with this estimator's callbacks; None where Ctrl-C or a divergence ended it."""
+        listeners: list[Callback] = [convergence, *(self.callbacks or ())]
+        if self.progress:
+            listeners.append(Progress())
+        if getattr(self, "_skl_callbacks", None):
+            listeners.append(Epochs(self, X, y, arguments.get("sample_weight")))
+        self._show(net)
+        try:
+            return train(net, X, y, callbacks=listeners, threads=self._threads(), **arguments)
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=7)
+        except FloatingPointError as error:
+            convergence.diverged(error)
+        return None
+
+    def _outputs(self, X) -> np.ndarray:
+        """What the network says of rows of any kind, (rows, outputs)."""
+        net = self._network()
+        if "feature_names_in_" not in self.__dict__ and (few := net._few_rows(X, None)) is not None:
+            return few                           # of an array that is just what the network takes
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        return net.predict(X, threads=self._threads())

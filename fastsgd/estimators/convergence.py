@@ -1,0 +1,83 @@
+"""When a fit stops: scikit-learn's rules, as a callback that keeps a fit's account in the estimator's attributes."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.metrics import check_scoring
+
+from fastsgd.callbacks import Callback
+from fastsgd.run import Run
+
+if TYPE_CHECKING:
+    from fastsgd.estimators.base import EngineEstimator
+
+
+class Validation:
+    """Rows that are not trained on, and how a network is judged by them.
+
+    Parameters
+    ----------
+    rows : (X, y, sample_weight)
+        As ``fastsgd.train`` takes them; y encoded.
+    given : (X, y, sample_weight)
+        The same as the user knows them, for a scorer.
+    score : None, "loss", str, callable
+        None for the kernel's own accuracy or R^2, else the cost, or one of scikit-learn's scorers.
+    measure : callable, optional
+        Of (y, outputs, sample_weight): takes the place of the kernel's figure.
+    """
+
+    def __init__(self, estimator: EngineEstimator, rows: tuple, given: tuple, score, measure: Callable | None):
+        self.rows, self._given = rows, given
+        by_loss = isinstance(score, str) and score == "loss"
+        self._by_loss = by_loss
+        self._scorer = None if score is None or by_loss else check_scoring(estimator, score)
+        self._measure = measure if score is None else None
+
+    @property
+    def metrics(self) -> list[Callable]:
+        """For ``fastsgd.train``."""
+        return [] if self._measure is None else [self._measured]
+
+    def _measured(self, y: np.ndarray, outputs: np.ndarray) -> float:
+        if not np.isfinite(outputs).all() or self._measure is None:
+            return np.nan
+        return float(self._measure(y, outputs, self.rows[2]))
+
+    def score(self, estimator: EngineEstimator, run: Run) -> float:
+        """The score after the epoch that has just ended, of which more is better."""
+        history = run.history
+        if self._by_loss:
+            return -history.validation_cost[-1]
+        if self._scorer is None:
+            return history.validation_metric[-1] if self._measure is None else history.scores["_measured"][-1]
+        X, y, weight = self._given
+        with estimator._showing(run.result):
+            return float(self._scorer(estimator, X, y, **({} if weight is None else {"sample_weight": weight})))
+
+
+class Convergence(Callback):
+    """Counts the epochs in a row whose figure did not beat the best one so far by ``tol``; more of it is better.
+
+    Subclasses say which figure that is, keep the estimator's attributes, and decide what follows.
+    """
+
+    def __init__(self, estimator: Any, validation: Validation | None):
+        self.estimator, self.validation = estimator, validation
+        self.best, self.count = -np.inf, 0
+        self.best_params: np.ndarray | None = None
+
+    def look(self, figure: float, run: Run) -> None:
+        """Takes notice of an epoch's figure."""
+        tol = self.estimator.tol
+        self.count = self.count + 1 if tol is not None and figure < self.best + tol else 0
+        if figure > self.best:
+            self.best = figure
+            if self.estimator.early_stopping:
+                self.best_params = run.result.params.copy()
+
+    def diverged(self, error: FloatingPointError) -> None:
+        """The cost stopped being finite, and the network has the parameters of the last good epoch."""
+        raise ValueError(str(error)) from error

@@ -1,0 +1,33 @@
+"""SciPy's L-BFGS-B over the fused full gradient."""
+from __future__ import annotations
+
+import numpy as np
+import scipy.optimize
+
+from fastsgd.data import Csr
+from fastsgd.network import Network
+from fastsgd.optimizers import SGD
+
+
+def minimise(net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarray | None, *, alpha: float,
+             max_iter: int, max_fun: int, tol: float, threads: int | None) -> scipy.optimize.OptimizeResult:
+    """Minimises a float64 network's mean cost and ``alpha / (2 n) sum(w^2)`` in place, n being the rows' total weight.
+
+    X, y and weight are as ``net._check`` returns them.
+    """
+    total = float(len(X)) if weight is None else float(weight.sum())
+    gradient = np.empty_like(net.params)
+    of_weights = np.zeros_like(net.params)               # 1 where a parameter is a weight
+    for name, offset, shape in net.architecture.tensors:
+        of_weights[offset:offset + int(np.prod(shape))] = name.startswith("weights")
+    penalty = SGD(alpha=alpha).penalty
+
+    def cost_and_gradient(params: np.ndarray) -> tuple[float, np.ndarray]:
+        net.params[:] = params
+        cost = net._gradient(X, y, threads, weight, gradient)
+        return cost + penalty(net.weights, total), gradient + alpha / total * of_weights * net.params
+
+    result = scipy.optimize.minimize(cost_and_gradient, net.params.copy(), method="L-BFGS-B", jac=True,
+                                     options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol})
+    net.params[:] = result.x
+    return result

@@ -1,0 +1,102 @@
+"""Fitted estimators to scikit-learn's classes of the same names, and back."""
+from __future__ import annotations
+
+import importlib
+
+MODULES = {"MLPClassifier": "sklearn.neural_network", "MLPRegressor": "sklearn.neural_network"}
+LOSSES = {"MLPRegressor": ("squared_error", "poisson")}
+# Beside the attributes that end in an underscore, what a fitted model of theirs cannot predict or go on without.
+PRIVATE = ("_label_binarizer", "_no_improvement_count")
+
+
+def from_sklearn(model):
+    """A fastsgd estimator with the parameters and the fitted attributes of one of scikit-learn's.
+
+    Parameters
+    ----------
+    model : MLPClassifier or MLPRegressor of scikit-learn
+        Fitted or not; it is copied.
+
+    Returns
+    -------
+    fastsgd.MLPClassifier or fastsgd.MLPRegressor
+        Predicts the same. ``partial_fit`` goes on with its weights, the optimizer's moments begin afresh.
+
+    Raises
+    ------
+    TypeError
+        For a model of another class.
+
+    >>> import fastsgd
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neural_network import MLPRegressor
+    >>> X, y = load_iris(return_X_y=True)
+    >>> theirs = MLPRegressor(solver="lbfgs", random_state=0).fit(X, y)
+    >>> ours = fastsgd.interop.from_sklearn(theirs)
+    >>> bool(abs(ours.predict(X) - theirs.predict(X)).max() < 1e-9)
+    True
+    """
+    return _moved(model, "sklearn", "fastsgd")
+
+
+def to_sklearn(estimator):
+    """scikit-learn's estimator with the parameters and the fitted attributes of one of fastsgd's.
+
+    Parameters
+    ----------
+    estimator : fastsgd.MLPClassifier or fastsgd.MLPRegressor
+        Fitted or not; it is copied.
+
+    Returns
+    -------
+    The class of the same name of scikit-learn. It predicts the same. What only fastsgd has and only training needs
+    (``dropout``, ``optimizer`` and the like) is left behind.
+
+    Raises
+    ------
+    TypeError
+        For a model of another class.
+    ValueError
+        Where scikit-learn cannot compute the predictions: activations or losses that it has not.
+
+    >>> import fastsgd
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> ours = fastsgd.MLPClassifier(solver="lbfgs", random_state=0).fit(X, y)
+    >>> theirs = fastsgd.interop.to_sklearn(ours)
+    >>> type(theirs).__module__.split(".")[0], bool((theirs.predict(X) == ours.predict(X)).all())
+    ('sklearn', True)
+    """
+    return _moved(estimator, "fastsgd", "sklearn")
+
+
+def _moved(model, source: str, target: str):
+    kinds = {name: getattr(importlib.import_module(module if source == "sklearn" else "fastsgd"), name)
+             for name, module in MODULES.items()}
+    name = type(model).__name__
+    if type(model) is not kinds.get(name):
+        raise TypeError(f"model must be one of {source}'s {', '.join(kinds)}, got {type(model).__module__}.{name}")
+    kind = getattr(importlib.import_module(MODULES[name] if target == "sklearn" else "fastsgd"), name)
+    parameters = model.get_params(deep=False)
+    if target == "sklearn":
+        _require_known_to_sklearn(model, kind)
+    moved = kind(**{key: value for key, value in parameters.items() if key in kind().get_params()})
+    if target == "sklearn" and isinstance(moved.get_params().get("activation"), list | tuple):
+        moved.set_params(activation=parameters["activation"][0] if parameters["activation"] else "relu")
+    for key, value in vars(model).items():
+        if key in PRIVATE or (key.endswith("_") and not key.startswith("_")):
+            setattr(moved, key, [array.copy() for array in value] if key in ("coefs_", "intercepts_") else value)
+    return moved
+
+
+def _require_known_to_sklearn(model, kind) -> None:
+    """ValueError where scikit-learn's class has no such activation or loss."""
+    activation = getattr(model, "activation", "relu")
+    names = {activation} if isinstance(activation, str) else set(activation)
+    if len(names) > 1 or not names <= {"identity", "logistic", "tanh", "relu"}:
+        raise ValueError(f"scikit-learn has one activation for all hidden layers, identity, logistic, tanh or relu; "
+                         f"got {activation!r}")
+    has_losses = "loss" in kind().get_params()
+    losses = LOSSES.get(kind.__name__, (model.loss,)) if has_losses else ("squared_error", "log_loss")
+    if model.loss not in losses:
+        raise ValueError(f"scikit-learn's {kind.__name__} has no loss {model.loss!r}, only {', '.join(losses)}")
