@@ -12,15 +12,15 @@ from fastsgd.history import History
 from fastsgd.loggers import CSVLog, JSONLog, MLflow, TensorBoard
 from fastsgd.machine import config
 from fastsgd.network import Network
-from fastsgd.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from fastsgd.optimizers import SGD, Adagrad, Adam, AdamW, PassiveAggressive, RMSprop
 from fastsgd.run import Run
 from fastsgd.training import train, train_stream
 
 __version__ = "0.1.0"
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLog", "Callback", "Checkpoint", "EarlyStopping", "GradientError",
-           "History", "JSONLog", "LearningRates", "MLflow", "Network", "Progress", "RMSprop", "ReduceOnPlateau", "Run",
-           "TensorBoard", "TimeLimit", "check_gradient", "config", "datasets", "interop", "plots", "schedules",
-           "streams", "train", "train_stream"]
+           "History", "JSONLog", "LearningRates", "MLflow", "Network", "PassiveAggressive", "Progress", "RMSprop",
+           "ReduceOnPlateau", "Run", "TensorBoard", "TimeLimit", "check_gradient", "config", "datasets", "interop",
+           "plots", "schedules", "streams", "train", "train_stream"]
 
 _ESTIMATORS = ("MLPClassifier", "MLPRegressor")
 

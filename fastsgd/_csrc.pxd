@@ -6,8 +6,8 @@ cdef extern from "csrc/fastsgd.h" nogil:
         FS_IDENTITY, FS_LOGISTIC, FS_TANH, FS_RELU, FS_LEAKY_RELU, FS_ELU, FS_GELU, FS_SILU, FS_SOFTPLUS
         FS_SOFTMAX, FS_EXP
         FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE
-        FS_POISSON
-        FS_SGD, FS_ADAM, FS_ADAMW, FS_RMSPROP, FS_ADAGRAD
+        FS_POISSON, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
+        FS_SGD, FS_ADAM, FS_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_PASSIVE_AGGRESSIVE
         FS_MAX_TEAM, FS_BLOCK_ROWS, FS_CHUNK_ROWS
 
     ctypedef struct fs_target:
@@ -15,10 +15,15 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const void* parameters
         const int32_t* labels
         const void* targets
+        const void* positive_weight
+        int aggressive, squared
+        double rate
+        const double* squares
 
     ctypedef struct fs_rule:
-        int kind, nesterov
+        int kind, nesterov, truncate
         double learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, l1, l2, correction_1, correction_2
+        double penalty, bias_rate
         double clip_value, clip_factor
 
     ctypedef struct fs_input:
@@ -70,6 +75,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
                                double* cost, double* score, void* scratch) noexcept nogil
         void (*smooth)(ptrdiff_t n, ptrdiff_t cols, const int32_t* labels, double keep, double share,
                        void* targets) noexcept nogil
+        void (*square_rows)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n, double* squares) noexcept nogil
         void (*weigh)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double* weight, void* delta) noexcept nogil
         void (*weights)(const fs_layer* layer, const fs_rule* rule, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t batch,
                         double scale, int more, void* scratch) noexcept nogil

@@ -81,7 +81,9 @@ cdef struct Job:                      # what the threads of a team share
     const double* averaging_weights   # (steps,)
     double clip_norm, max_norm        # 0 for no limit
     double smooth_keep, smooth_share  # a target t becomes keep t + share, where smoothed says so
-    bint smoothed
+    bint smoothed                     # and labels become targets
+    bint weighted_steps               # a gradient is divided by the rows of its batch, not by their weights
+    double penalty                    # the sum of learning rates times l1 before the first step
     uint64_t seed                     # of dropout
     ptrdiff_t steps_before            # t - 1 at the first step
     Trial trial
@@ -92,6 +94,7 @@ cdef struct Job:                      # what the threads of a team share
     double* score
     double* weight                    # (chunk,) of each row, or NULL
     double* squares                   # (pieces,) of the gradient, or NULL
+    double* row_squares               # (chunk,) of each row, where its step depends on them; or NULL
     char* scratch                     # of each thread
     ptrdiff_t scratch_size
     void* out                         # (rows, outputs) predictions
@@ -108,7 +111,7 @@ cdef struct Chunk:                    # the rows that are in the workspace, a ba
     ptrdiff_t first, rows             # in the order of the epoch
     ptrdiff_t step, done              # of the pass; and the rows of its batch that came before
     bint opens, closes                # its batch
-    double batch_weight               # the number of its rows, or the sum of their weights
+    double batch_weight               # what its gradient is divided by: its rows, or the sum of their weights
 
 
 # ---- the story ----
@@ -119,6 +122,7 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
     cdef fs_rule rule
     cdef int size                     # of the team that makes the step; the others look on
     cdef bint tried = False
+    cdef double penalty = job.penalty
     for step in range(job.steps):
         size = job.trial.size or fs_team_size(team)
         if job.trial.over and not tried:
@@ -128,8 +132,11 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
             fs_team_shrink(team, size)
         chunk.first, chunk.done, chunk.step = step * job.batch, 0, step
         batch_rows = min(job.batch, job.rows - chunk.first)
-        chunk.batch_weight = weight_of(job, chunk.first, batch_rows)
+        chunk.batch_weight = weight_of(job, chunk.first, batch_rows) if not job.weighted_steps else <double>batch_rows
         rule = rule_of_step(job, step, chunk.batch_weight)
+        if job.mode == TRAIN:
+            penalty += job.learning_rates[step] * rule.l1 * rule.truncate
+            rule.penalty = penalty
         while chunk.done < batch_rows:
             chunk.rows = min(<ptrdiff_t>FS_CHUNK_ROWS, batch_rows - chunk.done)
             chunk.opens = chunk.done == 0
@@ -169,7 +176,7 @@ cdef void rows_phase(Job* job, const Chunk* chunk, int rank, int size) noexcept 
             job.ops.forward(&layers[l], begin, n)
             if layers[l].drop:
                 job.ops.dropout(&layers[l], job.seed, job.steps_before + chunk.step, chunk.done + begin, begin, n)
-        output_delta(job, begin, n, job.cost + begin, job.score + begin, scratch)
+        output_delta(job, begin, n, chunk.step, job.cost + begin, job.score + begin, scratch)
         if job.weight != NULL:
             weigh(job, chunk.first + begin, n, begin)
         for l in range(job.depth - 1, 0, -1):
@@ -245,7 +252,7 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
             output.a = <char*>job.out + (first - begin) * out_row
         job.ops.forward(&output, begin, n)
         if job.mode == COST:
-            output_delta(job, begin, n, cost, score, scratch)
+            output_delta(job, begin, n, 0, cost, score, scratch)
             if job.sample_weight != NULL:
                 weigh_costs(job, first, n, cost, score)
             job.cost[block] = fs_sum(n, cost)
@@ -322,15 +329,19 @@ cdef void gather(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexce
                        job.smooth_share, targets)
 
 
-cdef void output_delta(Job* job, ptrdiff_t begin, ptrdiff_t n, double* cost, double* score, char* scratch) noexcept nogil:
+cdef void output_delta(Job* job, ptrdiff_t begin, ptrdiff_t n, ptrdiff_t step, double* cost, double* score,
+                       char* scratch) noexcept nogil:
     """Cost, score and delta of the output layer for rows begin .. begin + n of the workspace."""
     cdef fs_layer* output = &job.layers[job.depth - 1]
     cdef fs_target target = job.target
-    if target.labels != NULL and not job.smoothed:
-        target.labels = job.labels + begin
-    else:
-        target.labels = NULL
+    target.labels = job.labels + begin if target.labels != NULL else NULL
+    if job.smoothed or target.labels == NULL:
         target.targets = <char*>job.targets + begin * output.outputs * job.ops.item
+        if target.loss == FS_CROSS_ENTROPY:
+            target.labels = NULL
+    if target.aggressive:
+        job.ops.square_rows(&job.layers[0], begin, n, job.row_squares + begin)
+        target.squares, target.rate = job.row_squares + begin, job.learning_rates[step]
     job.ops.cost_and_delta(&target, output, begin, n, cost, score, scratch)
 
 
@@ -344,6 +355,11 @@ cdef fs_rule rule_of_step(Job* job, ptrdiff_t step, double batch_weight) noexcep
         rule.clip_factor = 1
         if batch_weight > 0:
             rule.l2 += job.alpha / batch_weight
+        if rule.kind == FS_PASSIVE_AGGRESSIVE:          # the deltas are steps already; the rate is left to the penalties
+            rule.l1 *= rule.learning_rate
+            rule.l2 *= rule.learning_rate
+            rule.weight_decay *= rule.learning_rate
+            rule.learning_rate = 1
     return rule
 
 
@@ -397,10 +413,15 @@ ACTIVATIONS = {
 LOSSES = {
     "cross_entropy": FS_CROSS_ENTROPY, "binary_cross_entropy": FS_BINARY_CROSS_ENTROPY,
     "squared_error": FS_SQUARED_ERROR, "absolute_error": FS_ABSOLUTE_ERROR, "huber": FS_HUBER,
-    "quantile": FS_QUANTILE, "poisson": FS_POISSON,
+    "quantile": FS_QUANTILE, "poisson": FS_POISSON, "hinge": FS_HINGE, "perceptron": FS_HINGE,
+    "squared_hinge": FS_SQUARED_HINGE, "modified_huber": FS_MODIFIED_HUBER,
+    "epsilon_insensitive": FS_EPSILON_INSENSITIVE, "squared_epsilon_insensitive": FS_SQUARED_EPSILON_INSENSITIVE,
 }
 MAX_THREADS = FS_MAX_TEAM
-OPTIMIZERS = {"sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD}
+OPTIMIZERS = {
+    "sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD,
+    "passive_aggressive": FS_PASSIVE_AGGRESSIVE,
+}
 BACKENDS = ("auto", "native", "blas")
 
 

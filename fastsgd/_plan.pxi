@@ -6,6 +6,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
                    const double[::1] learning_rates, const double[::1] sample_weight, int threads, poll, out, backend,
                    bint adapts=False):
     cdef Job job
+    cdef ptrdiff_t i
     cdef list kept = []               # arrays that the job points into
     cdef tuple watcher = (poll, [])
     memset(&job, 0, sizeof(Job))
@@ -63,6 +64,9 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         job.total_score = fs_sum(blocks_of(&job), job.score)
     if mode == TRAIN:
         state.steps += job.steps_done
+        for i in range(job.steps_done):                  # as in the steps
+            job.penalty += learning_rates[i] * job.rule.l1 * job.rule.truncate
+        state.penalty = job.penalty
         state.cost, state.score = job.total_cost, job.total_score
     if watcher[1]:
         raise watcher[1][0]
@@ -119,6 +123,8 @@ cdef fs_rule rule_of(optimizer):
     rule.kind = OPTIMIZERS[optimizer.kind]
     rule.momentum = getattr(optimizer, "momentum", 0)
     rule.nesterov = getattr(optimizer, "nesterov", False)
+    rule.truncate = getattr(optimizer, "truncate", False)
+    rule.bias_rate = optimizer.bias_rate
     rule.beta_1 = getattr(optimizer, "beta_1", 0)
     rule.beta_2 = getattr(optimizer, "beta_2", getattr(optimizer, "rho", 0))
     rule.epsilon = getattr(optimizer, "epsilon", 0)
@@ -150,9 +156,20 @@ cdef lay_out_recipe(Job* job, recipe, state, list kept):
         job.averaging_weights = &averaging[0]
     job.clip_norm, job.max_norm = optimizer.clip_norm or 0, optimizer.max_norm or 0
     job.seed = recipe.seed
-    job.smoothed = recipe.label_smoothing > 0
-    job.smooth_keep = 1 - recipe.label_smoothing
-    job.smooth_share = recipe.label_smoothing / max(outputs if job.target.loss == FS_CROSS_ENTROPY else 2, 2)
+    job.weighted_steps = recipe.weighted_steps
+    job.penalty = state.penalty
+    if recipe.label_smoothing > 0:
+        job.smoothed = True
+        job.smooth_keep = 1 - recipe.label_smoothing
+        job.smooth_share = recipe.label_smoothing / max(outputs if job.target.loss == FS_CROSS_ENTROPY else 2, 2)
+    if recipe.positive_weight:
+        require(job.target.labels != NULL and job.target.loss != FS_CROSS_ENTROPY,
+                "class_weight for outputs that tell a class from the rest needs y to be class labels")
+        job.target.positive_weight = copy_of(recipe.positive_weight, job, outputs, "positive_weight", kept)
+    if job.rule.kind == FS_PASSIVE_AGGRESSIVE:
+        require(job.depth == 1 and job.target.loss in (FS_HINGE, FS_EPSILON_INSENSITIVE),
+                "passive-aggressive steps are for hinge and epsilon_insensitive without a hidden layer")
+        job.target.aggressive, job.target.squared = True, optimizer.squared
 
 
 cdef lay_out_layers(Job* job, architecture, backend, recipe):
@@ -227,6 +244,9 @@ cdef bint skipping_pays(Job* job) noexcept:
     return sample >= 8 and found < limit * sample * layer.inputs
 
 
+ONE_AGAINST_REST = (FS_BINARY_CROSS_ENTROPY, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER)
+
+
 cdef lay_out_target(Job* job, architecture, target, list kept):
     """Labels or targets of all rows."""
     cdef const int32_t[::1] labels
@@ -236,9 +256,14 @@ cdef lay_out_target(Job* job, architecture, target, list kept):
     job.target.parameters = copy_of(architecture.loss_parameters, job, outputs, "loss_parameters", kept)
     require(len(target) == job.rows, "target and X differ in length")
     if target.ndim == 1:
+        require(job.target.loss == FS_CROSS_ENTROPY or job.target.loss in ONE_AGAINST_REST,
+                f"{architecture.loss} takes no labels")
         labels = target
         check_range(labels, outputs, "labels")
         job.target.labels = &labels[0]
+        job.smoothed = job.target.loss != FS_CROSS_ENTROPY      # labels become targets of 0 and 1, or -1 and 1
+        job.smooth_keep = 1 if job.target.loss == FS_BINARY_CROSS_ENTROPY else 2
+        job.smooth_share = 0 if job.target.loss == FS_BINARY_CROSS_ENTROPY else -1
     else:
         job.target.targets = floats(target, job, job.rows * outputs, "target", kept)
 
@@ -270,6 +295,8 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
         job.score = <double*>take(base, &used, accounts * sizeof(double))
         job.labels = <int32_t*>take(base, &used, rows * sizeof(int32_t))
         job.targets = take(base, &used, rows * job.layers[job.depth - 1].outputs * item)
+    if job.target.aggressive:
+        job.row_squares = <double*>take(base, &used, rows * sizeof(double))
     if job.mode >= GRADIENT and job.sample_weight != NULL:
         job.weight = <double*>take(base, &used, rows * sizeof(double))
     if job.clip_norm:

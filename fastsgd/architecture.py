@@ -16,6 +16,12 @@ OUTPUTS = {  # the output activations each loss allows, its own first
     "huber": ("identity",),
     "quantile": ("identity",),
     "poisson": ("exp",),
+    "hinge": ("identity",),
+    "perceptron": ("identity",),
+    "squared_hinge": ("identity",),
+    "modified_huber": ("identity",),
+    "epsilon_insensitive": ("identity",),
+    "squared_epsilon_insensitive": ("identity",),
 }
 MAX_PARAMETERS = 2**31 - 1
 LARGEST_NUMBER = 1e30
@@ -26,7 +32,8 @@ class Architecture:
     """A network without its parameters: the layer sizes and what happens between them.
 
     ``activations`` has one name per layer, the output layer's last; ``loss_parameters`` one number per
-    output: huber's delta or the quantile, 0 for other losses. The first layer receives
+    output: huber's delta, the quantile, the epsilon of an insensitive loss, the margin of hinge (1) and perceptron (0),
+    0 for other losses. The first layer receives
     ``x * input_scale + input_offset``, each one number or one per column.
     """
 
@@ -39,12 +46,12 @@ class Architecture:
 
     @classmethod
     def checked(cls, sizes, activation, loss, output=None, huber_delta=1.0, quantile=0.5, input_scale=1.0,
-                input_offset=0.0) -> Architecture:
+                input_offset=0.0, epsilon=0.1) -> Architecture:
         """From the arguments of :class:`fastsgd.Network`; what cannot be used is refused by name."""
         sizes = _check_sizes(sizes)
         hidden = _check_activation(activation, len(sizes) - 2)
         output = _check_output(loss, output, sizes[-1])
-        return cls(sizes, (*hidden, output), loss, _loss_parameters(loss, sizes[-1], huber_delta, quantile),
+        return cls(sizes, (*hidden, output), loss, _loss_parameters(loss, sizes[-1], huber_delta, quantile, epsilon),
                    _per_column("input_scale", input_scale, sizes[0]),
                    _per_column("input_offset", input_offset, sizes[0]))
 
@@ -133,11 +140,17 @@ def _check_output(loss, output, outputs: int) -> str:
     return output or OUTPUTS[loss][0]
 
 
-def _loss_parameters(loss: str, outputs: int, huber_delta, quantile) -> tuple[float, ...]:
+def _loss_parameters(loss: str, outputs: int, huber_delta, quantile, epsilon) -> tuple[float, ...]:
     if loss == "huber":
         if not _is_number(huber_delta) or not 0 < huber_delta <= LARGEST_NUMBER:
             raise ValueError(f"huber_delta must be a number above 0, at most {LARGEST_NUMBER:g}, got {huber_delta!r}")
         return (float(huber_delta),) * outputs
+    if loss in ("epsilon_insensitive", "squared_epsilon_insensitive"):
+        if not _is_number(epsilon) or not 0 <= epsilon <= LARGEST_NUMBER:
+            raise ValueError(f"epsilon must be a number, at least 0 and at most {LARGEST_NUMBER:g}, got {epsilon!r}")
+        return (float(epsilon),) * outputs
+    if loss == "hinge":
+        return (1.0,) * outputs
     if loss != "quantile":
         return (0.0,) * outputs
     quantiles = (quantile,) * outputs if _is_number(quantile) else _sequence("quantile", quantile)

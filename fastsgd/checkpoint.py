@@ -114,10 +114,11 @@ class Progress:
     factors: list                    # [steps, rate_factor] of each pass of the present epoch
     first_draw: dict                 # the generator's state before it drew anything,
     draw: dict                       # and before it drew the order of the present epoch
+    penalty: float = 0.0             # of State
 
     def __post_init__(self):
         for name, kind in (("steps", int), ("steps_at_epoch", int), ("cost", float), ("score", float),
-                           ("seconds", float), ("rate_factor", float), ("factors", list)):
+                           ("seconds", float), ("rate_factor", float), ("factors", list), ("penalty", float)):
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
         if not 0 <= self.steps_at_epoch <= self.steps < 2**62:

@@ -9,7 +9,9 @@ from numbers import Integral, Real
 
 import numpy as np
 
-CLASSIFICATION = ("cross_entropy", "binary_cross_entropy")
+MARGIN = ("hinge", "perceptron", "squared_hinge", "modified_huber")    # losses whose targets are -1 and 1
+ONE_AGAINST_REST = ("binary_cross_entropy", *MARGIN)                   # losses whose outputs also take class labels
+CLASSIFICATION = ("cross_entropy", *ONE_AGAINST_REST)
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,8 @@ def check_targets(y, rows: int, outputs: int, loss: str, dtype: np.dtype, name: 
         raise ValueError(f"{name} must have one entry per row of X ({rows}), got {len(array)}")
     if loss == "cross_entropy" and (array.ndim == 1 or array.shape[1] == 1):
         return check_labels(array.reshape(-1), outputs, name)
+    if loss in ONE_AGAINST_REST and array.ndim == 1 and outputs > 1:
+        return check_labels(array, outputs, name)
     if array.ndim == 1:
         array = array[:, np.newaxis]
     if array.shape[1] == 1 and loss == "quantile":
@@ -168,6 +172,11 @@ def check_targets(y, rows: int, outputs: int, loss: str, dtype: np.dtype, name: 
         raise ValueError(f"{name} must have shape ({rows}, {outputs}), outputs being the network's last size; "
                          f"got {array.shape}")
     array = np.ascontiguousarray(to_dtype(array, dtype, name))
+    if loss in MARGIN:
+        other = ~np.isin(array, (-1, 0, 1))
+        if other.any():
+            raise ValueError(f"{name} must be -1 or 1, or 0 or 1, for {loss}, got {array[other][0]}")
+        return np.where(array > 0, array, dtype.type(-1))
     if loss in CLASSIFICATION and (array.min() < 0 or array.max() > 1):
         raise ValueError(f"{name} must lie between 0 and 1 for {loss}, got {array.min()} to {array.max()}")
     if loss == "cross_entropy":
@@ -213,13 +222,28 @@ def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int) -> 
     """
     if class_weight is None:
         return None
-    if loss == "binary_cross_entropy" and y.shape[1] == 1:
+    if loss in ONE_AGAINST_REST and y.ndim == 2 and y.shape[1] == 1:
         labels, classes = (y[:, 0] > 0.5).astype(int), 2
     elif loss == "cross_entropy":
         labels = y if y.ndim == 1 else y.argmax(axis=1)
     else:
-        raise ValueError("class_weight needs cross_entropy, or binary_cross_entropy with one output; "
-                         f"this network has {loss}")
+        raise ValueError("class_weight needs cross_entropy, or class labels, or one output of "
+                         f"{', '.join(ONE_AGAINST_REST)}; this network has {loss}")
+    weights = weights_of_classes(class_weight, labels, classes)
+    return check_sample_weight(weights[labels], len(labels), "class_weight of the rows", all_zero=True)
+
+
+def check_positive_weight(class_weight, labels: np.ndarray, classes: int) -> tuple[float, ...]:
+    """What a class counts where it is told from the rest, one number per output; () for None."""
+    if class_weight is None:
+        return ()
+    weights = weights_of_classes(class_weight, labels, classes)
+    check_sample_weight(weights, classes, "class_weight", all_zero=True)
+    return tuple(float(weight) for weight in weights)
+
+
+def weights_of_classes(class_weight, labels: np.ndarray, classes: int) -> np.ndarray:
+    """The weight of each class, (classes,), from the argument of ``train``; its sign is not looked at."""
     counts = np.bincount(labels, minlength=classes)
     if isinstance(class_weight, str):
         if class_weight != "balanced":
@@ -238,7 +262,7 @@ def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int) -> 
         if weights.shape != (classes,):
             raise ValueError(f"class_weight must have one weight for each of the {classes} classes, got shape "
                              f"{weights.shape}")
-    return check_sample_weight(weights[labels], len(labels), "class_weight of the rows", all_zero=True)
+    return weights
 
 
 def check_batch_size(batch_size, rows: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from fastsgd import _kernel
-from fastsgd.data import Csr, to_dtype
+from fastsgd.data import MARGIN, Csr, to_dtype
 from fastsgd.feeds import readable_in_place
 from fastsgd.network import Network
 
@@ -86,6 +86,8 @@ def _scorer(name: str, net: Network) -> Metric:
                          f"(sklearn.metrics.get_scorer_names()), got {name!r}")
     scorer = get_scorer(name)
 
+    labels = False                                  # whether y has class labels
+
     class Predicted(ClassifierMixin if net.metric == "accuracy" else RegressorMixin, BaseEstimator):  # type: ignore
         """What a scorer asks for its predictions: those given to it as X."""
 
@@ -95,19 +97,28 @@ def _scorer(name: str, net: Network) -> Metric:
         def predict(self, outputs):
             if net.metric != "accuracy":
                 return outputs[:, 0] if outputs.shape[1] == 1 else outputs
-            if net.loss == "cross_entropy":
+            if net.loss == "cross_entropy" or labels:
                 return outputs.argmax(axis=1)
-            return (outputs > 0.5).astype(int)[:, 0] if outputs.shape[1] == 1 else (outputs > 0.5).astype(int)
+            yes = outputs > (0 if net.loss in MARGIN else 0.5)
+            return yes.astype(int)[:, 0] if outputs.shape[1] == 1 else yes.astype(int)
 
-        def predict_proba(self, outputs):
-            return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+        if net.loss in MARGIN:
+            def decision_function(self, outputs):
+                return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+        else:
+            def predict_proba(self, outputs):
+                return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
 
         def __sklearn_is_fitted__(self):
             return True
 
     def measure(y: np.ndarray, outputs: np.ndarray) -> float:
+        nonlocal labels
+        labels = y.ndim == 1
         if y.ndim == 2 and net.loss == "cross_entropy":
             y = y.argmax(axis=1)
+        if y.ndim == 2 and net.loss in MARGIN:
+            y = (y > 0).astype(int)
         return scorer(Predicted(), outputs, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
 
     return measure

@@ -91,6 +91,7 @@ def _architecture(file: TensorFile, text: str) -> Architecture:
         given = [float(value) for value in fields["loss_parameters"]]
         return Architecture.checked(fields["sizes"], fields["activations"][:-1], loss, fields["activations"][-1],
                                     given[0] if loss == "huber" else 1.0, given if loss == "quantile" else 0.5,
-                                    fields.get("input_scale", 1.0), fields.get("input_offset", 0.0))
+                                    fields.get("input_scale", 1.0), fields.get("input_offset", 0.0),
+                                    given[0] if "epsilon" in loss else 0.1)
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{file.path} does not describe a network: {error}") from None

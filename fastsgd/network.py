@@ -10,7 +10,7 @@ from fastsgd import _kernel, modelfile
 from fastsgd.architecture import OUTPUTS, Architecture
 from fastsgd.data import CLASSIFICATION, Csr, check_rows, check_sample_weight, check_targets, check_whole, generator
 from fastsgd.machine import choose_threads, cores
-from fastsgd.optimizers import Optimizer, Recipe, State, aligned_zeros, check_optimizer
+from fastsgd.optimizers import Optimizer, Recipe, State, aligned_zeros, check_fits, check_optimizer
 
 INITS = ("auto", "he", "glorot", "normal", "scikit-learn")
 
@@ -38,7 +38,15 @@ class Network:
         huber                 identity    (a - t)^2 / 2 up to delta, then delta (abs(a - t) - delta / 2)
         quantile              identity    q (t - a) where t > a, else (1 - q)(a - t)
         poisson               exp         t log(t / a) - t + a
+        hinge                 identity    max(0, 1 - t a)
+        perceptron            identity    max(0, -t a)
+        squared_hinge         identity    max(0, 1 - t a)^2
+        modified_huber        identity    max(0, 1 - t a)^2 where t a >= -1, else -4 t a
+        epsilon_insensitive   identity    max(0, abs(a - t) - epsilon)
+        squared_epsilon_insensitive       the square of that
         ====================  ==========  =====================================================
+
+        hinge, perceptron, squared_hinge and modified_huber have targets of -1 and 1 (0 is taken for -1).
     output : str, optional
         With squared_error also "logistic" or "tanh": the classic digit network with the quadratic cost.
     dtype : "float32" or "float64"
@@ -54,6 +62,8 @@ class Network:
         Where huber's cost turns from quadratic to linear.
     quantile : float or sequence of float
         Between 0 and 1; one for all outputs, or one each.
+    epsilon : float
+        What an insensitive loss does not mind.
     input_scale, input_offset : float or sequence of float
         The first layer receives ``X * input_scale + input_offset``; one number for all columns, or one each. They are
         part of the network and of its file.
@@ -78,7 +88,9 @@ class Network:
     they are, a quarter of the memory (``input_scale=1/255`` makes bytes a unit). It may be a SciPy sparse matrix, which
     is never made dense. y is (rows,)
     class labels 0 .. outputs - 1 or (rows, outputs) probabilities for cross_entropy, else (rows, outputs)
-    targets, or (rows,) where there is one output.
+    targets, or (rows,) where there is one output. With binary_cross_entropy and the losses whose targets are -1 and 1,
+    networks of several outputs take class labels (rows,) too: then each output is trained to tell its class from the
+    rest, and a row is right where its largest output is that of its class.
 
     Threads: predict, cost, score, evaluate and gradient of one network may run at once; step and train must not
     run beside anything else on the same network.
@@ -96,9 +108,10 @@ class Network:
     def __init__(self, sizes: Sequence[int], activation: str | Sequence[str] = "relu", loss: str = "cross_entropy",
                  output: str | None = None, dtype: str = "float32", seed: int | None = None, init: str = "auto",
                  huber_delta: float = 1.0, quantile: float | Sequence[float] = 0.5,
-                 input_scale: float | Sequence[float] = 1.0, input_offset: float | Sequence[float] = 0.0):
+                 input_scale: float | Sequence[float] = 1.0, input_offset: float | Sequence[float] = 0.0,
+                 epsilon: float = 0.1):
         architecture = Architecture.checked(sizes, activation, loss, output, huber_delta, quantile, input_scale,
-                                            input_offset)
+                                            input_offset, epsilon)
         if init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
         if dtype not in ("float32", "float64", np.float32, np.float64):
@@ -291,7 +304,8 @@ class Network:
     def score(self, X, y, threads: int | None = None, sample_weight=None) -> float:
         """Accuracy for a classifier, else R^2 over all outputs; NaN for R^2 of targets that do not vary.
 
-        R^2 = 1 - sum (t - a)^2 / sum (t - mean t)^2. binary_cross_entropy counts single outputs.
+        R^2 = 1 - sum (t - a)^2 / sum (t - mean t)^2. Accuracy counts rows where y has class labels, or probabilities
+        of classes, else single outputs.
 
         >>> Network([2, 3], seed=0).score([[0, 0], [0, 0]], [0, 2])       # of equal outputs the first counts
         0.5
@@ -340,6 +354,7 @@ class Network:
         """
         X, y = self._check(X, y)
         check_optimizer(optimizer)
+        check_fits(optimizer, self.architecture)
         if self._stepping is None or self._stepping[0] != optimizer:
             self._stepping = optimizer, optimizer.state(self.params)
         state = self._stepping[1]
@@ -390,7 +405,7 @@ class Network:
             y, weight = y[chosen], None if weight is None else weight[chosen]
         if self.loss in CLASSIFICATION:
             counted = len(y) if weight is None else float(weight.sum())
-            per_row = 1 if self.loss == "cross_entropy" else y.shape[1]
+            per_row = 1 if self.loss == "cross_entropy" or y.ndim == 1 else y.shape[1]
             return lambda score: score / (counted * per_row)
         mean = np.average(y, axis=0, weights=weight) if weight is not None else y.mean(axis=0, dtype=float)
         spread = 0.0

@@ -14,6 +14,8 @@ and eta the learning rate. Every optimizer takes these penalties:
 - ``alpha`` is ``l2`` as MLPClassifier of scikit-learn means it: g gains ``alpha / n * w``, n being the rows of the
   mini-batch, or the sum of their weights.
 
+Without momentum SGD shrinks w by the factor ``max(0, 1 - eta * (l2 + weight_decay))``, which never turns its sign.
+
 Every optimizer also takes what acts around its rule:
 
 - ``clip_value`` limits every entry of the mini-batch's gradient to [-clip_value, clip_value], or ``clip_norm`` its
@@ -22,6 +24,7 @@ Every optimizer also takes what acts around its rule:
 - ``average`` keeps a running average of the parameters, and training ends with it: below 1 the exponential one,
   a <- average * a + (1 - average) * w, begun as a plain mean so that it forgets where it started; 1 is the mean of the
   parameters after every step (Polyak and Juditsky 1992). It begins after ``average_from`` steps.
+- ``bias_rate`` is what eta is multiplied by for biases; 0 keeps them as they are.
 
 ``learning_rate`` is a number, or a function from the step (0, 1, 2, ...) to a number such as those of
 ``fastsgd.schedules``; every other argument is given by its keyword. All are at least 0 and finite, and momentum,
@@ -39,7 +42,8 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "Recipe", "State", "check_optimizer"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "PassiveAggressive", "RMSprop", "Recipe", "State",
+           "check_fits", "check_optimizer"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -56,21 +60,24 @@ class Optimizer:
     max_norm: float | None = None
     average: float | None = None
     average_from: int = 0
+    bias_rate: float = 1.0
 
     kind: ClassVar[str]
+    flags: ClassVar[tuple[str, ...]] = ("nesterov", "truncate", "squared")
     above_zero: ClassVar[tuple[str, ...]] = ("clip_norm", "clip_value", "max_norm", "average")
     below_one: ClassVar[tuple[str, ...]] = ("momentum", "beta_1", "beta_2", "rho")
 
     def __post_init__(self):
         if type(self) is Optimizer:
-            raise TypeError("Optimizer is what the optimizers share; use SGD, Adam, AdamW, RMSprop or Adagrad")
+            raise TypeError("Optimizer is what the optimizers share; use SGD, Adam, AdamW, RMSprop, Adagrad or "
+                            "PassiveAggressive")
         for name in (entry.name for entry in fields(self)):
             value = getattr(self, name)
             if name == "learning_rate" and callable(value):
                 continue
-            if name == "nesterov":
+            if name in self.flags:
                 if not isinstance(value, bool):
-                    raise TypeError(f"nesterov must be True or False, got {value!r}")
+                    raise TypeError(f"{name} must be True or False, got {value!r}")
                 continue
             if name in self.above_zero and value is None:
                 continue
@@ -209,13 +216,23 @@ def check_state(state, optimizer: Optimizer, params: np.ndarray) -> None:
                          f"slots of shape {state.slots.shape} and {state.slots.dtype}")
 
 
+def check_fits(optimizer: Optimizer, architecture) -> None:
+    """ValueError where the optimizer is not for such a network."""
+    losses = getattr(optimizer, "losses", None)
+    if losses is not None and (len(architecture.sizes) > 2 or architecture.loss not in losses):
+        raise ValueError(f"optimizer: {type(optimizer).__name__} is for networks without a hidden layer and with the "
+                         f"loss {' or '.join(losses)}; this network has sizes {list(architecture.sizes)} and "
+                         f"{architecture.loss}")
+
+
 @dataclass
 class State:
     """What a run remembers from step to step.
 
     ``slots`` (k, P) and ``average`` (P,) or None are laid out like the P parameters; ``cost`` and ``score`` are sums
-    over the rows seen, which whoever reads them may set back to 0. ``averaged`` are the parameters that the average was
-    taken of, where a run has ended with the average in their place.
+    over the rows seen, which whoever reads them may set back to 0. ``penalty`` is what SGD's truncating l1 has asked of
+    every weight so far, the sum of learning_rate * l1. ``averaged`` are the parameters that the average was taken of,
+    where a run has ended with the average in their place.
     """
 
     slots: np.ndarray
@@ -223,6 +240,7 @@ class State:
     steps: int = 0
     cost: float = 0.0
     score: float = 0.0
+    penalty: float = 0.0
     averaged: np.ndarray | None = None
 
 
@@ -230,7 +248,9 @@ class State:
 class Recipe:
     """What makes a step, all that stays the same from one to the next, as plain data.
 
-    ``dropout`` has a rate for each hidden layer, or none; ``seed`` is that of its random bits.
+    ``dropout`` has a rate for each hidden layer, or none; ``seed`` is that of its random bits. ``positive_weight`` has
+    a number for each output, or none: what it counts where its target is yes, for class labels that are told one from
+    the rest. With ``weighted_steps`` a gradient is divided by the number of rows and not by their weights.
     """
 
     optimizer: Optimizer
@@ -239,6 +259,8 @@ class Recipe:
     seed: int = 0
     label_smoothing: float = 0.0
     backend: str = "auto"
+    positive_weight: tuple[float, ...] = ()
+    weighted_steps: bool = False
 
     def drop(self, layer: int) -> int:
         """How many of 65,536 units of this layer are dropped on average."""
@@ -254,6 +276,10 @@ class SGD(Optimizer):
 
     ``nesterov`` without momentum is a ValueError.
 
+    With ``truncate`` l1 does not act on the gradient but makes weights zero (Tsuruoka, Tsujii and Ananiadou 2009,
+    "cumulative penalty"). With u the sum of eta * l1 over all steps and q what a weight has received of it so far, each
+    step ends with w = max(0, w - (u + q)) for w > 0 and w = min(0, w + (u - q)) for w < 0; q gains the change.
+
     >>> SGD(0.1, momentum=0.9)
     SGD(0.1, momentum=0.9)
     """
@@ -261,6 +287,7 @@ class SGD(Optimizer):
     learning_rate: float | Callable[[int], float] = field(default=0.1, kw_only=False)
     momentum: float = 0.0
     nesterov: bool = False
+    truncate: bool = False
     kind: ClassVar[str] = "sgd"
 
     def __post_init__(self):
@@ -270,7 +297,7 @@ class SGD(Optimizer):
 
     @property
     def slots(self) -> int:
-        return 1 if self.momentum else 0
+        return (1 if self.momentum else 0) + self.truncate
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -346,3 +373,23 @@ class Adagrad(Optimizer):
     @property
     def slots(self) -> int:
         return 1
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PassiveAggressive(Optimizer):
+    """Passive-aggressive steps (Crammer et al. 2006), for networks without a hidden layer and hinge or
+    epsilon_insensitive.
+
+    A row x whose output costs c moves that output's weights by tau * x in the direction that lowers the cost, and its
+    bias by tau. tau = min(eta, c / |x|^2) (PA-I: no step where x is 0), or with ``squared``
+    tau = c / (|x|^2 + 1 / (2 * eta)) (PA-II): eta is what Crammer et al. call C. A mini-batch takes the mean over its
+    rows. Penalties act with the rate eta.
+
+    >>> PassiveAggressive(0.5)
+    PassiveAggressive(0.5)
+    """
+
+    learning_rate: float | Callable[[int], float] = field(default=1.0, kw_only=False)
+    squared: bool = False
+    kind: ClassVar[str] = "passive_aggressive"
+    losses: ClassVar[tuple[str, ...]] = ("hinge", "epsilon_insensitive")

@@ -43,17 +43,20 @@ def train_epoch(architecture, params, X, target, order, recipe, state, learning_
         masks = dropout_masks(architecture, recipe, state.steps, len(rows), params.dtype)
         cost, score, gradients = backpropagate(architecture, params, X[rows],
                                                smooth(architecture, target[rows], recipe.label_smoothing, params.dtype),
-                                               None if sample_weight is None else sample_weight[rows], masks)
+                                               None if sample_weight is None else sample_weight[rows], masks,
+                                               recipe, learning_rates[steps])
         state.cost += cost
         state.score += score
         if not math.isfinite(cost):
             break
         state.steps += 1
-        weight = len(rows) if sample_weight is None else sample_weight[rows].sum()
+        state.penalty += learning_rates[steps] * recipe.optimizer.l1 * getattr(recipe.optimizer, "truncate", False)
+        weight = len(rows) if sample_weight is None or recipe.weighted_steps else sample_weight[rows].sum()
         gradients = clip(recipe.optimizer, [g / weight if weight else 0 * g for g in gradients])
         for view, slots, g, is_weight in zip(*_views(architecture, params, state.slots), gradients,
                                              [True, False] * (len(architecture.sizes) - 1), strict=True):
-            update(recipe.optimizer, view, slots, g, is_weight, learning_rates[steps], state.steps, weight)
+            update(recipe.optimizer, view, slots, g, is_weight, learning_rates[steps], state.steps, weight,
+                   state.penalty)
         constrain(recipe.optimizer, layers(architecture, params))
         if state.average is not None:
             state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
@@ -128,10 +131,14 @@ def forward(architecture, params, X, masks=()):
     return zs, activations
 
 
-def backpropagate(architecture, params, X, target, sample_weight=None, masks=()):
-    """``(cost, score, [dW_1, db_1, dW_2, ...])``, all summed over the rows, each times its weight."""
+def backpropagate(architecture, params, X, target, sample_weight=None, masks=(), recipe=None, learning_rate=None):
+    """``(cost, score, [dW_1, db_1, dW_2, ...])``, all summed over the rows, each times its weight.
+
+    For a passive-aggressive recipe deltas are the steps that the rows ask for.
+    """
     zs, activations = forward(architecture, params, X, masks)
-    cost, score, delta = cost_and_delta(architecture, zs[-1], target, sample_weight)
+    cost, score, delta = cost_and_delta(architecture, zs[-1], target, sample_weight, recipe,
+                                        (activations[0].astype(float) ** 2).sum(axis=1), learning_rate)
     gradients = []
     weights = [W for W, _ in layers(architecture, params)]
     for layer in reversed(range(len(weights))):
@@ -166,6 +173,8 @@ def smooth(architecture, target, smoothing, dtype):
     if not smoothing:
         return target
     classes = architecture.sizes[-1]
+    if target.ndim == 1 and architecture.loss != "cross_entropy":
+        return target                                      # cost_and_delta does it
     if target.ndim == 1:
         target = np.eye(classes, dtype=dtype)[target]
     even = 1 / classes if architecture.loss == "cross_entropy" else 1 / 2
@@ -231,11 +240,11 @@ def slope(name, z, a):
 
 # ---- cost, score and output delta ----
 
-def cost_and_delta(architecture, z, target, sample_weight=None):
+def cost_and_delta(architecture, z, target, sample_weight=None, recipe=None, squares=None, learning_rate=None):
     """``(cost, score, dC/dz)`` of the output layer's z: the cost summed over outputs and rows, each times its weight.
 
-    The score counts rows classified correctly (single outputs, for binary_cross_entropy); for the other
-    losses it is the summed squared error.
+    The score counts rows classified correctly (single outputs, where there are no labels); for losses that do not
+    classify it is the summed squared error. ``squares`` are those of the rows, for passive-aggressive steps.
     """
     loss, output = architecture.loss, architecture.activations[-1]
     if loss == "cross_entropy":
@@ -247,12 +256,31 @@ def cost_and_delta(architecture, z, target, sample_weight=None):
         delta = np.exp(log_p) * target.sum(axis=1, keepdims=True) - target
         return _weighed(-target * log_p, right[:, np.newaxis], delta, sample_weight)
     a = activate(output, z)
+    right = None
+    if target.ndim == 1:
+        right = (z.argmax(axis=1) == target)[:, np.newaxis]
+        target = one_against_rest(loss, target, z, recipe.label_smoothing if recipe is not None else 0)
     error = a - target
+    p = np.array(architecture.loss_parameters, dtype=z.dtype)
     if loss == "binary_cross_entropy":
         costs = np.logaddexp(z, z.dtype.type(0)) - target * z
-        return _weighed(costs, (z > 0) == (target > 0.5), error, sample_weight)
-    p = np.array(architecture.loss_parameters, dtype=z.dtype)
-    if loss == "squared_error":
+        right, delta = (z > 0) == (target > 0.5) if right is None else right, error
+    elif loss in ("hinge", "perceptron", "squared_hinge", "modified_huber"):
+        margin = target * z
+        right = (z > 0) == (target > 0) if right is None else right
+        below = 1 - margin
+        if loss in ("hinge", "perceptron"):
+            costs, delta = np.maximum(p - margin, 0), np.where(margin <= p, -target, 0)
+        else:
+            costs, delta = np.where(margin > 1, 0, below * below), np.where(margin > 1, 0, -2 * target * below)
+        if loss == "modified_huber":
+            costs, delta = np.where(margin < -1, -4 * margin, costs), np.where(margin < -1, -4 * target, delta)
+    elif loss == "epsilon_insensitive":
+        costs, delta = np.maximum(abs(error) - p, 0), np.where(abs(error) > p, np.sign(error), 0)
+    elif loss == "squared_epsilon_insensitive":
+        beyond = np.maximum(abs(error) - p, 0)
+        costs, delta = beyond * beyond, 2 * beyond * np.sign(error)
+    elif loss == "squared_error":
         costs = error * error / 2
         delta = error * slope(output, z, a)
     elif loss == "absolute_error":
@@ -268,7 +296,28 @@ def cost_and_delta(architecture, z, target, sample_weight=None):
         log_t = np.log(np.where(target > 0, target, 1))
         costs = target * (log_t - z) + error
         delta = error
-    return _weighed(costs, error * error, delta, sample_weight)
+    if recipe is not None and recipe.optimizer.kind == "passive_aggressive":
+        delta = delta * longest_step(recipe.optimizer, costs, squares[:, np.newaxis], learning_rate)
+    if recipe is not None and recipe.positive_weight:
+        w = np.where(target > (0.5 if loss == "binary_cross_entropy" else 0), np.array(recipe.positive_weight), 1)
+        costs, delta = np.where(w == 0, 0, w * costs), np.where(w == 0, 0, w * delta)
+    return _weighed(costs, error * error if right is None else right, delta.astype(z.dtype), sample_weight)
+
+
+def one_against_rest(loss, labels, z, smoothing):
+    """The targets (rows, outputs) that class labels stand for: yes for a row's own class, no for all others."""
+    yes = np.eye(z.shape[1], dtype=z.dtype)[labels]
+    if loss != "binary_cross_entropy":
+        return 2 * yes - 1
+    return ((1 - smoothing) * yes + smoothing / 2).astype(z.dtype)
+
+
+def longest_step(optimizer, costs, squares, learning_rate):
+    """tau of passive-aggressive steps, see optimizers.py; none where a row is 0 and that would be infinite."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if optimizer.squared:
+            return costs / (squares + 0.5 / learning_rate) if learning_rate else 0 * costs
+        return np.where(squares == 0, 0, np.minimum(learning_rate, costs / squares))
 
 
 def _weighed(costs, scores, delta, sample_weight):
@@ -305,22 +354,37 @@ def averaging_weights_of(optimizer, first_step, steps):
     return optimizer.averaging_weights(first_step, steps) if optimizer.average is not None else ()
 
 
-def update(optimizer, w, slots, g, is_weight, learning_rate, t, batch_weight):
-    """One step with gradient g on the array w and its part of the optimizer's slots, in place."""
+def update(optimizer, w, slots, g, is_weight, learning_rate, t, batch_weight, penalty=0.0):
+    """One step with gradient g on the array w and its part of the optimizer's slots, in place.
+
+    ``penalty`` is the sum of learning_rate * l1 up to this step, for l1 that truncates.
+    """
     kind = optimizer.kind
-    if is_weight:
-        l2 = optimizer.l2 + (optimizer.alpha / batch_weight if batch_weight else 0)
-        g = g + l2 * w + optimizer.l1 * np.sign(w)
+    truncates = getattr(optimizer, "truncate", False)
+    l1, l2 = (0 if truncates else optimizer.l1, optimizer.l2) if is_weight else (0, 0)
+    if is_weight and batch_weight:
+        l2 += optimizer.alpha / batch_weight
+    if not is_weight:
+        learning_rate = optimizer.bias_rate * learning_rate
+    if kind == "passive_aggressive" or (kind == "sgd" and not optimizer.momentum):
+        shrink = max(0, 1 - learning_rate * (l2 + optimizer.weight_decay))
+        rate = learning_rate if kind == "sgd" else 1 if is_weight else optimizer.bias_rate
+        w[...] = shrink * w - learning_rate * l1 * np.sign(w) - rate * g
+        if truncates and is_weight:
+            truncate(w, slots[0], penalty)
+        return
+    g = g + l2 * w + l1 * np.sign(w)
     if kind == "adamw":
         w -= learning_rate * optimizer.weight_decay * w
     else:
         g = g + optimizer.weight_decay * w
 
     if kind == "sgd":
-        if slots:
-            slots[0][...] = optimizer.momentum * slots[0] + g
-            g = g + optimizer.momentum * slots[0] if optimizer.nesterov else slots[0]
+        slots[0][...] = optimizer.momentum * slots[0] + g
+        g = g + optimizer.momentum * slots[0] if optimizer.nesterov else slots[0]
         w -= learning_rate * g
+        if truncates and is_weight:
+            truncate(w, slots[1], penalty)
     elif kind in ("adam", "adamw"):
         m, v = slots
         m[...] = optimizer.beta_1 * m + (1 - optimizer.beta_1) * g
@@ -339,3 +403,11 @@ def update(optimizer, w, slots, g, is_weight, learning_rate, t, batch_weight):
     elif kind == "adagrad":
         slots[0][...] += g * g
         w -= learning_rate * g / (np.sqrt(slots[0]) + optimizer.epsilon)
+
+
+def truncate(w, received, penalty):
+    """Moves w towards zero by what it has not received yet of the penalty, at most to zero."""
+    before = w.copy()
+    w[...] = np.where(w > 0, np.maximum(0, w - (penalty + received)),
+                      np.where(w < 0, np.minimum(0, w + (penalty - received)), w))
+    received += w - before

@@ -301,7 +301,7 @@ class Run:
         factors = [*self._factors, [missing, self.rate_factor]] if missing > 0 else self._factors
         progress = Progress(self.steps, moment.steps_at_epoch, float(self._state.cost), float(self._state.score),
                             float(self._seconds), float(moment.rate_factor), factors, dict(self._first_draw),
-                            dict(moment.draw))
+                            dict(moment.draw), float(self._state.penalty))
         kept, arrays = [], {}
         for i, (name, values) in enumerate(moment.listeners):
             kept.append([name, {key: value for key, value in values.items() if not isinstance(value, np.ndarray)}])
@@ -325,6 +325,7 @@ class Run:
         progress = saved.progress
         self._state.steps, self._steps_at_epoch = progress.steps, progress.steps_at_epoch
         self._state.cost, self._state.score = progress.cost, progress.score
+        self._state.penalty = progress.penalty
         self._seconds, self.rate_factor, self._factors = progress.seconds, progress.rate_factor, progress.factors
         self._rng.bit_generator.state = self._draw = progress.draw
         self._show_average()

@@ -19,7 +19,7 @@ from typing import Self
 
 import numpy as np
 
-__all__ = ["Constant", "Cosine", "Exponential", "InverseScaling", "OneCycle", "Schedule", "Step", "WarmUp"]
+__all__ = ["Bottou", "Constant", "Cosine", "Exponential", "InverseScaling", "OneCycle", "Schedule", "Step", "WarmUp"]
 
 
 BLOCK = 64
@@ -128,6 +128,22 @@ class InverseScaling(Schedule):
 
     def _rates(self, step):
         return self.rate / (1 + step) ** self.power
+
+
+@dataclass(frozen=True)
+class Bottou(Schedule):
+    """``rate / (1 + rate * l2 * step)``, for a cost with the penalty ``l2`` (Bottou 2012, "Stochastic gradient descent
+    tricks").
+
+    >>> Bottou(0.5, l2=0.01)(200)
+    0.25
+    """
+
+    rate: float
+    l2: float
+
+    def _rates(self, step):
+        return self.rate / (1 + self.rate * self.l2 * step)
 
 
 @dataclass(frozen=True)

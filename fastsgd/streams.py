@@ -133,12 +133,15 @@ class Tally:
     """What a metric needs to know of the targets of an epoch, of which no more than a window is there at once."""
 
     def __init__(self, net: Network):
-        self._classes, self._per_row = net.loss in CLASSIFICATION, 1 if net.loss == "cross_entropy" else net.sizes[-1]
+        self._classes = net.loss in CLASSIFICATION
+        self._per_row = 1 if net.loss == "cross_entropy" else net.sizes[-1]
         self.weight, self._shift = 0.0, None
         self._sum = self._squares = np.zeros(net.sizes[-1])
 
     def add(self, y: np.ndarray, weight: np.ndarray | None) -> None:
         self.weight += len(y) if weight is None else float(weight.sum())
+        if y.ndim == 1:
+            self._per_row = 1
         if self._classes or not len(y):
             return
         if self._shift is None:

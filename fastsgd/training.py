@@ -11,11 +11,13 @@ from fastsgd import _kernel, modelfile
 from fastsgd.callbacks import Callback, as_callback
 from fastsgd.checkpoint import Checkpoint, Saved
 from fastsgd.data import (
+    ONE_AGAINST_REST,
     Csr,
     check_batch_size,
     check_class_weight,
     check_fraction,
     check_mapped_rows,
+    check_positive_weight,
     check_rates,
     check_sample_weight,
     check_targets,
@@ -28,7 +30,7 @@ from fastsgd.feeds import Blocks, Feed, Rows, readable_in_place, steps_in
 from fastsgd.history import History
 from fastsgd.machine import choose_threads
 from fastsgd.network import Network
-from fastsgd.optimizers import SGD, Optimizer, Recipe, State, check_optimizer, check_state
+from fastsgd.optimizers import SGD, Optimizer, Recipe, State, check_fits, check_optimizer, check_state
 from fastsgd.run import Run
 from fastsgd.streams import Source, Stream
 
@@ -38,7 +40,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
           validation: tuple | float | None = None, metrics: Iterable[str | Metric] = (),
           evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
           sample_weight=None, class_weight=None, dropout=0.0, label_smoothing: float = 0.0, accumulate: int = 1,
-          shuffle: bool | str = True, state: State | None = None,
+          shuffle: bool | str = True, weighted_steps: bool = False, state: State | None = None,
           checkpoint: str | os.PathLike | Checkpoint | None = None, resume: str | os.PathLike | bool = False,
           kernel: str = "fused", backend: str = "auto") -> History:
     """Trains a network in place by mini-batch gradient descent.
@@ -54,7 +56,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         Finite real numbers; used without a copy where they have the network's dtype and contiguous rows. An np.memmap,
         or the path of an .npy file, may be larger than the memory: it is read as the training goes on.
     y : array (rows,) or (rows, outputs)
-        Class labels 0 .. outputs - 1 or one-hot rows for cross_entropy, else targets.
+        Class labels 0 .. outputs - 1 or one-hot rows for cross_entropy, else targets; see :class:`fastsgd.Network` for
+        labels told one from the rest.
     optimizer : Optimizer
         Begins with a fresh memory, unless ``state`` is given.
     batch_size : int or None
@@ -81,7 +84,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     sample_weight : array (rows,), optional
         How much each row counts: means over rows become weighted means.
     class_weight : "balanced", dict or sequence, optional
-        How much the rows of each class count, times sample_weight; "balanced" makes all classes count alike.
+        How much the rows of each class count, times sample_weight; "balanced" makes all classes count alike. Where
+        classes are told one from the rest, as in scikit-learn: how much a class counts where it is the one.
     dropout : float or sequence of float
         The part of a hidden layer's units that is left out in a step; one for all hidden layers, or one each.
     label_smoothing : float
@@ -96,6 +100,9 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     state : State, optional
         The optimizer's memory to go on with, which ``optimizer.state(net.params)`` made and earlier calls changed: its
         moments, its average, and the number of steps that schedules count. A fresh one by default.
+    weighted_steps : bool
+        Whether a mini-batch's weighted gradient is divided by the number of its rows instead of by the sum of their
+        weights, so that heavy rows make longer steps.
     checkpoint : path or Checkpoint, optional
         Where to write the state of the run every ten seconds and at its end, or as :class:`fastsgd.Checkpoint` says.
     resume : path or bool
@@ -136,7 +143,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     settings = _Settings(net, optimizer=optimizer, epochs=epochs, validation=validation, metrics=metrics,
                          evaluate_every=evaluate_every, callbacks=callbacks, dropout=dropout,
                          label_smoothing=label_smoothing, accumulate=accumulate, checkpoint=checkpoint, kernel=kernel,
-                         backend=backend, threads=threads)
+                         backend=backend, threads=threads, weighted_steps=weighted_steps)
     check_state(state, optimizer, net.params)
     X, y = open_npy(X, "X"), open_npy(y, "y")
     by_blocks = _by_blocks(shuffle, X)
@@ -146,6 +153,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     else:
         X, y = net._check(X, y)
     weight = check_sample_weight(sample_weight, len(y))
+    if y.ndim == 1 and net.loss in ONE_AGAINST_REST:
+        settings.positive_weight, class_weight = check_positive_weight(class_weight, y, net.sizes[-1]), None
     of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1])
     weight = of_classes if weight is None else weight if of_classes is None else weight * of_classes
     check_sample_weight(weight, len(y), "sample_weight times class_weight")
@@ -180,6 +189,7 @@ def train_stream(net: Network, source: Source, *, rows: int | None = None, windo
                  validation: tuple | None = None, metrics: Iterable[str | Metric] = (),
                  evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
                  class_weight=None, dropout=0.0, label_smoothing: float = 0.0, accumulate: int = 1,
+                 weighted_steps: bool = False,
                  checkpoint: str | os.PathLike | Checkpoint | None = None, resume: str | os.PathLike | bool = False,
                  kernel: str = "fused", backend: str = "auto") -> History:
     """Trains a network in place on rows that come in batches, of which only a part is in memory at once.
@@ -205,7 +215,7 @@ def train_stream(net: Network, source: Source, *, rows: int | None = None, windo
     class_weight : dict or sequence, optional
         How much the rows of each class count.
     optimizer, batch_size, epochs, seed, threads, validation, metrics, evaluate_every, callbacks, dropout, \
-label_smoothing, accumulate, checkpoint, kernel, backend
+label_smoothing, accumulate, weighted_steps, checkpoint, kernel, backend
         As in :func:`fastsgd.train`; validation is (X, y) or (X, y, sample_weight).
     resume : path or bool
         As there; the source must give the same batches again, and those trained on before are read and passed over.
@@ -239,7 +249,7 @@ label_smoothing, accumulate, checkpoint, kernel, backend
     settings = _Settings(net, optimizer=optimizer, epochs=epochs, validation=validation, metrics=metrics,
                          evaluate_every=evaluate_every, callbacks=callbacks, dropout=dropout,
                          label_smoothing=label_smoothing, accumulate=accumulate, checkpoint=checkpoint, kernel=kernel,
-                         backend=backend, threads=threads)
+                         backend=backend, threads=threads, weighted_steps=weighted_steps)
     if settings.fraction is not None:
         raise ValueError(f"validation must be rows, (X, y): a stream has none to hold out, got {validation}")
     if not callable(source) and not isinstance(source, Iterable):
@@ -257,6 +267,9 @@ label_smoothing, accumulate, checkpoint, kernel, backend
     if isinstance(class_weight, str):
         raise ValueError(f"class_weight must be a dict or a sequence, as a stream is not known beforehand, got "
                          f"{class_weight!r}")
+    if net.loss in ONE_AGAINST_REST and net.sizes[-1] > 1:
+        no_labels = np.zeros(0, np.int32)
+        settings.positive_weight, class_weight = check_positive_weight(class_weight, no_labels, net.sizes[-1]), None
     settings.begin(seed, resume)
     batch_size = batch_size * accumulate
     if rows is not None:
@@ -269,10 +282,11 @@ class _Settings:
     """What every training run may be asked for, checked; and the run made of it and of a feed."""
 
     def __init__(self, net, *, optimizer, epochs, validation, metrics, evaluate_every, callbacks, dropout,
-                 label_smoothing, accumulate, checkpoint, kernel, backend, threads) -> None:
+                 label_smoothing, accumulate, checkpoint, kernel, backend, threads, weighted_steps) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"net must be a fastsgd.Network, got {type(net).__name__}")
         check_optimizer(optimizer)
+        check_fits(optimizer, net.architecture)
         self._net, self._threads = net, threads
         check_whole("epochs", epochs, least=0)
         check_whole("accumulate", accumulate, least=1)
@@ -293,8 +307,13 @@ class _Settings:
             self.evaluation = Evaluation(net, *_check_validation(net, validation), None, self.metrics, threads)
         self._dropout = check_rates(dropout, len(net.sizes) - 2)
         check_fraction(label_smoothing, "label_smoothing", least_included=True)
-        if label_smoothing and net.metric != "accuracy":
-            raise ValueError(f"label_smoothing is for classifiers; this network has {net.loss}")
+        if label_smoothing and net.loss not in ("cross_entropy", "binary_cross_entropy"):
+            raise ValueError("label_smoothing is for classifiers with cross_entropy or binary_cross_entropy; this "
+                             f"network has {net.loss}")
+        if not isinstance(weighted_steps, bool):
+            raise TypeError(f"weighted_steps must be True or False, got {weighted_steps!r}")
+        self._weighted_steps = weighted_steps
+        self.positive_weight: tuple[float, ...] = ()
         self._label_smoothing = float(label_smoothing)
         self._kernel, self._train_epoch = kernel, _train_epoch_of(kernel)
         if backend not in _kernel.BACKENDS:
@@ -323,7 +342,7 @@ class _Settings:
         net = self._net
         seed_of_dropout = int(self._rng.integers(2**63)) if self._dropout else 0
         recipe = Recipe(optimizer, feed.batch_size, self._dropout, seed_of_dropout, self._label_smoothing,
-                        self._backend)
+                        self._backend, self.positive_weight, self._weighted_steps)
         run = Run(net, feed, recipe, epochs=self._epochs, rng=self._rng, adapts=self._threads is None,
                   threads=choose_threads(self._threads, net.architecture.flops * feed.batch_size),
                   train_epoch=self._train_epoch, listeners=self._listeners, evaluation=self.evaluation,
@@ -343,7 +362,8 @@ class _Settings:
                 "optimizer": repr(recipe.optimizer), "batch_size": recipe.batch_size, "dropout": list(recipe.dropout),
                 "label_smoothing": recipe.label_smoothing, "backend": recipe.backend, "kernel": self._kernel,
                 "seed": self._seed, "validation": self.fraction, "evaluate_every": self._evaluate_every,
-                **feed.describe()}
+                **({"positive_weight": list(recipe.positive_weight)} if recipe.positive_weight else {}),
+                **({"weighted_steps": True} if recipe.weighted_steps else {}), **feed.describe()}
 
 
 def _train_epoch_of(kernel: str):

@@ -3,6 +3,7 @@ import numpy as np
 
 import fastsgd
 from fastsgd.architecture import ACTIVATIONS, OUTPUTS
+from fastsgd.data import MARGIN
 from fastsgd.optimizers import Recipe
 
 LOSSES = [(loss, output) for loss, outputs in OUTPUTS.items() for output in outputs]
@@ -12,9 +13,11 @@ OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding e
     fastsgd.SGD(0.05, momentum=0.5, nesterov=True, weight_decay=0.01, l1=0.01, l2=0.02),
     fastsgd.SGD(0.05, weight_decay=0.1, l2=0.1, alpha=0.3),
     fastsgd.SGD(lambda step: 0.1 / (1 + step), l1=0.05),
+    fastsgd.SGD(0.05, l1=0.05, l2=0.1, truncate=True, bias_rate=0.3),
+    fastsgd.SGD(0.05, momentum=0.5, l1=0.05, truncate=True),
     fastsgd.Adam(0.01, epsilon=1e-3, weight_decay=0.01, l1=0.01),
     fastsgd.AdamW(0.01, epsilon=1e-3, weight_decay=0.1, l2=0.01),
-    fastsgd.RMSprop(0.01, epsilon=1e-2, l2=0.1),
+    fastsgd.RMSprop(0.01, epsilon=1e-2, l2=0.1, bias_rate=2.0),
     fastsgd.RMSprop(0.01, epsilon=1e-2, momentum=0.5),
     fastsgd.Adagrad(0.05, epsilon=1e-3, l1=0.01),
 ]
@@ -41,7 +44,12 @@ def make_targets(loss, output, rows, outputs, rng):
     if loss == "cross_entropy":
         return rng.integers(0, outputs, rows) if rng.random() < 0.7 else rng.dirichlet(np.ones(outputs), rows)
     if loss == "binary_cross_entropy":
+        if outputs > 1 and rng.random() < 0.3:
+            return rng.integers(0, outputs, rows)
         return rng.integers(0, 2, (rows, outputs))
+    if loss in MARGIN:
+        labels = rng.integers(0, outputs, rows)
+        return labels if outputs > 1 and rng.random() < 0.5 else rng.choice([-1, 1], (rows, outputs))
     if loss == "poisson":
         return rng.poisson(1.5, (rows, outputs))
     return rng.standard_normal((rows, outputs))

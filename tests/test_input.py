@@ -178,7 +178,7 @@ def test_bad_networks(arguments, error, message):
     ({"dtype": "float16"}, "dtype must be float32 or float64, got 'float16'"),
     ({"dtype": None}, "dtype must be float32 or float64, got None"),
     ({"loss": "huber", "huber_delta": 1e300}, "huber_delta must be a number above 0, at most 1e.30"),
-    ({"init": "zeros"}, "init must be one of auto, he, glorot, normal, got 'zeros'"),
+    ({"init": "zeros"}, "init must be one of auto, he, glorot, normal, scikit-learn, got 'zeros'"),
     ({"loss": "huber", "huber_delta": 0}, "huber_delta must be a number above 0, .* got 0"),
     ({"loss": "quantile", "quantile": 1.0}, "quantile must lie between 0 and 1, got 1.0"),
     ({"loss": "quantile", "quantile": [0.1, 0.9]}, "quantile must be one number or 3"),

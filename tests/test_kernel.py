@@ -1,4 +1,4 @@
-"""Does the kernel do what the NumPy reference says? (9 x 9 x 2 tests of 40 combinations: 6,480.)"""
+"""Does the kernel do what the NumPy reference says? (9 x 15 x 2 tests of 48 combinations: 12,960.)"""
 import itertools
 
 import numpy as np
@@ -61,7 +61,8 @@ def test_kernel_agrees_with_reference(activation, loss, output, dtype):
         X, y = net._check(rng.standard_normal((rows, sizes[0])), make_targets(loss, output, rows, sizes[-1], rng))
         order = rng.permutation(rows) if batch_size < rows else None
         found = compare(net, arrange(X, layout), y, order, batch_size, optimizer, threads)
-        assert (found["params"] != net.params).any(), "the step changed nothing, so nothing was compared"
+        right = loss == "perceptron" and rows == 1           # one row that perceptron may be content with
+        assert right or (found["params"] != net.params).any(), "the step changed nothing, so nothing was compared"
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

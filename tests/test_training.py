@@ -277,7 +277,7 @@ def test_parameters_that_overflow_in_the_very_last_step_are_noticed(digits):
     before = net.params.copy()
     with pytest.raises(FloatingPointError, match="a parameter stopped being finite at step 1, in epoch 1; the initial "
                                                  "parameters are kept"):
-        fastsgd.train(net, X, y, optimizer=fastsgd.SGD(1e38, weight_decay=1e30), batch_size=None, epochs=1)
+        fastsgd.train(net, X, y, optimizer=fastsgd.SGD(1e38, l1=1e30), batch_size=None, epochs=1)
     assert (net.params == before).all()
 
 

@@ -21,30 +21,36 @@ enum {                 /* activations; the last two only at the output */
 };
 enum {
     FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE,
-    FS_POISSON
+    FS_POISSON, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
 };
-enum { FS_SGD, FS_ADAM, FS_ADAMW, FS_RMSPROP, FS_ADAGRAD };
+enum { FS_SGD, FS_ADAM, FS_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_PASSIVE_AGGRESSIVE };
 
 /* ---- what one block of rows is compared with ---- */
 
 typedef struct {
     int loss;
     int output;               /* activation of the output layer */
-    const void *parameters;   /* (cols,) huber: delta, quantile: tau; unused otherwise */
+    const void *parameters;   /* (cols,) huber: delta, quantile: tau, hinge: margin, epsilon; unused otherwise */
     const int32_t *labels;    /* (rows,) class of each row, or NULL */
-    const void *targets;      /* (rows, cols) where there are no labels */
+    const void *targets;      /* (rows, cols) where there are no labels, or where each output tells its class from the rest */
+    const void *positive_weight;                /* (cols,) what a label counts for its own output; or NULL */
+    int aggressive, squared;  /* deltas become passive-aggressive steps, in the form that squares the cost */
+    double rate;              /* the longest of these steps, or what tames it */
+    const double *squares;    /* (rows,) of what the layer receives */
 } fs_target;
 
 /* ---- how one step changes a parameter; the formulas are in operations.inc, update() ---- */
 
 typedef struct {
     int kind;                 /* FS_SGD ... */
-    int nesterov;
+    int nesterov, truncate;
     double learning_rate;
     double momentum;          /* SGD, RMSprop */
     double beta_1, beta_2;    /* Adam; beta_2 is also RMSprop's rho */
     double epsilon;
     double weight_decay, l1, l2;
+    double penalty;           /* truncate: the sum of learning_rate * l1, this step's too */
+    double bias_rate;         /* what the learning rate is multiplied by for biases */
     double correction_1;      /* 1 - beta_1^t, Adam's bias corrections of step t */
     double correction_2;      /* sqrt(1 - beta_2^t) */
     double clip_value;        /* largest entry of a gradient, 0 for no limit */
@@ -115,11 +121,13 @@ typedef struct {
     void (*dropout)(const fs_layer *layer, uint64_t seed, uint64_t step, ptrdiff_t row, ptrdiff_t begin, ptrdiff_t n);
     /* layer->a holds z of the output layer and its delta receives dC/dz (they may be the same array); cost and score
      * (n,) receive each row's. A score is 1 for a row classified correctly, the number of outputs that are right for
-     * binary_cross_entropy, or the squared error summed over the outputs */
+     * other classifiers without labels, or the squared error summed over the outputs */
     void (*cost_and_delta)(const fs_target *target, const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n, double *cost,
                            double *score, void *scratch);
     /* targets (n, cols) = keep * targets + share, where those of labels, if there are any, are 1 and else 0 */
     void (*smooth)(ptrdiff_t n, ptrdiff_t cols, const int32_t *labels, double keep, double share, void *targets);
+    /* the sum of squares of each row that layer 0 receives, (n,) */
+    void (*square_rows)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n, double *squares);
     /* delta (n, cols) of each row times its weight */
     void (*weigh)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double *weight, void *delta);
     /* rows first .. first + rows of W: the gradient scale x^T delta over the batch, added to the one kept where

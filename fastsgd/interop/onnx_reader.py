@@ -90,7 +90,9 @@ def _described(layers: tuple[Layer, ...], text: str, base: Base) -> Network:
         numbers = fields["loss_parameters"]
         loss = fields["loss"]
         net = network_of(layers, loss, input_scale=fields["input_scale"], input_offset=fields["input_offset"],
-                         **{"huber": {"huber_delta": numbers[0]}, "quantile": {"quantile": numbers}}.get(loss, {}))
+                         **{"huber": {"huber_delta": numbers[0]}, "quantile": {"quantile": numbers},
+                            "epsilon_insensitive": {"epsilon": numbers[0]},
+                            "squared_epsilon_insensitive": {"epsilon": numbers[0]}}.get(loss, {}))
         if json.loads(json.dumps(asdict(net.architecture))) != fields:
             raise ValueError(f"the graph is {net}")
         for found, expected in ((base.scale, net.input_scale), (base.offset, net.input_offset)):

@@ -1,0 +1,250 @@
+"""Networks without a hidden layer: losses, steps and penalties of linear models, by the kernel and by its reference."""
+import itertools
+
+import numpy as np
+import pytest
+from cases import TOLERANCE, Recipe, agree, make_net, one_epoch
+
+import fastsgd
+from fastsgd import _kernel, reference
+from fastsgd.data import MARGIN, Csr
+
+DTYPES = ["float64", "float32"]
+CLASSIFIERS = ["binary_cross_entropy", *MARGIN]
+REGRESSORS = ["squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"]
+SETTINGS = [
+    fastsgd.SGD(0.05),
+    fastsgd.SGD(0.05, l2=0.3),
+    fastsgd.SGD(lambda step: 0.3 / (1 + step), l2=0.01, bias_rate=0.5, average=1.0),
+    fastsgd.SGD(0.05, l2=0.1, average=0.9, average_from=5),
+    fastsgd.SGD(0.05, average=1.0, average_from=3, bias_rate=0.0),
+    fastsgd.SGD(0.05, l1=0.02),
+    fastsgd.SGD(0.05, l1=0.02, truncate=True),
+    fastsgd.SGD(0.05, weight_decay=0.1, l2=0.1),
+    fastsgd.SGD(0.05, l2=30.0),                        # rate * l2 above 1
+]
+PASSIVE = [
+    fastsgd.PassiveAggressive(0.1), fastsgd.PassiveAggressive(10.0), fastsgd.PassiveAggressive(0.1, squared=True),
+    fastsgd.PassiveAggressive(0.5, bias_rate=0.0), fastsgd.PassiveAggressive(0.5, l2=0.01, average=1.0),
+]
+
+
+def as_csr(X):
+    entries = [np.flatnonzero(row) for row in X]
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in entries])]).astype(np.int64)
+    return Csr(indptr, np.concatenate(entries).astype(np.int32), X[X != 0], X.shape)
+
+
+def targets(loss, rows, outputs, rng):
+    if loss in REGRESSORS:
+        return rng.standard_normal((rows, outputs))
+    if outputs > 1 and rng.random() < 0.7:
+        return rng.integers(0, outputs, rows)
+    return rng.choice([0, 1], (rows, outputs))
+
+
+def compare(net, X, y, order, recipe, weights, tolerance):
+    found, expected = (one_epoch(module, net, X, y, order, recipe, 1, weights) for module in (_kernel, reference))
+    agree(f"params of {net} with {recipe}", found[0], expected[0], tolerance)
+    for name in ("slots", "steps", "cost", "score", "penalty"):
+        agree(f"{name} of {net} with {recipe}", getattr(found[1], name), getattr(expected[1], name), tolerance)
+    if recipe.optimizer.average is not None:
+        agree(f"average of {net} with {recipe}", found[1].average, expected[1].average, tolerance)
+    assert (found[0] != net.params).any()
+    return found
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("outputs", [1, 3, 20])
+@pytest.mark.parametrize("loss", [*CLASSIFIERS, *REGRESSORS])
+def test_kernel_agrees_with_reference(loss, outputs, dtype):
+    rng = np.random.default_rng([outputs, len(loss)])
+    settings = SETTINGS + PASSIVE * (loss in fastsgd.PassiveAggressive.losses)
+    for optimizer, batch_size, density in itertools.product(settings, (1, 7, 40), (1.0, 0.2)):
+        net = make_net([9, outputs], "relu", loss, None, dtype, rng)
+        X = rng.standard_normal((40, 9)) * (rng.random((40, 9)) < density)
+        X, y = net._check(X, targets(loss, 40, outputs, rng))
+        weights = rng.random(40) + 0.1 if rng.random() < 0.5 else None
+        positive = tuple(rng.random(outputs) + 0.5) if y.ndim == 1 and rng.random() < 0.5 else ()
+        recipe = Recipe(optimizer, batch_size, positive_weight=positive, weighted_steps=bool(rng.random() < 0.5))
+        order = rng.permutation(40) if rng.random() < 0.8 else None
+        for rows in (X, as_csr(X)):
+            compare(net, rows, y, order, recipe, weights, 5 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("loss", [*MARGIN, "epsilon_insensitive", "squared_epsilon_insensitive"])
+def test_gradients_are_those_of_the_costs(loss):
+    rng = np.random.default_rng(len(loss))
+    for sizes in ([5, 3], [4, 6, 2], [5, 1]):
+        net = make_net(sizes, "tanh", loss, None, "float64", rng)
+        y = targets("hinge" if loss in MARGIN else loss, 8, sizes[-1], rng)
+        assert fastsgd.check_gradient(net, rng.standard_normal((8, sizes[0])), y) < 1e-6
+
+
+@pytest.mark.parametrize("module", [_kernel, reference], ids=["kernel", "reference"])
+def test_losses_are_what_they_say(module):
+    def cost_and_slope(loss, z, t, **more):
+        net = fastsgd.Network([1, 1], loss=loss, dtype="float64", **more)
+        net.params[:] = [1.0, 0.0]
+        X, y = net._check([[z]], [t])
+        out = np.empty(2)
+        return module.gradient(net.architecture, net.params, X, y, out), out[1]
+
+    for loss, z, t, cost, slope in [
+            ("hinge", 1.0, 1, 0.0, -1.0), ("hinge", 1.5, 1, 0.0, 0.0), ("hinge", -2.0, 1, 3.0, -1.0),
+            ("hinge", 0.5, -1, 1.5, 1.0), ("perceptron", 0.0, 1, 0.0, -1.0), ("perceptron", -0.5, 1, 0.5, -1.0),
+            ("perceptron", 0.5, 0, 0.5, 1.0), ("perceptron", -0.5, 0, 0.0, 0.0), ("squared_hinge", -1.0, 1, 4.0, -4.0),
+            ("squared_hinge", 2.0, 1, 0.0, 0.0), ("modified_huber", 0.5, 1, 0.25, -1.0),
+            ("modified_huber", -2.0, 1, 8.0, -4.0), ("modified_huber", 3.0, -1, 12.0, 4.0)]:
+        assert cost_and_slope(loss, z, t) == (cost, slope), (loss, z, t)
+    for loss, z, t, cost, slope in [
+            ("epsilon_insensitive", 1.0, 0.75, 0.0, 0.0), ("epsilon_insensitive", 1.0, -1.0, 1.5, 1.0),
+            ("squared_epsilon_insensitive", 1.0, 3.0, 2.25, -3.0), ("squared_epsilon_insensitive", 1.0, 1.5, 0.0, 0.0)]:
+        assert cost_and_slope(loss, z, t, epsilon=0.5) == (cost, slope), (loss, z, t)
+
+
+@pytest.mark.parametrize("module", [_kernel, reference], ids=["kernel", "reference"])
+@pytest.mark.parametrize("loss", [*CLASSIFIERS, *REGRESSORS])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_cost_that_is_not_finite_stops_before_its_step(loss, batch_size, module):
+    rng = np.random.default_rng(0)
+    net = make_net([4, 2], "relu", loss, None, "float64", rng)
+    X, y = net._check(rng.standard_normal((12, 4)), rng.choice([0, 1], (12, 2)))
+    X[9] = np.nan
+    with np.errstate(all="ignore"):
+        params, state, steps = one_epoch(module, net, X, y, np.arange(12), Recipe(fastsgd.SGD(0.1, l2=0.1), batch_size))
+    assert steps == state.steps == 9 // batch_size
+    assert not np.isfinite(state.cost)
+    assert np.isfinite(params).all()
+
+
+# ---- classes told one from the rest ----
+
+def test_labels_mean_their_targets():
+    rng = np.random.default_rng(1)
+    X, labels = rng.standard_normal((50, 6)), rng.integers(0, 4, 50)
+    for loss in CLASSIFIERS:
+        nets = [fastsgd.Network([6, 4], loss=loss, seed=0, dtype="float64") for _ in range(3)]
+        yes = np.eye(4)[labels]
+        histories = [fastsgd.train(net, X, y, epochs=2, batch_size=7, seed=0)
+                     for net, y in zip(nets, (labels, yes, 2 * yes - 1 if loss in MARGIN else yes), strict=True)]
+        np.testing.assert_array_equal(nets[0].params, nets[1].params)
+        np.testing.assert_array_equal(nets[0].params, nets[2].params)
+        assert histories[0].cost == histories[1].cost
+        assert nets[0].score(X, labels) == (nets[0].predict(X).argmax(axis=1) == labels).mean()
+        z = nets[0].predict(X) - (0.5 if loss not in MARGIN else 0)
+        assert nets[0].score(X, yes) == ((z > 0) == yes).mean()
+
+
+def test_what_is_no_target_is_refused():
+    net = fastsgd.Network([2, 3], loss="hinge")
+    for y, message in (([0, 3], r"class labels, whole numbers 0 to 2; y\[1\] is 3"), ([[0.5, 1, 1]] * 2, "got 0.5"),
+                       ([[0, 1]] * 2, r"y must have shape \(2, 3\)")):
+        with pytest.raises(ValueError, match=message):
+            net.cost([[1, 2], [3, 4]], y)
+    for bad, error in ((-1, ValueError), (float("nan"), ValueError), ("a", ValueError)):
+        with pytest.raises(error, match="epsilon must be a number"):
+            fastsgd.Network([2, 1], loss="epsilon_insensitive", epsilon=bad)
+    with pytest.raises(ValueError, match="label_smoothing is for classifiers with cross_entropy or"):
+        fastsgd.train(net, np.ones((2, 2)), [0, 1], label_smoothing=0.1)
+
+
+def test_class_weights_count_where_their_class_is_the_one():
+    rng = np.random.default_rng(2)
+    X, labels = rng.standard_normal((60, 5)), rng.integers(0, 3, 60)
+    together = fastsgd.Network([5, 3], loss="hinge", seed=0, dtype="float64")
+    apart = [fastsgd.Network([5, 1], loss="hinge", dtype="float64") for _ in range(3)]
+    for k, net in enumerate(apart):
+        net.weights[0][:, 0], net.biases[0][:] = together.weights[0][:, k], together.biases[0][k]
+    optimizer, weights = fastsgd.SGD(0.1, l2=0.01), {0: 2.0, 2: 0.5}
+    fastsgd.train(together, X, labels, optimizer=optimizer, batch_size=1, epochs=2, seed=0, class_weight=weights)
+    for k, net in enumerate(apart):
+        fastsgd.train(net, X, labels == k, optimizer=optimizer, batch_size=1, epochs=2, seed=0, weighted_steps=True,
+                      sample_weight=np.where(labels == k, weights.get(k, 1.0), 1.0))
+        np.testing.assert_allclose(together.weights[0][:, k], net.weights[0][:, 0], rtol=1e-12)
+        np.testing.assert_allclose(together.biases[0][k], net.biases[0][0], rtol=1e-12)
+    with pytest.raises(ValueError, match="class_weight must not be negative"):
+        fastsgd.train(together, X, labels, class_weight=[1, 1, -1])
+    with pytest.raises(ValueError, match="class_weight needs"):
+        fastsgd.train(together, X, np.eye(3)[labels], class_weight=[1, 1, 1])
+    fastsgd.train(together, X, labels, class_weight="balanced", epochs=1, seed=0)
+
+
+def test_streams_take_labels_and_weights_of_classes():
+    rng = np.random.default_rng(3)
+    X, labels = rng.standard_normal((60, 5)).astype("f4"), rng.integers(0, 3, 60)
+    nets = [fastsgd.Network([5, 3], loss="hinge", seed=0) for _ in range(2)]
+    more = {"class_weight": [1, 2, 3], "weighted_steps": True, "batch_size": 5, "shuffle": False, "epochs": 1}
+    first = fastsgd.train(nets[0], X, labels, **more)
+    second = fastsgd.train_stream(nets[1], [(X[:32], labels[:32]), (X[32:], labels[32:])], **more)
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+    assert first.metric == second.metric
+    with pytest.raises(ValueError, match="needs y to be class labels"):
+        fastsgd.train_stream(nets[1], [(X, np.eye(3)[labels])], **more)
+
+
+def test_metrics_by_name():
+    pytest.importorskip("sklearn")
+    (X, y), test = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 10], loss="hinge", seed=0)
+    history = fastsgd.train(net, X, y, epochs=3, seed=0, validation=test, metrics=["accuracy", "f1_macro"])
+    assert history.scores["accuracy"] == pytest.approx(history.validation_metric)
+    one = fastsgd.Network([64, 1], loss="hinge", seed=0)
+    history = fastsgd.train(one, X, y > 4, epochs=3, seed=0, validation=(test[0], test[1] > 4),
+                            metrics=["accuracy", "roc_auc"])
+    assert history.scores["accuracy"] == pytest.approx(history.validation_metric)
+
+
+# ---- steps ----
+
+def test_truncated_l1_makes_zeros_and_remembers_what_it_took(tmp_path):
+    (X, y), _ = fastsgd.datasets.digits()
+    X, y = X[:300], y[:300] > 4
+    settings = {"optimizer": fastsgd.SGD(0.02, l1=0.1, truncate=True), "batch_size": 10, "seed": 0}
+    net, parted = (fastsgd.Network([64, 1], loss="squared_hinge", seed=0, dtype="float64") for _ in range(2))
+    fastsgd.train(net, X, y, epochs=4, **settings)
+    assert 0.2 < (net.weights[0] == 0).mean() < 1
+
+    def interrupt(run):
+        if run.epoch == 2:
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        fastsgd.train(parted, X, y, epochs=4, **settings, checkpoint=tmp_path / "run.ckpt", callbacks=[interrupt])
+    fastsgd.train(parted, X, y, epochs=4, **settings, resume=tmp_path / "run.ckpt")
+    np.testing.assert_array_equal(net.params, parted.params)
+
+
+def test_l2_never_turns_the_sign():
+    net = fastsgd.Network([2, 1], loss="squared_error", dtype="float64", seed=0)
+    net.step(np.zeros((1, 2)), [0.0], fastsgd.SGD(1.0, l2=3.0))
+    assert (net.weights[0] == 0).all()
+
+
+def test_passive_aggressive_steps_are_those_of_the_paper():
+    x, C = np.array([[1.0, -2.0]]), 0.3
+    for optimizer, tau in ((fastsgd.PassiveAggressive(C), min(C, 1 / 5)),
+                           (fastsgd.PassiveAggressive(0.1), 0.1),
+                           (fastsgd.PassiveAggressive(C, squared=True), 1 / (5 + 1 / (2 * C)))):
+        net = fastsgd.Network([2, 1], loss="hinge", dtype="float64")
+        net.params[:] = 0
+        net.step(x, [-1], optimizer)
+        np.testing.assert_allclose(net.params, [-tau, 2 * tau, -tau], rtol=1e-15)
+    net = fastsgd.Network([2, 1], loss="epsilon_insensitive", epsilon=0.5, dtype="float64")
+    net.params[:] = 0
+    net.step(x, [-3.0], fastsgd.PassiveAggressive(10.0))
+    np.testing.assert_allclose(net.params, [-0.5, 1.0, -0.5], rtol=1e-15)
+    for bad in (fastsgd.Network([2, 3, 1], loss="hinge"), fastsgd.Network([2, 1], loss="squared_hinge")):
+        with pytest.raises(ValueError, match="optimizer: PassiveAggressive is for networks without a hidden layer"):
+            fastsgd.train(bad, x, [1], optimizer=fastsgd.PassiveAggressive())
+
+
+def test_heavy_rows_make_longer_steps_where_they_are_asked_to():
+    x, y = np.ones((1, 2)), [1.0]
+    nets = [fastsgd.Network([2, 1], loss="squared_error", dtype="float64", seed=0) for _ in range(3)]
+    before = nets[0].params.copy()
+    for net, weight, weighted in ((nets[0], 1.0, False), (nets[1], 3.0, False), (nets[2], 3.0, True)):
+        fastsgd.train(net, x, y, sample_weight=[weight], weighted_steps=weighted, epochs=1)
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+    np.testing.assert_allclose(nets[2].params - before, 3 * (nets[0].params - before), rtol=1e-12)
+    with pytest.raises(TypeError, match="weighted_steps must be True or False"):
+        fastsgd.train(nets[0], x, y, weighted_steps=1)
