@@ -59,6 +59,23 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* delta
         ptrdiff_t ld
 
+    ctypedef struct fs_row:
+        const int32_t* index
+        const void* value
+        ptrdiff_t count
+
+    ctypedef struct fs_linear:
+        ptrdiff_t inputs, outputs
+        void* w
+        void* b
+        double scale
+        void* average
+        void* average_biases
+        double average_a, average_b
+        void* received
+        void* settled
+        double penalty, waiting
+
     ctypedef struct fs_ops:
         ptrdiff_t item
         int (*gather)(const fs_input* input, const int64_t* order, const int64_t* next, ptrdiff_t first,
@@ -85,6 +102,16 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void (*change)(const fs_layer* layer, const fs_rule* rule, ptrdiff_t first, ptrdiff_t rows) noexcept nogil
         void (*constrain)(const fs_layer* layer, ptrdiff_t first, ptrdiff_t cols, double most_norm) noexcept nogil
         void (*average)(ptrdiff_t n, double weight, const void* w, void* average) noexcept nogil
+        void (*fetch)(const fs_input* input, ptrdiff_t row, ptrdiff_t cols) noexcept nogil
+        void (*list_row)(const fs_layer* layer, ptrdiff_t at, int32_t* index, void* value, fs_row* row) noexcept nogil
+        void (*linear_forward)(const fs_linear* linear, const fs_row* row, void* z) noexcept nogil
+        void (*linear_update)(const fs_linear* linear, const fs_row* row, double rate, const void* delta,
+                              void* scratch) noexcept nogil
+        void (*linear_biases)(const fs_linear* linear, ptrdiff_t rows, double rate, double left, double weight,
+                              const void* delta) noexcept nogil
+        void (*settle_row)(const fs_linear* linear, const fs_row* row) noexcept nogil
+        void (*truncate_row)(const fs_linear* linear, const fs_row* row) noexcept nogil
+        void (*linear_fold)(const fs_linear* linear, int follows) noexcept nogil
         ptrdiff_t (*scratch)(const fs_layer* layer, int lists) noexcept nogil
         int (*function)(const char* name, ptrdiff_t n, const void* x, void* y) noexcept nogil
         int (*all_finite)(ptrdiff_t n, const void* x) noexcept nogil

@@ -87,7 +87,15 @@ cdef struct Job:                      # what the threads of a team share
     uint64_t seed                     # of dropout
     ptrdiff_t steps_before            # t - 1 at the first step
     Trial trial
+    ptrdiff_t block                   # rows gathered at once: a batch's, or those of a few
+    ptrdiff_t fold_steps              # of the linear path (_linear.pxi), 0 for the general one
+    bint follows                      # the average is equal to the parameters
     # the workspace
+    fs_linear linear
+    fs_row* line                      # (batch,) the rows of the step
+    int32_t* line_index               # (batch, inputs) their entries, where zeros are skipped
+    void* line_value
+    bint lists_rows                   # whether they are lists
     int32_t* labels                   # (chunk,) in the order of the epoch
     void* targets
     double* cost                      # (chunk,) of each row; (blocks,) where rows only pass by
@@ -400,6 +408,8 @@ cdef void run(void* argument, fs_team* team, int rank) noexcept nogil:
     cdef Job* job = <Job*>argument
     if job.mode <= COST:
         pass_by(job, team, rank)
+    elif job.fold_steps:
+        linear_epoch(job)
     else:
         epoch(job, team, rank)
 
@@ -464,6 +474,7 @@ def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
 
 include "_extras.pxi"
 include "_plan.pxi"
+include "_linear.pxi"
 include "_few_rows.pxi"
 include "_predictor.pxi"
 include "_machine.pxi"

@@ -15,6 +15,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     require(backend in BACKENDS, f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
     job.layers = <fs_layer*><char*>table
+    job.fold_steps = steps_between_folds(architecture, X, recipe) if mode == TRAIN else 0
     lay_out_layers(&job, architecture, backend, recipe)
     job.params = floats(params, &job, job.parameters, "params", kept, mode == TRAIN)
     lay_out_input(&job, architecture, X, kept)
@@ -46,7 +47,10 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         job.watcher = <void*>watcher
         job.last_watch = fs_seconds()
 
-    cdef int team = min(max(1, threads), <int>FS_MAX_TEAM, most_threads(&job))
+    job.block = min(job.batch, <ptrdiff_t>FS_CHUNK_ROWS)
+    if job.fold_steps:
+        job.block = job.batch * max(1, LINEAR_BLOCK // job.batch)
+    cdef int team = 1 if job.fold_steps else min(max(1, threads), <int>FS_MAX_TEAM, most_threads(&job))
     job.skips = job.skips and skipping_pays(&job)
     workspace = numpy.empty(lay_out_workspace(&job, NULL, team) + 64, dtype=numpy.uint8)
     cdef unsigned char[::1] memory = workspace
@@ -188,7 +192,8 @@ cdef lay_out_layers(Job* job, architecture, backend, recipe):
             layer.drop = recipe.drop(l)
         layer.activation = ACTIVATIONS[architecture.activations[l]]
         layer.blas = backend == "blas" or (backend == "auto" and slower and layer.inputs >= BLAS_WIDTH
-                                           and layer.outputs >= BLAS_WIDTH and fs_blas_config()[0] != 0)
+                                           and layer.outputs >= BLAS_WIDTH and fs_blas_config()[0] != 0
+                                           and not job.fold_steps)
         layer.ld = layer.outputs
         if l == job.depth - 1 and job.mode >= COST:
             layer.activation = FS_IDENTITY          # the cost takes z
@@ -237,7 +242,9 @@ cdef bint skipping_pays(Job* job) noexcept:
     cdef fs_layer* layer = &job.layers[0]
     cdef ptrdiff_t sample = min(job.data_rows, <ptrdiff_t>32), found = 0, i
     cdef double limit = SKIP_DENSITY
-    if layer.outputs < 64:
+    if job.fold_steps:
+        limit = LINEAR_SKIP_DENSITY if layer.outputs > 1 else 0
+    elif layer.outputs < 64:
         limit = min(limit, SKIP_DENSITY_PER_OUTPUT * layer.outputs * min(job.batch, <ptrdiff_t>32) / 32)
     for i in range(sample):
         found += job.ops.count_nonzero(&job.input, i * job.data_rows // sample, layer.inputs)
@@ -289,7 +296,7 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
     cdef fs_layer* layer
     cdef int l
     if job.mode >= GRADIENT:
-        rows = accounts = min(job.batch, <ptrdiff_t>FS_CHUNK_ROWS)
+        rows = accounts = job.block
     if job.mode >= COST:
         job.cost = <double*>take(base, &used, accounts * sizeof(double))
         job.score = <double*>take(base, &used, accounts * sizeof(double))
@@ -321,6 +328,8 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
         job.scratch_size = max(job.scratch_size, (job.ops.scratch(layer, job.lists and l == 0) * item + 127) // 64 * 64)
     job.scratch = <char*>take(base, &used, threads * job.scratch_size)
     point_at_parameters(job)
+    if job.fold_steps:
+        lay_out_linear(job, base, &used)
     return used
 
 
@@ -331,7 +340,7 @@ cdef void lay_out_rows(Job* job, char* base, ptrdiff_t* used, ptrdiff_t rows) no
     if job.lists:
         layer.x_index = <const int32_t**>take(base, used, rows * sizeof(void*))
         layer.x_count = <int32_t*>take(base, used, rows * sizeof(int32_t))
-    if job.mode == TRAIN and job.order != NULL and not (job.lists or job.copies or layer.blas):
+    if job.mode == TRAIN and job.order != NULL and not (job.lists or job.copies or layer.blas or job.fold_steps):
         layer.x_next = <const void**>take(base, used, rows * sizeof(void*))
     if job.skips:
         layer.x_bits = <const uint64_t**>take(base, used, rows * sizeof(void*))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastsgd import _kernel
 from fastsgd.callbacks import Callback
 from fastsgd.checkpoint import Checkpoint, Clock, Progress, Saved
 from fastsgd.evaluation import Evaluation
@@ -143,7 +144,7 @@ class Run:
         for segment in self._timed(self._feed.epoch(self.epoch, self._rng, skipped)):
             first = 0
             while first < len(segment):
-                rows = min(len(segment) - first, self._steps_to_rest() * self.batch_size)
+                rows = min(len(segment) - first, self._steps_to_rest(segment) * self.batch_size)
                 first += self._descend(segment.part(first, rows))
                 self._evaluate_if_due()
                 if self.rows_done == self.rows:
@@ -225,13 +226,18 @@ class Run:
 
     # ---- its parts ----
 
-    def _steps_to_rest(self) -> int:
-        """How many steps may be made before somebody wants to look."""
+    def _steps_to_rest(self, segment: Segment) -> int:
+        """How many steps may be made before somebody wants to look.
+
+        Where a checkpoint is due the linear path of the kernel goes on to where it rests in any case, or whether there
+        are checkpoints would change the last bits.
+        """
         ends = [2**40]
         if self.evaluate_every:
             ends.append(self.evaluate_every - self.steps % self.evaluate_every)
         if self._clock:
-            ends.append(self._clock.steps_left(self.steps))
+            each = _kernel.steps_between_folds(self.net.architecture, segment.X, self._recipe) or 1
+            ends.append(-(-(self.steps + self._clock.steps_left(self.steps)) // each) * each - self.steps)
         return min(ends)
 
     def _rates_before(self, skipped: int) -> list[np.ndarray]:

@@ -96,6 +96,25 @@ typedef struct {
     ptrdiff_t ld;             /* between the rows of a, slope and delta */
 } fs_layer;
 
+/* ---- a network without a hidden layer, whose steps touch what they must (linear.inc) ---- */
+
+typedef struct {              /* entries of a row: in a list, or all of them where index is NULL */
+    const int32_t *index;
+    const void *value;
+    ptrdiff_t count;
+} fs_row;
+
+typedef struct {
+    ptrdiff_t inputs, outputs;
+    void *w, *b;              /* (inputs, outputs) v, the weights divided by scale; (outputs,) */
+    double scale;
+    void *average, *average_biases;             /* their shapes, or NULL */
+    double average_a, average_b;                /* the average of the weights is (average + a v) / b */
+    void *received;           /* (inputs, outputs) of the penalty of a truncating l1, or NULL */
+    void *settled;            /* (inputs, outputs) "waiting" when a weight was last up to date; or NULL where scale stays 1 */
+    double penalty, waiting;  /* asked of every weight so far; and since the last fold, in units of v */
+} fs_linear;
+
 /* ---- the operations of one dtype on one instruction set ---- */
 
 enum {
@@ -143,6 +162,18 @@ typedef struct {
     void (*constrain)(const fs_layer *layer, ptrdiff_t first, ptrdiff_t cols, double most_norm);
     /* average += weight (w - average) */
     void (*average)(ptrdiff_t n, double weight, const void *w, void *average);
+    /* what steps of a network without a hidden layer are made of: rows fetched ahead, rows as lists; one row's outputs z;
+     * v += rate delta x, with scratch for the outputs; b = left b - rate sum delta, and its average; weights that wait for
+     * a penalty before and after a step; and everything folded back, the average where it "follows" being W itself */
+    void (*fetch)(const fs_input *input, ptrdiff_t row, ptrdiff_t cols);
+    void (*list_row)(const fs_layer *layer, ptrdiff_t at, int32_t *index, void *value, fs_row *row);
+    void (*linear_forward)(const fs_linear *linear, const fs_row *row, void *z);
+    void (*linear_update)(const fs_linear *linear, const fs_row *row, double rate, const void *delta, void *scratch);
+    void (*linear_biases)(const fs_linear *linear, ptrdiff_t rows, double rate, double left, double weight,
+                          const void *delta);
+    void (*settle_row)(const fs_linear *linear, const fs_row *row);
+    void (*truncate_row)(const fs_linear *linear, const fs_row *row);
+    void (*linear_fold)(const fs_linear *linear, int follows);
     /* numbers of scratch that these need for a layer, where its input comes in lists or not */
     ptrdiff_t (*scratch)(const fs_layer *layer, int lists);
     /* y = f(x) elementwise for the tests of accuracy: "exp", "expm1", "tanh", "logistic", "log", "erfcx"... */

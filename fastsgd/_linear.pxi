@@ -1,0 +1,202 @@
+# A network without a hidden layer, one step after another on one thread. Included by _kernel.pyx.
+#
+# The general path touches every weight in every step; here a step touches the weights that its rows meet. What a step does
+# to all of them waits in a few numbers (fs_linear): l2 and weight decay in a scale, the running average in two, the
+# penalty of an l1 that truncates in two more. It is all folded back into the parameters, the optimizer's memory and the
+# average at the end of a pass and after every "fold" steps, counted from the beginning of the run. A pass may pause only
+# there, so that a run that was interrupted goes on to the same bits as one that was not.
+#
+# The steps are those of reference.py up to rounding, but for one case that csrc/linear.inc tells of: a truncating l1 and l2
+# together.
+
+cdef enum:
+    LINEAR_BLOCK = 16       # rows, or those of one step, that are gathered at once, and how far ahead others are fetched
+    LINEAR_ROWS = 16        # of a step on dense rows, more of which are quicker by the general path
+    WORK_OF_A_ROW = 64      # beside its terms, in terms
+    WORK_BETWEEN_FOLDS = 1 << 24
+    WEIGHTS_FOLDED = 4      # for every term that is worth as much
+
+cdef double SMALLEST_SCALE = 1e-9, LARGEST_AVERAGE = 1e20
+cdef double LINEAR_SKIP_DENSITY = 0.5
+
+
+def steps_between_folds(architecture, X, recipe):
+    """Between two steps after which a pass may pause; 0 where the linear path is not taken, which pauses anywhere.
+
+    That is decided by what stays the same in a run that is interrupted and goes on, and by nothing else.
+    """
+    optimizer = recipe.optimizer
+    truncates = getattr(optimizer, "truncate", False)
+    if (len(architecture.sizes) > 2 or optimizer.kind not in ("sgd", "passive_aggressive")
+            or getattr(optimizer, "momentum", 0) or optimizer.clip_norm or optimizer.clip_value
+            or recipe.backend == "blas" or (optimizer.l1 and not truncates)
+            or (truncates and optimizer.average is not None)):
+        return 0
+    inputs, outputs = architecture.sizes
+    rows = min(recipe.batch_size, len(X))
+    sparse = hasattr(X, "indptr")
+    terms = int(X.indptr[-1]) / len(X) if sparse else inputs
+    if rows > FS_CHUNK_ROWS or (rows * terms > inputs if sparse else rows > LINEAR_ROWS):
+        return 0
+    work = rows * (terms * outputs + WORK_OF_A_ROW)
+    folds = max(1, int((WORK_BETWEEN_FOLDS + WEIGHTS_FOLDED * inputs * outputs) / work))
+    return 1 << (folds.bit_length() - 1)
+
+
+# ---- the story ----
+
+cdef void linear_epoch(Job* job) noexcept nogil:
+    cdef ptrdiff_t first = 0, step = 0, at, n, rows
+    job.linear.scale = job.linear.average_b = 1
+    job.linear.penalty = job.penalty
+    while first < job.rows:
+        rows = min(job.block, job.rows - first)
+        gather(job, first, 0, rows)
+        at = 0
+        while at < rows:
+            n = min(job.batch, rows - at)
+            if not linear_step(job, step, first + at, at, n):
+                fold(job)
+                return
+            at += n
+            step += 1
+            if (job.steps_before + step) % job.fold_steps == 0:
+                fold(job)
+                if python_wants_to_stop(job, first + at):
+                    return
+        first += rows
+    fold(job)
+
+
+cdef bint linear_step(Job* job, ptrdiff_t step, ptrdiff_t first, ptrdiff_t at, ptrdiff_t n) noexcept nogil:
+    """The step on rows first .. first + n of the epoch, which are rows at .. at + n of the workspace; or False."""
+    cdef fs_linear* linear = &job.linear
+    cdef fs_layer* layer = &job.layers[0]
+    cdef ptrdiff_t outputs = layer.outputs, i
+    cdef char* delta = <char*>layer.delta + at * outputs * job.ops.item
+    cdef double cost, divisor, rate = job.learning_rates[step], shrink = rate * (job.rule.l2 + job.rule.weight_decay)
+    cdef double bias_rate = rate * job.rule.bias_rate, weight = job.averaging_weights[step] if job.average != NULL else 0
+
+    for i in range(n):
+        fetch_ahead(job, first + i + job.block)
+        point_at_row(job, at + i, i)
+    if linear.received != NULL and job.lists_rows:
+        for i in range(n):
+            job.ops.settle_row(linear, &job.line[i])
+    for i in range(n):
+        job.ops.linear_forward(linear, &job.line[i], delta + i * outputs * job.ops.item)
+    output_delta(job, at, n, step, job.cost + at, job.score + at, job.scratch)
+    if job.weight != NULL:
+        weigh(job, first, n, at)
+    cost = job.cost[at] if n == 1 else fs_sum(n, job.cost + at)
+    job.total_cost += cost
+    job.total_score += job.score[at] if n == 1 else fs_sum(n, job.score + at)
+    if not isfinite(cost) or job.broken:
+        return False
+    job.steps_done += 1
+
+    divisor = <double>n if job.weighted_steps or job.weight == NULL else weight_of(job, first, n)
+    divisor = 1 / divisor if divisor > 0 else 0
+    if job.rule.kind == FS_PASSIVE_AGGRESSIVE:          # whose deltas are steps already
+        rate = 1
+    shrink_and_average(job, shrink, weight)
+    for i in range(n):
+        job.ops.linear_update(linear, &job.line[i], -rate * divisor / linear.scale, delta + i * outputs * job.ops.item,
+                              job.scratch)
+    job.ops.linear_biases(linear, n, rate * job.rule.bias_rate * divisor,
+                          max(0.0, 1 - bias_rate * job.rule.weight_decay), weight, delta)
+    if job.average != NULL and not job.follows:
+        linear.average_b /= 1 - weight
+        linear.average_a += weight * linear.average_b * linear.scale
+    if linear.received != NULL:
+        linear.penalty += job.learning_rates[step] * job.rule.l1
+        linear.waiting += job.learning_rates[step] * job.rule.l1 / linear.scale
+        for i in range(n):
+            job.ops.truncate_row(linear, &job.line[i])
+    if linear.average_b > LARGEST_AVERAGE:
+        fold(job)
+    return True
+
+
+# ---- its parts ----
+
+cdef void shrink_and_average(Job* job, double shrink, double weight) noexcept nogil:
+    """What the step does to all weights before its rows change some; the average makes ready for its weight."""
+    cdef fs_linear* linear = &job.linear
+    cdef ptrdiff_t size = linear.inputs * linear.outputs * job.ops.item
+    if job.average != NULL:
+        if weight == 1:
+            job.follows = True
+            linear.average_a, linear.average_b = 0, 1
+        elif job.follows:
+            job.follows = False
+            linear.average_a, linear.average_b = linear.scale, 1
+            memset(linear.average, 0, size)
+    if shrink == 0:
+        return
+    if shrink >= 1 or linear.scale * (1 - shrink) < SMALLEST_SCALE:
+        fold(job)
+    if shrink >= 1:
+        memset(linear.w, 0, size)
+    else:
+        linear.scale *= 1 - shrink
+
+
+cdef void fold(Job* job) noexcept nogil:
+    cdef fs_linear* linear = &job.linear
+    job.ops.linear_fold(linear, job.follows)
+    linear.scale = linear.average_b = 1
+    linear.average_a = linear.waiting = 0
+
+
+cdef void point_at_row(Job* job, ptrdiff_t at, ptrdiff_t i) noexcept nogil:
+    """Row "at" of the workspace as the i-th of the step."""
+    cdef fs_layer* layer = &job.layers[0]
+    cdef fs_row* row = &job.line[i]
+    if job.skips:
+        job.ops.list_row(layer, at, job.line_index + i * layer.inputs,
+                         <char*>job.line_value + i * layer.inputs * job.ops.item, row)
+        return
+    row.value = layer.x[at]
+    row.index = layer.x_index[at] if job.lists else NULL
+    row.count = layer.x_count[at] if job.lists else layer.inputs
+
+
+cdef void fetch_ahead(Job* job, ptrdiff_t place) noexcept nogil:
+    """Asks for the row at this place of the epoch, which is gathered soon."""
+    if place < job.rows:
+        job.ops.fetch(&job.input, job.order[place] if job.order != NULL else place, job.layers[0].inputs)
+
+
+cdef bint python_wants_to_stop(Job* job, ptrdiff_t rows_done) noexcept nogil:
+    cdef double now
+    if job.watcher == NULL:
+        return False
+    now = fs_seconds()
+    if now - job.last_watch < WATCH_SECONDS:
+        return False
+    job.last_watch = now
+    let_python_watch(job, rows_done)
+    return job.stop or job.pause
+
+
+# ---- its part of the plan ----
+
+cdef void lay_out_linear(Job* job, char* base, ptrdiff_t* used) noexcept:
+    cdef fs_layer* layer = &job.layers[0]
+    cdef fs_linear* linear = &job.linear
+    cdef ptrdiff_t item = job.ops.item, weights = layer.inputs * layer.outputs
+    job.line = <fs_row*>take(base, used, job.batch * sizeof(fs_row))
+    if job.skips:
+        job.line_index = <int32_t*>take(base, used, job.batch * layer.inputs * sizeof(int32_t))
+        job.line_value = take(base, used, job.batch * layer.inputs * item)
+    job.lists_rows = job.lists or job.skips
+    linear.inputs, linear.outputs, linear.w, linear.b = layer.inputs, layer.outputs, layer.w, layer.b
+    linear.average = job.average
+    linear.average_biases = part_of(job.average, weights * item)
+    if job.rule.truncate and job.rule.l1 > 0:
+        linear.received = layer.w_slots[0]
+        if job.rule.l2 + job.rule.weight_decay > 0:
+            linear.settled = take(base, used, weights * item)
+            if base != NULL:
+                memset(linear.settled, 0, weights * item)
