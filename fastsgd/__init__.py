@@ -22,7 +22,7 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLog", "Callback", "Checkpoint"
            "ReduceOnPlateau", "Run", "TensorBoard", "TimeLimit", "check_gradient", "config", "datasets", "interop",
            "plots", "schedules", "streams", "train", "train_stream"]
 
-_ESTIMATORS = ("MLPClassifier", "MLPRegressor")
+_ESTIMATORS = ("MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor")
 
 
 def __getattr__(name):

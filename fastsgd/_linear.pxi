@@ -74,7 +74,7 @@ cdef bint linear_step(Job* job, ptrdiff_t step, ptrdiff_t first, ptrdiff_t at, p
     cdef fs_layer* layer = &job.layers[0]
     cdef ptrdiff_t outputs = layer.outputs, i
     cdef char* delta = <char*>layer.delta + at * outputs * job.ops.item
-    cdef double cost, divisor, rate = job.learning_rates[step], shrink = rate * (job.rule.l2 + job.rule.weight_decay)
+    cdef double cost, divisor, rate = job.learning_rates[step], shrink
     cdef double bias_rate = rate * job.rule.bias_rate, weight = job.averaging_weights[step] if job.average != NULL else 0
 
     for i in range(n):
@@ -97,6 +97,7 @@ cdef bint linear_step(Job* job, ptrdiff_t step, ptrdiff_t first, ptrdiff_t at, p
 
     divisor = <double>n if job.weighted_steps or job.weight == NULL else weight_of(job, first, n)
     divisor = 1 / divisor if divisor > 0 else 0
+    shrink = rate * (job.rule.l2 + job.alpha * divisor + job.rule.weight_decay)
     if job.rule.kind == FS_PASSIVE_AGGRESSIVE:          # whose deltas are steps already
         rate = 1
     shrink_and_average(job, shrink, weight)
@@ -196,7 +197,7 @@ cdef void lay_out_linear(Job* job, char* base, ptrdiff_t* used) noexcept:
     linear.average_biases = part_of(job.average, weights * item)
     if job.rule.truncate and job.rule.l1 > 0:
         linear.received = layer.w_slots[0]
-        if job.rule.l2 + job.rule.weight_decay > 0:
+        if job.rule.l2 + job.alpha + job.rule.weight_decay > 0:
             linear.settled = take(base, used, weights * item)
             if base != NULL:
                 memset(linear.settled, 0, weights * item)

@@ -166,6 +166,7 @@ cdef lay_out_recipe(Job* job, recipe, state, list kept):
         job.smoothed = True
         job.smooth_keep = 1 - recipe.label_smoothing
         job.smooth_share = recipe.label_smoothing / max(outputs if job.target.loss == FS_CROSS_ENTROPY else 2, 2)
+    job.target.clip_delta = optimizer.clip_delta or 0
     if recipe.positive_weight:
         require(job.target.labels != NULL and job.target.loss != FS_CROSS_ENTROPY,
                 "class_weight for outputs that tell a class from the rest needs y to be class labels")

@@ -226,6 +226,15 @@ class Network:
         net._hold(architecture, own, metadata)
         return net
 
+    def _before_output(self) -> Network:
+        """The network that predicts what this one's output activation receives; it shares the parameters' memory."""
+        twin = Network.__new__(Network)
+        hidden = self.architecture.activations[:-1]
+        twin._hold(Architecture.checked(self.sizes, hidden, "squared_error", "identity",
+                                        input_scale=self.architecture.input_scale,
+                                        input_offset=self.architecture.input_offset), self._params, {})
+        return twin
+
     def __getstate__(self):
         return self.architecture, np.array(self._params), dict(self.metadata)
 

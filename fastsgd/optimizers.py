@@ -20,6 +20,7 @@ Every optimizer also takes what acts around its rule:
 
 - ``clip_value`` limits every entry of the mini-batch's gradient to [-clip_value, clip_value], or ``clip_norm`` its
   length: where it is longer, all of it is scaled down to that (Pascanu, Mikolov and Bengio 2013). Penalties come after.
+- ``clip_delta`` limits the slope of every single cost, dC/dz of each output of each row, to [-clip_delta, clip_delta].
 - ``max_norm`` limits the length of the weights into each unit of a hidden layer after each step (Srivastava 2014).
 - ``average`` keeps a running average of the parameters, and training ends with it: below 1 the exponential one,
   a <- average * a + (1 - average) * w, begun as a plain mean so that it forgets where it started; 1 is the mean of the
@@ -57,6 +58,7 @@ class Optimizer:
     alpha: float = 0.0
     clip_norm: float | None = None
     clip_value: float | None = None
+    clip_delta: float | None = None
     max_norm: float | None = None
     average: float | None = None
     average_from: int = 0
@@ -64,7 +66,7 @@ class Optimizer:
 
     kind: ClassVar[str]
     flags: ClassVar[tuple[str, ...]] = ("nesterov", "truncate", "squared")
-    above_zero: ClassVar[tuple[str, ...]] = ("clip_norm", "clip_value", "max_norm", "average")
+    above_zero: ClassVar[tuple[str, ...]] = ("clip_norm", "clip_value", "clip_delta", "max_norm", "average")
     below_one: ClassVar[tuple[str, ...]] = ("momentum", "beta_1", "beta_2", "rho")
 
     def __post_init__(self):

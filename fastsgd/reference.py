@@ -254,7 +254,7 @@ def cost_and_delta(architecture, z, target, sample_weight=None, recipe=None, squ
         shifted = z - z.max(axis=1, keepdims=True)
         log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         delta = np.exp(log_p) * target.sum(axis=1, keepdims=True) - target
-        return _weighed(-target * log_p, right[:, np.newaxis], delta, sample_weight)
+        return _weighed(-target * log_p, right[:, np.newaxis], limit(recipe, delta), sample_weight)
     a = activate(output, z)
     right = None
     if target.ndim == 1:
@@ -296,12 +296,19 @@ def cost_and_delta(architecture, z, target, sample_weight=None, recipe=None, squ
         log_t = np.log(np.where(target > 0, target, 1))
         costs = target * (log_t - z) + error
         delta = error
+    delta = limit(recipe, delta)
     if recipe is not None and recipe.optimizer.kind == "passive_aggressive":
         delta = delta * longest_step(recipe.optimizer, costs, squares[:, np.newaxis], learning_rate)
     if recipe is not None and recipe.positive_weight:
         w = np.where(target > (0.5 if loss == "binary_cross_entropy" else 0), np.array(recipe.positive_weight), 1)
         costs, delta = np.where(w == 0, 0, w * costs), np.where(w == 0, 0, w * delta)
     return _weighed(costs, error * error if right is None else right, delta.astype(z.dtype), sample_weight)
+
+
+def limit(recipe, delta):
+    """Every dC/dz between -clip_delta and clip_delta, where the optimizer asks for it."""
+    most = None if recipe is None else recipe.optimizer.clip_delta
+    return delta if most is None else np.clip(delta, -most, most)
 
 
 def one_against_rest(loss, labels, z, smoothing):

@@ -22,7 +22,7 @@ OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding e
     fastsgd.Adagrad(0.05, epsilon=1e-3, l1=0.01),
 ]
 AROUND = [  # what may go with any optimizer
-    {"clip_norm": 0.05}, {"clip_value": 0.002}, {"max_norm": 0.5}, {"average": 1.0},
+    {"clip_norm": 0.05}, {"clip_value": 0.002}, {"clip_delta": 0.2}, {"max_norm": 0.5}, {"average": 1.0},
     {"average": 0.9, "average_from": 2},
     {"clip_norm": 0.1, "max_norm": 1.0, "average": 0.5},
 ]

@@ -448,7 +448,7 @@ def test_an_unfitted_model_moves_and_what_the_other_side_has_not_is_refused():
         to_sklearn(MLPClassifier(activation="gelu"))
     with pytest.raises(ValueError, match="MLPRegressor has no loss 'huber', only squared_error, poisson"):
         to_sklearn(MLPRegressor("huber"))
-    with pytest.raises(TypeError, match="model must be one of fastsgd's MLPClassifier"):
+    with pytest.raises(TypeError, match="model must be one of fastsgd's MLPClassifier, MLPRegressor, SGDClassifier"):
         to_sklearn(sklearn.neural_network.MLPClassifier())
     with pytest.raises(TypeError, match="model must be one of sklearn's MLPClassifier"):
         fastsgd.interop.from_sklearn(MLPClassifier())

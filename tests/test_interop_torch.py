@@ -162,7 +162,7 @@ def test_a_loss_that_does_not_go_with_the_module():
     with pytest.raises(ValueError, match="output for huber must be identity, got 'tanh'"):
         from_torch(nn.Sequential(nn.Linear(3, 2), nn.Tanh()), "huber")
     with pytest.raises(ValueError, match="loss must be one of"):
-        from_torch(nn.Linear(3, 2), "hinge")
+        from_torch(nn.Linear(3, 2), "surprise")
     with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module"):
         from_torch([nn.Linear(3, 2)])
 

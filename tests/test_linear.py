@@ -19,6 +19,7 @@ SETTINGS = [
     fastsgd.SGD(0.05, l2=0.1, average=0.9, average_from=5),
     fastsgd.SGD(0.05, average=1.0, average_from=3, bias_rate=0.0),
     fastsgd.SGD(0.05, l1=0.02),
+    fastsgd.SGD(0.05, l2=0.1, alpha=0.3, clip_delta=0.3),
     fastsgd.SGD(0.05, l1=0.02, truncate=True),
     fastsgd.SGD(0.05, weight_decay=0.1, l2=0.1),
     fastsgd.SGD(0.05, l2=30.0),                        # rate * l2 above 1

@@ -8,5 +8,6 @@ try:
 except ImportError as error:
     raise ImportError('the estimators of fastsgd need scikit-learn: pip install "fastsgd[sklearn]"') from error
 from fastsgd.estimators.mlp import MLPClassifier, MLPRegressor
+from fastsgd.estimators.sgd import SGDClassifier, SGDRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor"]

@@ -17,10 +17,11 @@ from fastsgd.estimators.sklearn_callbacks import CallbackSupportMixin, Epochs
 from fastsgd.history import History
 from fastsgd.machine import cores
 from fastsgd.network import Network
-from fastsgd.optimizers import State
+from fastsgd.optimizers import Optimizer, State, check_state
 from fastsgd.training import train
 
 FLOATS = (np.float64, np.float32)            # dtypes of X that are kept
+SEEDS = 2**31 - 1                            # drawn below this
 
 
 class EngineEstimator(CallbackSupportMixin, BaseEstimator):
@@ -43,27 +44,34 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         """A network for these parameters with initial weights."""
         raise NotImplementedError
 
-    def _shown_arrays(self) -> list:
-        """All weights, then all biases, as the fitted attributes have them."""
+    def _shown(self) -> list:
+        """The fitted attributes that hold parameters, as they are now."""
+        raise NotImplementedError
+
+    def _as_arrays(self) -> tuple[list, list]:
+        """Those as the weights (inputs, outputs) and the biases of layers."""
         raise NotImplementedError
 
     def _show(self, net: Network) -> None:
         """Makes the fitted attributes views of this network's arrays."""
-        self._net = net
+        raise NotImplementedError
+
+    def _hold(self, net: Network) -> None:
+        """Shows a network, and remembers that it is the one of what the attributes hold now."""
+        self._show(net)
+        self._net, self._net_shown = net, self._shown()
 
     def _network(self) -> Network:
-        """The network of the fitted attributes."""
-        net, shown = self.__dict__.get("_net"), self._shown_arrays()
-        if net is not None and all(own is other for own, other in zip((*net.weights, *net.biases), shown, strict=True)):
-            return net
-        arrays = [np.asarray(array) for array in shown]
-        half = len(arrays) // 2
-        sizes = [*(W.shape[0] for W in arrays[:half]), arrays[half - 1].shape[1]]
-        dtype = np.result_type(*arrays)
-        net = self._new_network(sizes, dtype if dtype in FLOATS else np.float64, 0)
-        for own, array in zip((*net.weights, *net.biases), arrays, strict=True):
-            own[...] = array
-        self._show(net)
+        """The network of the fitted attributes; made of them where a user has put other arrays there."""
+        net, shown = self.__dict__.get("_net"), self._shown()
+        if net is None or any(now is not then for now, then in zip(shown, self._net_shown, strict=True)):
+            weights, biases = self._as_arrays()
+            dtype = np.result_type(*weights, *biases)
+            net = self._new_network([*(W.shape[0] for W in weights), weights[-1].shape[1]],
+                                    dtype if dtype in FLOATS else np.float64, 0)
+            for own, array in zip((*net.weights, *net.biases), (*weights, *biases), strict=True):
+                own[...] = array
+            self._hold(net)
         return net
 
     @property
@@ -80,15 +88,16 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
     def _showing(self, net: Network):
         """The fitted attributes are those of another network for a while: of an average, during a run."""
         own = self._net
-        self._show(net)
+        self._hold(net)
         try:
             yield
         finally:
-            self._show(own)
+            self._hold(own)
 
     def __getstate__(self):
         state = dict(super().__getstate__())
-        state.pop("_net", None)
+        for name in ("_net", "_net_shown", "_scoring"):
+            state.pop(name, None)
         if isinstance(state.get("_state"), State):
             state["_state"] = dict(vars(state["_state"]))
         return state
@@ -108,6 +117,15 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
             raise ValueError("n_jobs == 0 has no meaning: give a number of threads, -1 for all cores, or None")
         return self.n_jobs if self.n_jobs > 0 else max(1, cores() + 1 + self.n_jobs)
 
+    def _remember(self, optimizer: Optimizer, net: Network, afresh: bool) -> None:
+        """Sees to ``_state``, the optimizer's memory, and ``_rate_factor``: those of the call before, or fresh ones."""
+        known = None if afresh else self.__dict__.get("_state")
+        if known is not None:
+            with contextlib.suppress(ValueError):        # where it is not of such an optimizer
+                check_state(known, optimizer, net.params)
+                return
+        self._state, self._rate_factor = optimizer.state(net.params), 1.0
+
     def _train(self, net: Network, X, y, convergence: Convergence, **arguments) -> History | None:
         """``fastsgd.train`` with this estimator's callbacks; None where Ctrl-C or a divergence ended it."""
         listeners: list[Callback] = [convergence, *(self.callbacks or ())]
@@ -115,7 +133,7 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
             listeners.append(Progress())
         if getattr(self, "_skl_callbacks", None):
             listeners.append(Epochs(self, X, y, arguments.get("sample_weight")))
-        self._show(net)
+        self._hold(net)
         try:
             return train(net, X, y, callbacks=listeners, threads=self._threads(), **arguments)
         except KeyboardInterrupt:
@@ -124,9 +142,8 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
             convergence.diverged(error)
         return None
 
-    def _outputs(self, X) -> np.ndarray:
-        """What the network says of rows of any kind, (rows, outputs)."""
-        net = self._network()
+    def _outputs(self, net: Network, X) -> np.ndarray:
+        """What a network says of rows of any kind, (rows, outputs)."""
         if "feature_names_in_" not in self.__dict__ and (few := net._few_rows(X, None)) is not None:
             return few                           # of an array that is just what the network takes
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)

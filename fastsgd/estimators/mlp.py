@@ -150,7 +150,7 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
     def predict(self, X):
         """The likeliest class of each row, (rows,), or an indicator matrix (rows, labels)."""
         self._require_fitted()
-        outputs = self._outputs(X)
+        outputs = self._outputs(self._network(), X)
         if self._label_binarizer.y_type_ == "multiclass":
             return self.classes_[outputs.argmax(axis=1)]
         return self._label_binarizer.inverse_transform(outputs[:, 0] if self.n_outputs_ == 1 else outputs)
@@ -158,7 +158,7 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
     def predict_proba(self, X):
         """Probabilities (rows, classes) in the order of ``classes_``."""
         self._require_fitted()
-        outputs = self._outputs(X)
+        outputs = self._outputs(self._network(), X)
         return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
 
     def predict_log_proba(self, X):
@@ -317,7 +317,7 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
     def predict(self, X):
         """The targets of each row, (rows,), or (rows, targets or quantiles) where there are several."""
         self._require_fitted()
-        outputs = self._outputs(X)
+        outputs = self._outputs(self._network(), X)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
     def score(self, X, y, sample_weight=None):

@@ -103,7 +103,7 @@ class MLPConvergence(Convergence):
     def diverged(self, error: FloatingPointError) -> None:
         estimator = self.estimator
         if not estimator.early_stopping:
-            raise ValueError(f"{NOT_FINITE} {str(error).capitalize()}") from error
+            raise ValueError(f"{NOT_FINITE} {str(error)[0].upper()}{str(error)[1:]}") from error
         estimator.validation_scores_.append(np.nan)
         warnings.warn(f"The fit diverged and ends with its best parameters: {error}", ConvergenceWarning,
                       stacklevel=8)

@@ -17,15 +17,13 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight
 
 from fastsgd.architecture import ACTIVATIONS
-from fastsgd.estimators.base import EngineEstimator
+from fastsgd.estimators.base import SEEDS, EngineEstimator
 from fastsgd.estimators.convergence import Validation
 from fastsgd.estimators.lbfgs import minimise
 from fastsgd.estimators.mlp_convergence import NOT_FINITE, MLPConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Adam, Optimizer
-
-SEEDS = 2**31 - 1
 
 
 class MultilayerPerceptron(EngineEstimator):
@@ -74,11 +72,13 @@ class MultilayerPerceptron(EngineEstimator):
     def _loss_parameters(self) -> dict:
         return {}
 
-    def _shown_arrays(self):
+    def _shown(self):
         return [*self.coefs_, *self.intercepts_]
 
+    def _as_arrays(self):
+        return [np.asarray(W) for W in self.coefs_], [np.asarray(b) for b in self.intercepts_]
+
     def _show(self, net):
-        super()._show(net)
         self.coefs_, self.intercepts_ = list(net.weights), list(net.biases)
 
     # ---- a fit ----
@@ -114,7 +114,7 @@ class MultilayerPerceptron(EngineEstimator):
             net = self._new_network(sizes, dtype, self._random_state.randint(SEEDS))
             self.n_iter_ = self.t_ = 0
             self.n_layers_, self.out_activation_ = len(sizes), net.architecture.activations[-1]
-            self._show(net)
+            self._hold(net)
             if self.solver != "lbfgs":
                 self._no_improvement_count = 0
                 self.loss_curve_: list[float] = []
@@ -153,8 +153,7 @@ class MultilayerPerceptron(EngineEstimator):
         X, targets, y = X[chosen], targets[chosen], y[chosen]
         sample_weight = None if sample_weight is None else sample_weight[chosen]
         optimizer = self._optimizer_of()
-        if not incremental or getattr(self, "_state", None) is None:
-            self._state, self._rate_factor = optimizer.state(net.params), 1.0
+        self._remember(optimizer, net, not incremental)
         convergence = MLPConvergence(self, validation, optimizer, X.shape[0], incremental)
         history = self._train(
             net, X, targets, convergence, optimizer=optimizer, state=self._state,

@@ -1,9 +1,13 @@
 """Fitted estimators to scikit-learn's classes of the same names, and back."""
 from __future__ import annotations
 
+import copy
 import importlib
 
-MODULES = {"MLPClassifier": "sklearn.neural_network", "MLPRegressor": "sklearn.neural_network"}
+import numpy as np
+
+MODULES = {"MLPClassifier": "sklearn.neural_network", "MLPRegressor": "sklearn.neural_network",
+           "SGDClassifier": "sklearn.linear_model", "SGDRegressor": "sklearn.linear_model"}
 LOSSES = {"MLPRegressor": ("squared_error", "poisson")}
 # Beside the attributes that end in an underscore, what a fitted model of theirs cannot predict or go on without.
 PRIVATE = ("_label_binarizer", "_no_improvement_count")
@@ -14,12 +18,12 @@ def from_sklearn(model):
 
     Parameters
     ----------
-    model : MLPClassifier or MLPRegressor of scikit-learn
+    model : MLPClassifier, MLPRegressor, SGDClassifier or SGDRegressor of scikit-learn
         Fitted or not; it is copied.
 
     Returns
     -------
-    fastsgd.MLPClassifier or fastsgd.MLPRegressor
+    The class of the same name of fastsgd
         Predicts the same. ``partial_fit`` goes on with its weights, the optimizer's moments begin afresh.
 
     Raises
@@ -44,20 +48,22 @@ def to_sklearn(estimator):
 
     Parameters
     ----------
-    estimator : fastsgd.MLPClassifier or fastsgd.MLPRegressor
+    estimator : MLPClassifier, MLPRegressor, SGDClassifier or SGDRegressor of fastsgd
         Fitted or not; it is copied.
 
     Returns
     -------
-    The class of the same name of scikit-learn. It predicts the same. What only fastsgd has and only training needs
-    (``dropout``, ``optimizer`` and the like) is left behind.
+    The class of the same name of scikit-learn
+        Predicts the same. What only fastsgd has and only training needs (``dropout``, ``optimizer`` and the like) is
+        left behind.
 
     Raises
     ------
     TypeError
         For a model of another class.
     ValueError
-        Where scikit-learn cannot compute the predictions: activations or losses that it has not.
+        Where scikit-learn cannot compute the predictions: activations or losses that it has not, a softmax of
+        SGDClassifier's.
 
     >>> import fastsgd
     >>> from sklearn.datasets import load_iris
@@ -85,7 +91,11 @@ def _moved(model, source: str, target: str):
         moved.set_params(activation=parameters["activation"][0] if parameters["activation"] else "relu")
     for key, value in vars(model).items():
         if key in PRIVATE or (key.endswith("_") and not key.startswith("_")):
-            setattr(moved, key, [array.copy() for array in value] if key in ("coefs_", "intercepts_") else value)
+            setattr(moved, key, np.array(value, order="C") if isinstance(value, np.ndarray) else copy.deepcopy(value))
+    if target == "sklearn" and getattr(moved, "average", False) and hasattr(moved, "coef_"):
+        for kind_of in ("_standard", "_average"):            # where partial_fit goes on from
+            setattr(moved, f"{kind_of}_coef", np.array(moved.coef_))
+            setattr(moved, f"{kind_of}_intercept", np.array(moved.intercept_))
     return moved
 
 
@@ -96,6 +106,8 @@ def _require_known_to_sklearn(model, kind) -> None:
     if len(names) > 1 or not names <= {"identity", "logistic", "tanh", "relu"}:
         raise ValueError(f"scikit-learn has one activation for all hidden layers, identity, logistic, tanh or relu; "
                          f"got {activation!r}")
+    if getattr(model, "multi_class", "ovr") != "ovr":
+        raise ValueError(f"scikit-learn's SGDClassifier has no multi_class={model.multi_class!r}")
     has_losses = "loss" in kind().get_params()
     losses = LOSSES.get(kind.__name__, (model.loss,)) if has_losses else ("squared_error", "log_loss")
     if model.loss not in losses:

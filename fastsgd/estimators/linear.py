@@ -1,0 +1,239 @@
+"""What SGDClassifier and SGDRegressor share: a network without hidden layers, its penalties, rates and fit."""
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from functools import partial
+from numbers import Integral, Real
+from typing import ClassVar
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model._base import SparseCoefMixin
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from fastsgd import schedules
+from fastsgd.estimators.base import FLOATS, SEEDS, EngineEstimator
+from fastsgd.estimators.convergence import Validation
+from fastsgd.estimators.linear_convergence import LinearConvergence
+from fastsgd.estimators.sklearn_callbacks import with_callbacks
+from fastsgd.network import Network
+from fastsgd.optimizers import SGD, Optimizer, PassiveAggressive
+
+DEFAULT_EPSILON = 0.1
+MOST_DELTA = 1e12                    # scikit-learn's too: squared costs of rows that are not scaled would overflow
+SPARSE_BIAS_RATE = 0.01              # scikit-learn's: every row meets the bias, but few meet a weight
+
+
+class LinearSGD(SparseCoefMixin, EngineEstimator):
+    """A linear model trained by mini-batch steps, of one row each by default."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        **EngineEstimator._parameter_constraints,
+        "penalty": [StrOptions({"l2", "l1", "elasticnet"}), None],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "l1_ratio": [Interval(Real, 0, 1, closed="both"), None],
+        "fit_intercept": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "shuffle": ["boolean"],
+        "verbose": ["verbose"],
+        "epsilon": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+        "learning_rate": [StrOptions({"constant", "optimal", "invscaling", "adaptive", "pa1", "pa2"})],
+        "eta0": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, None, None, closed="neither")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "average": [Interval(Integral, 0, None, closed="neither"), "boolean"],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "optimizer": [Optimizer, None],
+    }
+    loss_functions: ClassVar[dict[str, tuple]] = {}     # the network's loss, and epsilon's default where it has one
+    _splitter: ClassVar[type]
+
+    # ---- the network ----
+
+    def _loss(self) -> str:
+        return self.loss_functions[self.loss][0]
+
+    def _new_network(self, sizes, dtype, seed):
+        net = Network(sizes, loss=self._loss(), dtype=np.dtype(dtype).name, seed=seed, epsilon=self.epsilon,
+                      huber_delta=max(self.epsilon, np.finfo(np.float32).tiny))
+        net.params = np.zeros_like(net.params)
+        return net
+
+    def _shown(self):
+        return [self.coef_, self.intercept_]
+
+    def _as_arrays(self):
+        coef = self.coef_.toarray() if issparse(self.coef_) else np.asarray(self.coef_)
+        return [np.atleast_2d(coef).T], [np.atleast_1d(self.intercept_)]
+
+    def _show(self, net):
+        if not issparse(self.__dict__.get("coef_")):          # as sparsify() has left it
+            self.coef_, self.intercept_ = self._coefficients(net.weights[0]), net.biases[0]
+
+    def _coefficients(self, weights: np.ndarray) -> np.ndarray:
+        """A view of weights (columns, outputs) in the shape of ``coef_``."""
+        return weights.T
+
+    def _hold(self, net):
+        super()._hold(net)
+        self._scoring = net if net.architecture.activations[-1] == "identity" else net._before_output()
+
+    def _scores(self, X) -> np.ndarray:
+        """X W + b, (rows, outputs)."""
+        self._network()
+        return self._outputs(self._scoring, X)
+
+    # ---- a fit ----
+
+    @with_callbacks
+    def _train_linear(self, X, y, given, *, max_iter, incremental, coef_init, intercept_init, sample_weight, held_out):
+        first = not incremental
+        if first or not hasattr(self, "_random_state"):
+            self._random_state = check_random_state(self.random_state)
+        targets, rows = self._encode(y, X.dtype), X.shape[0]
+        if getattr(self, "coef_", None) is None or coef_init is not None or intercept_init is not None:
+            net = self._new_network([X.shape[1], self._outputs_of()], X.dtype, 0)
+            self._fill(net, coef_init, intercept_init)
+        else:
+            net = self._network()
+        self.__dict__.pop("coef_", None)
+        self._hold(net)
+        validation = self._validation(held_out, X.dtype)
+        if self.early_stopping and validation is None:
+            trained, others = self._split(y, sample_weight)
+            parts = tuple(None if part is None else _safe_indexing(part, others) for part in given)
+            validation = Validation(self, (X[others], targets[others], sample_weight[others]), parts, self.scoring,
+                                    None)
+            X, y, targets, sample_weight = X[trained], y[trained], targets[trained], sample_weight[trained]
+        optimizer = self._optimizer_of(issparse(X))
+        self._remember(optimizer, net, first)
+        if validation is not None and not incremental:
+            self.validation_scores_ = []
+        weight, more = self._weigh(y, sample_weight)
+        self._train(net, X, targets, LinearConvergence(self, validation, optimizer), optimizer=optimizer,
+                    state=self._state, batch_size=self.batch_size, epochs=max_iter, shuffle=self.shuffle,
+                    seed=self._random_state.randint(SEEDS), weighted_steps=True, sample_weight=weight,
+                    validation=None if validation is None else validation.rows, **more)
+        self.t_ += float(self.n_iter_ * rows)
+        if not incremental and self.tol is not None and self.n_iter_ == max_iter:
+            warnings.warn("Maximum number of iteration reached before convergence. Consider increasing max_iter to "
+                          "improve the fit.", ConvergenceWarning, stacklevel=6)
+        return self
+
+    def _fill(self, net: Network, coef_init, intercept_init) -> None:
+        """Initial parameters of the user."""
+        outputs = net.sizes[-1]
+        if coef_init is not None:
+            coef = np.asarray(coef_init, dtype=net.dtype)
+            coef = coef if outputs > 1 else coef.ravel()[np.newaxis]
+            if coef.shape != (outputs, net.sizes[0]):
+                raise ValueError("Provided coef_init does not match dataset." if outputs == 1 else
+                                 "Provided ``coef_`` does not match dataset. ")
+            net.weights[0][:] = coef.T
+        if intercept_init is not None:
+            intercept = np.asarray(intercept_init, dtype=net.dtype)
+            if intercept.shape != (outputs,) and not (outputs == 1 and intercept.shape == ()):
+                raise ValueError("Provided intercept_init does not match dataset.")
+            net.biases[0][:] = intercept
+
+    # ---- its parts ----
+
+    def _check_parameters(self, incremental: bool = False) -> None:
+        """What one parameter says of another."""
+        if self.early_stopping and incremental:
+            raise ValueError("early_stopping should be False with partial_fit")
+        if self.learning_rate == "optimal" and self.alpha == 0 and self.optimizer is None:
+            raise ValueError("alpha must be > 0 since learning_rate is 'optimal'. alpha is used to compute the optimal "
+                             "learning rate.")
+        allowed = "hinge" if "hinge" in self.loss_functions else "epsilon_insensitive"
+        if self.learning_rate in ("pa1", "pa2") and self.loss != allowed:
+            raise ValueError(f"Learning rate '{self.learning_rate}' only works with loss '{allowed}'.")
+        if self.penalty == "elasticnet" and self.l1_ratio is None:
+            raise ValueError("l1_ratio must be set when penalty is 'elasticnet'")
+
+    def _validate_rows(self, X, y, reset, **more):
+        return validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, order="C", accept_large_sparse=False,
+                             reset=reset, **more)
+
+    def _optimizer_of(self, sparse: bool) -> Optimizer:
+        ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}.get(self.penalty)
+        penalties = {} if ratio is None else {"l1": self.alpha * ratio, "l2": self.alpha * (1 - ratio)}
+        bias_rate = 0.0 if not self.fit_intercept else SPARSE_BIAS_RATE if sparse else 1.0
+        around = {**penalties, "clip_delta": MOST_DELTA, "bias_rate": bias_rate}
+        if self.average:
+            around |= {"average": 1.0, "average_from": int(self.average) - 1}
+        if self.optimizer is not None:
+            return replace(self.optimizer, **around)
+        if self.learning_rate in ("pa1", "pa2"):
+            return PassiveAggressive(self.eta0, squared=self.learning_rate == "pa2", **around)
+        return SGD(self._rate(), truncate=bool(around.get("l1")), **around)
+
+    def _rate(self):
+        """The learning rate of each step."""
+        if self.learning_rate == "optimal":
+            return schedules.Bottou(self.alpha ** -0.25, self.alpha)
+        if self.learning_rate == "invscaling":
+            if self.power_t < 0:
+                return partial(_growing, self.eta0, self.power_t)
+            return schedules.InverseScaling(self.eta0, self.power_t)
+        return self.eta0
+
+    def _warn_of_power_t(self) -> None:
+        if self.power_t < 0:
+            warnings.warn("Negative values for `power_t` are deprecated in scikit-learn 1.8 and will raise an error in "
+                          "1.10. Use values in the range [0.0, inf) instead.", FutureWarning, stacklevel=4)
+
+    def _split(self, y, sample_weight) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the rows to train on and of those held out."""
+        splitter = self._splitter(test_size=self.validation_fraction, random_state=self.random_state)
+        trained, held_out = next(splitter.split(np.zeros((len(y), 1)), y))
+        if not sample_weight[held_out].any():
+            raise ValueError("The sample weights for validation set are all zero, consider using a different random "
+                             "state.")
+        if not len(trained) or not len(held_out):
+            raise ValueError(
+                f"Splitting {len(y)} samples into a train set and a validation set with validation_fraction="
+                f"{self.validation_fraction!r} led to an empty set ({len(trained)} and {len(held_out)} samples). "
+                "Please either change validation_fraction, increase number of samples, or disable early_stopping.")
+        return np.sort(trained), np.sort(held_out)
+
+    def _validation(self, held_out: tuple, dtype) -> Validation | None:
+        X_val, y_val, weight = held_out
+        if X_val is None:
+            return None
+        if y_val is None:
+            raise ValueError("X_val needs y_val, the targets of its rows")
+        X_val, y_val = self._validate_rows(X_val, y_val, reset=False)
+        if weight is not None:
+            weight = _check_sample_weight(weight, X_val)
+        return Validation(self, (X_val, self._encode(y_val, dtype), weight), held_out, self.scoring, None)
+
+    def _encode(self, y, dtype) -> np.ndarray:
+        """y as the network takes it."""
+        raise NotImplementedError
+
+    def _outputs_of(self) -> int:
+        """How many outputs the network needs."""
+        raise NotImplementedError
+
+    def _weigh(self, y, sample_weight) -> tuple[np.ndarray | None, dict]:
+        """What each row counts, and more for ``fastsgd.train``."""
+        return sample_weight, {}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _growing(rate: float, power: float, step: int) -> float:
+    return rate / (1 + step) ** power

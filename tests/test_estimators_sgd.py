@@ -1,0 +1,257 @@
+"""Do SGDClassifier and SGDRegressor do what scikit-learn's do, and what its users asked for beyond?"""
+import pickle
+
+import numpy as np
+import pytest
+
+import fastsgd
+
+pytest.importorskip("sklearn")
+import sklearn.linear_model
+from scipy.sparse import csr_matrix, issparse
+from sklearn.base import clone
+from sklearn.datasets import load_digits, load_iris, make_regression
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+
+from fastsgd import SGDClassifier, SGDRegressor
+from fastsgd.data import Csr
+
+X, Y = load_digits(return_X_y=True)
+X = StandardScaler().fit_transform(X[:450])[:, np.r_[1:8, 9:16, 17:24]]
+Y = Y[:450]
+XR, YR = make_regression(240, 12, noise=5, random_state=0)
+YR = YR / YR.std()
+SPARSE = np.where(np.random.default_rng(0).random(XR.shape) < 0.3, XR, 0)
+RATES = [{"learning_rate": "constant", "eta0": 0.01}, {"learning_rate": "optimal", "alpha": 0.01},
+         {"learning_rate": "invscaling", "eta0": 0.1, "power_t": 0.3}]
+quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def both(kind, rows, y, epochs=3, weight=None, **parameters):
+    """Ours and scikit-learn's, fitted in the order of the rows."""
+    models = [getattr(module, kind)(shuffle=False, tol=None, max_iter=epochs, **parameters)
+              for module in (fastsgd, sklearn.linear_model)]
+    return [model.fit(rows, y, sample_weight=weight) for model in models]
+
+
+def same(ours, theirs, rtol=1e-8):
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=rtol, atol=rtol)
+    assert ours.t_ == theirs.t_
+    assert ours.n_iter_ == theirs.n_iter_
+
+
+@pytest.mark.parametrize("rates", RATES, ids=str)
+@pytest.mark.parametrize("penalty", ["l2", None])
+@pytest.mark.parametrize("loss", list(SGDClassifier.loss_functions))
+@pytest.mark.parametrize("y", [Y > 4, Y], ids=["two classes", "ten"])
+def test_a_classifier_makes_scikit_learns_steps(y, loss, penalty, rates):
+    if loss not in ("hinge", "perceptron", "log_loss", "epsilon_insensitive"):
+        # Where costs are curved a large rate makes chaos of rounding errors; the first of "optimal" is alpha ** -0.25.
+        rates = {**rates, "alpha": 1e5} if rates["learning_rate"] == "optimal" else {**rates, "eta0": 1e-3}
+    same(*both("SGDClassifier", X, y, loss=loss, penalty=penalty, **rates), rtol=1e-6)
+
+
+@pytest.mark.parametrize("average", [False, True, 100])
+@pytest.mark.parametrize("rows", [XR, csr_matrix(SPARSE)], ids=["dense", "sparse"])
+@pytest.mark.parametrize("loss", list(SGDRegressor.loss_functions))
+def test_a_regressor_makes_scikit_learns_steps(loss, rows, average):
+    for intercept in (True, False):
+        same(*both("SGDRegressor", rows, YR, loss=loss, eta0=0.002, average=average, fit_intercept=intercept))
+
+
+@pytest.mark.parametrize("penalty", ["l1", "elasticnet"])
+@pytest.mark.parametrize("kind", ["SGDClassifier", "SGDRegressor"])
+def test_penalties_that_make_zeros(kind, penalty):
+    y = YR > 0 if kind == "SGDClassifier" else YR
+    parameters = {"penalty": penalty, "alpha": 0.05, "learning_rate": "constant", "eta0": 0.01, "epochs": 20}
+    ours, theirs = both(kind, XR, y, **parameters)
+    same(ours, theirs, rtol=1e-6)
+    assert (ours.coef_ == 0).sum() == (theirs.coef_ == 0).sum()
+    ours, theirs = both(kind, csr_matrix(SPARSE), y, **parameters)     # theirs penalises a weight when it is met next
+    np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=0.02)
+    assert abs(int((ours.coef_ == 0).sum()) - int((theirs.coef_ == 0).sum())) <= 2
+
+
+@pytest.mark.parametrize(("kind", "loss"), [("SGDClassifier", "hinge"), ("SGDRegressor", "epsilon_insensitive")])
+@pytest.mark.parametrize("learning_rate", ["pa1", "pa2"])
+def test_passive_aggressive_steps(learning_rate, kind, loss):
+    if "pa1" not in str(getattr(sklearn.linear_model, kind)._parameter_constraints["learning_rate"]):
+        pytest.skip("scikit-learn has them from 1.8 on")
+    y = Y if kind == "SGDClassifier" else YR
+    rows = X if kind == "SGDClassifier" else XR
+    same(*both(kind, rows, y, loss=loss, learning_rate=learning_rate, eta0=0.1, penalty=None))
+
+
+@pytest.mark.parametrize("y", [Y > 4, Y], ids=["two classes", "ten"])
+def test_weights_of_rows_and_classes(y):
+    weight = np.random.default_rng(0).uniform(0, 3, len(y))
+    given = {0: 2.0} if y.dtype == int else {False: 2.0}
+    for class_weight in (None, "balanced", given):
+        same(*both("SGDClassifier", X, y, weight=weight, class_weight=class_weight, learning_rate="constant"))
+
+
+def test_a_class_weight_that_the_engine_has_not():
+    with pytest.raises(ValueError, match="class_weight with more than two classes is not supported for loss 'huber'"):
+        SGDClassifier("huber", class_weight="balanced").fit(X, Y)
+
+
+def test_the_fit_ends_by_scikit_learns_rule():
+    for seed in range(3):
+        ours, theirs = (module.SGDRegressor(random_state=seed, shuffle=False).fit(XR, YR)
+                        for module in (fastsgd, sklearn.linear_model))
+        assert abs(ours.n_iter_ - theirs.n_iter_) <= 1
+    with pytest.warns(ConvergenceWarning, match="Maximum number of iteration reached") as caught:
+        SGDClassifier(max_iter=2, random_state=0).fit(X, Y)
+    assert caught[0].filename == __file__
+
+
+@quiet
+@pytest.mark.parametrize("loss", ["log_loss", "modified_huber"])
+@pytest.mark.parametrize("y", [Y > 4, Y], ids=["two classes", "ten"])
+def test_probabilities_are_scikit_learns(y, loss):
+    ours, theirs = both("SGDClassifier", X, y, loss=loss, learning_rate="constant")
+    np.testing.assert_allclose(ours.decision_function(X), theirs.decision_function(X), rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), rtol=1e-7, atol=1e-9)
+    np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+    with np.errstate(divide="ignore"):
+        np.testing.assert_array_equal(ours.predict_log_proba(X), np.log(ours.predict_proba(X)))
+
+
+# ---- what scikit-learn has not ----
+
+def test_softmax_over_all_classes():
+    rows, y = load_iris(return_X_y=True)
+    rows = StandardScaler().fit_transform(rows)
+    clf = SGDClassifier("log_loss", multi_class="multinomial", alpha=1e-3, random_state=0).fit(rows, y)
+    assert clf.network_.loss == "cross_entropy"
+    assert clf.score(rows, y) > 0.95
+    np.testing.assert_allclose(clf.predict_proba(rows).sum(axis=1), 1)
+    with pytest.raises(ValueError, match="multi_class='multinomial' needs loss 'log_loss', got 'hinge'"):
+        SGDClassifier(multi_class="multinomial").fit(rows, y)
+    with pytest.raises(ValueError, match="has no multi_class='multinomial'"):
+        fastsgd.interop.to_sklearn(clf)
+
+
+@quiet
+@pytest.mark.parametrize("batch_size", [7, 64, 1000])
+def test_mini_batches_are_the_engines(batch_size):
+    clf = SGDClassifier("log_loss", batch_size=batch_size, learning_rate="constant", eta0=0.5, max_iter=4, tol=None,
+                        shuffle=False).fit(X, Y > 4)
+    net = fastsgd.Network([X.shape[1], 1], loss="binary_cross_entropy", dtype="float64")
+    net.params = np.zeros_like(net.params)
+    fastsgd.train(net, X, Y > 4, optimizer=fastsgd.SGD(0.5, l2=1e-4), batch_size=batch_size, epochs=4, shuffle=False)
+    np.testing.assert_allclose(clf.coef_[0], net.weights[0][:, 0], rtol=1e-10)
+
+
+@quiet
+def test_any_optimizer_keeps_the_penalty():
+    clf = SGDClassifier("log_loss", optimizer=fastsgd.Adam(0.01), batch_size=32, alpha=0.1, random_state=0).fit(X, Y)
+    weaker = SGDClassifier("log_loss", optimizer=fastsgd.Adam(0.01), batch_size=32, alpha=0.0, random_state=0).fit(X, Y)
+    assert abs(clf.coef_).sum() < 0.7 * abs(weaker.coef_).sum()
+    assert weaker.score(X, Y) > 0.75
+
+
+def test_validation_rows_of_the_user_and_what_counts():
+    clf = SGDClassifier(early_stopping=True, scoring="f1_macro", random_state=0)
+    clf.fit(X[:300], Y[:300], X_val=X[300:], y_val=Y[300:], sample_weight_val=np.ones(150))
+    assert len(clf.validation_scores_) == clf.n_iter_ < clf.max_iter
+    model = SGDRegressor(early_stopping=True, scoring="loss", random_state=0).fit(XR, YR)
+    assert max(model.validation_scores_) < 0
+    with pytest.raises(ValueError, match="X_val needs y_val"):
+        clf.fit(X, Y, X_val=X)
+
+
+@quiet
+def test_callbacks_progress_and_threads():
+    epochs = []
+    clf = SGDClassifier(max_iter=3, tol=None, callbacks=[lambda run: epochs.append(run.epoch)], random_state=0)
+    clf.fit(X, Y)
+    assert epochs == [1, 2, 3]
+    for n_jobs in (1, 2, -1):
+        other = SGDClassifier(max_iter=3, tol=None, n_jobs=n_jobs, random_state=0).fit(X, Y)
+        np.testing.assert_array_equal(other.coef_, clf.coef_)
+
+
+@pytest.mark.parametrize("learning_rate", ["constant", "optimal", "invscaling"])
+@pytest.mark.parametrize("average", [False, True])
+def test_partial_fits_are_one_fit_and_survive_a_pickle(average, learning_rate):
+    parameters = {"average": average, "learning_rate": learning_rate, "alpha": 0.01, "shuffle": False}
+    once = SGDClassifier(max_iter=3, tol=None, **parameters).fit(X, Y)
+    parts = SGDClassifier(**parameters)
+    for _ in range(3):
+        parts = pickle.loads(pickle.dumps(parts.partial_fit(X, Y, classes=np.arange(10))))
+    np.testing.assert_allclose(parts.coef_, once.coef_, rtol=1e-12)
+    assert parts.t_ == once.t_
+    with pytest.raises(ValueError, match=r"`y` has classes not in `self.classes_`: \[11\]"):
+        parts.partial_fit(X[:2], [1, 11])
+
+
+def test_a_stream_of_single_rows():
+    ours, theirs = SGDClassifier(random_state=0), sklearn.linear_model.SGDClassifier(random_state=0)
+    for model in (ours, theirs):
+        for row, label in zip(X, Y, strict=True):
+            model.partial_fit(row[np.newaxis], [label], classes=np.arange(10))
+    same(ours, theirs)
+    assert ours.t_ == 451
+
+
+def test_sparse_rows_stay_sparse(monkeypatch):
+    monkeypatch.setattr(Csr, "dense", lambda _: pytest.fail("made dense"))
+    wide = csr_matrix((np.ones(3), ([0, 1, 2], [5, 10**6, 7])), shape=(3, 10**6 + 1))
+    clf = SGDClassifier(penalty="elasticnet", random_state=0).fit(wide, [0, 1, 0])
+    assert clf.predict(wide).tolist() == [0, 1, 0]
+    clf.sparsify()
+    assert issparse(clf.coef_)
+    assert clf.predict(wide).tolist() == [0, 1, 0]
+    assert issparse(clf.coef_)
+    other = pickle.loads(pickle.dumps(clf))
+    assert issparse(other.coef_)
+    assert other.densify().predict(wide).tolist() == [0, 1, 0]
+
+
+def test_float32_stays_float32():
+    for model, y in ((SGDClassifier(random_state=0), Y), (SGDRegressor(random_state=0), Y / 10)):
+        model.fit(X.astype(np.float32), y)
+        assert model.coef_.dtype == model.intercept_.dtype == np.float32
+
+
+def test_a_fit_that_diverges_raises_and_leaves_finite_weights():
+    model = SGDRegressor(loss="squared_epsilon_insensitive", learning_rate="constant", eta0=1e300, alpha=0.0)
+    with pytest.raises(ValueError, match=r"Floating-point under-/overflow occurred at epoch #1\. Scaling input data"):
+        model.fit(XR * 1e10, YR)
+    assert np.isfinite(model.coef_).all()
+
+
+@pytest.mark.parametrize(("parameters", "message"), [
+    ({"penalty": "l3"}, "The 'penalty' parameter of SGDClassifier must be"),
+    ({"alpha": 0.0}, "alpha must be > 0 since learning_rate is 'optimal'"),
+    ({"learning_rate": "pa1", "loss": "log_loss"}, "Learning rate 'pa1' only works with loss 'hinge'"),
+    ({"batch_size": 0}, "The 'batch_size' parameter"),
+    ({"early_stopping": True, "validation_fraction": 0.001}, "test_size = 1 should be greater or equal"),
+])
+def test_bad_parameters(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        SGDClassifier(**parameters).fit(X, Y)
+
+
+def test_clone_and_text():
+    clf = clone(SGDClassifier("log_loss", batch_size=32, optimizer=fastsgd.SGD(0.1)))
+    assert repr(clf) == "SGDClassifier(batch_size=32, loss='log_loss', optimizer=SGD(0.1))"
+    assert "SGDClassifier" in clf._repr_html_()
+
+
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize(("kind", "y"), [("SGDClassifier", Y), ("SGDClassifier", Y > 4), ("SGDRegressor", Y / 10)])
+def test_models_move_both_ways(kind, y, average):
+    theirs = getattr(sklearn.linear_model, kind)(average=average, random_state=0).fit(X, y)
+    ours = fastsgd.interop.from_sklearn(theirs)
+    back = fastsgd.interop.to_sklearn(ours)
+    assert type(back) is type(theirs)
+    assert back.get_params() == theirs.get_params()
+    for model in (ours, back):
+        np.testing.assert_allclose(model.predict(X), theirs.predict(X), rtol=1e-9)
+        model.partial_fit(X, y)
+        assert model.t_ == theirs.t_ + 450
+        assert abs(model.score(X, y) - theirs.score(X, y)) < 0.2
