@@ -20,7 +20,8 @@ def test_kernel_agrees_with_reference_on(isa):
         pytest.skip("the instruction set of this run, which test_kernel.py has tested")
     tests = Path(__file__).parent
     result = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", str(tests.parent / "pyproject.toml"),
-                    "--rootdir", str(tests.parent), str(tests / "test_kernel.py"), str(tests / "test_functions.py"),
+                    "--rootdir", str(tests.parent),
+                    *(str(tests / f"test_{name}.py") for name in ("kernel", "linear", "functions")),
                     "-k", "not every_instruction", FASTSGD_ISA=isa)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
     assert " passed" in result.stdout
