@@ -11,13 +11,14 @@
 
 cdef enum:
     LINEAR_BLOCK = 16       # rows, or those of one step, that are gathered at once, and how far ahead others are fetched
-    LINEAR_ROWS = 16        # of a step on dense rows, more of which are quicker by the general path
+    LINEAR_ROWS_ONE = 16    # of a step on dense rows, more of which are quicker by the general path: with one output,
+    LINEAR_ROWS_MANY = 2    # and with several
     WORK_OF_A_ROW = 64      # beside its terms, in terms
     WORK_BETWEEN_FOLDS = 1 << 24
     WEIGHTS_FOLDED = 4      # for every term that is worth as much
 
 cdef double SMALLEST_SCALE = 1e-9, LARGEST_AVERAGE = 1e20
-cdef double LINEAR_SKIP_DENSITY = 0.5
+cdef double MOST_CANCELLED = 16                         # digits of the average go where a v / b is so much larger than W
 
 
 def steps_between_folds(architecture, X, recipe):
@@ -33,10 +34,11 @@ def steps_between_folds(architecture, X, recipe):
             or (truncates and optimizer.average is not None)):
         return 0
     inputs, outputs = architecture.sizes
-    rows = min(recipe.batch_size, len(X))
+    rows = recipe.batch_size                # not fewer where X is what is left of an epoch
     sparse = hasattr(X, "indptr")
     terms = int(X.indptr[-1]) / len(X) if sparse else inputs
-    if rows > FS_CHUNK_ROWS or (rows * terms > inputs if sparse else rows > LINEAR_ROWS):
+    most_rows = LINEAR_ROWS_ONE if outputs == 1 else LINEAR_ROWS_MANY
+    if rows > FS_CHUNK_ROWS or (rows * terms > inputs if sparse else rows > most_rows):
         return 0
     work = rows * (terms * outputs + WORK_OF_A_ROW)
     folds = max(1, int((WORK_BETWEEN_FOLDS + WEIGHTS_FOLDED * inputs * outputs) / work))
@@ -114,7 +116,7 @@ cdef bint linear_step(Job* job, ptrdiff_t step, ptrdiff_t first, ptrdiff_t at, p
         linear.waiting += job.learning_rates[step] * job.rule.l1 / linear.scale
         for i in range(n):
             job.ops.truncate_row(linear, &job.line[i])
-    if linear.average_b > LARGEST_AVERAGE:
+    if linear.average_b > LARGEST_AVERAGE or linear.average_a > MOST_CANCELLED * linear.average_b * linear.scale:
         fold(job)
     return True
 
@@ -151,7 +153,7 @@ cdef void fold(Job* job) noexcept nogil:
 
 
 cdef void point_at_row(Job* job, ptrdiff_t at, ptrdiff_t i) noexcept nogil:
-    """Row "at" of the workspace as the i-th of the step."""
+    """Row "at" of the workspace as the i-th of the step, in a list where that is shorter."""
     cdef fs_layer* layer = &job.layers[0]
     cdef fs_row* row = &job.line[i]
     if job.skips:

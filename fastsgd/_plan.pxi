@@ -51,7 +51,8 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     if job.fold_steps:
         job.block = job.batch * max(1, LINEAR_BLOCK // job.batch)
     cdef int team = 1 if job.fold_steps else min(max(1, threads), <int>FS_MAX_TEAM, most_threads(&job))
-    job.skips = job.skips and skipping_pays(&job)
+    # On the linear path each row decides for itself: its sums depend on it, and must not on what else is in X.
+    job.skips = job.skips and (job.layers[0].outputs > 1 if job.fold_steps else skipping_pays(&job))
     workspace = numpy.empty(lay_out_workspace(&job, NULL, team) + 64, dtype=numpy.uint8)
     cdef unsigned char[::1] memory = workspace
     cdef char* base = <char*>&memory[0]
@@ -243,9 +244,7 @@ cdef bint skipping_pays(Job* job) noexcept:
     cdef fs_layer* layer = &job.layers[0]
     cdef ptrdiff_t sample = min(job.data_rows, <ptrdiff_t>32), found = 0, i
     cdef double limit = SKIP_DENSITY
-    if job.fold_steps:
-        limit = LINEAR_SKIP_DENSITY if layer.outputs > 1 else 0
-    elif layer.outputs < 64:
+    if layer.outputs < 64:
         limit = min(limit, SKIP_DENSITY_PER_OUTPUT * layer.outputs * min(job.batch, <ptrdiff_t>32) / 32)
     for i in range(sample):
         found += job.ops.count_nonzero(&job.input, i * job.data_rows // sample, layer.inputs)

@@ -20,14 +20,15 @@ def test_kernel_agrees_with_reference_on(isa):
         pytest.skip("the instruction set of this run, which test_kernel.py has tested")
     tests = Path(__file__).parent
     result = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", str(tests.parent / "pyproject.toml"),
-                    "--rootdir", str(tests.parent), str(tests / "test_kernel.py"), str(tests / "test_functions.py"),
+                    "--rootdir", str(tests.parent),
+                    *(str(tests / f"test_{name}.py") for name in ("kernel", "linear", "functions")),
                     "-k", "not every_instruction", FASTSGD_ISA=isa)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
     assert " passed" in result.stdout
 
 
 BITS = """
-import hashlib, numpy as np, fastsgd
+import hashlib, numpy as np, scipy.sparse, fastsgd
 from cases import OPTIMIZERS
 rng = np.random.default_rng(0)
 for dtype in ("float32", "float64"):
@@ -40,17 +41,29 @@ for dtype in ("float32", "float64"):
             history = fastsgd.train(net, X, y, optimizer=optimizer, batch_size=batch_size, epochs=1, seed=0, threads=2)
             digest = hashlib.sha256(net.params.tobytes() + net.predict(X).tobytes() + repr(history.cost).encode())
             print(dtype, sizes, optimizer.kind, digest.hexdigest())
+    for sizes, batch_size in (([37, 1], 1), ([61, 11], 1), ([40, 3], 5)):
+        for optimizer in (fastsgd.SGD(0.01, l2=0.01, average=1.0), fastsgd.SGD(0.01, l1=0.01, l2=0.1, truncate=True),
+                          fastsgd.PassiveAggressive(1.0)):
+            for density in (0.1, 1.0):
+                dense = rng.standard_normal((500, sizes[0])) * (rng.random((500, sizes[0])) < density)
+                y = rng.choice([-1, 1], (500, sizes[1]))
+                for X in (dense, scipy.sparse.csr_matrix(dense)):
+                    net = fastsgd.Network(sizes, loss="hinge", dtype=dtype, seed=0)
+                    history = fastsgd.train(net, X, y, optimizer=optimizer, batch_size=batch_size, epochs=1, seed=0)
+                    digest = hashlib.sha256(net.params.tobytes() + repr(history.cost).encode())
+                    print(dtype, sizes, optimizer.kind, digest.hexdigest())
 """
 
 
 def test_avx2_and_avx512_give_the_same_bits():
     if not {"avx2", "avx512"} <= set(config()["isa_available"]):
         pytest.skip("needs a CPU with both")
+    pytest.importorskip("scipy")
     tests = str(Path(__file__).parent)
     found = [python("-c", f"import sys; sys.path.append({tests!r})" + BITS, FASTSGD_ISA=isa)
              for isa in ("avx2", "avx512")]
     assert found[0].returncode == 0, found[0].stderr
-    assert found[0].stdout.count("float") == 96
+    assert found[0].stdout.count("float") == 96 + 72
     assert found[0].stdout == found[1].stdout
 
 

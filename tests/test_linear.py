@@ -249,3 +249,157 @@ def test_heavy_rows_make_longer_steps_where_they_are_asked_to():
     np.testing.assert_allclose(nets[2].params - before, 3 * (nets[0].params - before), rtol=1e-12)
     with pytest.raises(TypeError, match="weighted_steps must be True or False"):
         fastsgd.train(nets[0], x, y, weighted_steps=1)
+
+
+# ---- the path of its own ----
+
+def test_averaged_sgd_follows_a_transcription():
+    """Steps of one row with l2 and the average of all weights, as in Bottou 2012, by hand."""
+    rng = np.random.default_rng(4)
+    X, y = rng.standard_normal((200, 10)), rng.choice([-1.0, 1.0], 200)
+    for rows in (X, as_csr(X)):
+        net = fastsgd.Network([10, 1], loss="squared_error", dtype="float64")
+        net.params[:] = 0
+        optimizer = fastsgd.SGD(0.001, l2=0.01, average=1.0)
+        params, state, _ = one_epoch(_kernel, net, rows, y[:, np.newaxis], None, Recipe(optimizer, 1))
+        w, b, mean_w, mean_b = np.zeros(10), 0.0, np.zeros(10), 0.0
+        for t, (x, target) in enumerate(zip(X, y, strict=True)):
+            slope = x @ w + b - target
+            w = (1 - 0.001 * 0.01) * w - 0.001 * slope * x
+            b -= 0.001 * slope
+            mean_w, mean_b = (t * mean_w + w) / (t + 1), (t * mean_b + b) / (t + 1)
+        np.testing.assert_allclose(params, [*w, b], rtol=0, atol=1e-15)
+        np.testing.assert_allclose(state.average, [*mean_w, mean_b], rtol=0, atol=1e-15)
+
+
+def sparse_case(dtype="float64", rows=600, columns=300, outputs=1, per_row=6, seed=5):
+    rng = np.random.default_rng(seed)
+    X = np.zeros((rows, columns), dtype)
+    X[np.arange(rows)[:, np.newaxis], rng.integers(0, columns, (rows, per_row))] = rng.standard_normal((rows, per_row))
+    net = make_net([columns, outputs], "relu", "hinge", None, dtype, rng)
+    net.params *= 0.2
+    X, y = net._check(X, rng.choice([-1, 1], (rows, outputs)))
+    return net, as_csr(X), y, rng.permutation(rows)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("outputs", [1, 3, 20])
+@pytest.mark.parametrize("optimizer", [
+    fastsgd.SGD(0.05, l2=0.3), fastsgd.SGD(0.05, l2=0.01, average=1.0),
+    fastsgd.SGD(0.1, average=0.5, average_from=100), fastsgd.SGD(0.1, l2=5.0, average=0.9),     # many folds
+    fastsgd.SGD(0.1, l1=1e-3, truncate=True), fastsgd.SGD(lambda step: 0.1 / (1 + 0.01 * step), l1=2e-3, truncate=True),
+    fastsgd.PassiveAggressive(1.0, l2=0.01, average=1.0)], ids=str)
+def test_what_waits_is_what_would_have_been_done_at_once(optimizer, outputs, dtype):
+    net, X, y, order = sparse_case(dtype, outputs=outputs)
+    for batch_size in (1, 3, 16):
+        recipe = Recipe(optimizer, batch_size)
+        assert _kernel.steps_between_folds(net.architecture, X, recipe) > 0
+        compare(net, X, y, order, recipe, None, 20 * TOLERANCE[dtype])
+
+
+def test_elastic_net_waits_almost_exactly():
+    """Only what is left of a penalty when a weight reaches zero unseen is off, by the shrinking meanwhile at most."""
+    net, X, y, order = sparse_case(rows=3000)
+    optimizer = fastsgd.SGD(0.05, l1=0.001, l2=0.02, truncate=True)
+    found, expected = (one_epoch(module, net, X, y, order, Recipe(optimizer, 1)) for module in (_kernel, reference))
+    assert 0.1 < (expected[0] == 0).mean() < 0.9
+    assert (found[0] != expected[0]).any()
+    agree("params", found[0], expected[0], 0.05)
+    # No more than the whole shrinking of the pass can be off in what a weight has received.
+    assert abs(found[1].slots - expected[1].slots).max() <= expected[1].penalty * (1 - (1 - 0.05 * 0.02) ** 3000)
+    # As long as no weight reaches zero the two are equal.
+    net.params[:] += np.sign(net.params) * 100
+    compare(net, X, y, order, Recipe(fastsgd.SGD(0.05, l1=0.01, l2=1e-4, truncate=True), 1), None, 1e-10)
+
+
+def test_passes_may_be_parted_where_they_fold():
+    net, X, y, order = sparse_case(rows=4096, columns=1000, outputs=200, per_row=50)
+    for optimizer in (fastsgd.SGD(0.05, l2=0.01, average=1.0), fastsgd.SGD(0.05, l1=1e-4, l2=0.01, truncate=True)):
+        recipe = Recipe(optimizer, 16)
+        fold = _kernel.steps_between_folds(net.architecture, X, recipe)
+        assert 8 < fold < 256
+        rates = optimizer.learning_rates(0, 256)
+        whole, parted = net.params.copy(), net.params.copy()
+        states = optimizer.state(whole), optimizer.state(parted)
+        _kernel.train_epoch(net.architecture, whole, X, y, order, recipe, states[0], rates)
+        for rows, its_rates in ((order[:16 * fold], rates[:fold]), (order[16 * fold:], rates[fold:])):
+            _kernel.train_epoch(net.architecture, parted, X, y, rows, recipe, states[1], its_rates)
+        np.testing.assert_array_equal(whole, parted)
+        np.testing.assert_array_equal(states[0].slots, states[1].slots)
+        assert states[0].penalty == states[1].penalty
+
+
+@pytest.mark.parametrize("optimizer", [fastsgd.SGD(0.01, l2=0.01, average=1.0),
+                                       fastsgd.SGD(0.01, l1=1e-4, truncate=True)], ids=str)
+def test_a_run_interrupted_within_an_epoch_goes_on_to_the_same_bits(optimizer, tmp_path):
+    rng = np.random.default_rng(6)
+    X, y = rng.standard_normal((3000, 1000)), rng.integers(0, 20, 3000)
+    settings = {"optimizer": optimizer, "batch_size": 2, "epochs": 2, "seed": 0}
+    nets = [fastsgd.Network([1000, 20], loss="hinge", seed=0, dtype="float64") for _ in range(3)]
+    fold = _kernel.steps_between_folds(nets[0].architecture, X, Recipe(optimizer, 2))
+    assert 1 < fold < 3000 / 2 / 3
+    fastsgd.train(nets[0], X, y, **settings)
+    # Checkpoints after so many steps are written where the path rests in any case.
+    fastsgd.train(nets[1], X, y, **settings, checkpoint=fastsgd.Checkpoint(tmp_path / "often.ckpt", steps=7))
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+
+    class Interrupt(fastsgd.Callback):
+        def on_rows(self, run):
+            if run.epoch == 2 and run.rows_done > 500:
+                raise KeyboardInterrupt
+
+    path = tmp_path / "run.ckpt"
+    with pytest.MonkeyPatch.context() as patch:
+        real = _kernel.train_epoch
+
+        def parted(architecture, params, X, y, order, recipe, state, rates, weight, threads, poll, adapts):
+            """Looks in at the second fold, as a pass would after a tenth of a second."""
+            steps = 3 * fold - state.steps % fold
+            made = real(architecture, params, X, y, order[:2 * steps], recipe, state, rates[:steps], weight, threads)
+            poll(2 * steps)
+            if made < len(rates):
+                made += real(architecture, params, X, y, order[2 * steps:], recipe, state, rates[steps:], weight,
+                             threads)
+            return made
+        patch.setattr("fastsgd.training._kernel.train_epoch", parted)
+        with pytest.raises(KeyboardInterrupt):
+            fastsgd.train(nets[2], X, y, **settings, checkpoint=path, callbacks=[Interrupt()])
+    fastsgd.train(nets[2], X, y, **settings, resume=path)
+    np.testing.assert_array_equal(nets[0].params, nets[2].params)
+
+
+def test_a_pass_pauses_and_stops_where_it_folds():
+    rng = np.random.default_rng(7)
+    net = make_net([500, 20], "relu", "hinge", None, "float32", rng)
+    X, y = net._check(rng.standard_normal((20_000, 500)), rng.integers(0, 20, 20_000))
+    optimizer = fastsgd.SGD(0.01, l2=1e-4)
+    recipe = Recipe(optimizer, 1)
+    fold = _kernel.steps_between_folds(net.architecture, X, recipe)
+    order = np.tile(np.arange(20_000), 30)
+    state, params = optimizer.state(net.params), net.params.copy()
+    made = _kernel.train_epoch(net.architecture, params, X, y, order, recipe, state,
+                               optimizer.learning_rates(0, len(order)), None, 1, lambda rows: True)
+    assert 0 < made < len(order)
+    assert made % fold == 0
+    again = optimizer.state(net.params)
+    twin = net.params.copy()
+    _kernel.train_epoch(net.architecture, twin, X, y, order[:made], recipe, again, optimizer.learning_rates(0, made))
+    np.testing.assert_array_equal(params, twin)
+
+
+@pytest.mark.parametrize("density", [0.2, 1.0])
+def test_rows_of_bytes_and_scaled_rows(density):
+    rng = np.random.default_rng(8)
+    X = (rng.integers(0, 256, (60, 40)) * (rng.random((60, 40)) < density)).astype(np.uint8)
+    for offset, outputs in ((0.0, 5), (0.5, 5), (0.0, 1)):
+        net = fastsgd.Network([40, outputs], loss="hinge", seed=0, dtype="float64", input_scale=1 / 255,
+                              input_offset=offset)
+        rows, y = net._check(X, rng.choice([-1, 1], (60, outputs)))
+        compare(net, rows, y, rng.permutation(60), Recipe(fastsgd.SGD(0.05, l2=0.1), 1), None, 1e-10)
+
+
+def test_a_matrix_that_changes_after_its_check_is_refused():
+    net, X, y, order = sparse_case()
+    X.indices[100] = 10_000
+    with pytest.raises(ValueError, match="X has a column index out of range"):
+        one_epoch(_kernel, net, X, y, order, Recipe(fastsgd.SGD(0.1), 1))
