@@ -15,6 +15,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const void* parameters
         const int32_t* labels
         const void* targets
+        double* output_costs
         double clip_delta
         const void* positive_weight
         int aggressive, squared

@@ -12,7 +12,8 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     memset(&job, 0, sizeof(Job))
     job.mode = mode
     job.ops = fs_operations(params.itemsize == 8)
-    require(backend in BACKENDS, f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
     job.layers = <fs_layer*><char*>table
     job.fold_steps = steps_between_folds(architecture, X, recipe) if mode == TRAIN else 0
@@ -100,8 +101,10 @@ cdef void* floats(array, Job* job, ptrdiff_t count, name, list kept, bint writte
     """Where a contiguous array of so many numbers of the parameters' dtype begins; ``kept`` holds on to it."""
     cdef const float[::1] singles
     cdef const double[::1] doubles
-    require(array.size == count and array.flags.c_contiguous, f"{name} must hold {count} contiguous numbers")
-    require(not written or array.flags.writeable, f"{name} is read-only")
+    if not (array.size == count and array.flags.c_contiguous):
+        raise ValueError(f"{name} must hold {count} contiguous numbers")
+    if written and not array.flags.writeable:
+        raise ValueError(f"{name} is read-only")
     flat = array.reshape(-1)
     kept.append(flat)
     if job.ops.item == sizeof(double):
@@ -144,6 +147,7 @@ cdef fs_rule rule_of(optimizer):
 cdef lay_out_recipe(Job* job, recipe, state, list kept):
     """What is done with a gradient and around it, and what the run remembers."""
     cdef const double[::1] averaging
+    cdef double[::1] output_costs
     optimizer = recipe.optimizer
     cdef ptrdiff_t outputs = job.layers[job.depth - 1].outputs
     job.rule = rule_of(optimizer)
@@ -168,6 +172,13 @@ cdef lay_out_recipe(Job* job, recipe, state, list kept):
         job.smooth_keep = 1 - recipe.label_smoothing
         job.smooth_share = recipe.label_smoothing / max(outputs if job.target.loss == FS_CROSS_ENTROPY else 2, 2)
     job.target.clip_delta = optimizer.clip_delta or 0
+    if state.output_costs is not None:
+        require(state.output_costs.shape == (outputs,), "state.output_costs must have one number per output")
+        if job.fold_steps:
+            output_costs = state.output_costs
+            job.target.output_costs = &output_costs[0]
+        else:
+            state.output_costs[:] = numpy.nan
     if recipe.positive_weight:
         require(job.target.labels != NULL and job.target.loss != FS_CROSS_ENTROPY,
                 "class_weight for outputs that tell a class from the rest needs y to be class labels")
@@ -224,8 +235,9 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
             source.values = floats(X.values, job, indices.shape[0], "X", kept)
         job.lists = True
         return
-    require(X.dtype in (dtype, numpy.uint8), f"X must have dtype {numpy.dtype(dtype)} or uint8, got {X.dtype}")
     source.bytes = X.dtype == numpy.uint8
+    if not source.bytes and X.dtype != dtype:
+        raise ValueError(f"X must have dtype {numpy.dtype(dtype)} or uint8, got {X.dtype}")
     item = X.itemsize
     require(X.strides[1] == item or X.shape[1] == 1, "the values of a row of X must be neighbours")
     require(X.shape[0] == 1 or X.strides[0] >= item * X.shape[1] and X.strides[0] % item == 0,

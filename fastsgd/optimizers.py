@@ -117,8 +117,8 @@ class Optimizer:
         """
         if not callable(self.learning_rate):
             return np.full(steps, self.learning_rate)
-        if getattr(self.learning_rate, "takes_arrays", False):
-            return np.asarray(self.learning_rate(np.arange(first_step, first_step + steps)))     # type: ignore
+        if hasattr(self.learning_rate, "between"):
+            return self.learning_rate.between(first_step, steps)
         rates = [self.learning_rate(step) for step in range(first_step, first_step + steps)]
         for step, rate in enumerate(rates, first_step):
             if not isinstance(rate, Real) or not 0 <= rate < math.inf:
@@ -140,8 +140,8 @@ class Optimizer:
         averaged = np.maximum(np.arange(first_step, first_step + steps) + 1.0 - self.average_from, 1)
         return np.maximum(1 - (self.average or 0), 1 / averaged)
 
-    def penalty(self, weights: Iterable[np.ndarray], batch_weight: float = 1.0) -> float:
-        """What l1, l2 and alpha add to the cost of a mini-batch of so many rows.
+    def penalty(self, weights: Iterable[np.ndarray], batch_weight: float = 1.0, per_output: bool = False):
+        """What l1, l2 and alpha add to the cost of a mini-batch of so many rows, or of each output, (outputs,).
 
         >>> SGD(l1=0.5, alpha=2.0).penalty([np.array([[1.0, -2.0]])], batch_weight=10)
         2.0
@@ -150,9 +150,9 @@ class Optimizer:
         penalty = 0.0
         for W in weights:
             if l2:
-                penalty += l2 / 2 * float(np.vdot(W, W))
+                penalty = penalty + l2 / 2 * (np.einsum("ij,ij->j", W, W) if per_output else float(np.vdot(W, W)))
             if self.l1:
-                penalty += self.l1 * float(abs(W).sum())
+                penalty = penalty + self.l1 * (abs(W).sum(axis=0) if per_output else float(abs(W).sum()))
         return penalty
 
     def state(self, params: np.ndarray) -> State:
@@ -235,6 +235,9 @@ class State:
     over the rows seen, which whoever reads them may set back to 0. ``penalty`` is what SGD's truncating l1 has asked of
     every weight so far, the sum of learning_rate * l1. ``averaged`` are the parameters that the average was taken of,
     where a run has ended with the average in their place.
+
+    ``output_costs`` (outputs,), where somebody has put it there, gains the costs of each output, without any weights:
+    of networks without a hidden layer in small batches, which take a path of their own. Else it becomes NaN.
     """
 
     slots: np.ndarray
@@ -244,6 +247,7 @@ class State:
     score: float = 0.0
     penalty: float = 0.0
     averaged: np.ndarray | None = None
+    output_costs: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def train_epoch(architecture, params, X, target, order, recipe, state, learning_
         cost, score, gradients = backpropagate(architecture, params, X[rows],
                                                smooth(architecture, target[rows], recipe.label_smoothing, params.dtype),
                                                None if sample_weight is None else sample_weight[rows], masks,
-                                               recipe, learning_rates[steps])
+                                               recipe, learning_rates[steps], state.output_costs)
         state.cost += cost
         state.score += score
         if not math.isfinite(cost):
@@ -131,14 +131,15 @@ def forward(architecture, params, X, masks=()):
     return zs, activations
 
 
-def backpropagate(architecture, params, X, target, sample_weight=None, masks=(), recipe=None, learning_rate=None):
+def backpropagate(architecture, params, X, target, sample_weight=None, masks=(), recipe=None, learning_rate=None,
+                  output_costs=None):
     """``(cost, score, [dW_1, db_1, dW_2, ...])``, all summed over the rows, each times its weight.
 
     For a passive-aggressive recipe deltas are the steps that the rows ask for.
     """
     zs, activations = forward(architecture, params, X, masks)
-    cost, score, delta = cost_and_delta(architecture, zs[-1], target, sample_weight, recipe,
-                                        (activations[0].astype(float) ** 2).sum(axis=1), learning_rate)
+    cost, score, delta = cost_and_delta(architecture, zs[-1], target, sample_weight, recipe, activations[0],
+                                        learning_rate, output_costs)
     gradients = []
     weights = [W for W, _ in layers(architecture, params)]
     for layer in reversed(range(len(weights))):
@@ -240,11 +241,13 @@ def slope(name, z, a):
 
 # ---- cost, score and output delta ----
 
-def cost_and_delta(architecture, z, target, sample_weight=None, recipe=None, squares=None, learning_rate=None):
+def cost_and_delta(architecture, z, target, sample_weight=None, recipe=None, rows=None, learning_rate=None,
+                   output_costs=None):
     """``(cost, score, dC/dz)`` of the output layer's z: the cost summed over outputs and rows, each times its weight.
 
     The score counts rows classified correctly (single outputs, where there are no labels); for losses that do not
-    classify it is the summed squared error. ``squares`` are those of the rows, for passive-aggressive steps.
+    classify it is the summed squared error. ``rows`` are those that the layer received, for passive-aggressive steps.
+    ``output_costs`` gains the costs of each output, without any weights, where it is given.
     """
     loss, output = architecture.loss, architecture.activations[-1]
     if loss == "cross_entropy":
@@ -296,9 +299,12 @@ def cost_and_delta(architecture, z, target, sample_weight=None, recipe=None, squ
         log_t = np.log(np.where(target > 0, target, 1))
         costs = target * (log_t - z) + error
         delta = error
+    if output_costs is not None:
+        output_costs += costs.sum(axis=0, dtype=float)
     delta = limit(recipe, delta)
     if recipe is not None and recipe.optimizer.kind == "passive_aggressive":
-        delta = delta * longest_step(recipe.optimizer, costs, squares[:, np.newaxis], learning_rate)
+        squares = (rows.astype(float) ** 2).sum(axis=1, keepdims=True)
+        delta = delta * longest_step(recipe.optimizer, costs, squares, learning_rate)
     if recipe is not None and recipe.positive_weight:
         w = np.where(target > (0.5 if loss == "binary_cross_entropy" else 0), np.array(recipe.positive_weight), 1)
         costs, delta = np.where(w == 0, 0, w * costs), np.where(w == 0, 0, w * delta)

@@ -137,6 +137,8 @@ class Run:
         if not skipped:
             self._factors = []
             self._state.cost = self._state.score = self._seconds = 0.0
+            if self._state.output_costs is not None:
+                self._state.output_costs[:] = 0
         self.rows_done = skipped * self.batch_size if self.rows is None else min(skipped * self.batch_size, self.rows)
         self._evaluate_if_due()
         if self.stop and self.rows_done != self.rows:

@@ -29,8 +29,6 @@ BLOCK = 64
 class Schedule:
     """What the schedules share. ValueError or TypeError for an argument that cannot be used."""
 
-    takes_arrays = True              # tells an optimizer to ask for all steps of an epoch at once
-
     def __post_init__(self):
         for name in (entry.name for entry in fields(self)):
             value = getattr(self, name)
@@ -52,6 +50,12 @@ class Schedule:
         rates = self._rates((blocks[:, np.newaxis] * BLOCK + np.arange(BLOCK)).ravel().astype(float))
         chosen = rates[np.searchsorted(blocks, steps // BLOCK) * BLOCK + steps % BLOCK]
         return float(chosen) if steps.ndim == 0 else chosen
+
+    def between(self, first: int, steps: int) -> np.ndarray:
+        """The rates of so many steps from the first one on: those that a call with each of them returns."""
+        begin = first // BLOCK * BLOCK
+        end = -(-(first + steps) // BLOCK) * BLOCK
+        return self._rates(np.arange(begin, end, dtype=float))[first - begin:first - begin + steps]
 
     def over(self, steps: int) -> Self:
         """The same for a run of so many steps, where the schedule itself leaves them open."""

@@ -77,7 +77,8 @@ def test_penalties_that_make_zeros(kind, penalty):
 @pytest.mark.parametrize(("kind", "loss"), [("SGDClassifier", "hinge"), ("SGDRegressor", "epsilon_insensitive")])
 @pytest.mark.parametrize("learning_rate", ["pa1", "pa2"])
 def test_passive_aggressive_steps(learning_rate, kind, loss):
-    if "pa1" not in str(getattr(sklearn.linear_model, kind)._parameter_constraints["learning_rate"]):
+    known = getattr(sklearn.linear_model, kind)._parameter_constraints["learning_rate"]
+    if not any(constraint.is_satisfied_by(learning_rate) for constraint in known):
         pytest.skip("scikit-learn has them from 1.8 on")
     y = Y if kind == "SGDClassifier" else YR
     rows = X if kind == "SGDClassifier" else XR
@@ -105,6 +106,20 @@ def test_the_fit_ends_by_scikit_learns_rule():
     with pytest.warns(ConvergenceWarning, match="Maximum number of iteration reached") as caught:
         SGDClassifier(max_iter=2, random_state=0).fit(X, Y)
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("loss", ["hinge", "log_loss", "epsilon_insensitive"])
+def test_every_class_ends_where_a_fit_of_its_own_would(loss, early_stopping):
+    def fit(y):
+        clf = SGDClassifier(loss, shuffle=False, early_stopping=early_stopping, alpha=0.01)
+        return clf.fit(X[:300], y[:300], X_val=X[300:], y_val=y[300:])
+
+    together = fit(Y)
+    apart = [fit(k == Y) for k in range(10)]
+    np.testing.assert_allclose(together.coef_, np.concatenate([clf.coef_ for clf in apart]), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(together.intercept_, np.concatenate([clf.intercept_ for clf in apart]), rtol=1e-6)
+    assert together.n_iter_ == max(clf.n_iter_ for clf in apart) > min(clf.n_iter_ for clf in apart)
 
 
 @quiet

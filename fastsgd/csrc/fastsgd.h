@@ -33,6 +33,7 @@ typedef struct {
     const void *parameters;   /* (cols,) huber: delta, quantile: tau, hinge: margin, epsilon; unused otherwise */
     const int32_t *labels;    /* (rows,) class of each row, or NULL */
     const void *targets;      /* (rows, cols) where there are no labels, or where each output tells its class from the rest */
+    double *output_costs;     /* (cols,) gains the costs of each output, without any weights; or NULL */
     double clip_delta;        /* largest entry of delta, 0 for no limit */
     const void *positive_weight;                /* (cols,) what a label counts for its own output; or NULL */
     int aggressive, squared;  /* deltas become passive-aggressive steps, in the form that squares the cost */

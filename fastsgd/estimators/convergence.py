@@ -27,22 +27,29 @@ class Validation:
         None for the kernel's own accuracy or R^2, else the cost, or one of scikit-learn's scorers.
     measure : callable, optional
         Of (y, outputs, sample_weight): takes the place of the kernel's figure.
+    measure_outputs : callable, optional
+        The same, (outputs,): for those that are judged one by one, in ``per_output``.
     """
 
-    def __init__(self, estimator: EngineEstimator, rows: tuple, given: tuple, score, measure: Callable | None):
+    def __init__(self, estimator: EngineEstimator, rows: tuple, given: tuple, score, measure: Callable | None,
+                 measure_outputs: Callable | None = None):
         self.rows, self._given = rows, given
         by_loss = isinstance(score, str) and score == "loss"
         self._by_loss = by_loss
         self._scorer = None if score is None or by_loss else check_scoring(estimator, score)
         self._measure = measure if score is None else None
+        self._measure_outputs = measure_outputs if score is None else None
+        self.per_output: np.ndarray | None = None
 
     @property
     def metrics(self) -> list[Callable]:
         """For ``fastsgd.train``."""
-        return [] if self._measure is None else [self._measured]
+        return [self._measured] if self._measure or self._measure_outputs else []
 
     def _measured(self, y: np.ndarray, outputs: np.ndarray) -> float:
-        if not np.isfinite(outputs).all() or self._measure is None:
+        if self._measure_outputs is not None:
+            self.per_output = self._measure_outputs(y, outputs, self.rows[2])
+        if self._measure is None or not np.isfinite(outputs).all():
             return np.nan
         return float(self._measure(y, outputs, self.rows[2]))
 

@@ -112,17 +112,20 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
             trained, others = self._split(y, sample_weight)
             parts = tuple(None if part is None else _safe_indexing(part, others) for part in given)
             validation = Validation(self, (X[others], targets[others], sample_weight[others]), parts, self.scoring,
-                                    None)
+                                    *self._judges())
             X, y, targets, sample_weight = X[trained], y[trained], targets[trained], sample_weight[trained]
         optimizer = self._optimizer_of(issparse(X))
         self._remember(optimizer, net, first)
         if validation is not None and not incremental:
             self.validation_scores_ = []
         weight, more = self._weigh(y, sample_weight)
-        self._train(net, X, targets, LinearConvergence(self, validation, optimizer), optimizer=optimizer,
-                    state=self._state, batch_size=self.batch_size, epochs=max_iter, shuffle=self.shuffle,
-                    seed=self._random_state.randint(SEEDS), weighted_steps=True, sample_weight=weight,
-                    validation=None if validation is None else validation.rows, **more)
+        convergence = LinearConvergence(self, validation, optimizer, net.sizes[-1], net.loss != "cross_entropy")
+        self._state.output_costs = np.zeros(net.sizes[-1])
+        self._train(net, X, targets, convergence, optimizer=optimizer, state=self._state, batch_size=self.batch_size,
+                    epochs=max_iter, shuffle=self.shuffle, seed=self._random_state.randint(SEEDS), weighted_steps=True,
+                    sample_weight=weight, validation=None if validation is None else validation.rows,
+                    metrics=() if validation is None else validation.metrics, **more)
+        convergence.finish(net)
         self.t_ += float(self.n_iter_ * rows)
         if not incremental and self.tol is not None and self.n_iter_ == max_iter:
             warnings.warn("Maximum number of iteration reached before convergence. Consider increasing max_iter to "
@@ -215,7 +218,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         X_val, y_val = self._validate_rows(X_val, y_val, reset=False)
         if weight is not None:
             weight = _check_sample_weight(weight, X_val)
-        return Validation(self, (X_val, self._encode(y_val, dtype), weight), held_out, self.scoring, None)
+        return Validation(self, (X_val, self._encode(y_val, dtype), weight), held_out, self.scoring, *self._judges())
 
     def _encode(self, y, dtype) -> np.ndarray:
         """y as the network takes it."""
@@ -224,6 +227,10 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
     def _outputs_of(self) -> int:
         """How many outputs the network needs."""
         raise NotImplementedError
+
+    def _judges(self) -> tuple:
+        """Of (y, outputs, sample_weight): a score where the kernel's is not meant, and one for each output."""
+        return None, None
 
     def _weigh(self, y, sample_weight) -> tuple[np.ndarray | None, dict]:
         """What each row counts, and more for ``fastsgd.train``."""

@@ -5,63 +5,92 @@ import time
 
 import numpy as np
 
-from fastsgd.estimators.convergence import Convergence, Validation
+from fastsgd.callbacks import Callback
+from fastsgd.estimators.convergence import Validation
+from fastsgd.network import Network
 from fastsgd.optimizers import Optimizer
 from fastsgd.run import Run
 
 LEAST_RATE = 1e-6
 
 
-class LinearConvergence(Convergence):
-    """Stops where the cost with its penalties, or the score of validation rows, has not become better for a while."""
+class LinearConvergence(Callback):
+    """Stops where no output's cost with its penalties, or score of validation rows, has become better for a while.
 
-    def __init__(self, estimator, validation: Validation | None, optimizer: Optimizer):
-        super().__init__(estimator, validation)
-        self._optimizer = optimizer
+    As outputs do not depend on each other, each ends with the weights it had when it converged, like a fit of its own:
+    it goes on with the others, but :meth:`finish` takes these weights back. Only where steps are made for many rows at
+    once costs are not known for each output; then their mean decides for all.
+    """
+
+    def __init__(self, estimator, validation: Validation | None, optimizer: Optimizer, outputs: int, apart: bool):
+        self.estimator, self.validation, self.optimizer, self._apart = estimator, validation, optimizer, apart
+        self._best, self._count = np.full(outputs, -np.inf), np.zeros(outputs, int)
+        self._converged: dict[int, tuple[np.ndarray, float]] = {}
 
     def on_start(self, run: Run) -> None:
         self.estimator.n_iter_ = 0
         self._began = time.monotonic()
         run.rate_factor = self.estimator._rate_factor
-        self._penalty = self._penalty_of(run)
-
-    def _penalty_of(self, run: Run) -> float:
-        return self._optimizer.penalty(run.net.weights)
+        self._penalty = self.optimizer.penalty(run.net.weights, per_output=True)
 
     def on_epoch(self, run: Run) -> None:
         estimator = self.estimator
         estimator.n_iter_ += 1
-        before, self._penalty = self._penalty, self._penalty_of(run)
-        objective = run.history.cost[-1] + (before + self._penalty) / 2
-        score = np.nan if self.validation is None else self.validation.score(estimator, run)
+        before, self._penalty = self._penalty, self.optimizer.penalty(run.net.weights, per_output=True)
+        penalty = (before + self._penalty) / 2
+        costs = None if estimator._state.output_costs is None else estimator._state.output_costs / run.rows
+        if costs is None or not self._apart or np.isnan(costs[0]):
+            costs = run.history.cost[-1] / len(self._best)           # of all outputs alike
+            penalty = np.mean(penalty)
+        figures = -(costs + penalty)
         if self.validation is not None:
+            score = self.validation.score(estimator, run)
             estimator.validation_scores_.append(score)
+            if estimator.early_stopping:
+                figures = score if self.validation.per_output is None or not self._apart else self.validation.per_output
         if estimator.verbose:
-            self._report(run, objective, score)
-        self.look(score if estimator.early_stopping else -objective, run)
-        if self.count >= estimator.n_iter_no_change:
-            rate = run.history.learning_rate[-1]
-            if estimator.learning_rate == "adaptive" and estimator.optimizer is None and rate > LEAST_RATE:
-                run.rate_factor /= 5
-                self.count = 0
-            else:
-                run.stop = True
-                if estimator.verbose:
-                    taken = time.monotonic() - self._began
-                    print(f"Convergence after {estimator.n_iter_} epochs took {taken:.2f} seconds")
+            self._report(run, float(np.sum(penalty) if np.ndim(penalty) else penalty * len(self._best)))
+        self._look(np.broadcast_to(figures, self._best.shape), run)
         estimator._rate_factor = run.rate_factor
 
-    def _report(self, run: Run, objective: float, score: float) -> None:
-        weights, biases = run.result.weights[0], run.result.biases[0]
+    def _look(self, figures: np.ndarray, run: Run) -> None:
+        estimator = self.estimator
+        if estimator.tol is not None:
+            self._count = np.where(figures < self._best + estimator.tol, self._count + 1, 0)
+        self._best = np.maximum(self._best, figures)
+        lost = self._count >= estimator.n_iter_no_change
+        if estimator.learning_rate == "adaptive" and estimator.optimizer is None:
+            if lost.all() and run.history.learning_rate[-1] > LEAST_RATE:
+                run.rate_factor /= 5
+                self._count[:] = 0
+                return
+            lost[:] = lost.all()
+        for k in np.flatnonzero(lost).tolist():
+            if k not in self._converged:
+                self._converged[k] = run.result.weights[0][:, k].copy(), float(run.result.biases[0][k])
+        if len(self._converged) == len(lost):
+            run.stop = True
+            if estimator.verbose:
+                taken = time.monotonic() - self._began
+                print(f"Convergence after {estimator.n_iter_} epochs took {taken:.2f} seconds")
+
+    def finish(self, net: Network) -> None:
+        """Gives each output that converged the weights it had then."""
+        for k, (weights, bias) in self._converged.items():
+            net.weights[0][:, k], net.biases[0][k] = weights, bias
+
+    def _report(self, run: Run, penalty: float) -> None:
+        weights, biases, cost = run.result.weights[0], run.result.biases[0], run.history.cost[-1]
         figures = [f"-- Epoch {self.estimator.n_iter_}\nNorm: {np.linalg.norm(weights):.2f}",
                    f"NNZs: {np.count_nonzero(weights)}", f"Bias: {biases.mean():.6f}", f"T: {run.steps}",
-                   f"Avg. loss: {run.history.cost[-1]:f}", f"Objective: {objective:f}"]
+                   f"Avg. loss: {cost:f}", f"Objective: {cost + penalty:f}"]
         if self.validation is not None:
-            figures.append(f"Validation score: {score:f}")
+            figures.append(f"Validation score: {self.estimator.validation_scores_[-1]:f}")
         print(", ".join(figures))
         print(f"Total training time: {time.monotonic() - self._began:.2f} seconds.")
 
     def diverged(self, error: FloatingPointError) -> None:
+        """The cost stopped being finite, and the network has the parameters of the last good epoch."""
         raise ValueError(f"Floating-point under-/overflow occurred at epoch #{self.estimator.n_iter_ + 1}. Scaling "
                          "input data with StandardScaler or MinMaxScaler might help. "
                          f"{str(error)[0].upper()}{str(error)[1:]}") from error

@@ -234,6 +234,22 @@ early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start,
     def _outputs_of(self):
         return 1 if len(self.classes_) == 2 else len(self.classes_)
 
+    def _judges(self):
+        if self._loss() == "cross_entropy":
+            return None, None
+        border = 0.5 if self._loss() == "binary_cross_entropy" else 0
+
+        def of_outputs(y, outputs, weight):
+            yes = y[:, np.newaxis] == np.arange(outputs.shape[1]) if y.ndim == 1 else y > 0
+            return np.average((outputs > border) == yes, axis=0, weights=weight)
+
+        def of_rows(y, outputs, weight):
+            if outputs.shape[1] == 1:
+                return of_outputs(y, outputs, weight)[0]
+            return np.average(outputs.argmax(axis=1) == y.argmax(axis=1), weights=weight)
+
+        return None if self._loss() in ONE_AGAINST_REST else of_rows, of_outputs
+
     def _weigh(self, y, sample_weight):
         if self.class_weight is None:
             return sample_weight, {}
