@@ -149,8 +149,9 @@ class Optimizer:
         l2 = self.l2 + self.alpha / batch_weight
         penalty = 0.0
         for W in weights:
-            if l2:
-                penalty = penalty + l2 / 2 * (np.einsum("ij,ij->j", W, W) if per_output else float(np.vdot(W, W)))
+            if l2:                                           # not by BLAS, whose idle threads would keep a core busy
+                squares = np.einsum("ij,ij->j" if per_output else "ij,ij->", W, W)
+                penalty = penalty + l2 / 2 * (squares if per_output else float(squares))
             if self.l1:
                 penalty = penalty + self.l1 * (abs(W).sum(axis=0) if per_output else float(abs(W).sum()))
         return penalty
