@@ -5,11 +5,12 @@ of a peer's time to fastsgd's in the same round, so that a machine that slows do
 share of the peak: what multiply-adds in registers reach on the same threads, measured in every round.
 """
 import argparse
+import importlib.util
 import json
 import statistics
 from pathlib import Path
 
-from bench import machine
+from bench import estimators, machine
 from bench.cases import CASES, Case, Start, check_agreement
 from bench.runners import all_runners
 from fastsgd.machine import choose_threads
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, help="at most so many rows of each case")
     parser.add_argument("--cases", default="", help="only cases whose name contains this")
     parser.add_argument("--peers", default="", help="only peers whose name contains this")
+    parser.add_argument("--no-estimators", action="store_true", help="leave the estimators out")
     parser.add_argument("--chart", type=Path, help="write a chart to this PNG file (needs matplotlib)")
     parser.add_argument("--json", type=Path, help="write every round's seconds to this file")
     options = parser.parse_args()
@@ -120,9 +122,12 @@ def main() -> None:
             if options.json:
                 options.json.write_text(json.dumps({"machine": about, "results": results}, indent=1))
             print(f"{case.name}: {shown}; peak {statistics.median(result['peaks']) / 1e9:.0f} GFLOP/s", flush=True)
-    print()
-    print_tables(results)
-    if options.chart:
+    if results:
+        print()
+        print_tables(results)
+    if not options.no_estimators and importlib.util.find_spec("sklearn"):
+        estimators.measure(options.repeat)
+    if options.chart and results:
         draw(results, options.chart)
         print(f"chart: {options.chart}")
 

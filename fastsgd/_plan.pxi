@@ -210,7 +210,9 @@ cdef lay_out_layers(Job* job, architecture, backend, recipe):
         layer.ld = layer.outputs
         if l == job.depth - 1 and job.mode >= COST:
             layer.activation = FS_IDENTITY          # the cost takes z
-        if l < job.depth - 1 and layer.outputs * job.ops.item % 512 == 0:
+        if l < job.depth - 1 and layer.outputs * job.ops.item >= 256:
+            layer.ld = (layer.outputs * job.ops.item + 63) // 64 * 64 // job.ops.item      # rows begin at cache lines
+        if l < job.depth - 1 and layer.ld * job.ops.item % 512 == 0:
             layer.ld += 64 // job.ops.item          # or a column's entries would meet in a few sets of the cache
         job.parameters += (layer.inputs + 1) * layer.outputs
 
