@@ -47,6 +47,8 @@ cdef extern from "csrc/fastsgd.h" nogil:
         int activation, blas, number, drop
         void* w
         void* b
+        ptrdiff_t ldw
+        void* w_home
         void* w_slots[2]
         void* b_slots[2]
         void* w_gradient

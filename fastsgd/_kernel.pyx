@@ -39,6 +39,8 @@ cdef enum:
     SHARED_ROWS = 6         # of a weight matrix in one piece: the height of a register tile
     WARM_UP_STEPS = 30      # before smaller teams are tried, with so many
     TRIAL_STEPS = 6         # of each size,
+    COPYING_STEPS = 16      # of a pass, for which copies of W whose rows begin at cache lines pay
+    WIDE_ROW = 256          # bytes, from which on they do
     TRIED_STEPS = 400       # in a pass of at least so many
     BLAS_WIDTH = 1024       # of both sides of W, from which on "auto" may mean BLAS
 
@@ -160,7 +162,9 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
             fs_team_barrier(team)
             if job.watch:
                 if rank == 0:
+                    copy_weights(job, False)
                     let_python_watch(job, chunk.first + chunk.rows)
+                    copy_weights(job, True)
                 fs_team_barrier(team)
                 if job.stop:
                     return

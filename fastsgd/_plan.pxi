@@ -48,6 +48,8 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         job.watcher = <void*>watcher
         job.last_watch = fs_seconds()
 
+    if mode == TRAIN and job.steps >= COPYING_STEPS and job.average == NULL and not job.fold_steps:
+        part_rows_of_weights(&job)
     job.block = min(job.batch, <ptrdiff_t>FS_CHUNK_ROWS)
     if job.fold_steps:
         job.block = job.batch * max(1, LINEAR_BLOCK // job.batch)
@@ -59,11 +61,14 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     cdef char* base = <char*>&memory[0]
     lay_out_workspace(&job, base + (63 & -<size_t>base), team)
 
+    copy_weights(&job, True)
     job.trial.wanted = adapts and team > 1 and job.steps >= TRIED_STEPS
     job.trial.quickest = job.trial.to_beat = INFINITY
     job.trial.steps = -WARM_UP_STEPS
     with nogil:
         fs_team_run(team, run, &job)
+
+    copy_weights(&job, False)
 
     if mode == COST:
         job.total_cost = fs_sum(blocks_of(&job), job.cost)
@@ -207,14 +212,45 @@ cdef lay_out_layers(Job* job, architecture, backend, recipe):
         layer.blas = backend == "blas" or (backend == "auto" and slower and layer.inputs >= BLAS_WIDTH
                                            and layer.outputs >= BLAS_WIDTH and fs_blas_config()[0] != 0
                                            and not job.fold_steps)
-        layer.ld = layer.outputs
+        layer.ld = layer.ldw = layer.outputs
         if l == job.depth - 1 and job.mode >= COST:
             layer.activation = FS_IDENTITY          # the cost takes z
-        if l < job.depth - 1 and layer.outputs * job.ops.item >= 256:
+        if l < job.depth - 1 and layer.outputs * job.ops.item >= WIDE_ROW:
             layer.ld = (layer.outputs * job.ops.item + 63) // 64 * 64 // job.ops.item      # rows begin at cache lines
         if l < job.depth - 1 and layer.ld * job.ops.item % 512 == 0:
             layer.ld += 64 // job.ops.item          # or a column's entries would meet in a few sets of the cache
         job.parameters += (layer.inputs + 1) * layer.outputs
+
+
+cdef void part_rows_of_weights(Job* job) noexcept:
+    """Lets the step work on copies of W whose rows begin at cache lines, where those of the parameters do not."""
+    cdef ptrdiff_t item = job.ops.item, line = 64 // item
+    cdef fs_layer* layer
+    cdef int l
+    for l in range(job.depth):
+        layer = &job.layers[l]
+        if layer.outputs * item >= WIDE_ROW and not layer.blas:
+            layer.ldw = (layer.outputs + line - 1) // line * line
+
+
+cdef void copy_weights(Job* job, bint there) noexcept nogil:
+    """Between the parameters and the copies of them, there or back."""
+    cdef ptrdiff_t i, size, apart
+    cdef fs_layer* layer
+    cdef char* home
+    cdef char* copy
+    cdef int l
+    for l in range(job.depth):
+        layer = &job.layers[l]
+        if layer.w_home == NULL:
+            continue
+        size, apart = layer.outputs * job.ops.item, layer.ldw * job.ops.item
+        home, copy = <char*>layer.w_home, <char*>layer.w
+        for i in range(layer.inputs):
+            if there:
+                memcpy(copy + i * apart, home + i * size, size)
+            else:
+                memcpy(home + i * size, copy + i * apart, size)
 
 
 cdef lay_out_input(Job* job, architecture, X, list kept):
@@ -342,6 +378,10 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
         job.scratch_size = max(job.scratch_size, (job.ops.scratch(layer, job.lists and l == 0) * item + 127) // 64 * 64)
     job.scratch = <char*>take(base, &used, threads * job.scratch_size)
     point_at_parameters(job)
+    for l in range(job.depth):
+        layer = &job.layers[l]
+        if layer.ldw != layer.outputs:
+            layer.w_home, layer.w = layer.w, take(base, &used, layer.inputs * layer.ldw * item)
     if job.fold_steps:
         lay_out_linear(job, base, &used)
     return used

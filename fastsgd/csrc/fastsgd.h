@@ -85,6 +85,8 @@ typedef struct {
     int number;               /* 0 for the first */
     int drop;                 /* of 65,536 units those that are dropped on average */
     void *w, *b;              /* (inputs, outputs), (outputs,) */
+    ptrdiff_t ldw;            /* between the rows of w; those of the arrays laid out like w touch each other */
+    void *w_home;             /* where w lies in the parameters, while the step works on a copy; or NULL */
     void *w_slots[2], *b_slots[2];              /* the optimizer's memory of them, or NULL */
     void *w_gradient, *b_gradient;              /* of their shapes, or NULL where no gradient is kept */
     const void **x;           /* (chunk,) the row each row of the chunk receives */
