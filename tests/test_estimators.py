@@ -1,0 +1,114 @@
+"""Are the estimators good citizens of scikit-learn: its checks, processes, metadata, and what is said without it?"""
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastsgd
+from fastsgd.machine import cores
+
+pytest.importorskip("sklearn")
+import joblib
+import sklearn
+from sklearn.datasets import load_digits
+from sklearn.ensemble import BaggingClassifier
+from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+KINDS = ("MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor")
+REPEATED = ("a step is made for each row in a shuffled order: a row of weight 2 makes one step twice as long, a row "
+            "that is there twice makes two")
+EXPECTED = {"check_sample_weight_equivalence_on_dense_data": REPEATED,
+            "check_sample_weight_equivalence_on_sparse_data": REPEATED}
+X, Y = load_digits(return_X_y=True)
+X = X / 16
+quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def expected(model):
+    return EXPECTED if type(model).__name__.startswith("SGD") else {}
+
+
+@parametrize_with_checks([getattr(fastsgd, kind)() for kind in KINDS], expected_failed_checks=expected)
+@pytest.mark.filterwarnings("default")
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+def test_without_scikit_learn_using_an_estimator_says_what_to_install():
+    code = ("import sys\n"
+            "sys.modules['sklearn'] = None\n"
+            "import fastsgd\n"
+            "assert 'MLPClassifier' in dir(fastsgd)\n"
+            "for kind in ('MLPClassifier', 'SGDRegressor'):\n"
+            "    try:\n"
+            "        getattr(fastsgd, kind)\n"
+            "        raise AssertionError(kind)\n"
+            "    except ImportError as error:\n"
+            "        assert 'pip install \"fastsgd[sklearn]\"' in str(error), error\n")
+    result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_cores_are_shared_among_joblib_s_processes():
+    with joblib.parallel_config("loky", n_jobs=2):
+        assert joblib.Parallel()(joblib.delayed(cores)() for _ in range(2)) == [max(1, cores() // 2)] * 2
+
+
+@quiet
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+def test_a_grid_search_is_the_same_in_processes_and_threads(backend):
+    def search(n_jobs):
+        grid = {"hidden_layer_sizes": [(8,), (16,)], "optimizer": [None, fastsgd.SGD(0.1, momentum=0.9)]}
+        model = fastsgd.MLPClassifier(max_iter=5, random_state=0)
+        with joblib.parallel_config(backend):
+            return GridSearchCV(model, grid, cv=2, n_jobs=n_jobs).fit(X[:400], Y[:400])
+
+    alone, shared = search(1), search(2)
+    assert alone.best_params_ == shared.best_params_
+    np.testing.assert_array_equal(alone.cv_results_["mean_test_score"], shared.cv_results_["mean_test_score"])
+
+
+@quiet
+@pytest.mark.parametrize("kind", ["MLPClassifier", "SGDClassifier"])
+def test_weights_and_validation_rows_are_routed(kind):
+    weight = np.random.default_rng(0).uniform(0, 1, 300)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = getattr(fastsgd, kind)(random_state=0, max_iter=3, tol=0.0)
+        model.set_fit_request(sample_weight=True, X_val=True, y_val=True, sample_weight_val=False)
+        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model, transform_input=["X_val"])
+        pipeline.fit(X[:300], Y[:300], sample_weight=weight, X_val=X[300:400], y_val=Y[300:400])
+        assert len(pipeline[-1].validation_scores_) == 3
+        assert pipeline[-1].validation_scores_[-1] == pytest.approx(pipeline.score(X[300:400], Y[300:400]))
+        scaled = StandardScaler().fit(X[:300])
+        alone = getattr(fastsgd, kind)(random_state=0, max_iter=3, tol=0.0)
+        alone.fit(scaled.transform(X[:300]), Y[:300], sample_weight=weight)
+        np.testing.assert_array_equal(alone.predict(scaled.transform(X)), pipeline.predict(X))
+        cross_validate(model.set_fit_request(X_val=False, y_val=False).set_score_request(sample_weight=False), X[:300],
+                       Y[:300], params={"sample_weight": weight}, cv=2, error_score="raise")
+
+
+@quiet
+def test_in_an_ensemble():
+    bag = BaggingClassifier(fastsgd.SGDClassifier(max_iter=5, tol=None), n_estimators=3, random_state=0).fit(X, Y)
+    assert bag.score(X, Y) > 0.8
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parameters_and_defaults_are_scikit_learns_and_others_come_after_them(kind):
+    import inspect
+
+    import sklearn.linear_model
+    import sklearn.neural_network
+    theirs = getattr(sklearn.neural_network, kind, None) or getattr(sklearn.linear_model, kind)
+    own = inspect.signature(getattr(fastsgd, kind).__init__).parameters
+    given = inspect.signature(theirs.__init__).parameters
+    assert list(own)[:len(given)] == list(given)
+    assert all(own[name].default == parameter.default and own[name].kind == parameter.kind
+               for name, parameter in given.items())
+    for method in ("fit", "partial_fit", "predict", "score"):
+        asked = inspect.signature(getattr(theirs, method)).parameters
+        assert list(inspect.signature(getattr(getattr(fastsgd, kind), method)).parameters)[:len(asked)] == list(asked)
