@@ -142,7 +142,6 @@ class MultilayerPerceptron(EngineEstimator):
             raise ValueError(NOT_FINITE)
 
     def _fit_stochastic(self, net, X, targets, y, sample_weight, incremental, given, held_out) -> None:
-        chosen: slice | np.ndarray = slice(None)
         validation = self._validation(*held_out) if held_out[0] is not None else None
         if self.early_stopping and validation is None:
             chosen, others = self._split(targets, y)
@@ -150,8 +149,8 @@ class MultilayerPerceptron(EngineEstimator):
             validation = Validation(self, (X[others], targets[others],
                                            None if sample_weight is None else sample_weight[others]), tuple(parts),
                                     self.scoring, self._measure(targets[others]))
-        X, targets, y = X[chosen], targets[chosen], y[chosen]
-        sample_weight = None if sample_weight is None else sample_weight[chosen]
+            X, targets, y = X[chosen], targets[chosen], y[chosen]
+            sample_weight = None if sample_weight is None else sample_weight[chosen]
         optimizer = self._optimizer_of()
         self._remember(optimizer, net, not incremental)
         convergence = MLPConvergence(self, validation, optimizer, X.shape[0], incremental)

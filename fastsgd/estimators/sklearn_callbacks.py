@@ -1,6 +1,7 @@
 """scikit-learn's own callbacks (SLEP 23), from the version on that has them: epochs are tasks of a fit."""
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from fastsgd.callbacks import Callback
@@ -17,8 +18,11 @@ except ImportError:                                  # before scikit-learn 1.9
         """Nothing to support."""
 
     def with_callbacks(method):                      # type: ignore[no-redef]
-        """The method as it is."""
-        return method
+        """The method, called from a frame of its own as scikit-learn's would be: warnings count these."""
+        @functools.wraps(method)
+        def called(*arguments, **keywords):
+            return method(*arguments, **keywords)
+        return called
 
 __all__ = ["CallbackSupportMixin", "Epochs", "with_callbacks"]
 
