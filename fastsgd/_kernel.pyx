@@ -41,7 +41,7 @@ cdef enum:
     TRIAL_STEPS = 6         # of each size,
     COPYING_STEPS = 16      # of a pass, for which copies of W whose rows begin at cache lines pay
     WIDE_ROW = 256          # bytes, from which on they do
-    TRIED_STEPS = 400       # in a pass of at least so many
+    TRIED_STEPS = 200       # in a pass of at least so many
     BLAS_WIDTH = 1024       # of both sides of W, from which on "auto" may mean BLAS
 
 # The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be, and
