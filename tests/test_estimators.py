@@ -79,7 +79,8 @@ def test_weights_and_validation_rows_are_routed(kind):
     with sklearn.config_context(enable_metadata_routing=True):
         model = getattr(fastsgd, kind)(random_state=0, max_iter=3, tol=0.0)
         model.set_fit_request(sample_weight=True, X_val=True, y_val=True, sample_weight_val=False)
-        pipeline = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model, transform_input=["X_val"])
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        pipeline = make_pipeline(scaler, model, transform_input=["X_val"])
         pipeline.fit(X[:300], Y[:300], sample_weight=weight, X_val=X[300:400], y_val=Y[300:400])
         assert len(pipeline[-1].validation_scores_) == 3
         assert pipeline[-1].validation_scores_[-1] == pytest.approx(pipeline.score(X[300:400], Y[300:400]))
