@@ -1,6 +1,8 @@
 """Are the estimators good citizens of scikit-learn: its checks, processes, metadata, and what is said without it?"""
+import pickle
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from fastsgd.machine import cores
 pytest.importorskip("sklearn")
 import joblib
 import sklearn
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_digits
 from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV, cross_validate
@@ -113,3 +116,34 @@ def test_parameters_and_defaults_are_scikit_learns_and_others_come_after_them(ki
     for method in ("fit", "partial_fit", "predict", "score"):
         asked = inspect.signature(getattr(theirs, method)).parameters
         assert list(inspect.signature(getattr(getattr(fastsgd, kind), method)).parameters)[:len(asked)] == list(asked)
+
+
+@quiet
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_mapped_from_a_file_goes_on(kind, tmp_path):
+    model = getattr(fastsgd, kind)(max_iter=3, random_state=0).fit(X, Y)
+    joblib.dump(model, tmp_path / "model.jl")
+    mapped = joblib.load(tmp_path / "model.jl", mmap_mode="r")
+    np.testing.assert_array_equal(mapped.predict(X), model.predict(X))
+    mapped.partial_fit(X, Y)
+    model.partial_fit(X, Y)
+    np.testing.assert_array_equal(mapped.predict(X), model.predict(X))
+
+
+@quiet
+@pytest.mark.parametrize("kind", KINDS)
+def test_sparse_rows_with_wide_indices(kind):
+    rows = csr_matrix(X)
+    rows.indices, rows.indptr = rows.indices.astype(np.int64), rows.indptr.astype(np.int64)
+    models = [getattr(fastsgd, kind)(max_iter=3, random_state=0).fit(given, Y) for given in (rows, csr_matrix(X))]
+    np.testing.assert_array_equal(*(model.predict(X) for model in models))
+
+
+@quiet
+def test_many_threads_may_predict_with_a_model_that_has_just_been_read():
+    model = fastsgd.MLPClassifier((16,), max_iter=3, random_state=0).fit(X, Y)
+    expected = model.predict_proba(X[:3])
+    other = pickle.loads(pickle.dumps(model))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: other.predict_proba(X[:3]), range(4000)))
+    assert all((answer == expected).all() for answer in found)

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import threading
 import warnings
 from collections.abc import Sequence
 from numbers import Integral
@@ -20,6 +22,7 @@ from fastsgd.network import Network
 from fastsgd.optimizers import Optimizer, State, check_state
 from fastsgd.training import train
 
+MAKING = threading.Lock()                    # a model just read may be asked by many threads at once
 FLOATS = (np.float64, np.float32)            # dtypes of X that are kept
 SEEDS = 2**31 - 1                            # drawn below this
 
@@ -59,19 +62,30 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
     def _hold(self, net: Network) -> None:
         """Shows a network, and remembers that it is the one of what the attributes hold now."""
         self._show(net)
-        self._net, self._net_shown = net, self._shown()
+        self._net_shown, self._net = self._shown(), net
 
     def _network(self) -> Network:
         """The network of the fitted attributes; made of them where a user has put other arrays there."""
-        net, shown = self.__dict__.get("_net"), self._shown()
-        if net is None or any(now is not then for now, then in zip(shown, self._net_shown, strict=True)):
-            weights, biases = self._as_arrays()
-            dtype = np.result_type(*weights, *biases)
-            net = self._new_network([*(W.shape[0] for W in weights), weights[-1].shape[1]],
-                                    dtype if dtype in FLOATS else np.float64, 0)
-            for own, array in zip((*net.weights, *net.biases), (*weights, *biases), strict=True):
-                own[...] = array
-            self._hold(net)
+        net = self._current()
+        if net is None:
+            with MAKING:
+                net = self._current() or self._made_of_attributes()
+        return net
+
+    def _current(self) -> Network | None:
+        net = self.__dict__.get("_net")
+        if net is None or any(now is not then for now, then in zip(self._shown(), self._net_shown, strict=True)):
+            return None
+        return net
+
+    def _made_of_attributes(self) -> Network:
+        weights, biases = self._as_arrays()
+        dtype = np.result_type(*weights, *biases)
+        net = self._new_network([*(W.shape[0] for W in weights), weights[-1].shape[1]],
+                                dtype if dtype in FLOATS else np.float64, 0)
+        for own, array in zip((*net.weights, *net.biases), (*weights, *biases), strict=True):
+            own[...] = array
+        self._hold(net)
         return net
 
     @property
@@ -123,6 +137,9 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         if known is not None:
             with contextlib.suppress(ValueError):        # where it is not of such an optimizer
                 check_state(known, optimizer, net.params)
+                arrays = [value for value in vars(known).values() if isinstance(value, np.ndarray)]
+                if not all(array.flags.writeable for array in arrays):       # as joblib.load(mmap_mode="r") gives them
+                    self._state = copy.deepcopy(known)
                 return
         self._state, self._rate_factor = optimizer.state(net.params), 1.0
 

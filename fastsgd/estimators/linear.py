@@ -84,8 +84,8 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         return weights.T
 
     def _hold(self, net):
-        super()._hold(net)
         self._scoring = net if net.architecture.activations[-1] == "identity" else net._before_output()
+        super()._hold(net)
 
     def _scores(self, X) -> np.ndarray:
         """X W + b, (rows, outputs)."""
@@ -164,8 +164,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
             raise ValueError("l1_ratio must be set when penalty is 'elasticnet'")
 
     def _validate_rows(self, X, y, reset, **more):
-        return validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, order="C", accept_large_sparse=False,
-                             reset=reset, **more)
+        return validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, order="C", reset=reset, **more)
 
     def _optimizer_of(self, sparse: bool) -> Optimizer:
         ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}.get(self.penalty)
