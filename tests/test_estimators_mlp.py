@@ -388,6 +388,19 @@ def test_bad_parameters(parameters, message):
 
 
 @quiet
+def test_scikit_learns_scoring_monitor_sees_every_epoch():
+    callback = pytest.importorskip("sklearn.callback")
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    clf = MLPClassifier((8,), max_iter=3, random_state=0).set_callbacks(monitor).fit(X, Y)
+    scores = monitor.get_logs().data_as_pandas
+    scores = (scores() if callable(scores) else scores)["accuracy"]
+    assert len(scores) >= 3
+    assert clf.score(X, Y) in set(scores)
+    with pytest.raises(ValueError, match="callbacks need solver 'sgd' or 'adam'"):
+        MLPClassifier(solver="lbfgs").set_callbacks(monitor).fit(X, Y)
+
+
+@quiet
 def test_sizes_that_changed_before_a_warm_start():
     clf = MLPClassifier((8,), max_iter=2, warm_start=True).fit(X, Y)
     with pytest.raises(ValueError, match=r"the fitted layers have sizes \[64, 8, 10\], .* go on as \[64, 9, 10\]"):

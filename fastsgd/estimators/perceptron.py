@@ -215,6 +215,8 @@ class MultilayerPerceptron(EngineEstimator):
                                  "mini-batch steps")
         if held_out[0] is not None:
             raise ValueError("X_val needs solver 'sgd' or 'adam'")
+        if getattr(self, "_skl_callbacks", None):
+            raise ValueError("callbacks need solver 'sgd' or 'adam': lbfgs has no epochs to tell them of")
 
     def _has_partial_fit(self) -> bool:
         if self.solver == "lbfgs":
