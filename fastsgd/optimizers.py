@@ -170,7 +170,13 @@ class Optimizer:
         if self.average is not None:
             average = aligned_zeros(params.shape, params.dtype)
             average[:] = params
-        return State(aligned_zeros((self.slots, params.size if self.slots else 0), params.dtype), average)
+        slots = aligned_zeros((self.slots, params.size if self.slots else 0), params.dtype)
+        return State(slots, average, rule=self._rule)
+
+    @property
+    def _rule(self) -> str:
+        """Whose slots these are: shapes alone do not tell what numbers mean."""
+        return type(self).__name__ + "-truncating" * getattr(self, "truncate", False) if self.slots else ""
 
 
 def _shown(rate) -> str:
@@ -214,9 +220,10 @@ def check_state(state, optimizer: Optimizer, params: np.ndarray) -> None:
         raise TypeError(f"state must be what optimizer.state(net.params) returns, got {type(state).__name__}")
     fresh = optimizer.state(params)
     if state.slots.shape != fresh.slots.shape or state.slots.dtype != fresh.slots.dtype or \
-            (state.average is None) != (fresh.average is None):
+            (state.average is None) != (fresh.average is None) or (state.rule or fresh.rule) != fresh.rule:
+        of = f" of {state.rule}" if state.rule else ""
         raise ValueError(f"state is not one of {optimizer!r} for {params.size:,} parameters of {params.dtype}: it has "
-                         f"slots of shape {state.slots.shape} and {state.slots.dtype}")
+                         f"slots{of} of shape {state.slots.shape} and {state.slots.dtype}")
 
 
 def check_fits(optimizer: Optimizer, architecture) -> None:
@@ -239,6 +246,7 @@ class State:
 
     ``output_costs`` (outputs,), where somebody has put it there, gains the costs of each output, without any weights:
     of networks without a hidden layer in small batches, which take a path of their own. Else it becomes NaN.
+    ``rule`` names whose numbers the slots are.
     """
 
     slots: np.ndarray
@@ -249,6 +257,7 @@ class State:
     penalty: float = 0.0
     averaged: np.ndarray | None = None
     output_costs: np.ndarray | None = None
+    rule: str = ""
 
 
 @dataclass(frozen=True)

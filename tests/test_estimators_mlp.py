@@ -10,7 +10,7 @@ import fastsgd
 
 pytest.importorskip("sklearn")
 import sklearn.neural_network
-from scipy.sparse import csc_matrix, csr_array, csr_matrix
+from scipy.sparse import coo_matrix, csc_matrix, csr_array, csr_matrix
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_multilabel_classification, make_regression
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -396,8 +396,58 @@ def test_scikit_learns_scoring_monitor_sees_every_epoch():
     scores = (scores() if callable(scores) else scores)["accuracy"]
     assert len(scores) >= 3
     assert clf.score(X, Y) in set(scores)
-    with pytest.raises(ValueError, match="callbacks need solver 'sgd' or 'adam'"):
-        MLPClassifier(solver="lbfgs").set_callbacks(monitor).fit(X, Y)
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    clf = MLPClassifier((8,), max_iter=3, random_state=0).set_callbacks(monitor).fit(X, Y.astype(str))
+    scores = monitor.get_logs().data_as_pandas
+    scores = (scores() if callable(scores) else scores)["accuracy"]
+    assert clf.score(X, Y.astype(str)) in set(scores)         # of the user's labels, not the network's numbers
+    MLPClassifier((8,), solver="lbfgs", max_iter=3).set_callbacks(monitor).fit(X, Y)       # which has no epochs
+
+
+@quiet
+def test_parameters_that_changed_after_a_fit_hold_before_and_after_a_pickle():
+    clf = MLPClassifier((8,), max_iter=3, random_state=0).fit(X, Y).set_params(activation="tanh")
+    expected = MLPClassifier((8,), max_iter=3, random_state=0, activation="tanh").fit(X, Y)
+    for own, array in zip((*expected.coefs_, *expected.intercepts_), (*clf.coefs_, *clf.intercepts_), strict=True):
+        own[...] = array
+    for model in (clf, pickle.loads(pickle.dumps(clf))):
+        assert (model.predict_proba(X) == expected.predict_proba(X)).all()
+
+
+def test_a_change_of_the_optimizer_begins_with_fresh_moments():
+    reg = MLPRegressor("squared_error", (8,), solver="sgd", random_state=0)
+    for optimizer in (None, fastsgd.RMSprop(0.001), fastsgd.Adagrad(0.01), None):
+        reg.set_params(optimizer=optimizer)
+        for _ in range(3):
+            reg.partial_fit(XR, YR)
+    assert np.isfinite(reg.loss_)
+
+
+def test_lbfgs_shows_the_penalty_once_for_several_targets():
+    targets = np.c_[YR, YR ** 2]
+    reg = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=1.0, random_state=0, max_iter=500).fit(XR, targets)
+    expected = ((reg.predict(XR) - targets) ** 2).mean() / 2 + 0.5 * (reg.coefs_[0] ** 2).sum() / len(XR)
+    assert reg.loss_ == pytest.approx(expected, rel=1e-9)
+
+
+@quiet
+def test_one_quantile_in_a_list():
+    reg = MLPRegressor("quantile", (8,), quantile=[0.5], max_iter=5, random_state=0).fit(XR, YR)
+    assert reg.score(XR, YR) < 1
+
+
+@quiet
+def test_early_stopping_takes_what_a_fit_takes():
+    for kind in (coo_matrix, csc_matrix):
+        clf = MLPClassifier((8,), max_iter=3, early_stopping=True, random_state=0).fit(kind(X), Y)
+        assert len(clf.validation_scores_) == clf.n_iter_
+
+
+@quiet
+def test_classes_do_not_go_on_as_labels():
+    clf = MLPClassifier((8,), max_iter=2, warm_start=True).fit(X, np.arange(len(X)) % 2)
+    with pytest.raises(ValueError, match="not fitted with multilabel input"):
+        clf.fit(X, np.eye(2, dtype=int)[np.arange(len(X)) % 2])
 
 
 @quiet

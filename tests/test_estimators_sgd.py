@@ -8,7 +8,7 @@ import fastsgd
 
 pytest.importorskip("sklearn")
 import sklearn.linear_model
-from scipy.sparse import csr_matrix, issparse
+from scipy.sparse import bsr_matrix, coo_matrix, csr_matrix, issparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris, make_regression
 from sklearn.exceptions import ConvergenceWarning
@@ -270,3 +270,56 @@ def test_models_move_both_ways(kind, y, average):
         model.partial_fit(X, y)
         assert model.t_ == theirs.t_ + 450
         assert abs(model.score(X, y) - theirs.score(X, y)) < 0.2
+
+
+@pytest.mark.parametrize("change", [{"penalty": "l1"}, {"loss": "hinge"}, {"optimizer": fastsgd.SGD(1e-4)}])
+def test_a_change_of_parameters_does_not_begin_the_rates_afresh(change):
+    clf, y = SGDClassifier("log_loss", alpha=0.01, random_state=0), Y > 4
+    for _ in range(30):
+        clf.partial_fit(X, y, classes=[False, True])
+    before = clf.coef_.copy()
+    clf.set_params(**change).partial_fit(X, y)
+    assert 0 < abs(clf.coef_ - before).max() < abs(before).max() / 5
+
+
+def test_a_change_of_loss_holds_from_the_next_rows_on():
+    clf, y = SGDClassifier("squared_error", learning_rate="constant", eta0=0.001, random_state=0), Y > 4
+    for _ in range(5):
+        clf.partial_fit(X, y, classes=[False, True])
+    clf.set_params(loss="log_loss", eta0=0.01)
+    for _ in range(20):
+        clf.partial_fit(X, y)
+    expected = SGDClassifier("log_loss", learning_rate="constant", eta0=0.01, random_state=0, max_iter=25, tol=None)
+    assert clf.score(X, y) > expected.fit(X, y).score(X, y) - 0.02
+
+
+def test_rates_of_scikit_learns_models_go_on():
+    y = Y > 4
+    theirs = sklearn.linear_model.SGDClassifier(loss="log_loss", alpha=0.01, random_state=0)
+    for _ in range(30):
+        theirs.partial_fit(X, y, classes=[False, True])
+    ours = fastsgd.interop.from_sklearn(theirs).partial_fit(X, y)
+    assert 0 < abs(ours.coef_ - theirs.coef_).max() < abs(theirs.coef_).max() / 5
+
+
+@quiet
+@pytest.mark.parametrize("kind", [coo_matrix, bsr_matrix])
+def test_early_stopping_takes_what_a_fit_takes(kind):
+    clf = SGDClassifier(early_stopping=True, random_state=0, max_iter=3).fit(kind(X), Y, sample_weight=2.0)
+    assert len(clf.validation_scores_) == clf.n_iter_
+    assert SGDRegressor(early_stopping=True, random_state=0, max_iter=3).fit(kind(XR), YR).n_iter_ <= 3
+
+
+def test_ctrl_c_ends_a_fit():
+    def interrupt(run):
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        SGDClassifier(random_state=0, callbacks=[interrupt]).fit(X, Y)
+
+
+def test_an_average_does_not_begin_late():
+    reg = SGDRegressor(random_state=0).partial_fit(XR, YR)
+    with pytest.raises(ValueError, match="average=True cannot begin now that 240 steps"):
+        reg.set_params(average=True).partial_fit(XR, YR)
+    reg.set_params(average=300).partial_fit(XR, YR)
+    assert np.isfinite(reg.coef_).all()

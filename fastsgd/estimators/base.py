@@ -19,7 +19,7 @@ from fastsgd.estimators.sklearn_callbacks import CallbackSupportMixin, Epochs
 from fastsgd.history import History
 from fastsgd.machine import cores
 from fastsgd.network import Network
-from fastsgd.optimizers import Optimizer, State, check_state
+from fastsgd.optimizers import SGD, Optimizer, PassiveAggressive, State, check_state
 from fastsgd.training import train
 
 MAKING = threading.Lock()                    # a model just read may be asked by many threads at once
@@ -36,6 +36,18 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "scoring": [str, callable, None], "n_jobs": [Integral, None], "callbacks": [list, tuple, None],
         "progress": ["boolean"]}
+
+    _network_parameters: ClassVar[frozenset[str]] = frozenset()      # those that say what network it is
+    _fitted_attribute: ClassVar[str]
+    _outlives_ctrl_c: ClassVar[bool] = True
+
+    def __setattr__(self, name, value):
+        if name in self._network_parameters:                 # what is known of the network holds no longer
+            self.__dict__.pop("_net", None)
+        super().__setattr__(name, value)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.__dict__.get(self._fitted_attribute) is not None
 
     def _keep(self, parameters: dict) -> None:
         """The arguments of ``__init__`` as attributes, untouched."""
@@ -131,8 +143,11 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
             raise ValueError("n_jobs == 0 has no meaning: give a number of threads, -1 for all cores, or None")
         return self.n_jobs if self.n_jobs > 0 else max(1, cores() + 1 + self.n_jobs)
 
-    def _remember(self, optimizer: Optimizer, net: Network, afresh: bool) -> None:
-        """Sees to ``_state``, the optimizer's memory, and ``_rate_factor``: those of the call before, or fresh ones."""
+    def _remember(self, optimizer: Optimizer, net: Network, afresh: bool, steps: int = 0) -> None:
+        """Sees to ``_state``, the optimizer's memory, and ``_rate_factor``: those of the call before, or fresh ones.
+
+        ``steps`` have been made where nothing is known of them: learning rates go on from there.
+        """
         known = None if afresh else self.__dict__.get("_state")
         if known is not None:
             with contextlib.suppress(ValueError):        # where it is not of such an optimizer
@@ -141,19 +156,28 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
                 if not all(array.flags.writeable for array in arrays):       # as joblib.load(mmap_mode="r") gives them
                     self._state = copy.deepcopy(known)
                 return
-        self._state, self._rate_factor = optimizer.state(net.params), 1.0
+        self._state = optimizer.state(net.params)
+        if afresh or "_rate_factor" not in self.__dict__:
+            self._rate_factor = 1.0
+        if not afresh and isinstance(optimizer, SGD | PassiveAggressive):    # moments of others count their own steps
+            self._state.steps = steps
 
-    def _train(self, net: Network, X, y, convergence: Convergence, **arguments) -> History | None:
-        """``fastsgd.train`` with this estimator's callbacks; None where Ctrl-C or a divergence ended it."""
+    def _train(self, net: Network, X, y, convergence: Convergence, told: tuple, **arguments) -> History | None:
+        """``fastsgd.train`` with this estimator's callbacks; None where Ctrl-C or a divergence ended it.
+
+        ``told`` are y and sample_weight as the user knows them, for scikit-learn's callbacks.
+        """
         listeners: list[Callback] = [convergence, *(self.callbacks or ())]
         if self.progress:
             listeners.append(Progress())
         if getattr(self, "_skl_callbacks", None):
-            listeners.append(Epochs(self, X, y, arguments.get("sample_weight")))
+            listeners.append(Epochs(self, X, *told))
         self._hold(net)
         try:
             return train(net, X, y, callbacks=listeners, threads=self._threads(), **arguments)
         except KeyboardInterrupt:
+            if not self._outlives_ctrl_c:
+                raise
             warnings.warn("Training interrupted by user.", stacklevel=7)
         except FloatingPointError as error:
             convergence.diverged(error)

@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import check_scoring
+from sklearn.utils import _safe_indexing
 
 from fastsgd.callbacks import Callback
 from fastsgd.run import Run
 
 if TYPE_CHECKING:
     from fastsgd.estimators.base import EngineEstimator
+
+
+def with_names(given, X, rows: np.ndarray):
+    """Some rows of X: of the table that the user gave where it has names of columns, else of the validated array."""
+    return _safe_indexing(given if hasattr(given, "columns") else X, rows)
 
 
 class Validation:

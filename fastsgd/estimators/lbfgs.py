@@ -13,6 +13,8 @@ def minimise(net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarra
              max_iter: int, max_fun: int, tol: float, threads: int | None) -> scipy.optimize.OptimizeResult:
     """Minimises a float64 network's mean cost and ``alpha / (2 n) sum(w^2)`` in place, n being the rows' total weight.
 
+    The result has the second of these two as ``penalty`` too.
+
     X, y and weight are as ``net._check`` returns them.
     """
     total = float(len(X)) if weight is None else float(weight.sum())
@@ -30,4 +32,5 @@ def minimise(net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarra
     result = scipy.optimize.minimize(cost_and_gradient, net.params.copy(), method="L-BFGS-B", jac=True,
                                      options={"maxfun": max_fun, "maxiter": max_iter, "gtol": tol})
     net.params[:] = result.x
+    result.penalty = penalty(net.weights, total)
     return result

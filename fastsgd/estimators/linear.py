@@ -11,13 +11,13 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import SparseCoefMixin
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastsgd import schedules
 from fastsgd.estimators.base import FLOATS, SEEDS, EngineEstimator
-from fastsgd.estimators.convergence import Validation
+from fastsgd.estimators.convergence import Validation, with_names
 from fastsgd.estimators.linear_convergence import LinearConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
 from fastsgd.network import Network
@@ -56,6 +56,9 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
     }
     loss_functions: ClassVar[dict[str, tuple]] = {}     # the network's loss, and epsilon's default where it has one
     _splitter: ClassVar[type]
+    _network_parameters = frozenset({"loss", "epsilon", "multi_class"})
+    _fitted_attribute = "coef_"
+    _outlives_ctrl_c = False             # as in scikit-learn: its multilayer perceptrons alone do
 
     # ---- the network ----
 
@@ -105,24 +108,35 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
             self._fill(net, coef_init, intercept_init)
         else:
             net = self._network()
+            if net.sizes[-1] != self._outputs_of():
+                raise ValueError(f"the fitted model has {net.sizes[-1]} outputs, which cannot go on as "
+                                 f"{self._outputs_of()}; loss and multi_class must ask for as many as before")
         self.__dict__.pop("coef_", None)
         self._hold(net)
+        weight, more = self._weigh(y, sample_weight)
         validation = self._validation(held_out, X.dtype)
         if self.early_stopping and validation is None:
             trained, others = self._split(y, sample_weight)
-            parts = tuple(None if part is None else _safe_indexing(part, others) for part in given)
-            validation = Validation(self, (X[others], targets[others], sample_weight[others]), parts, self.scoring,
-                                    *self._judges())
+            rows_held_out = X[others], targets[others], sample_weight[others]
+            known = with_names(given[0], X, others), y[others], sample_weight[others]
+            validation = Validation(self, rows_held_out, known, self.scoring, *self._judges())
             X, y, targets, sample_weight = X[trained], y[trained], targets[trained], sample_weight[trained]
+            weight = None if weight is None else weight[trained]
         optimizer = self._optimizer_of(issparse(X))
-        self._remember(optimizer, net, first)
-        if validation is not None and not incremental:
+        steps = int(self.t_ - 1) // self.batch_size
+        known = self.__dict__.get("_state")
+        if not first and known is not None and known.average is None and optimizer.average and \
+                optimizer.average_from < steps:
+            raise ValueError(f"average={self.average!r} cannot begin now that {steps} steps have been made: fit "
+                             "afresh, or give a higher number of steps to begin after")
+        self._remember(optimizer, net, first, steps)
+        if validation is not None and (first or not hasattr(self, "validation_scores_")):
             self.validation_scores_ = []
-        weight, more = self._weigh(y, sample_weight)
         convergence = LinearConvergence(self, validation, optimizer, net.sizes[-1], net.loss != "cross_entropy")
         self._state.output_costs = np.zeros(net.sizes[-1])
-        self._train(net, X, targets, convergence, optimizer=optimizer, state=self._state, batch_size=self.batch_size,
-                    epochs=max_iter, shuffle=self.shuffle, seed=self._random_state.randint(SEEDS), weighted_steps=True,
+        self._train(net, X, targets, convergence, (y, sample_weight), optimizer=optimizer, state=self._state,
+                    batch_size=self.batch_size, epochs=max_iter, shuffle=self.shuffle,
+                    seed=self._random_state.randint(SEEDS), weighted_steps=True,
                     sample_weight=weight, validation=None if validation is None else validation.rows,
                     metrics=() if validation is None else validation.metrics, **more)
         convergence.finish(net)

@@ -179,6 +179,9 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
             return X, y
+        if (y.ndim == 2) != self._label_binarizer.y_type_.startswith("multilabel"):
+            raise ValueError("The object was not fitted with multilabel input." if y.ndim == 2 else
+                             "The object was fitted with multilabel input; y has one column.")
         classes = unique_labels(y)
         if self.warm_start and not incremental and set(classes) != set(self.classes_):
             raise ValueError("warm_start can only be used where `y` has the same classes as in the previous call to "
@@ -211,7 +214,7 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
 
     def _strata(self, targets):
         if targets.ndim == 2:                # of two classes: where one is too small an error, as in scikit-learn
-            return targets.astype(bool) if targets.shape[1] == 1 else None
+            return targets[:, 0].astype(bool).astype(str) if targets.shape[1] == 1 else None
         counts = np.bincount(targets)
         held_out = math.ceil(len(targets) * self.validation_fraction)
         enough = counts[counts > 0].min() >= 2 and (counts > 0).sum() <= min(held_out, len(targets) - held_out)
@@ -342,6 +345,7 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
     def _mean_pinball(self, y, outputs, weight) -> float:
         y = np.asarray(y)
         y = y[:, 0] if y.ndim == 2 else y
+        outputs = outputs.reshape(len(y), -1)
         return float(np.mean([d2_pinball_score(y, outputs[:, i], sample_weight=weight, alpha=q)
                               for i, q in enumerate(self._quantiles() or ())]))
 

@@ -11,14 +11,14 @@ from typing import ClassVar
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight
 
 from fastsgd.architecture import ACTIVATIONS
 from fastsgd.estimators.base import SEEDS, EngineEstimator
-from fastsgd.estimators.convergence import Validation
+from fastsgd.estimators.convergence import Validation, with_names
 from fastsgd.estimators.lbfgs import minimise
 from fastsgd.estimators.mlp_convergence import NOT_FINITE, MLPConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
@@ -57,6 +57,8 @@ class MultilayerPerceptron(EngineEstimator):
         "optimizer": [Optimizer, None],
         "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
     }
+    _network_parameters = frozenset({"activation", "loss", "huber_delta", "quantile"})
+    _fitted_attribute = "coefs_"
     _not_for_lbfgs: ClassVar[dict] = {"optimizer": None, "dropout": 0.0, "callbacks": None, "progress": False}
 
     # ---- the network ----
@@ -135,7 +137,7 @@ class MultilayerPerceptron(EngineEstimator):
         result = minimise(double, rows, targets, weight, alpha=self.alpha, max_iter=self.max_iter, max_fun=self.max_fun,
                           tol=self.tol, threads=self._threads())
         self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
-        self.loss_ = self._shown_loss(result.fun)
+        self.loss_ = self._shown_loss(result.fun - result.penalty) + result.penalty
         with np.errstate(over="ignore"):
             net.params = double.params
         if not np.isfinite(net.params).all():
@@ -145,17 +147,17 @@ class MultilayerPerceptron(EngineEstimator):
         validation = self._validation(*held_out) if held_out[0] is not None else None
         if self.early_stopping and validation is None:
             chosen, others = self._split(targets, y)
-            parts = (None if part is None else _safe_indexing(part, others) for part in given)
-            validation = Validation(self, (X[others], targets[others],
-                                           None if sample_weight is None else sample_weight[others]), tuple(parts),
-                                    self.scoring, self._measure(targets[others]))
+            weight = None if sample_weight is None else sample_weight[others]
+            known = with_names(given[0], X, others), y[others], weight
+            validation = Validation(self, (X[others], targets[others], weight), known, self.scoring,
+                                    self._measure(targets[others]))
             X, targets, y = X[chosen], targets[chosen], y[chosen]
             sample_weight = None if sample_weight is None else sample_weight[chosen]
         optimizer = self._optimizer_of()
         self._remember(optimizer, net, not incremental)
         convergence = MLPConvergence(self, validation, optimizer, X.shape[0], incremental)
         history = self._train(
-            net, X, targets, convergence, optimizer=optimizer, state=self._state,
+            net, X, targets, convergence, (y, sample_weight), optimizer=optimizer, state=self._state,
             batch_size=self._batch_size_of(X.shape[0]), epochs=1 if incremental else self.max_iter,
             seed=self._random_state.randint(SEEDS),
             validation=None if validation is None else validation.rows,
@@ -215,8 +217,6 @@ class MultilayerPerceptron(EngineEstimator):
                                  "mini-batch steps")
         if held_out[0] is not None:
             raise ValueError("X_val needs solver 'sgd' or 'adam'")
-        if getattr(self, "_skl_callbacks", None):
-            raise ValueError("callbacks need solver 'sgd' or 'adam': lbfgs has no epochs to tell them of")
 
     def _has_partial_fit(self) -> bool:
         if self.solver == "lbfgs":

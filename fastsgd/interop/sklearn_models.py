@@ -96,6 +96,9 @@ def _moved(model, source: str, target: str):
         for kind_of in ("_standard", "_average"):            # where partial_fit goes on from
             setattr(moved, f"{kind_of}_coef", np.array(moved.coef_))
             setattr(moved, f"{kind_of}_intercept", np.array(moved.intercept_))
+    if target == "sklearn" and name.startswith("MLP") and getattr(moved, "validation_scores_", None) is not None:
+        moved._best_coefs = [W.copy() for W in moved.coefs_]
+        moved._best_intercepts = [b.copy() for b in moved.intercepts_]
     return moved
 
 
