@@ -11,10 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastsgd.callbacks import Callback, Progress
-from fastsgd.estimators.convergence import Convergence
+from fastsgd.estimators.convergence import Convergence, Validation
 from fastsgd.estimators.sklearn_callbacks import CallbackSupportMixin, Epochs
 from fastsgd.history import History
 from fastsgd.machine import cores
@@ -132,6 +133,41 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         if isinstance(state.get("_state"), dict):
             state = {**state, "_state": State(**state["_state"])}
         super().__setstate__(state)
+
+    # ---- rows that are not trained on ----
+
+    def _check_more(self, X, y) -> tuple:
+        """X and y as arrays, where a fit has begun on others."""
+        raise NotImplementedError
+
+    def _encode(self, y, dtype) -> np.ndarray:
+        """y as the network takes it."""
+        raise NotImplementedError
+
+    def _judges(self, targets) -> tuple:
+        """Of (y, outputs, sample_weight): a score where the kernel's is not meant, and one for each output."""
+        return None, None
+
+    def _validation(self, held_out: tuple) -> Validation | None:
+        """Of X_val, y_val and sample_weight_val, where there are any."""
+        X, y, sample_weight = held_out
+        if X is None:
+            return None
+        if y is None:
+            raise ValueError("X_val needs y_val, the targets of its rows")
+        X, y = self._check_more(X, y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        targets = self._encode(y, X.dtype)
+        return Validation(self, (X, targets, sample_weight), held_out, self.scoring, *self._judges(targets))
+
+    def _hold_out(self, rows: np.ndarray, table, X, y, targets, sample_weight) -> Validation:
+        """Of some rows of a fit, whose X came as ``table``: scorers get its names of columns, if there are any."""
+        X, y, targets = X[rows], y[rows], targets[rows]
+        sample_weight = None if sample_weight is None else sample_weight[rows]
+        named = _safe_indexing(table, rows) if hasattr(table, "columns") else X
+        return Validation(self, (X, targets, sample_weight), (named, y, sample_weight), self.scoring,
+                          *self._judges(targets))
 
     # ---- training and predicting ----
 

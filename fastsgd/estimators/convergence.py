@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import check_scoring
-from sklearn.utils import _safe_indexing
 
 from fastsgd.callbacks import Callback
+from fastsgd.optimizers import Optimizer
 from fastsgd.run import Run
 
 if TYPE_CHECKING:
     from fastsgd.estimators.base import EngineEstimator
 
 
-def with_names(given, X, rows: np.ndarray):
-    """Some rows of X: of the table that the user gave where it has names of columns, else of the validated array."""
-    return _safe_indexing(given if hasattr(given, "columns") else X, rows)
+LEAST_RATE = 1e-6                    # of learning_rate="adaptive"
 
 
 class Validation:
@@ -72,25 +70,21 @@ class Validation:
 
 
 class Convergence(Callback):
-    """Counts the epochs in a row whose figure did not beat the best one so far by ``tol``; more of it is better.
+    """What the rules of both kinds of estimators share; subclasses say when a fit stops and what follows."""
 
-    Subclasses say which figure that is, keep the estimator's attributes, and decide what follows.
-    """
+    def __init__(self, estimator: Any, validation: Validation | None, optimizer: Optimizer):
+        self.estimator, self.validation, self.optimizer = estimator, validation, optimizer
 
-    def __init__(self, estimator: Any, validation: Validation | None):
-        self.estimator, self.validation = estimator, validation
-        self.best, self.count = -np.inf, 0
-        self.best_params: np.ndarray | None = None
-
-    def look(self, figure: float, run: Run) -> None:
-        """Takes notice of an epoch's figure."""
-        tol = self.estimator.tol
-        self.count = self.count + 1 if tol is not None and figure < self.best + tol else 0
-        if figure > self.best:
-            self.best = figure
-            if self.estimator.early_stopping:
-                self.best_params = run.result.params.copy()
+    def on_start(self, run: Run) -> None:
+        self.estimator.n_iter_ = 0
+        run.rate_factor = self.estimator._rate_factor
 
     def diverged(self, error: FloatingPointError) -> None:
         """The cost stopped being finite, and the network has the parameters of the last good epoch."""
-        raise ValueError(str(error)) from error
+        raise NotImplementedError
+
+
+def sentence(error: Exception) -> str:
+    """An error's message after a full stop."""
+    message = str(error)
+    return message[:1].upper() + message[1:]

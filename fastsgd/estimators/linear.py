@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.utils import check_random_state
@@ -17,7 +18,6 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastsgd import schedules
 from fastsgd.estimators.base import FLOATS, SEEDS, EngineEstimator
-from fastsgd.estimators.convergence import Validation, with_names
 from fastsgd.estimators.linear_convergence import LinearConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
 from fastsgd.network import Network
@@ -56,6 +56,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
     }
     loss_functions: ClassVar[dict[str, tuple]] = {}     # the network's loss, and epsilon's default where it has one
     _splitter: ClassVar[type]
+    _first_attribute: ClassVar[str]      # that the first of several calls of partial_fit sets
     _network_parameters = frozenset({"loss", "epsilon", "multi_class"})
     _fitted_attribute = "coef_"
     _outlives_ctrl_c = False             # as in scikit-learn: its multilayer perceptrons alone do
@@ -97,8 +98,53 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
 
     # ---- a fit ----
 
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, coef_init=None, intercept_init=None, sample_weight=None, *, X_val=None, y_val=None,
+            sample_weight_val=None):
+        """Trains on these rows.
+
+        Parameters
+        ----------
+        X : array, data frame or CSR matrix (rows, columns)
+        y : array (rows,)
+            Targets, or class labels of any kind.
+        coef_init : array of the shape of ``coef_``, optional
+        intercept_init : array of the shape of ``intercept_``, optional
+            Where to begin.
+        sample_weight : array (rows,), optional
+            How long a step each row makes, times ``class_weight`` of a classifier.
+        X_val, y_val, sample_weight_val : as X, y and sample_weight, optional
+            Rows to judge the model by after each epoch; early stopping then needs no split.
+
+        Returns
+        -------
+        self
+        """
+        self._check_parameters()
+        classes = self._classes_of(y)
+        if self.warm_start and self.__sklearn_is_fitted__():
+            coef_init = self.coef_ if coef_init is None else coef_init
+            intercept_init = self.intercept_ if intercept_init is None else intercept_init
+        for name in {self._first_attribute, "coef_"}:
+            self.__dict__.pop(name, None)
+        self.t_ = 1.0
+        self._fit(X, y, classes=classes, coef_init=coef_init, intercept_init=intercept_init,
+                  sample_weight=sample_weight, held_out=(X_val, y_val, sample_weight_val), max_iter=self.max_iter,
+                  incremental=False)
+        self._warn_of_power_t()
+        return self
+
+    def _fit(self, X, y, *, classes=None, coef_init=None, intercept_init=None, sample_weight=None,
+             held_out=(None, None, None), max_iter=1, incremental=True):
+        table = X
+        X, y = self._validate_rows(X, y, reset=getattr(self, self._first_attribute, None) is None)
+        self._check_classes(y, classes)
+        sample_weight = self._check_weight(sample_weight, X)
+        return self._train_linear(X, y, table, max_iter=max_iter, incremental=incremental, coef_init=coef_init,
+                                  intercept_init=intercept_init, sample_weight=sample_weight, held_out=held_out)
+
     @with_callbacks
-    def _train_linear(self, X, y, given, *, max_iter, incremental, coef_init, intercept_init, sample_weight, held_out):
+    def _train_linear(self, X, y, table, *, max_iter, incremental, coef_init, intercept_init, sample_weight, held_out):
         first = not incremental
         if first or not hasattr(self, "_random_state"):
             self._random_state = check_random_state(self.random_state)
@@ -114,12 +160,10 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         self.__dict__.pop("coef_", None)
         self._hold(net)
         weight, more = self._weigh(y, sample_weight)
-        validation = self._validation(held_out, X.dtype)
+        validation = self._validation(held_out)
         if self.early_stopping and validation is None:
             trained, others = self._split(y, sample_weight)
-            rows_held_out = X[others], targets[others], sample_weight[others]
-            known = with_names(given[0], X, others), y[others], sample_weight[others]
-            validation = Validation(self, rows_held_out, known, self.scoring, *self._judges())
+            validation = self._hold_out(others, table, X, y, targets, sample_weight)
             X, y, targets, sample_weight = X[trained], y[trained], targets[trained], sample_weight[trained]
             weight = None if weight is None else weight[trained]
         optimizer = self._optimizer_of(issparse(X))
@@ -177,6 +221,16 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         if self.penalty == "elasticnet" and self.l1_ratio is None:
             raise ValueError("l1_ratio must be set when penalty is 'elasticnet'")
 
+    def _classes_of(self, y):
+        """The classes of a fit, where there are such."""
+        return None
+
+    def _check_classes(self, y, classes) -> None:
+        """ValueError where y, or what is said of its classes, does not suit what is known of them."""
+
+    def _check_weight(self, sample_weight, X) -> np.ndarray:
+        return _check_sample_weight(sample_weight, X, dtype=X.dtype)
+
     def _validate_rows(self, X, y, reset, **more):
         return validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, order="C", reset=reset, **more)
 
@@ -222,28 +276,12 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
                 "Please either change validation_fraction, increase number of samples, or disable early_stopping.")
         return np.sort(trained), np.sort(held_out)
 
-    def _validation(self, held_out: tuple, dtype) -> Validation | None:
-        X_val, y_val, weight = held_out
-        if X_val is None:
-            return None
-        if y_val is None:
-            raise ValueError("X_val needs y_val, the targets of its rows")
-        X_val, y_val = self._validate_rows(X_val, y_val, reset=False)
-        if weight is not None:
-            weight = _check_sample_weight(weight, X_val)
-        return Validation(self, (X_val, self._encode(y_val, dtype), weight), held_out, self.scoring, *self._judges())
-
-    def _encode(self, y, dtype) -> np.ndarray:
-        """y as the network takes it."""
-        raise NotImplementedError
+    def _check_more(self, X, y):
+        return self._validate_rows(X, y, reset=False)
 
     def _outputs_of(self) -> int:
         """How many outputs the network needs."""
         raise NotImplementedError
-
-    def _judges(self) -> tuple:
-        """Of (y, outputs, sample_weight): a score where the kernel's is not meant, and one for each output."""
-        return None, None
 
     def _weigh(self, y, sample_weight) -> tuple[np.ndarray | None, dict]:
         """What each row counts, and more for ``fastsgd.train``."""

@@ -5,16 +5,13 @@ import time
 
 import numpy as np
 
-from fastsgd.callbacks import Callback
-from fastsgd.estimators.convergence import Validation
+from fastsgd.estimators.convergence import LEAST_RATE, Convergence, Validation, sentence
 from fastsgd.network import Network
 from fastsgd.optimizers import Optimizer
 from fastsgd.run import Run
 
-LEAST_RATE = 1e-6
 
-
-class LinearConvergence(Callback):
+class LinearConvergence(Convergence):
     """Stops where no output's cost with its penalties, or score of validation rows, has become better for a while.
 
     As outputs do not depend on each other, each ends with the weights it had when it converged, like a fit of its own:
@@ -23,14 +20,14 @@ class LinearConvergence(Callback):
     """
 
     def __init__(self, estimator, validation: Validation | None, optimizer: Optimizer, outputs: int, apart: bool):
-        self.estimator, self.validation, self.optimizer, self._apart = estimator, validation, optimizer, apart
+        super().__init__(estimator, validation, optimizer)
+        self._apart = apart
         self._best, self._count = np.full(outputs, -np.inf), np.zeros(outputs, int)
         self._converged: dict[int, tuple[np.ndarray, float]] = {}
 
     def on_start(self, run: Run) -> None:
-        self.estimator.n_iter_ = 0
+        super().on_start(run)
         self._began = time.monotonic()
-        run.rate_factor = self.estimator._rate_factor
         self._penalty = self.optimizer.penalty(run.net.weights, per_output=True)
 
     def on_epoch(self, run: Run) -> None:
@@ -90,7 +87,5 @@ class LinearConvergence(Callback):
         print(f"Total training time: {time.monotonic() - self._began:.2f} seconds.")
 
     def diverged(self, error: FloatingPointError) -> None:
-        """The cost stopped being finite, and the network has the parameters of the last good epoch."""
         raise ValueError(f"Floating-point under-/overflow occurred at epoch #{self.estimator.n_iter_ + 1}. Scaling "
-                         "input data with StandardScaler or MinMaxScaler might help. "
-                         f"{str(error)[0].upper()}{str(error)[1:]}") from error
+                         f"input data with StandardScaler or MinMaxScaler might help. {sentence(error)}") from error

@@ -104,25 +104,6 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
                  label_smoothing=0.0, scoring=None, callbacks=None, progress=False, n_jobs=None):
         self._keep(locals())
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Trains on these rows.
-
-        Parameters
-        ----------
-        X : array, data frame or sparse matrix (rows, columns)
-        y : array (rows,) or (rows, labels)
-            Class labels of any kind, or an indicator matrix of several labels.
-        sample_weight : array (rows,), optional
-        X_val, y_val, sample_weight_val : as X, y and sample_weight, optional
-            Rows to judge the network by after each epoch; early stopping then needs no split.
-
-        Returns
-        -------
-        self
-        """
-        return self._fit(X, y, sample_weight, held_out=(X_val, y_val, sample_weight_val))
-
     @available_if(MultilayerPerceptron._has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
@@ -220,10 +201,10 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
         enough = counts[counts > 0].min() >= 2 and (counts > 0).sum() <= min(held_out, len(targets) - held_out)
         return targets if enough else None
 
-    def _measure(self, targets):
+    def _judges(self, targets):
         if targets.ndim == 1 or targets.shape[1] == 1:
-            return None
-        return lambda y, outputs, weight: accuracy_score(y > 0.5, outputs > 0.5, sample_weight=weight)
+            return None, None
+        return lambda y, outputs, weight: accuracy_score(y > 0.5, outputs > 0.5, sample_weight=weight), None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -282,24 +263,6 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
                  epsilon=1e-8, n_iter_no_change=10, max_fun=15000, optimizer=None, dropout=0.0, quantile=0.5,
                  huber_delta=1.0, scoring=None, callbacks=None, progress=False, n_jobs=None):
         self._keep(locals())
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
-        """Trains on these rows.
-
-        Parameters
-        ----------
-        X : array, data frame or sparse matrix (rows, columns)
-        y : array (rows,) or (rows, targets)
-        sample_weight : array (rows,), optional
-        X_val, y_val, sample_weight_val : as X, y and sample_weight, optional
-            Rows to judge the network by after each epoch; early stopping then needs no split.
-
-        Returns
-        -------
-        self
-        """
-        return self._fit(X, y, sample_weight, held_out=(X_val, y_val, sample_weight_val))
 
     @available_if(MultilayerPerceptron._has_partial_fit)
     @_fit_context(prefer_skip_nested_validation=True)
@@ -370,12 +333,12 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
         # scikit-learn takes the mean of squared errors over the targets, and the sum of Poisson's.
         return cost if self.loss == "poisson" else cost / self.n_outputs_
 
-    def _measure(self, targets):
+    def _judges(self, targets):
         if self._quantiles() is not None:
-            return self._mean_pinball
+            return self._mean_pinball, None
         if targets.shape[1] == 1 and (targets != targets[0]).any():
-            return None
-        return lambda y, outputs, weight: r2_score(y, outputs, sample_weight=weight)
+            return None, None
+        return lambda y, outputs, weight: r2_score(y, outputs, sample_weight=weight), None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

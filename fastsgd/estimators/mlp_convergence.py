@@ -6,12 +6,11 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastsgd.estimators.convergence import Convergence, Validation
+from fastsgd.estimators.convergence import LEAST_RATE, Convergence, Validation, sentence
 from fastsgd.feeds import steps_in
 from fastsgd.optimizers import Optimizer
 from fastsgd.run import Run
 
-LEAST_RATE = 1e-6
 NOT_FINITE = ("Solver produced non-finite parameter weights. The input data may contain large values and need to be "
               "preprocessed.")
 
@@ -19,28 +18,28 @@ NOT_FINITE = ("Solver produced non-finite parameter weights. The input data may 
 class MLPConvergence(Convergence):
     """Keeps ``loss_``, ``loss_curve_``, ``n_iter_``, ``t_`` and the scores; stops, or divides the rate by five."""
 
-    def __init__(self, estimator, validation: Validation | None, optimizer: Optimizer, rows: int, incremental: bool):
-        super().__init__(estimator, validation)
-        self._optimizer, self._rows, self._incremental = optimizer, rows, incremental
-        self.count = estimator._no_improvement_count
-        if not estimator.early_stopping:
-            self.best = -np.inf if estimator.best_loss_ is None else -estimator.best_loss_
-        elif estimator.best_validation_score_ is not None:
+    def __init__(self, estimator, validation: Validation | None, optimizer: Optimizer, rows: int):
+        super().__init__(estimator, validation, optimizer)
+        self._rows = rows
+        self.count, self.best = estimator._no_improvement_count, -np.inf
+        self.best_params: np.ndarray | None = None
+        if not estimator.early_stopping and estimator.best_loss_ is not None:
+            self.best = -estimator.best_loss_
+        elif estimator.early_stopping and estimator.best_validation_score_ is not None:
             self.best = estimator.best_validation_score_
 
     def on_start(self, run: Run) -> None:
+        super().on_start(run)
         estimator = self.estimator
-        estimator.n_iter_ = 0
         if self.validation is not None:
             estimator.validation_loss_curve_ = getattr(estimator, "validation_loss_curve_", [])
         if estimator.early_stopping:
             self.best_params = run.net.params.copy()
-        run.rate_factor = estimator._rate_factor
         self._penalty = self._penalty_of(run)
 
     def _penalty_of(self, run: Run) -> float:
         """The mean over the batches, of which the last may be smaller."""
-        return self._optimizer.penalty(run.net.weights, self._rows / steps_in(self._rows, run.batch_size))
+        return self.optimizer.penalty(run.net.weights, self._rows / steps_in(self._rows, run.batch_size))
 
     def on_epoch(self, run: Run) -> None:
         estimator = self.estimator
@@ -54,10 +53,10 @@ class MLPConvergence(Convergence):
             print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
         score = self._judge(run)
         if estimator.early_stopping:
-            self.look(score, run)
+            self._look(score, run)
             estimator.best_validation_score_ = self.best
         else:
-            self.look(-loss, run)
+            self._look(-loss, run)
             estimator.best_loss_ = -self.best
         estimator._no_improvement_count = self.count
         if estimator.solver == "sgd" and estimator.optimizer is None and estimator.learning_rate == "invscaling":
@@ -65,6 +64,14 @@ class MLPConvergence(Convergence):
         if self.count > estimator.n_iter_no_change:
             self._end_or_go_slower(run)
         estimator._rate_factor = run.rate_factor
+
+    def _look(self, figure: float, run: Run) -> None:
+        """Counts the epochs in a row whose figure did not beat the best one so far by ``tol``; more of it is better."""
+        self.count = self.count + 1 if figure < self.best + self.estimator.tol else 0
+        if figure > self.best:
+            self.best = figure
+            if self.estimator.early_stopping:
+                self.best_params = run.result.params.copy()
 
     def _judge(self, run: Run) -> float:
         """The score of the validation rows, noted; NaN where there are none."""
@@ -103,7 +110,7 @@ class MLPConvergence(Convergence):
     def diverged(self, error: FloatingPointError) -> None:
         estimator = self.estimator
         if not estimator.early_stopping:
-            raise ValueError(f"{NOT_FINITE} {str(error)[0].upper()}{str(error)[1:]}") from error
+            raise ValueError(f"{NOT_FINITE} {sentence(error)}") from error
         estimator.validation_scores_.append(np.nan)
         warnings.warn(f"The fit diverged and ends with its best parameters: {error}", ConvergenceWarning,
                       stacklevel=8)

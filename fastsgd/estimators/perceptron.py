@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import ClassVar
 
 import numpy as np
+from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -18,7 +19,6 @@ from sklearn.utils.validation import _check_sample_weight
 
 from fastsgd.architecture import ACTIVATIONS
 from fastsgd.estimators.base import SEEDS, EngineEstimator
-from fastsgd.estimators.convergence import Validation, with_names
 from fastsgd.estimators.lbfgs import minimise
 from fastsgd.estimators.mlp_convergence import NOT_FINITE, MLPConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
@@ -85,6 +85,25 @@ class MultilayerPerceptron(EngineEstimator):
 
     # ---- a fit ----
 
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Trains on these rows.
+
+        Parameters
+        ----------
+        X : array, data frame or sparse matrix (rows, columns)
+        y : array (rows,) or (rows, targets or labels)
+            Targets, or class labels of any kind or an indicator matrix of several labels.
+        sample_weight : array (rows,), optional
+        X_val, y_val, sample_weight_val : as X, y and sample_weight, optional
+            Rows to judge the network by after each epoch; early stopping then needs no split.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, held_out=(X_val, y_val, sample_weight_val))
+
     @with_callbacks
     def _fit(self, X, y, sample_weight=None, incremental=False, held_out=(None, None, None)):
         hidden = self.hidden_layer_sizes
@@ -95,7 +114,7 @@ class MultilayerPerceptron(EngineEstimator):
             raise ValueError("partial_fit does not support early_stopping=True")
         self._refuse_what_lbfgs_has_not(held_out)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        given = X, y, sample_weight
+        table = X
         X, y = self._validate_input(X, y, incremental, reset=first)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
@@ -107,7 +126,7 @@ class MultilayerPerceptron(EngineEstimator):
         if self.solver == "lbfgs":
             self._fit_lbfgs(net, X, targets, self._weights_of(y, sample_weight))
         else:
-            self._fit_stochastic(net, X, targets, y, sample_weight, incremental, given, held_out)
+            self._fit_stochastic(net, X, targets, y, sample_weight, incremental, table, held_out)
         return self
 
     def _network_for(self, sizes: Sequence[int], dtype, first: bool) -> Network:
@@ -143,19 +162,16 @@ class MultilayerPerceptron(EngineEstimator):
         if not np.isfinite(net.params).all():
             raise ValueError(NOT_FINITE)
 
-    def _fit_stochastic(self, net, X, targets, y, sample_weight, incremental, given, held_out) -> None:
-        validation = self._validation(*held_out) if held_out[0] is not None else None
+    def _fit_stochastic(self, net, X, targets, y, sample_weight, incremental, table, held_out) -> None:
+        validation = self._validation(held_out)
         if self.early_stopping and validation is None:
             chosen, others = self._split(targets, y)
-            weight = None if sample_weight is None else sample_weight[others]
-            known = with_names(given[0], X, others), y[others], weight
-            validation = Validation(self, (X[others], targets[others], weight), known, self.scoring,
-                                    self._measure(targets[others]))
+            validation = self._hold_out(others, table, X, y, targets, sample_weight)
             X, targets, y = X[chosen], targets[chosen], y[chosen]
             sample_weight = None if sample_weight is None else sample_weight[chosen]
         optimizer = self._optimizer_of()
         self._remember(optimizer, net, not incremental)
-        convergence = MLPConvergence(self, validation, optimizer, X.shape[0], incremental)
+        convergence = MLPConvergence(self, validation, optimizer, X.shape[0])
         history = self._train(
             net, X, targets, convergence, (y, sample_weight), optimizer=optimizer, state=self._state,
             batch_size=self._batch_size_of(X.shape[0]), epochs=1 if incremental else self.max_iter,
@@ -198,15 +214,8 @@ class MultilayerPerceptron(EngineEstimator):
                              "dataset.")
         return trained, held_out
 
-    def _validation(self, X_val, y_val, sample_weight_val) -> Validation:
-        given = X_val, y_val, sample_weight_val
-        if y_val is None:
-            raise ValueError("X_val needs y_val, the targets of its rows")
-        X_val, y_val = self._validate_input(X_val, y_val, True, reset=False)
-        if sample_weight_val is not None:
-            sample_weight_val = _check_sample_weight(sample_weight_val, X_val)
-        targets = self._encode(y_val, X_val.dtype)
-        return Validation(self, (X_val, targets, sample_weight_val), given, self.scoring, self._measure(targets))
+    def _check_more(self, X, y):
+        return self._validate_input(X, y, True, reset=False)
 
     def _refuse_what_lbfgs_has_not(self, held_out) -> None:
         if self.solver != "lbfgs":
@@ -224,10 +233,6 @@ class MultilayerPerceptron(EngineEstimator):
                                  "stochastic.")
         return True
 
-    def _encode(self, y, dtype) -> np.ndarray:
-        """y as the network takes it."""
-        raise NotImplementedError
-
     def _outputs_of(self, targets: np.ndarray) -> int:
         """How many outputs the network needs."""
         raise NotImplementedError
@@ -244,10 +249,6 @@ class MultilayerPerceptron(EngineEstimator):
         return {}
 
     def _strata(self, targets):
-        return None
-
-    def _measure(self, targets):
-        """Of (y, outputs, sample_weight), where ``score`` is not what the kernel measures."""
         return None
 
     def __sklearn_tags__(self):

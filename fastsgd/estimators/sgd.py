@@ -11,7 +11,7 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import validate_data
 
 from fastsgd.data import ONE_AGAINST_REST
 from fastsgd.estimators.linear import DEFAULT_EPSILON, LinearSGD
@@ -91,6 +91,7 @@ early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start,
         "multi_class": [StrOptions({"ovr", "multinomial"})],
     }
     _splitter = StratifiedShuffleSplit
+    _first_attribute = "classes_"
 
     def __init__(self, loss="hinge", *, penalty="l2", alpha=0.0001, l1_ratio=0.15, fit_intercept=True, max_iter=1000,
                  tol=1e-3, shuffle=True, verbose=0, epsilon=DEFAULT_EPSILON, n_jobs=None, random_state=None,
@@ -98,41 +99,6 @@ early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start,
                  n_iter_no_change=5, class_weight=None, warm_start=False, average=False, batch_size=1,
                  multi_class="ovr", optimizer=None, scoring=None, callbacks=None, progress=False):
         self._keep(locals())
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, coef_init=None, intercept_init=None, sample_weight=None, *, X_val=None, y_val=None,
-            sample_weight_val=None):
-        """Trains on these rows.
-
-        Parameters
-        ----------
-        X : array, data frame or CSR matrix (rows, columns)
-        y : array (rows,)
-            Class labels of any kind.
-        coef_init : array (1 or classes, columns), optional
-        intercept_init : array (1 or classes,), optional
-            Where to begin.
-        sample_weight : array (rows,), optional
-            How long a step each row makes, times ``class_weight``.
-        X_val, y_val, sample_weight_val : as X, y and sample_weight, optional
-            Rows to judge the model by after each epoch; early stopping then needs no split.
-
-        Returns
-        -------
-        self
-        """
-        self._check_parameters()
-        classes = np.unique(validate_data(self, y=y))
-        if self.warm_start and hasattr(self, "coef_"):
-            coef_init = self.coef_ if coef_init is None else coef_init
-            intercept_init = self.intercept_ if intercept_init is None else intercept_init
-        self.__dict__.pop("classes_", None)
-        self.__dict__.pop("coef_", None)
-        self.t_ = 1.0
-        self._fit(X, y, classes, coef_init, intercept_init, sample_weight, self.max_iter, False,
-                  (X_val, y_val, sample_weight_val))
-        self._warn_of_power_t()
-        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
@@ -158,20 +124,23 @@ early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start,
                     "sample of the full training set target to properly estimate the class frequency distributions. "
                     "Pass the resulting weights as the class_weight parameter.")
         self.t_ = getattr(self, "t_", 1.0)
-        return self._fit(X, y, classes, None, None, sample_weight, 1, True, (None, None, None))
+        return self._fit(X, y, classes=classes, sample_weight=sample_weight)
 
-    def _fit(self, X, y, classes, coef_init, intercept_init, sample_weight, max_iter, incremental, held_out):
-        given = X, y, sample_weight
-        X, y = self._validate_rows(X, y, reset=not hasattr(self, "classes_"))
+    def _classes_of(self, y):
+        return np.unique(validate_data(self, y=y))
+
+    def _check_classes(self, y, classes):
         _check_partial_fit_first_call(self, classes)
         if len(self.classes_) < 2:
             raise ValueError(f"The number of classes has to be greater than one; got {len(self.classes_)} class")
         unseen = np.setdiff1d(y, self.classes_)
         if len(unseen):
             raise ValueError(f"`y` has classes not in `self.classes_`: {unseen}; `self.classes_` has {self.classes_}.")
-        sample_weight = _checked_weight(sample_weight, X, self.early_stopping)
-        return self._train_linear(X, y, given, max_iter=max_iter, incremental=incremental, coef_init=coef_init,
-                                  intercept_init=intercept_init, sample_weight=sample_weight, held_out=held_out)
+
+    def _check_weight(self, sample_weight, X):
+        if self.early_stopping and sample_weight is not None and not np.any(sample_weight):
+            return np.zeros(X.shape[0])                  # the split says what is wrong
+        return super()._check_weight(sample_weight, X)
 
     # ---- predictions ----
 
@@ -234,7 +203,7 @@ early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start,
     def _outputs_of(self):
         return 1 if len(self.classes_) == 2 else len(self.classes_)
 
-    def _judges(self):
+    def _judges(self, targets):
         if self._loss() == "cross_entropy":
             return None, None
         border = 0.5 if self._loss() == "binary_cross_entropy" else 0
@@ -302,6 +271,7 @@ scoring, callbacks, progress, n_jobs
     _parameter_constraints: ClassVar[dict] = {**LinearSGD._parameter_constraints,
                                               "loss": [StrOptions(set(loss_functions))]}
     _splitter = ShuffleSplit
+    _first_attribute = "coef_"
 
     def __init__(self, loss="squared_error", *, penalty="l2", alpha=0.0001, l1_ratio=0.15, fit_intercept=True,
                  max_iter=1000, tol=1e-3, shuffle=True, verbose=0, epsilon=DEFAULT_EPSILON, random_state=None,
@@ -309,38 +279,6 @@ scoring, callbacks, progress, n_jobs
                  n_iter_no_change=5, warm_start=False, average=False, batch_size=1, optimizer=None, scoring=None,
                  callbacks=None, progress=False, n_jobs=None):
         self._keep(locals())
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, coef_init=None, intercept_init=None, sample_weight=None, *, X_val=None, y_val=None,
-            sample_weight_val=None):
-        """Trains on these rows.
-
-        Parameters
-        ----------
-        X : array, data frame or CSR matrix (rows, columns)
-        y : array (rows,)
-        coef_init : array (columns,), optional
-        intercept_init : array (1,), optional
-            Where to begin.
-        sample_weight : array (rows,), optional
-            How long a step each row makes.
-        X_val, y_val, sample_weight_val : as X, y and sample_weight, optional
-            Rows to judge the model by after each epoch; early stopping then needs no split.
-
-        Returns
-        -------
-        self
-        """
-        self._check_parameters()
-        if self.warm_start and getattr(self, "coef_", None) is not None:
-            coef_init = self.coef_ if coef_init is None else coef_init
-            intercept_init = self.intercept_ if intercept_init is None else intercept_init
-        self.__dict__.pop("coef_", None)
-        self.t_ = 1.0
-        self._fit(X, y, coef_init, intercept_init, sample_weight, self.max_iter, False,
-                  (X_val, y_val, sample_weight_val))
-        self._warn_of_power_t()
-        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
@@ -358,14 +296,7 @@ scoring, callbacks, progress, n_jobs
         if not hasattr(self, "coef_"):
             self._check_parameters(incremental=True)
         self.t_ = getattr(self, "t_", 1.0)
-        return self._fit(X, y, None, None, sample_weight, 1, True, (None, None, None))
-
-    def _fit(self, X, y, coef_init, intercept_init, sample_weight, max_iter, incremental, held_out):
-        given = X, y, sample_weight
-        X, y = self._validate_rows(X, y, reset=getattr(self, "coef_", None) is None, y_numeric=True)
-        sample_weight = _checked_weight(sample_weight, X, False)
-        return self._train_linear(X, y, given, max_iter=max_iter, incremental=incremental, coef_init=coef_init,
-                                  intercept_init=intercept_init, sample_weight=sample_weight, held_out=held_out)
+        return self._fit(X, y, sample_weight=sample_weight)
 
     def predict(self, X):
         """The target of each row, (rows,)."""
@@ -373,6 +304,9 @@ scoring, callbacks, progress, n_jobs
         return self._scores(X)[:, 0]
 
     # ---- what training needs to know ----
+
+    def _validate_rows(self, X, y, reset):
+        return super()._validate_rows(X, y, reset, y_numeric=True)
 
     def _coefficients(self, weights):
         return weights[:, 0]
@@ -382,9 +316,3 @@ scoring, callbacks, progress, n_jobs
 
     def _outputs_of(self):
         return 1
-
-
-def _checked_weight(sample_weight, X, all_zero: bool) -> np.ndarray:
-    if all_zero and sample_weight is not None and not np.any(sample_weight):
-        return np.zeros(X.shape[0])                  # the split says what is wrong
-    return _check_sample_weight(sample_weight, X, dtype=X.dtype)
