@@ -161,17 +161,22 @@ class Optimizer:
 
         ValueError where a beta, rho or epsilon would be rounded to 1 or 0 in the parameters' dtype.
         """
-        for name in ("beta_1", "beta_2", "rho", "epsilon"):
-            value = getattr(self, name, 0.5)
-            if params.dtype.type(value) == (0 if name == "epsilon" else 1):
-                raise ValueError(f"{name} = {value!r} is {params.dtype.type(value)} in {params.dtype}; "
-                                 "choose another or dtype='float64'")
+        self._check_dtype(params.dtype)
         average = None
         if self.average is not None:
             average = aligned_zeros(params.shape, params.dtype)
             average[:] = params
-        slots = aligned_zeros((self.slots, params.size if self.slots else 0), params.dtype)
-        return State(slots, average, rule=self._rule)
+        return State(aligned_zeros(self._slots_shape(params), params.dtype), average, rule=self._rule)
+
+    def _slots_shape(self, params: np.ndarray) -> tuple[int, int]:
+        return self.slots, params.size if self.slots else 0
+
+    def _check_dtype(self, dtype: np.dtype) -> None:
+        for name in ("beta_1", "beta_2", "rho", "epsilon"):
+            value = getattr(self, name, 0.5)
+            if dtype.type(value) == (0 if name == "epsilon" else 1):
+                raise ValueError(f"{name} = {value!r} is {dtype.type(value)} in {dtype}; "
+                                 "choose another or dtype='float64'")
 
     @property
     def _rule(self) -> str:
@@ -218,9 +223,9 @@ def check_state(state, optimizer: Optimizer, params: np.ndarray) -> None:
         return
     if not isinstance(state, State):
         raise TypeError(f"state must be what optimizer.state(net.params) returns, got {type(state).__name__}")
-    fresh = optimizer.state(params)
-    if state.slots.shape != fresh.slots.shape or state.slots.dtype != fresh.slots.dtype or \
-            (state.average is None) != (fresh.average is None) or (state.rule or fresh.rule) != fresh.rule:
+    optimizer._check_dtype(params.dtype)
+    if state.slots.shape != optimizer._slots_shape(params) or state.slots.dtype != params.dtype or \
+            (state.average is None) != (optimizer.average is None) or state.rule not in ("", optimizer._rule):
         of = f" of {state.rule}" if state.rule else ""
         raise ValueError(f"state is not one of {optimizer!r} for {params.size:,} parameters of {params.dtype}: it has "
                          f"slots{of} of shape {state.slots.shape} and {state.slots.dtype}")
