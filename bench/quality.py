@@ -12,13 +12,12 @@ import warnings
 
 import numpy as np
 import sklearn.datasets
-import sklearn.linear_model
-import sklearn.neural_network
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 import fastsgd
 from bench import machine
+from bench.estimators import estimator
 
 CLASSIFIERS, REGRESSORS = ("MLPClassifier", "SGDClassifier"), ("MLPRegressor", "SGDRegressor")
 DATA = {"digits": CLASSIFIERS, "breast_cancer": CLASSIFIERS, "wine": CLASSIFIERS, "diabetes": REGRESSORS,
@@ -62,12 +61,11 @@ def main() -> None:
             continue
         data = load(name)
         for kind in kinds:
-            theirs = getattr(sklearn.neural_network, kind, None) or getattr(sklearn.linear_model, kind)
             rows = []
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                for module in (getattr(fastsgd, kind), theirs):
-                    rows.append(scores(module, data, options.seeds))
+                for module in (fastsgd, sklearn):
+                    rows.append(scores(estimator(module, kind), data, options.seeds))
             (own, own_epochs, own_seconds), (other, other_epochs, other_seconds) = rows
             spread = statistics.stdev(other)
             distance = (statistics.mean(own) - statistics.mean(other)) / spread if spread else np.nan

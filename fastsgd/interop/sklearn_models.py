@@ -73,7 +73,18 @@ def to_sklearn(estimator):
     >>> type(theirs).__module__.split(".")[0], bool((theirs.predict(X) == ours.predict(X)).all())
     ('sklearn', True)
     """
-    return _moved(estimator, "fastsgd", "sklearn")
+    theirs = _moved(estimator, "fastsgd", "sklearn")
+    if isinstance(getattr(theirs, "activation", None), list | tuple):
+        theirs.set_params(activation=estimator.activation[0] if estimator.activation else "relu")
+    # Where their fits go on from:
+    if getattr(theirs, "average", False) and hasattr(theirs, "coef_"):
+        for kind in ("_standard", "_average"):
+            setattr(theirs, f"{kind}_coef", np.array(theirs.coef_))
+            setattr(theirs, f"{kind}_intercept", np.array(theirs.intercept_))
+    if hasattr(theirs, "coefs_") and getattr(theirs, "validation_scores_", None) is not None:
+        theirs._best_coefs = [W.copy() for W in theirs.coefs_]
+        theirs._best_intercepts = [b.copy() for b in theirs.intercepts_]
+    return theirs
 
 
 def _moved(model, source: str, target: str):
@@ -87,18 +98,9 @@ def _moved(model, source: str, target: str):
     if target == "sklearn":
         _require_known_to_sklearn(model, kind)
     moved = kind(**{key: value for key, value in parameters.items() if key in kind().get_params()})
-    if target == "sklearn" and isinstance(moved.get_params().get("activation"), list | tuple):
-        moved.set_params(activation=parameters["activation"][0] if parameters["activation"] else "relu")
     for key, value in vars(model).items():
         if key in PRIVATE or (key.endswith("_") and not key.startswith("_")):
             setattr(moved, key, np.array(value, order="C") if isinstance(value, np.ndarray) else copy.deepcopy(value))
-    if target == "sklearn" and getattr(moved, "average", False) and hasattr(moved, "coef_"):
-        for kind_of in ("_standard", "_average"):            # where partial_fit goes on from
-            setattr(moved, f"{kind_of}_coef", np.array(moved.coef_))
-            setattr(moved, f"{kind_of}_intercept", np.array(moved.intercept_))
-    if target == "sklearn" and name.startswith("MLP") and getattr(moved, "validation_scores_", None) is not None:
-        moved._best_coefs = [W.copy() for W in moved.coefs_]
-        moved._best_intercepts = [b.copy() for b in moved.intercepts_]
     return moved
 
 
