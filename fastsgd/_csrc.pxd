@@ -140,6 +140,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
     int fs_team_size(const fs_team* team)
     void fs_team_barrier(fs_team* team)
     void fs_team_shrink(fs_team* team, int size)
+    void fs_fetch(const void* line)
     double fs_seconds()
     int fastsgd_get_num_threads()
     void fastsgd_set_num_threads(int threads)

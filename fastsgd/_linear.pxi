@@ -36,7 +36,7 @@ def steps_between_folds(architecture, X, recipe):
     inputs, outputs = architecture.sizes
     rows = recipe.batch_size                # not fewer where X is what is left of an epoch
     sparse = hasattr(X, "indptr")
-    terms = int(X.indptr[-1]) / len(X) if sparse else inputs
+    terms = int(X.indptr[len(X)]) / len(X) if sparse else inputs
     most_rows = LINEAR_ROWS_ONE if outputs == 1 else LINEAR_ROWS_MANY
     if rows > FS_CHUNK_ROWS or (rows * terms > inputs if sparse else rows > most_rows):
         return 0
@@ -166,9 +166,22 @@ cdef void point_at_row(Job* job, ptrdiff_t at, ptrdiff_t i) noexcept nogil:
 
 
 cdef void fetch_ahead(Job* job, ptrdiff_t place) noexcept nogil:
-    """Asks for the row at this place of the epoch, which is gathered soon."""
+    """Asks for the row at this place of the epoch, which is gathered soon, and for what tells of a later one."""
+    cdef ptrdiff_t row, item = job.ops.item
     if place < job.rows:
         job.ops.fetch(&job.input, job.order[place] if job.order != NULL else place, job.layers[0].inputs)
+    place += job.block
+    if job.order == NULL or place >= job.rows:
+        return
+    row = job.order[place]
+    if job.input.indptr != NULL:
+        fs_fetch(job.input.indptr + row)
+    if job.target.labels != NULL:
+        fs_fetch(job.target.labels + row)
+    elif job.target.targets != NULL:
+        fs_fetch(<char*>job.target.targets + row * job.layers[0].outputs * item)
+    if job.sample_weight != NULL:
+        fs_fetch(job.sample_weight + row)
 
 
 cdef bint python_wants_to_stop(Job* job, ptrdiff_t rows_done) noexcept nogil:

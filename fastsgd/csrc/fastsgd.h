@@ -226,6 +226,9 @@ void fs_team_barrier(fs_team *team);
 void fs_team_shrink(fs_team *team, int size);
 double fs_seconds(void);                          /* monotonic clock */
 
+/* Asks for the line of memory that this lies in. */
+static inline void fs_fetch(const void *line) { __builtin_prefetch(line, 0, 3); }
+
 /* A limit on every team, 0 for none, that threadpoolctl reads and sets (machine.py). */
 int fastsgd_get_num_threads(void);
 void fastsgd_set_num_threads(int threads);

@@ -160,6 +160,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         self.__dict__.pop("coef_", None)
         self._hold(net)
         weight, more = self._weigh(y, sample_weight)
+        weight = None if (weight == 1).all() else weight
         validation = self._validation(held_out)
         if self.early_stopping and validation is None:
             trained, others = self._split(y, sample_weight)
@@ -283,7 +284,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         """How many outputs the network needs."""
         raise NotImplementedError
 
-    def _weigh(self, y, sample_weight) -> tuple[np.ndarray | None, dict]:
+    def _weigh(self, y, sample_weight) -> tuple[np.ndarray, dict]:
         """What each row counts, and more for ``fastsgd.train``."""
         return sample_weight, {}
 

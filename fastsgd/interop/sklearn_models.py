@@ -35,7 +35,7 @@ def from_sklearn(model):
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.neural_network import MLPRegressor
     >>> X, y = load_iris(return_X_y=True)
-    >>> theirs = MLPRegressor(solver="lbfgs", random_state=0).fit(X, y)
+    >>> theirs = MLPRegressor(solver="lbfgs", max_iter=1000, random_state=0).fit(X, y)
     >>> ours = fastsgd.interop.from_sklearn(theirs)
     >>> bool(abs(ours.predict(X) - theirs.predict(X)).max() < 1e-9)
     True
