@@ -174,8 +174,12 @@ early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start,
         yes = expit(scores) if self.loss == "log_loss" else (np.clip(scores, -1, 1) + 1) / 2
         if yes.shape[1] == 1:
             return np.hstack([1 - yes, yes])
-        total = yes.sum(axis=1, keepdims=True)
-        return np.where(total == 0, 1 / yes.shape[1], yes / np.where(total == 0, 1, total))
+        total = np.add.reduce(yes, axis=1, keepdims=True)
+        if not total.all():                             # as likely one as another where all say no
+            none = total[:, 0] == 0
+            yes[none], total[none] = 1, yes.shape[1]
+        yes /= total
+        return yes
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X):
