@@ -4,7 +4,7 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("fastsgd's compiled kernel is missing. In its source folder, which hides the installed package, "
                       "run pip install -e . or change to another folder.") from error
-from fastsgd import datasets, interop, plots, schedules, streams
+from fastsgd import datasets, descent, interop, plots, schedules, streams
 from fastsgd.callbacks import Callback, EarlyStopping, LearningRates, Progress, ReduceOnPlateau, TimeLimit
 from fastsgd.checkpoint import Checkpoint
 from fastsgd.gradient_check import GradientError, check_gradient
@@ -19,8 +19,8 @@ from fastsgd.training import train, train_stream
 __version__ = "0.1.0"
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLog", "Callback", "Checkpoint", "EarlyStopping", "GradientError",
            "History", "JSONLog", "LearningRates", "MLflow", "Network", "PassiveAggressive", "Progress", "RMSprop",
-           "ReduceOnPlateau", "Run", "TensorBoard", "TimeLimit", "check_gradient", "config", "datasets", "interop",
-           "plots", "schedules", "streams", "train", "train_stream"]
+           "ReduceOnPlateau", "Run", "TensorBoard", "TimeLimit", "check_gradient", "config", "datasets", "descent",
+           "interop", "plots", "schedules", "streams", "train", "train_stream"]
 
 _ESTIMATORS = ("MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor")
 

@@ -37,6 +37,9 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const int64_t* indptr
         const int32_t* indices
         const void* values
+        const void* along[2]
+        double factor[2]
+        int activation
         void* copy
         ptrdiff_t copy_ld
         uint64_t* bits

@@ -33,7 +33,7 @@ from fastsgd._csrc cimport *
 c_numpy.import_array()
 
 cdef enum Mode:             # each does all that those before it do
-    PREDICT, COST, GRADIENT, TRAIN
+    PREDICT, COST, DELTAS, GRADIENT, TRAIN
 
 cdef enum:
     SHARED_ROWS = 6         # of a weight matrix in one piece: the height of a register tile
@@ -107,7 +107,7 @@ cdef struct Job:                      # what the threads of a team share
     double* row_squares               # (chunk,) of each row, where its step depends on them; or NULL
     char* scratch                     # of each thread
     ptrdiff_t scratch_size
-    void* out                         # (rows, outputs) predictions
+    void* out                         # (rows, outputs) predictions, or what hand_out writes
     # the outcome, which rank 0 writes between the barriers
     double total_cost, total_score, batch_cost, batch_score
     ptrdiff_t steps_done
@@ -245,7 +245,7 @@ cdef void complete_step(Job* job, fs_team* team, ptrdiff_t step, fs_rule* rule, 
 
 
 cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
-    """Predictions or costs: forward only, and no thread waits for another. Each has its own block of the workspace."""
+    """Predictions, costs, or deltas: no thread waits for another. Each has its own block of the workspace."""
     cdef ptrdiff_t blocks = blocks_of(job), begin = rank * FS_BLOCK_ROWS, block, first, n
     cdef char* scratch = job.scratch + rank * job.scratch_size
     cdef double[FS_BLOCK_ROWS] cost
@@ -263,15 +263,46 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
         if job.mode == PREDICT:
             output.a = <char*>job.out + (first - begin) * out_row
         job.ops.forward(&output, begin, n)
-        if job.mode == COST:
-            output_delta(job, begin, n, 0, cost, score, scratch)
-            if job.sample_weight != NULL:
-                weigh_costs(job, first, n, cost, score)
-            job.cost[block] = fs_sum(n, cost)
-            job.score[block] = fs_sum(n, score)
+        if job.mode == PREDICT:
+            continue
+        output_delta(job, begin, n, 0, cost, score, scratch)
+        if job.sample_weight != NULL:
+            weigh_costs(job, first, n, cost, score)
+        job.cost[block] = fs_sum(n, cost)
+        job.score[block] = fs_sum(n, score)
+        if job.mode == DELTAS:
+            for l in range(job.depth - 1, 0, -1):
+                job.ops.backward(&job.layers[l], &job.layers[l - 1], begin, n, scratch)
+            hand_out(job, first, begin, n)
+
+
+cdef void hand_out(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
+    """Hidden activations, then the deltas of all layers, side by side in each row of the output."""
+    cdef ptrdiff_t item = job.ops.item, row
+    cdef char* out = <char*>job.out + first * numbers_of_a_row(job) * item
+    cdef fs_layer* layer
+    cdef int l
+    for row in range(begin, begin + n):
+        for l in range(job.depth - 1):
+            layer = &job.layers[l]
+            memcpy(out, <char*>layer.a + row * layer.ld * item, layer.outputs * item)
+            out += layer.outputs * item
+        for l in range(job.depth):
+            layer = &job.layers[l]
+            memcpy(out, <char*>layer.delta + row * layer.ld * item, layer.outputs * item)
+            out += layer.outputs * item
 
 
 # ---- its parts ----
+
+cdef ptrdiff_t numbers_of_a_row(Job* job) noexcept nogil:
+    """What hand_out writes of each."""
+    cdef ptrdiff_t numbers = -job.layers[job.depth - 1].outputs
+    cdef int l
+    for l in range(job.depth):
+        numbers += 2 * job.layers[l].outputs
+    return numbers
+
 
 cdef ptrdiff_t share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size) noexcept nogil:
     """Where a thread's share of so many things begins; it is empty from rank "size" on."""
@@ -410,7 +441,7 @@ cdef void let_python_watch(Job* job, ptrdiff_t rows_done) noexcept with gil:
 
 cdef void run(void* argument, fs_team* team, int rank) noexcept nogil:
     cdef Job* job = <Job*>argument
-    if job.mode <= COST:
+    if job.mode <= DELTAS:
         pass_by(job, team, rank)
     elif job.fold_steps:
         linear_epoch(job)
@@ -469,6 +500,23 @@ def cost(architecture, params, X, target, rows=None, sample_weight=None, threads
     """``(cost, score)`` summed over all rows, or over those of the numbers in ``rows``, each times its weight."""
     return execute(COST, architecture, params, X, target, rows, None, None, None, sample_weight, threads, None, None,
                    backend)[:2]
+
+
+def cost_on_plane(architecture, params, Z, along, factors, activation, target, threads=1, backend="auto"):
+    """The cost summed over all rows of what a network computes of f(Z + p Z_1 + q Z_2), f being an activation.
+
+    ``along`` holds Z_1 and Z_2, of Z's shape, and ``factors`` p and q.
+    """
+    return execute(COST, architecture, params, Z, target, None, None, None, None, None, threads, None, None, backend, False,
+                   (along, factors, activation))[0]
+
+
+def deltas(architecture, params, X, target, out, threads=1, backend="auto"):
+    """What each row's gradient is made of into ``out``: hidden activations a_1 .. a_{L-1}, then dC/dz_1 .. dC/dz_L.
+
+    Side by side, a row of ``out`` for each of X. Returns the cost summed over the rows.
+    """
+    return execute(DELTAS, architecture, params, X, target, None, None, None, None, None, threads, None, out, backend)[0]
 
 
 def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):

@@ -4,7 +4,7 @@
 
 cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1] order, recipe, state,
                    const double[::1] learning_rates, const double[::1] sample_weight, int threads, poll, out, backend,
-                   bint adapts=False):
+                   bint adapts=False, plane=None):
     cdef Job job
     cdef ptrdiff_t i
     cdef list kept = []               # arrays that the job points into
@@ -20,6 +20,8 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     lay_out_layers(&job, architecture, backend, recipe)
     job.params = floats(params, &job, job.parameters, "params", kept, mode == TRAIN)
     lay_out_input(&job, architecture, X, kept)
+    if plane is not None:
+        lay_out_plane(&job, plane, kept)
     if target is not None:
         lay_out_target(&job, architecture, target, kept)
     if order is not None:
@@ -44,6 +46,8 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         job.gradient = floats(out, &job, job.parameters, "out", kept, True)
     elif mode == PREDICT:
         job.out = floats(out, &job, job.rows * job.layers[job.depth - 1].outputs, "out", kept, True)
+    elif mode == DELTAS:
+        job.out = floats(out, &job, job.rows * numbers_of_a_row(&job), "out", kept, True)
     if poll is not None:
         job.watcher = <void*>watcher
         job.last_watch = fs_seconds()
@@ -70,7 +74,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
 
     copy_weights(&job, False)
 
-    if mode == COST:
+    if mode in (COST, DELTAS):
         job.total_cost = fs_sum(blocks_of(&job), job.cost)
         job.total_score = fs_sum(blocks_of(&job), job.score)
     if mode == TRAIN:
@@ -289,6 +293,19 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
     job.skips = not layer.blas and not any(architecture.input_offset)
 
 
+cdef lay_out_plane(Job* job, tuple plane, list kept):
+    """Rows are f(X + p Z_1 + q Z_2)."""
+    cdef ptrdiff_t numbers = job.data_rows * job.layers[0].inputs
+    cdef int i
+    along, factors, activation = plane
+    require(not (job.lists or job.input.bytes) and job.input.ld == job.layers[0].inputs, "Z must be contiguous numbers")
+    for i in range(2):
+        job.input.along[i] = floats(along[i], job, numbers, f"along[{i}]", kept)
+        job.input.factor[i] = factors[i]
+    job.input.activation = ACTIVATIONS[activation]
+    job.copies, job.skips = True, False
+
+
 cdef bint skipping_pays(Job* job) noexcept:
     """Whether so much of a few rows is zero that leaving it out saves more than finding it costs."""
     cdef fs_layer* layer = &job.layers[0]
@@ -364,9 +381,9 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
     for l in range(job.depth):
         layer = &job.layers[l]
         layer.x = <const void**>take(base, &used, rows * sizeof(void*))
-        if job.mode >= GRADIENT and (layer.activation in (FS_GELU, FS_SILU) or layer.drop):
+        if job.mode >= DELTAS and (layer.activation in (FS_GELU, FS_SILU) or layer.drop):
             layer.slope = take(base, &used, rows * layer.ld * item)
-        if job.mode >= GRADIENT or job.mode == COST and l == job.depth - 1:
+        if job.mode >= DELTAS or job.mode == COST and l == job.depth - 1:
             layer.delta = take(base, &used, rows * layer.ld * item)
         if l < job.depth - 1:
             layer.a = take(base, &used, rows * layer.ld * item)

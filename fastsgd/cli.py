@@ -1,4 +1,4 @@
-"""The ``fastsgd`` command: demo, train, evaluate, predict, export, info."""
+"""The ``fastsgd`` command: demo, train, evaluate, predict, export, race, descent, info."""
 from __future__ import annotations
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 import numpy as np
 
 import fastsgd
-from fastsgd import train_command
+from fastsgd import descent_command, train_command
 from fastsgd.demo import demo
 from fastsgd.files import write_atomically
 from fastsgd.machine import cpu_name
@@ -73,6 +73,10 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
                          "source of C99; a program for torch.export.load")
     command.add_argument("--out", required=True, metavar="PATH")
     command.set_defaults(run_command=export)
+
+    descent_command.add_arguments(
+        commands.add_parser("race", help="full gradient descent against mini-batches, on the clock"),
+        commands.add_parser("descent", help="how good mini-batch steps are, and both paths over the cost surface"))
 
     command = commands.add_parser("info", help="CPU, instruction set, BLAS, threads, versions")
     command.set_defaults(run_command=info)

@@ -88,6 +88,25 @@ def cost(architecture, params, X, target, rows=None, sample_weight=None, threads
     return cost_and_delta(architecture, z, target, sample_weight)[:2]
 
 
+def cost_on_plane(architecture, params, Z, along, factors, activation, target, threads=1, backend="auto"):
+    """The cost summed over all rows of what a network computes of f(Z + p Z_1 + q Z_2), f being an activation.
+
+    ``along`` holds Z_1 and Z_2, of Z's shape, and ``factors`` p and q.
+    """
+    p, q = (params.dtype.type(factor) for factor in factors)
+    return cost(architecture, params, activate(activation, Z + p * along[0] + q * along[1]), target)[0]
+
+
+def deltas(architecture, params, X, target, out, threads=1, backend="auto"):
+    """What each row's gradient is made of into ``out``: hidden activations a_1 .. a_{L-1}, then dC/dz_1 .. dC/dz_L.
+
+    Side by side, a row of ``out`` for each of X. Returns the cost summed over the rows.
+    """
+    cost, _, activations, found = deltas_of(architecture, params, X, target)
+    out[:] = np.hstack([*activations[1:-1], *found])
+    return cost
+
+
 def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
     """The output layer's activations of every row, or of those numbered in ``rows``, into ``out`` (rows, outputs)."""
     out[:] = forward(architecture, params, X if rows is None else X[rows])[1][-1]
@@ -137,20 +156,30 @@ def backpropagate(architecture, params, X, target, sample_weight=None, masks=(),
 
     For a passive-aggressive recipe deltas are the steps that the rows ask for.
     """
+    cost, score, activations, found = deltas_of(architecture, params, X, target, sample_weight, masks, recipe,
+                                                learning_rate, output_costs)
+    gradients = []
+    for a, delta in zip(activations, found, strict=False):
+        gradients += [a.T @ delta, delta.sum(axis=0)]
+    return cost, score, gradients
+
+
+def deltas_of(architecture, params, X, target, sample_weight=None, masks=(), recipe=None, learning_rate=None,
+              output_costs=None):
+    """``(cost, score, [a_0, ...], [delta_1, ...])``: the costs summed, a row of every array for each row of X."""
     zs, activations = forward(architecture, params, X, masks)
     cost, score, delta = cost_and_delta(architecture, zs[-1], target, sample_weight, recipe, activations[0],
                                         learning_rate, output_costs)
-    gradients = []
+    found = [delta]
     weights = [W for W, _ in layers(architecture, params)]
-    for layer in reversed(range(len(weights))):
-        gradients[:0] = [activations[layer].T @ delta, delta.sum(axis=0)]
-        if layer > 0:
-            name = architecture.activations[layer - 1]
-            a = activate(name, zs[layer - 1]) if masks else activations[layer]
-            delta = (delta @ weights[layer].T) * slope(name, zs[layer - 1], a)
-            if masks:
-                delta = delta * masks[layer - 1]
-    return cost, score, gradients
+    for layer in reversed(range(1, len(weights))):
+        name = architecture.activations[layer - 1]
+        a = activate(name, zs[layer - 1]) if masks else activations[layer]
+        delta = (delta @ weights[layer].T) * slope(name, zs[layer - 1], a)
+        if masks:
+            delta = delta * masks[layer - 1]
+        found.insert(0, delta)
+    return cost, score, activations, found
 
 
 def dropout_masks(architecture, recipe, step, rows, dtype):

@@ -51,6 +51,8 @@ class Run:
         Those of the present epoch's steps.
     rate_factor : float
         What learning rates are multiplied by from the next epoch, or the next evaluation, on; callbacks may change it.
+    evaluate_every : int or None
+        Evaluations happen after steps that are multiples of it; callbacks may change it where it is not None.
     stop : bool
         A callback sets it to end the run: in ``on_rows`` after the present step, else when the callback returns.
     """
@@ -71,6 +73,7 @@ class Run:
         self._state = recipe.optimizer.state(net.params) if state is None else state
         self.result = net if self._state.average is None else net.copy()
         self._steps_at_epoch, self._seconds, self._diverged = self._state.steps, 0.0, False
+        self._pass_began: float | None = None    # of compiled code that is running
         self._factors: list = []                 # [steps, rate_factor] of each pass of the epoch
         self._first_draw = first_draw            # the generator's state before it drew anything,
         self._draw = rng.bit_generator.state     # and before it drew the order of the epoch
@@ -99,6 +102,12 @@ class Run:
     def steps(self) -> int:
         """Steps in all."""
         return self._state.steps
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all steps and of waiting for their rows, as in ``history.seconds``, up to now."""
+        running = 0.0 if self._pass_began is None else time.perf_counter() - self._pass_began
+        return sum(self.history.seconds[:max(0, self.epoch - 1)]) + self._seconds + running
 
     @property
     def figures(self) -> list[str]:
@@ -193,6 +202,7 @@ class Run:
                 listener.on_rows(self)
             return self.stop or (self._clock is not None and self._clock.rings())
 
+        self._pass_began = begin
         try:
             self._train_epoch(self.net.architecture, self.net.params, segment.X, segment.y, segment.order, self._recipe,
                               self._state, rates, segment.weight, self.threads, poll, self._adapts)
@@ -200,6 +210,7 @@ class Run:
             made = self.steps - steps_before
             rows = min(made * self.batch_size, len(segment))
             self._seconds += time.perf_counter() - begin
+            self._pass_began = None
             self.rows_done = rows_before + rows
             self.history.steps = self.steps
             self.learning_rates.append(rates[:made])

@@ -51,7 +51,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
                        "evaluated after every epoch (%(default)s)")
 
     network = command.add_argument_group("the network")
-    network.add_argument("--hidden", type=_sizes, default=[128], metavar="128,64", help="units of the hidden layers "
+    network.add_argument("--hidden", type=sizes, default=[128], metavar="128,64", help="units of the hidden layers "
                          "(128); 0 for none")
     network.add_argument("--activation", default="relu", choices=ACTIVATIONS)
     network.add_argument("--dropout", type=float, default=0.0, help="part of the hidden units left out in a step")
@@ -80,16 +80,17 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run_command=lambda options: train(options, command))
 
 
-def _sizes(text: str) -> list[int]:
+def sizes(text: str) -> list[int]:
+    """Of hidden layers, from 128,64."""
     try:
-        sizes = [int(part) for part in text.split(",")]
+        found = [int(part) for part in text.split(",")]
     except ValueError:
-        sizes = [-1]
-    if sizes == [0]:
+        found = [-1]
+    if found == [0]:
         return []
-    if min(sizes) < 1:
+    if min(found) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of layer sizes such as 128,64")
-    return sizes
+    return found
 
 
 # ---- configuration files ----

@@ -69,6 +69,9 @@ typedef struct {
     const int64_t *indptr;    /* a CSR matrix: entries indptr[r] .. indptr[r + 1] of row r, or NULL */
     const int32_t *indices;   /* their columns, increasing in each row */
     const void *values;
+    const void *along[2];     /* (rows, inputs) contiguous: the network sees activation(rows + sum_i factor[i] along[i]); or NULL */
+    double factor[2];
+    int activation;
     /* what gather writes */
     void *copy;               /* (chunk, copy_ld) the rows, where they cannot be used where they lie; or NULL */
     ptrdiff_t copy_ld;

@@ -1,0 +1,212 @@
+"""Which batch size reaches a cost soonest on this machine?"""
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastsgd.data import check_batch_size, generator
+from fastsgd.descent.noise import require_finite, row_noise
+from fastsgd.descent.race import descend
+from fastsgd.network import Network
+from fastsgd.optimizers import SGD, Optimizer, check_fits, check_optimizer
+from fastsgd.training import train
+
+SERIES = tuple(m * 10**e for e in range(4) for m in (1, 2, 5))
+JUDGED_ROWS, NOISE_ROWS = 5000, 1024
+MEASURED = 0.02                          # seconds of steps of each size
+WORTH_A_LOOK = 4.0                       # times the shortest time that is expected
+
+
+@dataclass
+class Candidate:
+    """A batch size, and what is known of it.
+
+    Attributes
+    ----------
+    batch_size : int
+    step : float
+        Seconds, measured.
+    steps : float
+        Expected for the same progress, as a multiple of what noiseless steps need: 1 + noise scale / batch size.
+    expected : float
+        step * steps, as a multiple of the least.
+    seconds : float or None
+        Until the target was reached when it was tried, infinite where it was not; None where it was not tried.
+    cost : float or None
+        At the end of that.
+    """
+
+    batch_size: int
+    step: float
+    steps: float
+    expected: float
+    seconds: float | None = None
+    cost: float | None = None
+
+
+@dataclass
+class BatchSize:
+    """What :func:`suggest_batch_size` found. Printing it shows the table it was decided from.
+
+    Attributes
+    ----------
+    batch_size : int
+    target : float
+        The cost to be reached.
+    noise_scale : float
+        In rows, halfway there.
+    candidates : list of Candidate
+    reached : bool
+        Whether one of them reached the target in its time; else the one with the lowest cost was taken.
+    """
+
+    batch_size: int
+    target: float
+    noise_scale: float
+    candidates: list[Candidate]
+    reached: bool
+
+    def table(self) -> list[dict]:
+        """One entry per batch size, as plain numbers."""
+        return [vars(candidate) | {"chosen": candidate.batch_size == self.batch_size} for candidate in self.candidates]
+
+    def __str__(self) -> str:
+        lines = [f"batch size {self.batch_size:,}: "
+                 + ("soonest at" if self.reached else "the lowest cost in equal time, on the way to")
+                 + f" cost {self.target:.3g}; noise scale {self.noise_scale:.3g} rows",
+                 f"{'batch size':>10} {'us a step':>10} {'x steps':>8} {'x time expected':>16} {'seconds':>9} "
+                 f"{'cost':>9}"]
+        for each in self.candidates:
+            tried = "" if each.cost is None or each.seconds is None else (
+                f" {each.seconds:9.3f}" if math.isfinite(each.seconds) else f" {'-':>9}") + f" {each.cost:9.4g}"
+            lines.append(f"{each.batch_size:10,} {each.step * 1e6:10.1f} {each.steps:8.2f} {each.expected:16.2f}{tried}"
+                         + ("  <" if each.batch_size == self.batch_size else ""))
+        return "\n".join(lines)
+
+
+def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  # noqa: B008 - a frozen dataclass
+                       target: float | None = None, batch_sizes: Iterable[int] | None = None, seconds: float = 5.0,
+                       seed: int | None = 0, threads: int | None = None, progress: bool = False) -> BatchSize:
+    """The batch size that reaches a target cost soonest on this machine, with this optimizer.
+
+    A step of B rows takes a time that is measured here, and for the same progress some 1 + noise scale / B times as
+    many steps are needed as without noise (McCandlish 2018, arXiv 1812.06162, eq. 2.11). What that leaves in question,
+    as a learning rate that stays the same is not the best one for every batch, is tried on copies of the network.
+
+    Parameters
+    ----------
+    net : Network
+        Where the training will begin; it is not changed.
+    X, y
+        As in :func:`fastsgd.train`.
+    optimizer : Optimizer
+        Taken as it is with every batch size.
+    target : float, optional
+        The mean cost over the rows; a tenth of that at the start by default.
+    batch_sizes : iterable of int, optional
+        To choose from; 1, 2, 5, 10, ... 5,000 by default, as far as there are rows.
+    seconds : float
+        At most for trying; measuring takes half a second more.
+    seed : int or None
+    threads : int, optional
+        As in :func:`fastsgd.train`.
+    progress : bool
+        Whether to tell on standard error what is going on.
+
+    Returns
+    -------
+    BatchSize
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an argument that cannot be used.
+    FloatingPointError
+        Where the cost is not finite at the start.
+
+    Examples
+    --------
+    >>> import fastsgd
+    >>> (X, y), _ = fastsgd.datasets.digits()
+    >>> found = fastsgd.descent.suggest_batch_size(fastsgd.Network([64, 32, 10], seed=0), X, y, seconds=0.5)
+    >>> found.batch_size in (1, 2, 5, 10, 20, 50, 100, 200)
+    True
+    """
+    X, y = net._check(X, y)
+    check_optimizer(optimizer)
+    check_fits(optimizer, net.architecture)
+    sizes = [size for size in SERIES if size <= len(X)] if batch_sizes is None else sorted(set(batch_sizes))
+    for size in sizes:
+        check_batch_size(size, len(X))
+        if size is None or size > len(X):
+            raise ValueError(f"batch_sizes must be at most the rows of X, {len(X)}, got {size}")
+    if not sizes:
+        raise ValueError("batch_sizes must not be empty")
+    if not seconds > 0 or seconds == math.inf:
+        raise ValueError(f"seconds must be above 0 and finite, got {seconds!r}")
+    rng = generator(seed)
+    judged = np.sort(rng.permutation(len(X))[:JUDGED_ROWS])
+    judged_X, judged_y = X[judged], y[judged]
+    start = net.cost(judged_X, judged_y, threads)
+    require_finite(start)
+    target = 0.1 * start if target is None else float(target)
+
+    noise = _noise_on_the_way(net, X, y, judged, optimizer, start, target, seconds, threads)
+    candidates = [Candidate(size, _seconds_of_a_step(net, X, y, optimizer, size, threads), 1 + noise / size, 0.0)
+                  for size in sizes]
+    least = min(each.step * each.steps for each in candidates)
+    for each in candidates:
+        each.expected = each.step * each.steps / least
+    likely = sorted((each for each in candidates if each.expected <= WORTH_A_LOOK), key=lambda each: each.expected)
+    share = seconds / len(likely)
+    best = share
+    for each in likely:
+        watch = descend(net, X, y, each.batch_size, optimizer, best, seed, threads, judged=(judged_X, judged_y),
+                        target=target)
+        each.seconds, each.cost = watch.time_to(target, start), math.inf if watch.diverged else watch.cost[-1]
+        best = min(best, each.seconds)
+        if progress:
+            print(f"batch size {each.batch_size}: cost {each.cost:.4g} after {watch.seconds[-1]:.3f} s",
+                  file=sys.stderr, flush=True)
+    reached = best < share or any(each.seconds is not None and math.isfinite(each.seconds) for each in likely)
+    chosen = min(likely, key=lambda each: (each.seconds, each.cost))
+    return BatchSize(chosen.batch_size, target, noise, candidates, reached)
+
+
+# ---- its parts ----
+
+def _noise_on_the_way(net: Network, X, y, judged: np.ndarray, optimizer: Optimizer, start: float, target: float,
+                      seconds: float, threads: int | None) -> float:
+    """The noise scale where the logarithm of the cost is halfway to the target, or where a tenth of the time ends."""
+    pilot = net.copy()
+    descend(pilot, X, y, min(100, len(X)), optimizer, seconds / 10, 0, threads, judged=(X[judged], y[judged]),
+            target=math.sqrt(start * target) if start * target > 0 else target, in_place=True)
+    rows = judged[np.linspace(0, len(judged) - 1, min(NOISE_ROWS, len(judged))).astype(int)]
+    if len(rows) < 2:
+        return 0.0
+    noise = row_noise(pilot, X[rows], y[rows], threads).noise_scale
+    return min(noise, 1e6) if math.isfinite(noise) else 1e6
+
+
+def _seconds_of_a_step(net: Network, X, y, optimizer: Optimizer, size: int, threads: int | None) -> float:
+    """The least of three short trainings on so many rows as take a moment."""
+    steps, least = 16, math.inf
+    scratch = net.copy()
+    for _ in range(3):
+        chosen = np.arange(min(len(X), steps * size))
+        rows, targets = X[chosen], y[chosen]
+        made = 0
+        begin = time.perf_counter()
+        while made == 0 or time.perf_counter() - begin < MEASURED / 3:
+            scratch.params = net.params
+            history = train(scratch, rows, targets, optimizer=optimizer, batch_size=size, epochs=1, seed=0,
+                            threads=threads)
+            made += history.steps
+            least = min(least, sum(history.seconds) / history.steps)
+        steps = max(16, min(4096, math.ceil(MEASURED / 3 / least)))
+    return least

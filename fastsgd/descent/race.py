@@ -1,0 +1,302 @@
+"""Full gradient descent against mini-batches: who is how far after how much time?"""
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastsgd.callbacks import Callback
+from fastsgd.data import check_batch_size
+from fastsgd.network import Network
+from fastsgd.optimizers import SGD, Optimizer
+from fastsgd.training import train
+
+if TYPE_CHECKING:
+    from fastsgd.run import Run
+
+FIRST_RATE, FACTOR, MOST_RATE = 0.1, 3.0, 1000.0
+TRIAL = 0.15                             # of a runner's time, for each learning rate that is tried
+FURTHER = 1.15                           # steps until the cost is looked at again
+
+
+@dataclass(eq=False)
+class Runner:
+    """One descent of a :class:`Race`.
+
+    Attributes
+    ----------
+    name : str
+    batch_size : int or None
+        None for full gradient descent.
+    learning_rate : float
+    tried : dict of float to float
+        Learning rates, and the cost that a short run with each came to; infinite where it diverged.
+    seconds, examples, steps, cost : ndarray
+        When the cost over all rows was measured (steps alone counted), and what it was.
+    stopped_early : bool
+        Whether its cost stopped being finite.
+    """
+
+    name: str
+    batch_size: int | None
+    learning_rate: float
+    tried: dict[float, float]
+    seconds: np.ndarray
+    examples: np.ndarray
+    steps: np.ndarray
+    cost: np.ndarray
+    stopped_early: bool = False
+
+    def time_to(self, cost: float) -> float:
+        """Seconds until the cost was first at most this, infinite where it never was."""
+        reached = np.flatnonzero(self.cost <= cost)
+        return float(self.seconds[reached[0]]) if len(reached) else math.inf
+
+
+@dataclass(eq=False)
+class Race:
+    """What :func:`race` found. Printing it shows a table.
+
+    Attributes
+    ----------
+    runners : list of Runner
+    rows : int
+        Of the data.
+    seconds : float
+        That each had.
+    """
+
+    runners: list[Runner] = field(default_factory=list)
+    rows: int = 0
+    seconds: float = 0.0
+
+    @property
+    def full(self) -> Runner | None:
+        """Full gradient descent, where it took part."""
+        return next((runner for runner in self.runners if runner.batch_size is None), None)
+
+    def sooner(self, runner: Runner) -> float:
+        """How many times sooner this runner had the cost that full gradient descent has at its end; NaN without one."""
+        if self.full is None:
+            return math.nan
+        return float(self.full.seconds[-1]) / max(runner.time_to(float(self.full.cost[-1])), 1e-9)
+
+    def table(self) -> list[dict]:
+        """One entry per runner, as plain numbers."""
+        return [{"runner": runner.name, "batch_size": runner.batch_size, "learning_rate": runner.learning_rate,
+                 "steps": int(runner.steps[-1]), "examples": int(runner.examples[-1]),
+                 "seconds": float(runner.seconds[-1]), "cost": float(runner.cost[-1]),
+                 "seconds_to_full": math.nan if self.full is None else runner.time_to(float(self.full.cost[-1])),
+                 "sooner": self.sooner(runner)} for runner in self.runners]
+
+    def plot(self, ax: Any = None, against: str = "seconds") -> Any:
+        """:func:`fastsgd.plots.race` of this."""
+        from fastsgd import plots
+        return plots.race(self, ax, against)
+
+    def __str__(self) -> str:
+        lines = [f"{'runner':26} {'learning rate':>13} {'steps':>10} {'seconds':>8} {'cost':>10}"
+                 + ("" if self.full is None else f" {'as good as full at its end':>28}")]
+        for entry in self.table():
+            line = (f"{entry['runner']:26} {entry['learning_rate']:13.4g} {entry['steps']:10,} {entry['seconds']:8.2f} "
+                    f"{entry['cost']:10.4g}")
+            if self.full is not None and entry["batch_size"] is not None:
+                line += (f" {'after ' + format(entry['seconds_to_full'], '.3g') + ' s,':>17}"
+                         f" {entry['sooner']:.3g}x sooner" if math.isfinite(entry["seconds_to_full"]) else
+                         f" {'not in this time':>28}")
+            lines.append(line)
+        return "\n".join(lines)
+
+
+def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 1000, None), seconds: float = 5.0,
+         learning_rates: Sequence[float] | None = None, seed: int | None = 0, threads: int | None = None,
+         progress: bool = False) -> Race:
+    """Plain gradient descent with several batch sizes from the same start, each for the same time at its own best rate.
+
+    The cost over all rows is measured ever less often, and the time that takes is not counted. Before it starts, every
+    runner tries learning rates for a seventh of the time each, by factors of 3 and then of 1.7, and takes the one that
+    came furthest.
+
+    Parameters
+    ----------
+    net : Network
+        Where all start; it is not changed.
+    X, y
+        As in :func:`fastsgd.train`.
+    batch_sizes : iterable of int or None
+        None is full gradient descent. Sizes that are not below the number of rows are left out.
+    seconds : float
+        Of each runner.
+    learning_rates : sequence of float, optional
+        One for each of the batch sizes; nothing is tried then.
+    seed : int or None
+        Of the orders of the rows.
+    threads : int, optional
+        The same for all; None leaves to each how many of the same cores it takes.
+    progress : bool
+        Whether to tell on standard error what is going on.
+
+    Returns
+    -------
+    Race
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an argument that cannot be used.
+    FloatingPointError
+        Where the cost is not finite at the start, or for every learning rate.
+
+    Examples
+    --------
+    >>> import fastsgd
+    >>> (X, y), _ = fastsgd.datasets.digits()
+    >>> net = fastsgd.Network([64, 32, 10], seed=0)
+    >>> race = fastsgd.descent.race(net, X, y, batch_sizes=(100, None), seconds=0.1)
+    >>> [runner.name for runner in race.runners], race.sooner(race.runners[0]) > 1
+    (['mini-batches of 100', 'full gradient, 1,438 rows'], True)
+    """
+    X, y = net._check(X, y)
+    sizes = list(batch_sizes)
+    for size in sizes:
+        if size is not None:
+            check_batch_size(size, len(X))
+    if learning_rates is not None and len(learning_rates) != len(sizes):
+        raise ValueError(f"learning_rates must have one entry for each of the {len(sizes)} batch_sizes, got "
+                         f"{len(learning_rates)}")
+    rates = [None] * len(sizes) if learning_rates is None else list(learning_rates)
+    chosen = [(size, rate) for size, rate in zip(sizes, rates, strict=True) if size is None or size < len(X)]
+    if not chosen:
+        raise ValueError(f"batch_sizes must have one below the {len(X)} rows of X, or None, got {sizes}")
+    if not seconds > 0 or seconds == math.inf:
+        raise ValueError(f"seconds must be above 0 and finite, got {seconds!r}")
+    start = float(net.cost(X, y, threads))
+    if not math.isfinite(start):
+        raise FloatingPointError(f"the cost at the start is {start}; the parameters or the inputs are too large")
+    train(net.copy(), X, y, batch_size=min(100, len(X)), epochs=1, seed=0, threads=threads)       # wakes the threads
+
+    found = Race([], len(X), float(seconds))
+    for size, rate in chosen:
+        name = f"full gradient, {len(X):,} rows" if size is None else name_of(size)
+        _tell(progress, f"{name}: looking for its learning rate" if rate is None else name)
+        tried = {} if rate is not None else _try_rates(net, X, y, size, seconds * TRIAL, seed, threads)
+        best = float(rate) if rate is not None else min(tried, key=tried.__getitem__)
+        if tried and not math.isfinite(tried[best]):
+            raise FloatingPointError(f"{name} diverges with every learning rate tried: {sorted(tried)}")
+        watch = descend(net, X, y, size, SGD(best), seconds, seed, threads)
+        steps, times, costs = (np.array([0, *values]) for values in (watch.steps, watch.seconds, watch.cost))
+        costs = np.array([start, *watch.cost])
+        examples = steps * (len(X) if size is None else size)
+        found.runners.append(Runner(name, size, best, tried, times, examples, steps, costs, watch.diverged))
+        _tell(progress, f"{name}: learning rate {best:.3g}, cost {costs[-1]:.4g} after {times[-1]:.2f} s and "
+                        f"{steps[-1]:,} steps")
+    return found
+
+
+# ---- its parts ----
+
+def name_of(batch_size: int) -> str:
+    """A descent in words."""
+    return f"mini-batches of {batch_size:,}" if batch_size > 1 else "row by row"
+
+
+class Watch(Callback):
+    """Measures the cost of some rows ever less often, until the time is over or the cost is as low as was asked."""
+
+    def __init__(self, X, y, limit: float, threads: int | None, target: float, looks: bool):
+        self.X, self.y, self.limit, self.threads, self.target, self.looks = X, y, limit, threads, target, looks
+        self.steps: list[int] = []
+        self.seconds: list[float] = []
+        self.cost: list[float] = []
+        self.diverged = False
+
+    def on_start(self, run: Run) -> None:
+        """Between nothing and the end there is little to see where nobody looks."""
+        run.evaluate_every = 1 if self.looks else 8
+
+    def on_evaluation(self, run: Run) -> None:
+        """Notes the cost, and says when the next one is due."""
+        self._note(run)
+        last, left = run.seconds, self.limit - run.seconds
+        to_the_end = max(1, round(left * run.steps / max(last, 1e-9)))
+        further = max(1, math.ceil(run.steps * (FURTHER - 1))) if self.looks else to_the_end
+        run.evaluate_every = run.steps + min(further, to_the_end)
+        run.stop = left <= 0 or self.cost[-1] <= self.target
+
+    def on_rows(self, run: Run) -> None:
+        """Where steps are slower than they were."""
+        run.stop = run.seconds >= 1.05 * self.limit
+
+    def on_end(self, run: Run) -> None:
+        """The last cost, where it is not known yet."""
+        if run.steps and (not self.steps or run.steps > self.steps[-1]):
+            self._note(run)
+
+    def time_to(self, cost: float, start: float) -> float:
+        """Seconds to this cost, between two measurements by the logarithm; infinite where it was not reached."""
+        below = np.flatnonzero(np.array(self.cost) <= cost)
+        if not len(below):
+            return math.inf
+        costs, seconds = [start, *self.cost], [0.0, *self.seconds]
+        i = int(below[0])                               # costs[i] is the last above
+        if not costs[i] > costs[i + 1] > 0 or cost <= 0:
+            return seconds[i + 1]
+        share = math.log(costs[i] / cost) / math.log(costs[i] / costs[i + 1])
+        return seconds[i] + min(1.0, max(0.0, share)) * (seconds[i + 1] - seconds[i])
+
+    def _note(self, run: Run) -> None:
+        if run.history.validation_steps[-1:] == [run.steps]:
+            cost = run.history.validation_cost[-1]
+        else:
+            cost = run.net.cost(self.X, self.y, self.threads)
+        self.steps.append(run.steps)
+        self.seconds.append(run.seconds)
+        self.cost.append(cost)
+
+
+def descend(net: Network, X, y, size: int | None, optimizer: Optimizer, seconds: float, seed: int | None,
+            threads: int | None, *, judged: tuple | None = None, target: float = -math.inf, looks: bool = True,
+            in_place: bool = False) -> Watch:
+    """A descent for so many seconds, or to the target cost, of a copy of the network; ``judged`` rows have the cost."""
+    judged = (X, y) if judged is None else judged
+    watch = Watch(judged[0], judged[1], seconds, threads, target, looks)
+    try:
+        train(net if in_place else net.copy(), X, y, optimizer=optimizer, batch_size=size, epochs=10**9, seed=seed,
+              threads=threads, shuffle=size is not None, validation=judged, evaluate_every=1, callbacks=[watch])
+    except FloatingPointError:
+        watch.diverged = True
+    if not watch.cost or not math.isfinite(watch.cost[-1]):
+        watch.diverged = True
+    return watch
+
+
+def _try_rates(net: Network, X, y, size: int | None, seconds: float, seed: int | None,
+               threads: int | None) -> dict[float, float]:
+    """Costs after short runs, by learning rate, until the best one lies between worse ones."""
+    tried: dict[float, float] = {}
+
+    def cost_of(rate: float) -> float:
+        if rate not in tried:
+            watch = descend(net, X, y, size, SGD(rate), seconds, seed, threads, looks=False)
+            tried[rate] = math.inf if watch.diverged else watch.cost[-1]
+        return tried[rate]
+
+    rate = FIRST_RATE
+    for factor in (FACTOR, 1 / FACTOR):
+        while 1 / MOST_RATE**2 < rate * factor < MOST_RATE and cost_of(rate * factor) < cost_of(rate):
+            rate *= factor
+    while not math.isfinite(cost_of(rate)) and rate > 1 / MOST_RATE**2:
+        rate /= FACTOR
+    for factor in (math.sqrt(FACTOR), 1 / math.sqrt(FACTOR)):
+        if cost_of(rate * factor) < cost_of(rate):
+            break
+    return tried
+
+
+def _tell(progress: bool, text: str) -> None:
+    if progress:
+        print(f"race: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,346 @@
+"""Where descents go, and the cost of the places around: paths, planes, and the cost on a grid of a plane."""
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastsgd import _kernel
+from fastsgd.architecture import Architecture
+from fastsgd.data import check_batch_size, check_whole, generator
+from fastsgd.descent.noise import require_finite, seen
+from fastsgd.descent.race import name_of
+from fastsgd.network import Network
+from fastsgd.optimizers import SGD, Optimizer, check_optimizer
+
+COLUMNS_AT_ONCE = 1 << 16                # of snapshots, turned into float64
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """One descent of a :class:`Trajectory`.
+
+    Attributes
+    ----------
+    name : str
+    batch_size : int or None
+    steps : ndarray (snapshots,)
+        After how many steps each snapshot was taken, the first at 0.
+    params : ndarray (snapshots, P)
+    cost : ndarray (snapshots,)
+        Over all rows, of the whole network and not of its shadow on a plane.
+    """
+
+    name: str
+    batch_size: int | None
+    steps: np.ndarray
+    params: np.ndarray
+    cost: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """``origin + x directions[0] + y directions[1]`` among the parameters.
+
+    ``about`` says what it is, in words.
+    """
+
+    origin: np.ndarray
+    directions: np.ndarray
+    about: str
+
+    def coordinates(self, params: np.ndarray) -> np.ndarray:
+        """Where parameters (..., P) lie when they are moved straight onto the plane: (..., 2)."""
+        directions = self.directions.astype(np.float64)
+        moved = params.astype(np.float64) - self.origin
+        return np.linalg.solve(directions @ directions.T, directions @ moved.T).T
+
+    def at(self, x: float, y: float) -> np.ndarray:
+        """The parameters of a point, (P,)."""
+        return self.origin + x * self.directions[0] + y * self.directions[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Descents from the same start, and the plane that shows most of their ways.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+    plane : Plane
+        The first two principal components of all snapshots together.
+    explained : tuple of two float
+        The share of the snapshots' variance along each. Paths of random walks have large shares, too (Antognini and
+        Sohl-Dickstein 2018, arXiv 1806.08805): they do not prove that a descent is flat.
+    """
+
+    paths: tuple[Path, ...]
+    plane: Plane
+    explained: tuple[float, float]
+
+    def coordinates(self, path: Path) -> np.ndarray:
+        """A path on the plane, (snapshots, 2)."""
+        return self.plane.coordinates(path.params)
+
+    def extent(self, margin: float = 0.15) -> tuple[float, float, float, float]:
+        """``(x from, x to, y from, y to)`` of all paths on the plane, and a margin around."""
+        points = np.concatenate([self.coordinates(path) for path in self.paths])
+        low, high = points.min(axis=0), points.max(axis=0)
+        room = np.maximum(margin * (high - low), 1e-6)
+        return (float(low[0] - room[0]), float(high[0] + room[0]), float(low[1] - room[1]), float(high[1] + room[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class CostSurface:
+    """The cost on a grid of a plane: ``cost[j, i]`` at ``x[i]``, ``y[j]``. Infinite where it overflows."""
+
+    plane: Plane
+    x: np.ndarray
+    y: np.ndarray
+    cost: np.ndarray
+    rows: int
+
+
+def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None), steps: int = 300,
+               optimizer: Optimizer | Sequence[Optimizer] = SGD(0.1),  # noqa: B008 - a frozen dataclass
+               snapshots: int = 150, seed: int | None = 0, threads: int | None = None) -> Trajectory:
+    """Descends from the same start with several batch sizes, and notes the way.
+
+    Parameters
+    ----------
+    net : Network
+        Where all start; it is not changed.
+    X, y
+        As in :func:`fastsgd.train`.
+    batch_sizes : iterable of int or None
+        None is full gradient descent.
+    steps : int
+        Of each.
+    optimizer : Optimizer or sequence of Optimizer
+        One for all, or one for each of the batch sizes; without an average.
+    snapshots : int
+        Of each path, evenly spread over its steps, the start and the end among them.
+    seed : int or None
+        Of the orders of the rows.
+    threads : int, optional
+
+    Returns
+    -------
+    Trajectory
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an argument that cannot be used.
+    FloatingPointError
+        Where a cost stops being finite.
+
+    Examples
+    --------
+    >>> import fastsgd
+    >>> (X, y), _ = fastsgd.datasets.digits()
+    >>> both = fastsgd.descent.trajectory(fastsgd.Network([64, 32, 10], seed=0), X, y, steps=50)
+    >>> [path.name for path in both.paths], both.paths[0].params.shape[0]
+    (['mini-batches of 10', 'full gradient'], 51)
+    """
+    X, y = net._check(X, y)
+    sizes = list(batch_sizes)
+    if not sizes:
+        raise ValueError("batch_sizes must not be empty")
+    check_whole("steps", steps, least=1)
+    check_whole("snapshots", snapshots, least=2)
+    optimizers = [optimizer] * len(sizes) if isinstance(optimizer, Optimizer) else list(optimizer)
+    if len(optimizers) != len(sizes):
+        raise ValueError(f"optimizer must be one, or one for each of the {len(sizes)} batch_sizes, got "
+                         f"{len(optimizers)}")
+    for each in optimizers:
+        check_optimizer(each)
+    for size in sizes:
+        check_batch_size(size, len(X))
+        if size is not None and size > len(X):
+            raise ValueError(f"batch_sizes must be at most the rows of X, {len(X)}, got {size}; None means all rows")
+    at = np.unique(np.linspace(0, steps, min(snapshots, steps + 1)).round().astype(int))
+    paths = tuple(_descend(net.copy(), X, y, size, each.over(steps), at, seed, threads)
+                  for size, each in zip(sizes, optimizers, strict=True))
+    plane, explained = _principal_plane(np.concatenate([path.params for path in paths]))
+    return Trajectory(paths, plane, explained)
+
+
+def _descend(net: Network, X, y, size: int | None, optimizer: Optimizer, at: np.ndarray, seed: int | None,
+             threads: int | None) -> Path:
+    rng, order = generator(seed), np.empty(0, dtype=np.int64)
+    params, cost = np.empty((len(at), net.params.size), net.dtype), np.empty(len(at))
+    taken = 0
+    for step in range(at[-1] + 1):
+        if step == at[taken]:
+            params[taken], cost[taken] = net.params, net.cost(X, y, threads)
+            require_finite(cost[taken])
+            taken += 1
+        if step == at[-1]:
+            break
+        if size is None:
+            net.step(X, y, optimizer, threads)
+            continue
+        if len(order) < size:
+            order = rng.permutation(len(X))
+        chosen, order = order[:size], order[size:]
+        net.step(X[chosen], y[chosen], optimizer, threads)
+    return Path("full gradient" if size is None else name_of(size), size, at, params, cost)
+
+
+def _principal_plane(points: np.ndarray) -> tuple[Plane, tuple[float, float]]:
+    """Of points (n, P), of which there are few, by the dot products between them."""
+    middle = points.mean(axis=0, dtype=np.float64)
+    products = np.zeros((len(points), len(points)))
+    pieces = [slice(first, first + COLUMNS_AT_ONCE) for first in range(0, points.shape[1], COLUMNS_AT_ONCE)]
+    for piece in pieces:
+        moved = points[:, piece] - middle[piece]
+        products += moved @ moved.T
+    values, vectors = np.linalg.eigh(products)
+    values, vectors = np.maximum(values[::-1][:2], 0), vectors[:, ::-1][:, :2]
+    if values[0] == 0:
+        raise ValueError("the parameters did not move, so there is no plane to show their way on; take more steps, or "
+                         "a larger learning rate")
+    if values[1] <= 1e-12 * values[0]:
+        raise ValueError("the snapshots lie on a line, so there is no plane through them; take more steps or snapshots")
+    directions = np.concatenate([((points[:, piece] - middle[piece]).T @ vectors).T for piece in pieces], axis=1)
+    directions /= np.sqrt(values)[:, np.newaxis]
+    backwards = (points[-1] - points[0]) @ directions[0] < 0         # descents go from left to right
+    directions[0] *= -1 if backwards else 1
+    shares = values / np.trace(products)
+    plane = Plane(middle, directions, "the first two principal components of the paths")
+    return plane, (float(shares[0]), float(shares[1]))
+
+
+def random_plane(net: Network, seed: int | None = 0) -> Plane:
+    """A plane through the network along two random directions, each unit of which is as long as the network's own.
+
+    Each unit's incoming weights are drawn from the normal distribution and scaled to the length of the network's, so
+    that pictures of networks can be compared whatever their scale; biases stay (Li et al. 2018, arXiv 1712.09913,
+    "filter normalisation"). On the grid, 1 is as far as the weights are from zero.
+
+    >>> import fastsgd
+    >>> plane = fastsgd.descent.random_plane(fastsgd.Network([64, 32, 10], seed=0))
+    >>> plane.directions.shape
+    (2, 2410)
+    """
+    rng = generator(seed)
+    directions = np.zeros((2, net.params.size))
+    for direction in directions:
+        for (name, offset, shape), own in zip(net.architecture.tensors, _alternating(net), strict=True):
+            if name.startswith("weights"):
+                drawn = rng.standard_normal(shape)
+                lengths = np.linalg.norm(own.astype(np.float64), axis=0)
+                drawn *= lengths / np.maximum(np.linalg.norm(drawn, axis=0), 1e-300)
+                direction[offset:offset + drawn.size] = drawn.ravel()
+    return Plane(net.params.astype(np.float64), directions, "two random directions, units as long as the network's")
+
+
+def _alternating(net: Network) -> list[np.ndarray]:
+    return [array for pair in zip(net.weights, net.biases, strict=True) for array in pair]
+
+
+def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, resolution: int | tuple[int, int] = 41,
+                 extent: tuple[float, float, float, float] | None = None, threads: int | None = None) -> CostSurface:
+    """The cost over the rows on a grid of a plane of parameters.
+
+    What the first layer receives does not change, so that what it computes is linear in the two coordinates: three
+    products serve the whole grid, and each point costs the other layers only.
+
+    Parameters
+    ----------
+    net : Network
+        Says what is computed; where ``plane`` is None, where, too.
+    X, y
+        As in :func:`fastsgd.train`. A few thousand rows give the same picture as all of them.
+    plane : Plane or Trajectory, optional
+        :func:`random_plane` of the network by default.
+    resolution : int or two of them
+        Points along x and y.
+    extent : four float, optional
+        ``(x from, x to, y from, y to)``; a trajectory's own, else -1 to 1.
+    threads : int, optional
+
+    Returns
+    -------
+    CostSurface
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an argument that cannot be used.
+    FloatingPointError
+        Where the cost is not finite anywhere on the grid.
+
+    Examples
+    --------
+    >>> import fastsgd
+    >>> (X, y), _ = fastsgd.datasets.digits()
+    >>> net = fastsgd.Network([64, 32, 10], seed=0)
+    >>> _ = fastsgd.train(net, X, y, seed=0)
+    >>> surface = fastsgd.descent.cost_surface(net, X, y, resolution=11)
+    >>> surface.cost.shape, bool(surface.cost[5, 5] == surface.cost.min())
+    ((11, 11), True)
+    """
+    X, y = net._check(X, y)
+    if plane is None:
+        plane = random_plane(net)
+    if isinstance(plane, Trajectory):
+        extent = plane.extent() if extent is None else extent
+        plane = plane.plane
+    if plane.directions.shape != (2, net.params.size):
+        raise ValueError(f"plane must be one of the network's {net.params.size} parameters, got directions of shape "
+                         f"{plane.directions.shape}")
+    ends = np.asarray((-1.0, 1.0, -1.0, 1.0) if extent is None else extent, dtype=float)
+    if ends.shape != (4,) or not np.isfinite(ends).all() or not (ends[0] < ends[1] and ends[2] < ends[3]):
+        raise ValueError(f"extent must be (x from, x to, y from, y to), each from below its to, got {extent}")
+    points = resolution if isinstance(resolution, tuple) else (resolution, resolution)
+    for count in points:
+        check_whole("resolution", count, least=2)
+    grid = _Grid(net, X, y, plane, threads)
+    across, up = np.linspace(ends[0], ends[1], points[0]), np.linspace(ends[2], ends[3], points[1])
+    cost = np.array([[grid.cost(p, q) for p in across] for q in up])
+    cost[~np.isfinite(cost)] = math.inf
+    if np.isinf(cost).all():
+        raise FloatingPointError("the cost is not finite anywhere on the grid; give a smaller extent")
+    return CostSurface(plane, across, up, cost, len(X))
+
+
+class _Grid:
+    """Costs of points of a plane: what the first layer computes of each direction, and the rest of the network."""
+
+    def __init__(self, net: Network, X, y, plane: Plane, threads: int | None):
+        self._y, self._plane, self._dtype = y, plane, net.dtype
+        architecture = net.architecture
+        outputs = net.sizes[1]
+        self._first = net.sizes[0] * outputs + outputs
+        linear = Architecture((net.sizes[0], outputs), ("identity",), "squared_error", (0.0,) * outputs)
+        rows = seen(net, X)
+        Z = []
+        for flat in (plane.origin, *plane.directions):
+            part = Network._from_parts(linear, flat[:self._first].astype(net.dtype), {})
+            Z.append(part._predict(rows, threads, None))
+        self._Z, self._along = Z[0], (Z[1], Z[2])
+        self._same: np.ndarray | None = None
+        if len(net.sizes) == 2:                              # of no hidden layer nothing is left
+            self._activation = "identity"
+            self._rest = Architecture((outputs, outputs), architecture.activations, architecture.loss,
+                                      architecture.loss_parameters)
+            self._same = np.concatenate([np.eye(outputs, dtype=net.dtype).ravel(), np.zeros(outputs, net.dtype)])
+        else:
+            self._activation = architecture.activations[0]
+            self._rest = Architecture(net.sizes[1:], architecture.activations[1:], architecture.loss,
+                                      architecture.loss_parameters)
+        self._threads = net._threads(threads, len(X))
+        self._params = Network._from_parts(self._rest, np.zeros(self._rest.parameters, net.dtype), {}).params
+
+    def cost(self, p: float, q: float) -> float:
+        self._params[:] = self._same if self._same is not None else self._rest_at(p, q)
+        return _kernel.cost_on_plane(self._rest, self._params, self._Z, self._along, (p, q), self._activation, self._y,
+                                     self._threads) / len(self._Z)
+
+    def _rest_at(self, p: float, q: float) -> np.ndarray:
+        origin, (first, second) = self._plane.origin, self._plane.directions
+        return origin[self._first:] + p * first[self._first:] + q * second[self._first:]

@@ -1,0 +1,200 @@
+"""``fastsgd race`` and ``fastsgd descent``: the descent made visible, as a table, pictures and one HTML page."""
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import math
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import fastsgd
+from fastsgd import descent, plots
+from fastsgd.architecture import ACTIVATIONS
+from fastsgd.files import check_writable, write_atomically
+from fastsgd.machine import cpu_name
+from fastsgd.plots._axes import MISSING, picture_of
+from fastsgd.report import Report
+from fastsgd.table import Encoding, read_table
+from fastsgd.train_command import sizes
+
+SETS = {"digits": fastsgd.datasets.digits, "mnist": fastsgd.datasets.mnist,
+        "fashion-mnist": fastsgd.datasets.fashion_mnist}
+SURFACE_ROWS = 10_000
+
+
+def add_arguments(race_command: argparse.ArgumentParser, descent_command: argparse.ArgumentParser) -> None:
+    """The options of both commands."""
+    for command, run, out in ((race_command, race, "fastsgd-race"), (descent_command, look, "fastsgd-descent")):
+        command.add_argument("data", metavar="DATA", nargs="?", default="digits", help="digits, mnist, fashion-mnist, "
+                             "or a CSV, Parquet or .npz table (%(default)s)")
+        command.add_argument("--target", metavar="COLUMN", help="the column of a table to predict")
+        command.add_argument("--hidden", type=sizes, default=[128], metavar="128,64", help="units of the hidden layers "
+                             "(128); 0 for none")
+        command.add_argument("--activation", default="relu", choices=ACTIVATIONS)
+        command.add_argument("--seed", type=int, default=0, help="of the weights and the order (%(default)s)")
+        command.add_argument("--threads", type=int)
+        command.add_argument("--out", default=out, metavar="FOLDER", help="where to write the pictures and report.html "
+                             "(%(default)s)")
+        command.set_defaults(run_command=run)
+    race_command.add_argument("--seconds", type=float, default=2.0, help="of each runner; looking for its learning "
+                              "rate takes about as long (%(default)s)")
+    race_command.add_argument("--batch-sizes", default="1,10,100,1000,all", metavar="1,10,all", help="(%(default)s)")
+    descent_command.add_argument("--batch-size", type=int, default=5, help="of the mini-batches (%(default)s)")
+    descent_command.add_argument("--learning-rate", type=float, default=0.3, help="of both descents (%(default)s)")
+    descent_command.add_argument("--steps", type=int, default=600, help="of each (%(default)s)")
+    descent_command.add_argument("--film", action="store_true", help="also an animation, descent.gif")
+
+
+# ---- the commands ----
+
+def race(options: argparse.Namespace) -> int:
+    """Races batch sizes against full gradient descent."""
+    sizes = [_batch_size(text) for text in options.batch_sizes.split(",")]
+    net, X, y, what = _begin(options)
+    _say(f"{what}; {options.seconds:g} s for each batch size")
+    found = descent.race(net, X, y, sizes, options.seconds, seed=options.seed, threads=options.threads, progress=True)
+    print(found)
+
+    report = Report(f"Full gradient descent against mini-batches: {what}")
+    report.text("Every runner starts from the same weights and follows plain gradient descent at the learning rate "
+                "that brought it furthest in a short trial. The clock counts steps alone; all rows make the cost.")
+    rows = []
+    for entry in found.table():
+        after, sooner = "", ""
+        if entry["batch_size"] is not None and math.isfinite(entry["seconds_to_full"]):
+            after, sooner = f"{entry['seconds_to_full']:.3g}", f"{entry['sooner']:.3g}"
+        rows.append((entry["runner"], f"{entry['learning_rate']:.3g}", f"{entry['steps']:,}", f"{entry['seconds']:.2f}",
+                     f"{entry['cost']:.4g}", after, sooner))
+    best = min(range(len(rows)), key=lambda i: found.runners[i].cost[-1])
+    report.table(("runner", "learning rate", "steps", "seconds", "cost", "seconds to where full gradient descent ends",
+                  "times sooner"), rows, best)
+    pictures = {"race.png": (picture_of(found.plot()), "Cost against the seconds of the steps."),
+                "race_examples.png": (picture_of(found.plot(against="examples")),
+                                      "Cost against the examples seen: an example teaches most in a small batch.")}
+    return _write(options, report, pictures)
+
+
+def look(options: argparse.Namespace) -> int:
+    """Measures the gradient noise, suggests a batch size, and draws the paths of both descents."""
+    net, X, y, what = _begin(options)
+    _say(what)
+    size = min(options.batch_size, len(X))
+    optimizer, same = fastsgd.SGD(options.learning_rate), {"seed": options.seed, "threads": options.threads}
+    _say("1. how good a mini-batch step is")
+    trained = net.copy()
+    fastsgd.train(trained, X, y, optimizer=optimizer, batch_size=size, epochs=1, **same)
+    noises = {"at the start": net, "after an epoch": trained}
+    found = {when: descent.gradient_noise(each, X, y, size, **same) for when, each in noises.items()}
+    for when, noise in found.items():
+        print(f"{when}: {noise}\n")
+    _say("2. the batch size that is soonest down on this machine")
+    suggestion = descent.suggest_batch_size(net, X, y, optimizer, seconds=3.0, **same)
+    print(f"{suggestion}\n")
+    _say("3. both paths")
+    both = descent.trajectory(net, X, y, (size, None), options.steps, optimizer, snapshots=300, **same)
+    chosen = np.sort(np.random.default_rng(options.seed).permutation(len(X))[:SURFACE_ROWS])
+    surface = descent.cost_surface(net, X[chosen], y[chosen], both, threads=options.threads)
+    for path in both.paths:
+        print(f"{path.name:22} {path.steps[-1]:6,} steps  cost {path.cost[0]:.4g} to {path.cost[-1]:.4g}")
+
+    report = Report(f"Two ways down: {what}")
+    pictures = {}
+    report.heading("The paths")
+    report.text(f"Both descents start from the same weights and make {options.steps:,} steps at learning rate "
+                f"{options.learning_rate:g}. One follows the gradient of {size:,} rows in each step and stumbles; the "
+                f"other that of all {len(X):,} rows, walks straight, and takes longer for each step. The picture shows "
+                f"the plane that holds most of both ways, {sum(both.explained):.0%} of their variance.")
+    pictures["descent.png"] = (picture_of(plots.descent(both, surface)),
+                               "The plane from above; lines join places of equal cost.")
+    pictures["descent_3d.png"] = (picture_of(plots.descent(both, surface, view="3d")), "The same as a landscape.")
+    if options.film:
+        _say("   the film")
+        with tempfile.TemporaryDirectory() as folder:
+            film = Path(folder) / "descent.gif"
+            plots.animate_descent(both, surface, film)
+            pictures["descent.gif"] = (film.read_bytes(), "Both descents, step by step.")
+    _picture(report, pictures)
+    report.heading("The steps")
+    report.text("A mini-batch gradient is the true one and noise. Each orange line is the gradient of one mini-batch, "
+                "the arrow that of all rows. The noise scale is how many rows a batch needs to have as much gradient "
+                "as noise; it grows as the cost falls.")
+    for when, noise in found.items():
+        report.table((when, "|G|", "cosine, mean", "lowest", "|g| / |G|", "noise scale, rows"), [
+            (part["parameters"], f"{part['true_norm']:.3g}", f"{part['cosine']:.3f}", f"{part['lowest_cosine']:.3f}",
+             f"{part['norm_ratio']:.3g}", f"{part['noise_scale']:.3g}") for part in noise.table()])
+        shown = {f"noise_{when.replace(' ', '_')}.png": (picture_of(noise.plot()), f"Mini-batch gradients {when}.")}
+        _picture(report, shown)
+        pictures |= shown
+    report.heading("The batch size")
+    report.text(f"Batches of {suggestion.batch_size:,} rows " + (
+        f"are soonest at cost {suggestion.target:.3g} on this machine with {optimizer!r}." if suggestion.reached else
+        f"have the lowest cost after equal time on this machine with {optimizer!r}."))
+    report.table(("batch size", "microseconds a step", "steps needed", "time expected", "seconds tried", "cost"), [
+        (f"{each.batch_size:,}", f"{each.step * 1e6:.1f}", f"x {each.steps:.2f}", f"x {each.expected:.2f}",
+         "" if each.seconds is None else f"{each.seconds:.3f}" if math.isfinite(each.seconds) else "-",
+         "" if each.cost is None else f"{each.cost:.4g}") for each in suggestion.candidates],
+        [each.batch_size for each in suggestion.candidates].index(suggestion.batch_size))
+    return _write(options, report, pictures, placed=True)
+
+
+# ---- their parts ----
+
+def _begin(options: argparse.Namespace) -> tuple[fastsgd.Network, np.ndarray, np.ndarray, str]:
+    """The network at its start, the rows, and both in words; what cannot be written later is said now."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError(MISSING)
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder / "report.html")
+    if options.data in SETS:
+        (X, y), _ = SETS[options.data]()
+        outputs, loss = 10, "cross_entropy"
+    else:
+        if options.target is None:
+            raise ValueError(f"--target COLUMN is missing: which column of {options.data} is to be predicted?")
+        table = read_table(options.data)
+        rows = np.arange(len(next(iter(table.values()))))
+        encoding = Encoding.learn(table, options.target, "auto", (), rows)
+        X, y = encoding.rows(table, "float32"), encoding.targets(table)
+        outputs, loss = len(encoding.classes) or 1, "cross_entropy" if encoding.classes else "squared_error"
+    net = fastsgd.Network([X.shape[1], *options.hidden, outputs], options.activation, loss, seed=options.seed)
+    shape = "-".join(map(str, net.sizes))
+    return net, X, y, f"{os.path.basename(options.data)}, {len(X):,} rows, a {shape} network"
+
+
+def _batch_size(text: str) -> int | None:
+    text = text.strip()
+    if text == "all":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError(f"--batch-sizes must be a list such as 1,10,100,all, got {text!r} in it")
+    return int(text)
+
+
+def _picture(report: Report, pictures: dict[str, tuple[bytes, str]]) -> None:
+    for name, (content, caption) in pictures.items():
+        report.picture(content, caption, name.rpartition(".")[2])
+
+
+def _write(options: argparse.Namespace, report: Report, pictures: dict[str, tuple[bytes, str]],
+           placed: bool = False) -> int:
+    if not placed:
+        _picture(report, pictures)
+    folder = Path(options.out)
+    config = fastsgd.config()
+    about = (f"fastsgd {fastsgd.__version__} on {cpu_name()}, {config['isa']}, up to {config['cores']} threads; Python "
+             f"{platform.python_version()}, NumPy {np.__version__}")
+    for name, (content, _) in pictures.items():
+        write_atomically(folder / name, [content])
+    write_atomically(folder / "report.html", [report.html(about)])
+    _say(f"wrote {', '.join(pictures)} and report.html in {folder}")
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

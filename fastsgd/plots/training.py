@@ -1,0 +1,202 @@
+"""Pictures of a training run and of what it made."""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastsgd.plots._axes import BLUE, ORANGE, axes_of
+
+if TYPE_CHECKING:
+    from fastsgd.history import History
+    from fastsgd.network import Network
+
+
+def history(history: History, ax: Any = None) -> Any:
+    """The learning curve: cost (left, logarithmic) and metric (right) of training and validation rows, by epochs.
+
+    A dot marks the lowest validation cost.
+
+    Parameters
+    ----------
+    history : History
+    ax : matplotlib axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib axes
+        Those of the cost. ImportError says what to install where matplotlib is missing, here and in all plots.
+
+    >>> import fastsgd
+    >>> (X, y), _ = fastsgd.datasets.digits()
+    >>> net = fastsgd.Network([64, 32, 10], seed=0)
+    >>> ax = fastsgd.plots.history(fastsgd.train(net, X, y, validation=0.2))          # doctest: +SKIP
+    """
+    ax = axes_of(ax)
+    right = ax.twinx()
+    epochs = range(1, history.epochs + 1)
+    metric = {"r2": "R\N{SUPERSCRIPT TWO}"}.get(history.metric_name, history.metric_name)
+    ax.plot(epochs, history.cost, color=BLUE, linewidth=2, label="cost, training rows as they were trained on")
+    lines = [right.plot(epochs, history.metric, color=BLUE, linewidth=1.5, linestyle="--",
+                        label=f"{metric}, training rows")[0]]
+    if history.validation_cost:
+        per_epoch = history.steps / max(1, history.epochs)
+        at = [steps / per_epoch for steps in history.validation_steps]
+        best = min(range(len(at)), key=history.validation_cost.__getitem__)
+        ax.plot(at, history.validation_cost, color=ORANGE, linewidth=2, label="cost, validation rows")
+        ax.plot(at[best], history.validation_cost[best], "o", color=ORANGE,
+                label=f"lowest, {history.validation_cost[best]:.4g}, {metric} {history.validation_metric[best]:.4g}")
+        lines += right.plot(at, history.validation_metric, color=ORANGE, linewidth=1.5, linestyle="--",
+                            label=f"{metric}, validation rows")
+    if all(cost > 0 for cost in [*history.cost, *history.validation_cost]):
+        ax.set_yscale("log")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set_xlabel("epochs")
+    ax.set_ylabel("mean cost of a row")
+    right.set_ylabel(metric)
+    ax.grid(alpha=0.3)
+    ax.legend(handles=[*ax.get_legend_handles_labels()[0], *lines], loc="center right", fontsize=9)
+    return ax
+
+
+def weights(net: Network, shape: tuple[int, int] | None = None, units: int = 32, ax: Any = None) -> Any:
+    """The first layer's weights as images: what each hidden unit looks for, orange where it is for, purple against.
+
+    Parameters
+    ----------
+    net : Network
+    shape : (height, width), optional
+        Of an image; a square by default, where the inputs make one.
+    units : int
+        At most so many, those with the largest weights first.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        Where the inputs do not have this shape.
+    """
+    inputs = net.sizes[0]
+    height, width = (math.isqrt(inputs),) * 2 if shape is None else shape
+    if height * width != inputs:
+        raise ValueError(f"shape must be (height, width) of the {inputs} inputs, got {(height, width)}"
+                         if shape is not None else f"shape must be given: {inputs} inputs do not make a square")
+    W = net.weights[0]
+    lengths = np.linalg.norm(W, axis=0)
+    chosen = np.argsort(-lengths, kind="stable")[:max(1, units)]
+    columns = math.ceil(math.sqrt(len(chosen) * 1.6 * height / width))
+    rows = math.ceil(len(chosen) / columns)
+    picture = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
+    for i, unit in enumerate(chosen):
+        top, left = i // columns * (height + 1), i % columns * (width + 1)
+        picture[top:top + height, left:left + width] = W[:, unit].reshape(height, width)
+    ax = axes_of(ax)
+    most = float(np.quantile(np.abs(W[:, chosen]), 0.995)) or 1.0
+    drawn = ax.imshow(picture, cmap="PuOr_r", vmin=-most, vmax=most, interpolation="nearest")
+    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.7)
+    bar.set_label("weight")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.set_xlabel(f"inputs of a unit, {height} x {width}")
+    ax.set_title(f"{len(chosen)} of {W.shape[1]} units of the first layer, those with the longest weights", fontsize=11)
+    return ax
+
+
+def confusion(net: Network, X, y, classes: Sequence[str] | None = None, shape: tuple[int, int] | None = None,
+              worst: int = 9, ax: Any = None) -> Any:
+    """Which classes are taken for which, and beside it the mistakes that the network was surest of.
+
+    Parameters
+    ----------
+    net : Network
+        A classifier.
+    X, y
+        Rows and class labels.
+    classes : sequence of str, optional
+        Their names; numbers by default.
+    shape : (height, width), optional
+        Of the rows as images; a square by default. Where there is none the mistakes are left out.
+    worst : int
+        At most so many mistakes.
+    ax : matplotlib axes, optional
+        The images lie to the right of these axes.
+
+    Returns
+    -------
+    matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        For a network that is no classifier, labels or names that do not fit.
+    """
+    if net.metric != "accuracy":
+        raise ValueError(f"net must be a classifier, got one with loss {net.loss!r}")
+    outputs, labels = net.predict(X), np.asarray(y)
+    count = max(2, net.sizes[-1])
+    if labels.ndim != 1 or len(labels) != len(outputs) or labels.min() < 0 or labels.max() >= count:
+        raise ValueError(f"y must be {len(outputs)} class labels from 0 to {count - 1}, got an array of shape "
+                         f"{labels.shape}" + (f" from {labels.min()} to {labels.max()}" if labels.size else ""))
+    names = [str(i) for i in range(count)] if classes is None else [str(name) for name in classes]
+    if len(names) != count:
+        raise ValueError(f"classes must have {count} names, got {len(names)}")
+    if outputs.shape[1] == 1:
+        outputs = np.hstack([1 - outputs, outputs])
+    labels = labels.astype(int)
+    said = outputs.argmax(axis=1)
+    matrix = np.zeros((count, count), int)
+    np.add.at(matrix, (labels, said), 1)
+    share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+
+    ax = axes_of(ax, (8, 5))
+    shown = share.copy()
+    np.fill_diagonal(shown, np.nan)
+    drawn = ax.imshow(shown, cmap="Oranges", vmin=0, vmax=max(0.01, float(np.nanmax(shown))))
+    if count <= 20:
+        for i in range(count):
+            for j in range(count):
+                if matrix[i, j]:
+                    dark = i != j and shown[i, j] > 0.6 * max(0.01, float(np.nanmax(shown)))
+                    ax.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", fontsize=8 if count <= 10 else 6,
+                            color="white" if dark else "0.55" if i == j else "black")
+        ax.set_xticks(range(count), names, rotation=45 if max(map(len, names)) > 3 else 0)
+        ax.set_yticks(range(count), names)
+    ax.set_xlabel("class that the network says")
+    ax.set_ylabel("class that it is")
+    ax.set_title(f"{np.mean(said == labels):.2%} of {len(labels):,} rows are right", fontsize=11)
+    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.8, location="left", pad=0.16)
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
+    bar.set_label("share of the class that is mistaken")
+    _show_mistakes(ax, X, labels, said, outputs, names, shape, worst)
+    return ax
+
+
+def _show_mistakes(ax: Any, X, labels: np.ndarray, said: np.ndarray, outputs: np.ndarray, names: list[str],
+                   shape: tuple[int, int] | None, worst: int) -> None:
+    rows = X if isinstance(X, np.ndarray) else np.asarray(X.toarray() if hasattr(X, "toarray") else X)
+    height, width = (math.isqrt(rows.shape[1]),) * 2 if shape is None else shape
+    if height * width != rows.shape[1]:
+        if shape is not None:
+            raise ValueError(f"shape must be (height, width) of the {rows.shape[1]} inputs, got {shape}")
+        return
+    wrong = np.flatnonzero(said != labels)
+    chosen = wrong[np.argsort(-outputs[wrong, said[wrong]], kind="stable")][:max(0, worst)]
+    if not len(chosen):
+        return
+    columns = math.ceil(math.sqrt(len(chosen)))
+    lines = math.ceil(len(chosen) / columns)
+    size = 0.9 / max(columns, lines)
+    for i, row in enumerate(chosen):
+        inset = ax.inset_axes((1.06 + i % columns * (size + 0.06), 1 - (i // columns + 1) * (size + 0.085), size, size))
+        inset.imshow(rows[row].reshape(height, width), cmap="gray_r", interpolation="nearest")
+        inset.set_xticks([])
+        inset.set_yticks([])
+        inset.set_title(f"{names[labels[row]]} read as {names[said[row]]}", fontsize=8, pad=2)
+    ax.text(1.06, 1.005, "the mistakes it was surest of", transform=ax.transAxes, fontsize=9, color="0.3")

@@ -1,0 +1,388 @@
+"""Are the figures of fastsgd.descent right, against brute force over the gradients of single rows?"""
+import math
+
+import numpy as np
+import pytest
+from cases import ACTIVATIONS, LOSSES, TOLERANCE, agree, make_net, make_targets
+
+import fastsgd
+from fastsgd import _kernel, descent, reference
+from fastsgd.descent.noise import Noise
+from fastsgd.descent.race import Watch
+
+MODULES = [_kernel, reference]
+
+
+def gradients_of_rows(net, X, y):
+    """(rows, P), one after the other, by the reference."""
+    out = np.empty((len(X), net.params.size), net.dtype)
+    for i in range(len(X)):
+        reference.gradient(net.architecture, net.params, X[i:i + 1], y[i:i + 1], out[i])
+    return out.astype(float)
+
+
+def parts_of(net):
+    ends = np.cumsum([W.size + b.size for W, b in zip(net.weights, net.biases, strict=True)])
+    return [slice(None), *(slice(*pair) for pair in zip([0, *ends[:-1]], ends, strict=True))]
+
+
+def brute_force(gradients):
+    """Mean squared length of the true gradient without bias, and the trace of the covariance."""
+    rows = len(gradients)
+    products = gradients @ gradients.T
+    others = (products.sum() - np.trace(products)) / (rows * (rows - 1))
+    return others, gradients.var(axis=0, ddof=1).sum()
+
+
+def case(loss, output, rng, sizes=(5, 7, 4, 3), activation="tanh", dtype="float64", rows=23):
+    net = make_net(list(sizes), activation, loss, output, dtype, rng)
+    return (net, *net._check(rng.standard_normal((rows, sizes[0])), make_targets(loss, output, rows, sizes[-1], rng)))
+
+
+# ---- the noise ----
+
+@pytest.mark.parametrize(("loss", "output"), LOSSES)
+def test_noise_agrees_with_brute_force(loss, output):
+    rng = np.random.default_rng(LOSSES.index((loss, output)))
+    net, X, y = case(loss, output, rng)
+    gradients = gradients_of_rows(net, X, y)
+    true = gradients.mean(axis=0)
+    assert np.abs(true).max() > 0
+    found = descent.gradient_noise(net, X, y, batch_size=6, samples=12, seed=3)
+    alone = descent.row_noise(net, X, y)
+    agree("kernel", alone.kernel, gradients @ gradients.T, 1e-10)
+    agree("true gradient", found.true_gradient, true, 1e-10)
+
+    order_rng, batches = np.random.default_rng(3), []
+    while len(batches) < 12:
+        order = order_rng.permutation(len(X))
+        batches += [order[i:i + 6] for i in range(0, 18, 6)]
+    for part, layer, estimate in zip(parts_of(net), (found, *found.layers), (alone, *alone.layers), strict=True):
+        square, variance = brute_force(gradients[:, part])
+        for one in (layer, estimate):
+            agree("gradient square", one.gradient_square, square, 1e-6)
+            agree("variance", one.variance, variance, 1e-6)
+            expected = variance / square if square > 0 else math.inf
+            assert one.noise_scale == pytest.approx(expected, rel=1e-6)
+        of_batches = np.array([gradients[batch][:, part].mean(axis=0) for batch in batches])
+        norms, length = np.linalg.norm(of_batches, axis=1), np.linalg.norm(true[part])
+        agree("cosines", layer.cosines, of_batches @ true[part] / (norms * length), 1e-6)
+        agree("norm ratios", layer.norm_ratios, norms / length, 1e-6)
+        agree("distances", layer.distances, ((of_batches - true[part]) ** 2).sum(axis=1), 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["sparse", "bytes", "scaled", "float32", "no hidden layer"])
+def test_noise_of_every_kind_of_rows(kind):
+    from scipy.sparse import csr_matrix
+    rng = np.random.default_rng(5)
+    dtype = "float32" if kind == "float32" else "float64"
+    net = make_net([6, 3] if kind == "no hidden layer" else [6, 8, 3], "relu", "cross_entropy", None, dtype, rng)
+    X, y = rng.integers(0, 200, (40, 6)) * (rng.random((40, 6)) < 0.5), rng.integers(0, 3, 40)
+    dense = X / 255
+    if kind == "bytes":
+        net.input_scale, given = 1 / 255, X.astype(np.uint8)
+    elif kind == "scaled":
+        net.input_scale, net.input_offset, given = 1 / 255, 0.1, X.astype(dtype)
+        dense = dense + 0.1
+    else:
+        given = csr_matrix(dense) if kind == "sparse" else dense.astype(dtype)
+    plain = net.copy()
+    plain.input_scale, plain.input_offset = 1.0, 0.0
+    gradients = gradients_of_rows(plain, *plain._check(dense, y))
+    square, variance = brute_force(gradients)
+    tolerance = 1e-4 if dtype == "float32" else 1e-9
+    for found in (descent.gradient_noise(net, given, y, batch_size=10, samples=3), descent.row_noise(net, given, y)):
+        agree("gradient square", found.gradient_square, square, tolerance)
+        agree("variance", found.variance, variance, tolerance)
+
+
+def test_the_mean_of_mini_batch_gradients_tends_to_the_true_one():
+    """The distance of the mean of n batches falls as 1 / sqrt(n): a hundred times as many, a tenth."""
+    rng = np.random.default_rng(6)
+    net, X, y = case("cross_entropy", None, rng, rows=200)
+    true = net.gradient(X, y)
+    distances = {}
+    for batches in (4, 400):
+        trials = []
+        for _ in range(40):
+            rows = rng.integers(0, 200, (batches, 5))
+            trials.append(((net.gradient(X[rows.ravel()], y[rows.ravel()]) - true) ** 2).sum())
+        distances[batches] = math.sqrt(np.mean(trials))
+    assert distances[4] / distances[400] == pytest.approx(10, rel=0.25)
+    expected = math.sqrt(descent.gradient_noise(net, X, y, batch_size=5).variance * (199 / 200) / (4 * 5))
+    assert distances[4] == pytest.approx(expected, rel=0.25)
+
+
+def test_estimates_of_mini_batches_are_unbiased():
+    rng = np.random.default_rng(7)
+    net, X, y = case("cross_entropy", None, rng, rows=300)
+    whole = descent.gradient_noise(net, X, y, samples=1)
+    parts = [descent.row_noise(net, X[rows], y[rows]) for rows in
+             (rng.choice(300, 20, replace=False) for _ in range(1500))]
+    for name in ("gradient_square", "variance"):
+        values = [getattr(part, name) for part in parts]
+        error = np.std(values) / math.sqrt(len(values))
+        assert abs(np.mean(values) - getattr(whole, name)) < 4 * error
+    assert np.mean(descent.gradient_noise(net, X, y, batch_size=30, samples=400).distances) == pytest.approx(
+        descent.gradient_noise(net, X, y, batch_size=30, samples=1).batch_variance, rel=0.1)
+
+
+def test_noise_figures_at_their_limits():
+    assert Noise(0.0, 1.0).noise_scale == math.inf
+    assert Noise(-1e-9, 1.0).noise_scale == math.inf
+    assert math.isnan(Noise(0.0, 0.0).noise_scale)
+    assert Noise(2.0, 6.0).noise_scale == 3
+    assert Noise(2.0, 6.0).expected_cosine(9) == pytest.approx(math.sqrt(0.75))
+    net = fastsgd.Network([2, 3], seed=0)
+    same = np.ones((6, 2))
+    found = descent.gradient_noise(net, same, [0] * 6, batch_size=3, samples=2)
+    assert found.noise_scale == pytest.approx(0, abs=1e-5)
+    assert "3 among 6 rows" in str(found)
+
+
+def test_the_log_follows_a_run_and_keeps_to_its_share():
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 128, 10], seed=0)
+    log = descent.NoiseLog(X, y, share=0.03)
+    history = fastsgd.train(net, X, y, epochs=500, seed=0, callbacks=[log], threads=1)
+    alone = fastsgd.Network([64, 128, 10], seed=0)
+    fastsgd.train(alone, X, y, epochs=500, seed=0, threads=1)
+    assert (net.params == alone.params).all()
+    assert len(log.steps) == len(log.noise_scale) == len(log.variance) == len(log.gradient_square) > 3
+    assert log.steps == sorted(log.steps)
+    assert log.steps[-1] <= history.steps
+    assert log.seconds < 0.1 * sum(history.seconds)      # 0.03 but for a measurement that took longer than any before
+    assert log.noise_scale[-1] > log.noise_scale[0]
+
+
+# ---- the kernel's part ----
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(("loss", "output"), LOSSES)
+def test_deltas_and_costs_on_a_plane_agree_with_the_reference(loss, output, activation, dtype):
+    rng = np.random.default_rng([LOSSES.index((loss, output)), ACTIVATIONS.index(activation)])
+    for sizes, rows, threads in (([5, 7, 3], 23, 1), ([6, 41, 9, 2], 300, 3), ([2, 3], 1, 2)):
+        net, X, y = case(loss, output, rng, sizes, activation, dtype, rows)
+        found = []
+        for module in MODULES:
+            out = np.empty((rows, sum(sizes[1:-1]) + sum(sizes[1:])), dtype)
+            cost = module.deltas(net.architecture, net.params, X, y, out, threads=threads)
+            Z, *directions = np.random.default_rng(1).standard_normal((3, rows, sizes[0])).astype(dtype)
+            on_plane = module.cost_on_plane(net.architecture, net.params, Z, directions, (0.3, -0.7), activation, y,
+                                            threads=threads)
+            found.append((out, cost, on_plane))
+        for name, value, expected in zip(("deltas", "cost", "cost on a plane"), *found, strict=True):
+            agree(f"{name} of {net}", value, expected, TOLERANCE[dtype])
+
+
+def test_the_kernel_refuses_planes_that_do_not_fit():
+    net, X, y = case("cross_entropy", None, np.random.default_rng(0), (4, 3))
+    for Z, along, message in ((X[:, ::-1], (X, X), "neighbours"), (X, (X[1:], X), r"along\[0\] must hold"),
+                              (X, (X, X.astype("float32")), "Buffer dtype"),
+                              (X.astype(np.uint8), (X, X), "contiguous")):
+        with pytest.raises(ValueError, match=message):
+            _kernel.cost_on_plane(net.architecture, net.params, Z, along, (0, 0), "relu", y)
+    with pytest.raises(ValueError, match="out must hold"):
+        _kernel.deltas(net.architecture, net.params, X, y, np.empty((len(X), 2)))
+
+
+# ---- the race and the batch size ----
+
+def test_a_race_is_run_from_the_same_start_and_told():
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 32, 10], seed=0)
+    before = net.params.copy()
+    race = descent.race(net, X, y, (20, 5000, None), seconds=0.1)
+    assert (net.params == before).all()
+    assert [runner.batch_size for runner in race.runners] == [20, None]
+    small, full = race.runners
+    assert race.full is full
+    for runner in race.runners:
+        assert runner.cost[0] == pytest.approx(net.cost(X, y))
+        assert runner.seconds[0] == runner.steps[0] == runner.examples[0] == 0
+        assert (np.diff(runner.seconds) > 0).all()
+        assert (np.diff(runner.steps) > 0).all()
+        assert runner.examples[-1] == runner.steps[-1] * (runner.batch_size or len(X))
+        assert runner.tried[runner.learning_rate] == min(runner.tried.values())
+        assert runner.seconds[-1] == pytest.approx(0.1, rel=0.5)
+        assert not runner.stopped_early
+    assert small.cost[-1] < full.cost[-1] < full.cost[0]
+    assert race.sooner(small) > 1
+    assert race.sooner(full) == pytest.approx(1, rel=0.01)
+    assert "full gradient" in str(race)
+    assert [entry["batch_size"] for entry in race.table()] == [20, None]
+
+
+def test_learning_rates_may_be_given_and_a_diverging_runner_is_told_of():
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 10], loss="squared_error", seed=0)
+    race = descent.race(net, X, np.eye(10)[y], (10, None), seconds=0.05, learning_rates=(1e6, 0.01))
+    assert race.runners[0].stopped_early
+    assert not race.runners[0].tried
+    assert race.runners[1].learning_rate == 0.01
+    only = descent.race(net, X, np.eye(10)[y], (10,), seconds=0.02, learning_rates=(0.01,))
+    assert only.full is None
+    assert math.isnan(only.sooner(only.runners[0]))
+    assert "as good as" not in str(only)
+
+
+def test_time_to_a_cost_lies_between_measurements():
+    watch = Watch(None, None, 1.0, None, 0.0, True)
+    watch.seconds, watch.cost = [1.0, 3.0], [1.0, 0.01]
+    assert watch.time_to(0.1, 10.0) == pytest.approx(2.0)
+    assert watch.time_to(1.0, 10.0) == pytest.approx(1.0)
+    assert watch.time_to(0.001, 10.0) == math.inf
+
+
+def test_the_suggested_batch_size_is_the_best_of_those_tried():
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 32, 10], seed=0)
+    before = net.params.copy()
+    found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.1), batch_sizes=(10, 50, 1400), seconds=0.3)
+    assert (net.params == before).all()
+    tried = [each for each in found.candidates if each.seconds is not None]
+    assert found.reached
+    assert found.batch_size == min(tried, key=lambda each: each.seconds).batch_size != 1400
+    assert found.target == pytest.approx(0.1 * net.cost(X, y), rel=1e-5)
+    for each in found.candidates:
+        assert each.steps == pytest.approx(1 + found.noise_scale / each.batch_size)
+    assert sum(entry["chosen"] for entry in found.table()) == 1
+    assert "  <" in str(found)
+    nowhere = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.1), target=0.0, batch_sizes=(20, 1400), seconds=0.1)
+    assert not nowhere.reached
+    assert nowhere.batch_size == 20
+
+
+# ---- paths and surfaces ----
+
+def test_a_trajectory_goes_where_training_goes():
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 12, 10], seed=0, dtype="float64")
+    both = descent.trajectory(net, X, y, (100, None), steps=20, optimizer=fastsgd.SGD(0.2), snapshots=6, seed=4)
+    small, full = both.paths
+    assert small.steps.tolist() == full.steps.tolist() == [0, 4, 8, 12, 16, 20]
+    for path, batch_size in ((small, 100), (full, None)):
+        rows = None if batch_size else 20
+        trained = net.copy()
+        fastsgd.train(trained, X[:2000], y, optimizer=fastsgd.SGD(0.2), batch_size=batch_size, epochs=rows or 1, seed=4,
+                      shuffle=batch_size is not None)
+        at = 14 if batch_size else 20                            # an epoch has 14 whole batches
+        if at in path.steps:
+            np.testing.assert_allclose(path.params[path.steps.tolist().index(at)], trained.params, rtol=1e-10)
+        assert path.cost[0] == pytest.approx(net.cost(X, y))
+        check = net.copy()
+        check.params = path.params[-1]
+        assert path.cost[-1] == pytest.approx(check.cost(X, y))
+
+
+def test_the_plane_is_that_of_a_singular_value_decomposition():
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 6, 10], seed=0, dtype="float64")
+    both = descent.trajectory(net, X, y, (5, None), steps=30)
+    points = np.concatenate([path.params for path in both.paths])
+    _, values, directions = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
+    for own, theirs in zip(both.plane.directions, directions, strict=False):
+        assert abs(own @ theirs) == pytest.approx(1, abs=1e-9)
+    np.testing.assert_allclose(both.explained, (values**2 / (values**2).sum())[:2])
+    coordinates = both.coordinates(both.paths[0])
+    np.testing.assert_allclose(coordinates, (both.paths[0].params - points.mean(axis=0)) @ both.plane.directions.T,
+                               atol=1e-12)
+    x_from, x_to, y_from, y_to = both.extent()
+    assert (coordinates > [x_from, y_from]).all()
+    assert (coordinates < [x_to, y_to]).all()
+
+
+@pytest.mark.parametrize("sizes", [(6, 3), (6, 9, 3), (6, 9, 5, 3)])
+@pytest.mark.parametrize(("loss", "output"), LOSSES)
+def test_a_surface_is_the_cost_of_its_points(loss, output, sizes):
+    rng = np.random.default_rng(8)
+    net, X, y = case(loss, output, rng, sizes, "gelu", rows=150)
+    net.input_scale, net.input_offset = 0.7, 0.2
+    plane = descent.random_plane(net, seed=1)
+    surface = descent.cost_surface(net, X, y, plane, resolution=(7, 5), extent=(-0.8, 1.0, -0.5, 0.5))
+    assert surface.cost.shape == (5, 7)
+    direct = net.copy()
+    for _ in range(20):
+        i, j = rng.integers(7), rng.integers(5)
+        direct.params = plane.at(surface.x[i], surface.y[j])
+        assert surface.cost[j, i] == pytest.approx(direct.cost(X, y), rel=1e-10)
+
+
+def test_random_planes_have_units_as_long_as_the_network():
+    net = fastsgd.Network([5, 4, 3], seed=0)
+    net.biases[0][:] = 1
+    plane = descent.random_plane(net)
+    for direction in plane.directions:
+        twin = net.copy()
+        twin.params = direction
+        for W, own, b in zip(twin.weights, net.weights, twin.biases, strict=True):
+            np.testing.assert_allclose(np.linalg.norm(W, axis=0), np.linalg.norm(own, axis=0), rtol=1e-6)
+            assert (b == 0).all()
+    assert abs(plane.directions[0] @ plane.directions[1]) < 0.9 * (plane.directions[0] ** 2).sum()
+    assert (plane.directions == descent.random_plane(net).directions).all()
+
+
+def test_a_surface_of_mnist_is_quick_and_right(mnist):
+    import time
+    (X, y), _ = mnist
+    X, y = X[:10_000], y[:10_000]
+    net = fastsgd.Network([784, 128, 10], seed=0)
+    fastsgd.train(net, X, y, epochs=1, seed=0)
+    begin = time.perf_counter()
+    surface = descent.cost_surface(net, X, y)
+    seconds = time.perf_counter() - begin
+    direct, rng = net.copy(), np.random.default_rng(0)
+    for i, j in rng.integers(0, 41, (20, 2)):
+        direct.params = surface.plane.at(surface.x[i], surface.y[j])
+        assert surface.cost[j, i] == pytest.approx(direct.cost(X, y), rel=1e-5)
+    assert seconds < 10                                             # 3 on an idle machine
+
+
+# ---- what cannot be used ----
+
+def test_what_cannot_be_used_is_said():
+    (X, y), _ = fastsgd.datasets.digits()
+    X, y = X[:50], y[:50]
+    net = fastsgd.Network([64, 10], seed=0)
+    for call, kind, message in (
+            (lambda: descent.gradient_noise(net, X, y), ValueError, "at most the rows of X, 50, got 100"),
+            (lambda: descent.gradient_noise(net, X[:1], y[:1], 1), ValueError, "at least 2 rows"),
+            (lambda: descent.gradient_noise(net, X, y, 10, samples=0), ValueError, "samples must be at least 1"),
+            (lambda: descent.gradient_noise(net, X, y, 2.5), TypeError, "batch_size must be a whole number"),
+            (lambda: descent.row_noise(net, X[:1], y[:1]), ValueError, "from 2 to 4,096 rows"),
+            (lambda: descent.NoiseLog(X, y, rows=1), ValueError, "rows must be at least 2"),
+            (lambda: descent.NoiseLog(X, y, share=0), ValueError, "share must lie above 0"),
+            (lambda: descent.NoiseLog(X, y, memory=1), ValueError, "memory must be"),
+            (lambda: fastsgd.train(net, X, y, callbacks=[descent.NoiseLog(X, y)]), ValueError, "rows must be at most"),
+            (lambda: descent.race(net, X, y, (50, 100)), ValueError, "must have one below the 50 rows"),
+            (lambda: descent.race(net, X, y, (0, None)), ValueError, "batch_size must be at least 1"),
+            (lambda: descent.race(net, X, y, seconds=0), ValueError, "seconds must be above 0"),
+            (lambda: descent.race(net, X, y, (1, None), learning_rates=(1,)), ValueError, "one entry for each of"),
+            (lambda: descent.suggest_batch_size(net, X, y, batch_sizes=()), ValueError, "must not be empty"),
+            (lambda: descent.suggest_batch_size(net, X, y, batch_sizes=(60,)), ValueError, "rows of X, 50, got 60"),
+            (lambda: descent.suggest_batch_size(net, X, y, seconds=math.inf), ValueError, "seconds must be"),
+            (lambda: descent.suggest_batch_size(net, X, y, "sgd"), TypeError, "optimizer"),
+            (lambda: descent.trajectory(net, X, y, ()), ValueError, "batch_sizes must not be empty"),
+            (lambda: descent.trajectory(net, X, y, (60,)), ValueError, "at most the rows of X, 50, got 60"),
+            (lambda: descent.trajectory(net, X, y, steps=0), ValueError, "steps must be at least 1"),
+            (lambda: descent.trajectory(net, X, y, optimizer=(fastsgd.SGD(),)), ValueError, "one for each of the 2"),
+            (lambda: descent.trajectory(net, X, y, steps=9, optimizer=fastsgd.SGD(0.0)), ValueError, "did not move"),
+            (lambda: descent.trajectory(net, X, y, (None,), steps=1), ValueError, "lie on a line"),
+            (lambda: descent.cost_surface(net, X, y, resolution=1), ValueError, "resolution must be at least 2"),
+            (lambda: descent.cost_surface(net, X, y, extent=(1, 0, 0, 1)), ValueError, "extent must be"),
+            (lambda: descent.cost_surface(net, X, y, descent.random_plane(fastsgd.Network([64, 3]))), ValueError,
+             "one of the network's 650 parameters")):
+        with pytest.raises(kind, match=message):
+            call()
+
+
+def test_a_cost_that_is_not_finite_is_refused_in_one_sentence():
+    X, y = np.ones((200, 3), np.float32), np.ones((200, 1), np.float32)
+    net = fastsgd.Network([3, 1], loss="squared_error", seed=0)
+    net.params[:] = 1e30
+    for call in (lambda: descent.gradient_noise(net, X, y), lambda: descent.row_noise(net, X, y),
+                 lambda: descent.race(net, X, y), lambda: descent.suggest_batch_size(net, X, y),
+                 lambda: descent.trajectory(net, X, y), lambda: descent.cost_surface(net, X, y)):
+        with pytest.raises(FloatingPointError, match="cost"):
+            call()
