@@ -28,6 +28,8 @@ class History:
         What ``train(metrics=...)`` asked for, one entry per evaluation.
     steps : int
         Mini-batch steps taken in all.
+    batch_size : int
+        Rows of each, but for the last of an epoch.
     stopped : bool
         Whether the training ended early.
 
@@ -48,6 +50,7 @@ class History:
     validation_steps: list[int] = field(default_factory=list)
     scores: dict[str, list[float]] = field(default_factory=dict)
     steps: int = 0
+    batch_size: int = 0
     stopped: bool = False
 
     @classmethod

@@ -62,7 +62,7 @@ class Run:
                  evaluation: Evaluation | None, evaluate_every: int | None, checkpoint: Checkpoint | None, plan: dict,
                  first_draw: Mapping, state: State | None = None):
         self.net, self.epochs, self.threads = net, epochs, threads
-        self.history = History(net.metric)
+        self.history = History(net.metric, batch_size=feed.batch_size)
         self.epoch, self.rows_done, self.rate_factor, self.stop = 0, 0, 1.0, False
         self.learning_rates: list[np.ndarray] = []
         self.evaluate_every = evaluate_every
@@ -336,6 +336,7 @@ class Run:
         if self.rows is not None and saved.progress.skipped > steps_in(self.rows, self.batch_size):
             raise ValueError(f"{path} is damaged: an epoch has not {saved.progress.skipped:,} steps")
         self._saved, self.history = saved, saved.history
+        self.history.batch_size = self.batch_size
         self.net.params[:] = self._good[:] = saved.params
         self._good_are = "the parameters of the checkpoint"
         self._state.slots[:] = saved.slots

@@ -14,9 +14,11 @@ import numpy as np
 import fastsgd
 from fastsgd import schedules
 from fastsgd.architecture import ACTIVATIONS
+from fastsgd.checkpoint import Saved
 from fastsgd.data import generator
 from fastsgd.files import check_writable, write_atomically
 from fastsgd.table import Encoding, read_table
+from fastsgd.training import AUTO_SECONDS
 
 OPTIMIZERS = {kind.kind: kind
               for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad)}
@@ -71,13 +73,21 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
                          "1, all alike with 1")
     descent.add_argument("--label-smoothing", type=float, default=0.0)
     descent.add_argument("--class-weight", choices=["balanced"], help="make all classes count alike")
-    descent.add_argument("--batch-size", type=int, default=100, help="rows per step (%(default)s)")
+    descent.add_argument("--batch-size", type=_batch_size, default=100, help="rows per step; 'auto' looks for what is "
+                         "soonest on this machine (%(default)s)")
     descent.add_argument("--epochs", type=int, default=20, help="passes over the rows (%(default)s)")
     descent.add_argument("--early-stopping", type=int, metavar="PATIENCE", help="end after so many epochs without a "
                          "lower validation cost, with the best parameters")
     descent.add_argument("--seed", type=int, default=0, help="of the split, the weights and the order (%(default)s)")
     descent.add_argument("--threads", type=int)
     command.set_defaults(run_command=lambda options: train(options, command))
+
+
+def _batch_size(text: str) -> int | str:
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor 'auto'") from None
 
 
 def sizes(text: str) -> list[int]:
@@ -176,6 +186,8 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
                           "cross_entropy" if encoding.classes else "squared_error", dtype=options.dtype,
                           seed=options.seed)
     net.metadata["table"] = encoding.to_json()
+    if options.batch_size == "auto":
+        options.batch_size = _automatic(options, net, X[kept], y[kept], optimizer)
     steps_per_epoch = -(-len(kept) // min(options.batch_size, len(kept))) if options.batch_size > 0 else 1
     optimizer = _scheduled(optimizer, options, steps_per_epoch)
     callbacks: list = [fastsgd.Progress()]
@@ -209,6 +221,16 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
         plots.save(plots.history(history), folder / CURVE)
         _say(f"drew {folder / CURVE}")
     return 0
+
+
+def _automatic(options: argparse.Namespace, net: fastsgd.Network, X, y, optimizer) -> int:
+    """The batch size of the checkpoint that the run goes on from, else the one that is soonest on this machine."""
+    if options.resume and (Path(options.run) / CHECKPOINT).exists():
+        return int(Saved.read(Path(options.run) / CHECKPOINT).plan.get("batch_size", 0)) or 1
+    _say("looking for the batch size")
+    found = fastsgd.descent.suggest_batch_size(net, X, y, optimizer, seconds=AUTO_SECONDS, threads=options.threads)
+    _say(str(found))
+    return found.batch_size
 
 
 def _optimizer(options: argparse.Namespace) -> fastsgd.optimizers.Optimizer:

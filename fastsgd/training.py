@@ -34,9 +34,11 @@ from fastsgd.optimizers import SGD, Optimizer, Recipe, State, check_fits, check_
 from fastsgd.run import Run
 from fastsgd.streams import Source, Stream
 
+AUTO_SECONDS = 2.0                       # for the search of batch_size="auto"
+
 
 def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 - a frozen dataclass
-          batch_size: int | None = 100, epochs: int = 20, seed: int | None = None, threads: int | None = None,
+          batch_size: int | str | None = 100, epochs: int = 20, seed: int | None = None, threads: int | None = None,
           validation: tuple | float | None = None, metrics: Iterable[str | Metric] = (),
           evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
           sample_weight=None, class_weight=None, dropout=0.0, label_smoothing: float = 0.0, accumulate: int = 1,
@@ -60,8 +62,10 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         labels told one from the rest.
     optimizer : Optimizer
         Begins with a fresh memory, unless ``state`` is given.
-    batch_size : int or None
-        Rows per step; None, or more rows than there are, means full gradient descent.
+    batch_size : int, None or "auto"
+        Rows per step; None, or more rows than there are, means full gradient descent. "auto" spends some two seconds on
+        :func:`fastsgd.descent.suggest_batch_size`, without weights and dropout. What it takes depends on this machine
+        and moment; ``history.batch_size`` tells it, and given the next time makes the run reproducible.
     epochs : int
         Passes over the rows.
     seed : int or None
@@ -158,8 +162,13 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1])
     weight = of_classes if weight is None else weight if of_classes is None else weight * of_classes
     check_sample_weight(weight, len(y), "sample_weight times class_weight")
-    batch_size = check_batch_size(batch_size, len(X))
+    if isinstance(batch_size, str):
+        _check_automatic(batch_size, by_blocks, accumulate)
+    else:
+        batch_size = check_batch_size(batch_size, len(X))
     rng = settings.begin(seed, resume)
+    if isinstance(batch_size, str):
+        batch_size = settings.batch_size_of(X, y, optimizer)
 
     chosen = None
     if settings.fraction is not None:
@@ -337,6 +346,13 @@ class _Settings:
                              f"got {self._first_draw['bit_generator']}")
         return self._rng
 
+    def batch_size_of(self, X, y, optimizer: Optimizer) -> int:
+        """What "auto" means: that of the checkpoint, or the one that is soonest on this machine."""
+        if self._saved is not None:
+            return int(self._saved.plan.get("batch_size", 0)) or 1
+        from fastsgd.descent import suggest_batch_size  # which imports this module
+        return suggest_batch_size(self._net, X, y, optimizer, seconds=AUTO_SECONDS, threads=self._threads).batch_size
+
     def run(self, feed: Feed, optimizer: Optimizer, state: State | None = None) -> Run:
         """A run that is about to begin, or to go on."""
         net = self._net
@@ -373,6 +389,14 @@ def _train_epoch_of(kernel: str):
         from fastsgd import reference
         return reference.train_epoch
     raise ValueError(f"kernel must be 'fused' or 'reference', got {kernel!r}")
+
+
+def _check_automatic(batch_size: str, by_blocks: bool, accumulate: int) -> None:
+    if batch_size != "auto":
+        raise ValueError(f"batch_size must be a whole number, None for all rows, or 'auto', got {batch_size!r}")
+    if by_blocks or accumulate > 1:
+        reason = "rows in memory" if by_blocks else "accumulate=1"
+        raise ValueError(f"batch_size='auto' needs {reason}; give a number")
 
 
 def _by_blocks(shuffle, X) -> bool:

@@ -13,11 +13,13 @@ from fastsgd.architecture import ACTIVATIONS, OUTPUTS
 
 PACKAGE = Path(fastsgd.__file__).parent
 
-# From the top down: a module may import those of lower rows only. "reference" is for tests, benchmarks and train().
+# From the top down: a module may import those of lower rows only. "reference" is for tests, benchmarks and train(),
+# which may also ask "descent" for a batch size.
 RANKS = [
     {"__main__"},
     {"cli"},
-    {"demo", "train_command"},
+    {"demo", "descent_command"},
+    {"train_command"},
     {"__init__"},
     {"interop"},
     {"interop.onnx_writer", "interop.onnx_reader", "interop.torch_modules", "interop.c99", "interop.sklearn_models"},
@@ -26,13 +28,17 @@ RANKS = [
     {"estimators.perceptron", "estimators.linear"},
     {"estimators.base", "estimators.mlp_convergence", "estimators.linear_convergence", "estimators.lbfgs"},
     {"estimators.convergence", "estimators.sklearn_callbacks"},
-    {"interop.onnx_rows", "interop.torch_own", "interop.c99_templates"},
+    {"interop.onnx_rows", "interop.torch_own", "interop.c99_templates", "descent"},
+    {"descent.batch_size", "descent.surface"},
+    {"descent.race", "descent.noise"},
     {"training", "gradient_check", "loggers", "plots", "interop.layers"},
+    {"plots.training", "plots.descent"},
+    {"plots._axes"},
     {"run"},
     {"evaluation", "checkpoint", "streams"},
     {"network", "callbacks", "feeds", "history"},
     {"machine", "modelfile", "table", "datasets"},
-    {"tensorfile"},
+    {"tensorfile", "report"},
     {"architecture", "data", "optimizers", "schedules", "_kernel", "reference", "files", "datasets.idx"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
@@ -69,12 +75,12 @@ def imports(path):
 def test_imports_point_downward(name, path):
     assert name in RANK, f"{name} has no place in RANKS"
     for imported in imports(path):
-        assert RANK[imported] > RANK[name], f"{name} imports {imported}"
+        assert RANK[imported] > RANK[name] or (name, imported) == ("training", "descent"), f"{name} imports {imported}"
         assert imported != "reference" or name == "training"
 
 
 def test_kernel_and_reference_have_equal_signatures_and_say_the_same():
-    for name in ("train_epoch", "gradient", "cost", "predict"):
+    for name in ("train_epoch", "gradient", "cost", "cost_on_plane", "deltas", "predict"):
         ours, theirs = getattr(_kernel, name), getattr(reference, name)
         assert list(inspect.signature(theirs).parameters.values()) == parameters(ours), name
         assert inspect.getdoc(ours) == inspect.getdoc(theirs), name
@@ -102,8 +108,10 @@ def test_the_names_of_losses_activations_and_optimizers_are_the_same_everywhere(
 
 
 def test_public_names_are_documented():
-    for name in fastsgd.__all__:
-        thing = getattr(fastsgd, name)
+    things = {name: getattr(fastsgd, name) for name in fastsgd.__all__}
+    for module in (fastsgd.descent, fastsgd.plots):
+        things |= {f"{module.__name__}.{name}": getattr(module, name) for name in module.__all__}
+    for name, thing in things.items():
         assert inspect.getdoc(thing), name
         if inspect.isclass(thing):
             for attribute, value in vars(thing).items():

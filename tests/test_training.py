@@ -11,6 +11,7 @@ import pytest
 from cases import Recipe
 
 import fastsgd
+from fastsgd.descent import batch_size
 
 
 def small(digits, rows=250, **arguments):
@@ -370,3 +371,24 @@ def test_penalties_of_the_cost_have_the_gradient_that_the_step_adds():
         expected[at] = (optimizer.penalty([steps[0]], 6) - optimizer.penalty([steps[1]], 6)) / (2 * delta)
     net.step(X, np.tile(net.biases[0], (6, 1)), optimizer)
     np.testing.assert_allclose(W - net.weights[0], expected, rtol=1e-8)
+
+
+def test_an_automatic_batch_size_is_told_and_kept_by_a_checkpoint(tmp_path, digits):
+    (X, y), _ = digits
+    def train(epochs, **more):
+        net = fastsgd.Network([64, 16, 10], seed=0)
+        return net, fastsgd.train(net, X, y, epochs=epochs, seed=0, **more)
+
+    path = tmp_path / "run.ckpt"
+    _, history = train(1, batch_size="auto", checkpoint=path)
+    assert history.batch_size in batch_size.SERIES
+    assert history.steps == -(-len(X) // history.batch_size)
+    resumed, again = train(3, batch_size="auto", resume=path)
+    assert again.batch_size == history.batch_size
+    given, _ = train(3, batch_size=history.batch_size)
+    assert (resumed.params == given.params).all()
+    for asked, more, message in (("large", {}, "or 'auto', got 'large'"),
+                                      ("auto", {"accumulate": 2}, "needs accumulate=1"),
+                                      ("auto", {"shuffle": "blocks"}, "needs rows in memory")):
+        with pytest.raises(ValueError, match=message):
+            train(1, batch_size=asked, **more)

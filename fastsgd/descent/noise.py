@@ -197,9 +197,10 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
         batch_squares[sample] = [_dot(gradient[part], gradient[part]) for part in parts]
 
     def figures(of_rows: float, of_true: float, dot: np.ndarray, of_batches: np.ndarray) -> dict:
-        variance = rows / (rows - 1) * (of_rows - of_true)
+        variance = float(rows / (rows - 1) * (of_rows - of_true))
         with np.errstate(invalid="ignore", divide="ignore"):
-            return {"gradient_square": of_true - variance / rows, "variance": variance, "true_norm": math.sqrt(of_true),
+            return {"gradient_square": float(of_true) - variance / rows, "variance": variance,
+                    "true_norm": math.sqrt(of_true),
                     "cosines": dot / np.sqrt(of_batches * of_true), "norm_ratios": np.sqrt(of_batches / of_true),
                     "distances": of_batches - 2 * dot + of_true}
 

@@ -1,0 +1,207 @@
+"""Do the pictures show what they should, on the axes they are given?"""
+import builtins
+import re
+
+import numpy as np
+import pytest
+
+import fastsgd
+from fastsgd import descent, plots
+from fastsgd.cli import main
+
+matplotlib = pytest.importorskip("matplotlib")
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """A trained network and everything that is drawn of it."""
+    (X, y), (X_test, y_test) = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 20, 10], seed=0)
+    race = descent.race(net, X, y, (20, None), seconds=0.05)
+    noise = descent.gradient_noise(net, X, y, samples=7)
+    paths = descent.trajectory(net, X, y, (5, None), steps=40)
+    surface = descent.cost_surface(net, X[:300], y[:300], paths, resolution=9)
+    history = fastsgd.train(net, X, y, epochs=4, seed=0, validation=(X_test, y_test))
+    return {"net": net, "X": X_test, "y": y_test, "race": race, "noise": noise, "paths": paths, "surface": surface,
+            "history": history}
+
+
+PLOTS = {
+    "history": lambda s, ax: plots.history(s["history"], ax),
+    "race": lambda s, ax: plots.race(s["race"], ax),
+    "race, examples": lambda s, ax: s["race"].plot(ax, against="examples"),
+    "noise": lambda s, ax: s["noise"].plot(ax),
+    "weights": lambda s, ax: plots.weights(s["net"], units=6, ax=ax),
+    "confusion": lambda s, ax: plots.confusion(s["net"], s["X"], s["y"], ax=ax),
+    "descent": lambda s, ax: plots.descent(s["paths"], s["surface"], ax),
+    "landscape": lambda s, ax: plots.descent(s["paths"], s["surface"], ax, view="3d"),
+}
+
+
+def text_of(ax):
+    legend = ax.get_legend()
+    return " ".join([ax.get_title(), ax.get_xlabel(), ax.get_ylabel(), *(t.get_text() for t in ax.texts),
+                     *([t.get_text() for t in legend.get_texts()] if legend else [])])
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_every_plot_takes_axes_returns_them_and_says_what_they_show(seen, name):
+    from matplotlib.figure import Figure
+    kind = {"projection": "3d"} if name == "landscape" else {}
+    ax = Figure().add_subplot(**kind)
+    assert PLOTS[name](seen, ax) is ax
+    own = PLOTS[name](seen, None)
+    assert own is not ax
+    assert own.figure.get_size_inches()[0] * own.figure.dpi == 800
+    assert own.get_xlabel()
+    assert own.get_ylabel() or name == "weights"
+    picture = plots._axes.picture_of(own)
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_the_pictures_show_the_figures(seen):
+    race = plots.race(seen["race"])
+    lines = {line.get_label(): line for line in race.get_lines()}
+    for runner in seen["race"].runners:
+        line = next(line for label, line in lines.items() if label.startswith(runner.name))
+        np.testing.assert_array_equal(line.get_xdata(), runner.seconds[1:])
+        np.testing.assert_array_equal(line.get_ydata(), runner.cost[1:])
+    assert "times sooner" in text_of(race)
+    noise = plots.gradient_noise(seen["noise"])
+    dots = [line for line in noise.get_lines() if line.get_marker() == "o"]
+    lengths = [np.hypot(line.get_xdata()[0], line.get_ydata()[0]) for line in dots]
+    np.testing.assert_allclose(lengths, seen["noise"].norm_ratios)
+    assert "7 gradients of 100 rows" in text_of(noise)
+    above = plots.descent(seen["paths"], seen["surface"])
+    for path in seen["paths"].paths:
+        points = seen["paths"].coordinates(path)
+        assert any(len(line.get_xdata()) == len(points) and np.allclose(line.get_xydata(), points)
+                   for line in above.get_lines())
+        assert f"{path.name}: 40 steps, cost {path.cost[-1]:.3g}" in text_of(above)
+    assert "start" in text_of(above)
+    confusion = plots.confusion(seen["net"], seen["X"], seen["y"])
+    said = seen["net"].predict(seen["X"]).argmax(axis=1)
+    wrong = int((said != seen["y"]).sum())
+    assert f"{1 - wrong / len(said):.2%}" in confusion.get_title()
+    counts = [int(text.get_text()) for text in confusion.texts if text.get_text().isdecimal()]
+    assert sum(counts) == len(said)
+    insets = confusion.child_axes
+    assert len(insets) == min(9, wrong)
+    worst = max(np.flatnonzero(said != seen["y"]), key=lambda row: seen["net"].predict(seen["X"])[row].max())
+    assert insets[0].get_title() == f"{seen['y'][worst]} read as {said[worst]}"
+    np.testing.assert_array_equal(insets[0].get_images()[0].get_array(), seen["X"][worst].reshape(8, 8))
+    image = plots.weights(seen["net"], units=6).get_images()[0].get_array()
+    longest = np.linalg.norm(seen["net"].weights[0], axis=0).argmax()
+    np.testing.assert_array_equal(np.asarray(image)[:8, :8], seen["net"].weights[0][:, longest].reshape(8, 8))
+
+
+def test_a_landscape_lies_as_high_as_the_cost(seen):
+    from fastsgd.plots.descent import _interpolated
+    surface = seen["surface"]
+    corners = np.array([[surface.x[2], surface.y[3]], [surface.x[-1], surface.y[-1]]])
+    np.testing.assert_allclose(_interpolated(surface, corners), [surface.cost[3, 2], surface.cost[-1, -1]])
+
+
+def test_a_film_is_written_whole(seen, tmp_path):
+    from PIL import Image
+    path = tmp_path / "descent.gif"
+    plots.animate_descent(seen["paths"], seen["surface"], path, seconds=0.5, frames_per_second=6)
+    with Image.open(path) as film:
+        assert film.n_frames >= 3
+    for name, message in (("descent.mpg", "end in .gif or .mp4"), ("descent.gif", "above 0")):
+        with pytest.raises(ValueError, match=message):
+            plots.animate_descent(seen["paths"], seen["surface"], tmp_path / name, seconds=0)
+    assert [file.name for file in tmp_path.iterdir()] == ["descent.gif"]
+
+
+def test_what_cannot_be_drawn_is_said(seen):
+    from matplotlib.figure import Figure
+    net, X, y = seen["net"], seen["X"], seen["y"]
+    for call, message in (
+            (lambda: plots.race(seen["race"], against="steps"), "against must be"),
+            (lambda: plots.descent(seen["paths"], seen["surface"], view="below"), "view must be"),
+            (lambda: plots.descent(seen["paths"], seen["surface"], Figure().add_subplot(), "3d"), "projection='3d'"),
+            (lambda: plots.weights(net, shape=(3, 3)), "of the 64 inputs"),
+            (lambda: plots.weights(fastsgd.Network([5, 3])), "do not make a square"),
+            (lambda: plots.confusion(fastsgd.Network([64, 1], loss="squared_error"), X, y), "must be a classifier"),
+            (lambda: plots.confusion(net, X, y + 1), "labels from 0 to 9"),
+            (lambda: plots.confusion(net, X, y[1:]), "class labels"),
+            (lambda: plots.confusion(net, X, y, classes="abc"), "10 names, got 3"),
+            (lambda: plots.confusion(net, X, y, shape=(2, 2)), "of the 64 inputs")):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            call()
+
+
+@pytest.mark.filterwarnings("error")
+def test_yes_and_no_classes_of_rows_that_are_no_images():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 5)).astype(np.float32), rng.integers(0, 2, 60)
+    net = fastsgd.Network([5, 1], loss="binary_cross_entropy", seed=0)
+    ax = plots.confusion(net, X, y, classes=("no", "yes"))
+    assert not ax.child_axes
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["no", "yes"]
+
+
+def test_a_missing_matplotlib_is_told(seen, monkeypatch, tmp_path, capsys):
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.split(".")[0] == "matplotlib":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    for call in (lambda: plots.history(seen["history"]), lambda: seen["race"].plot(),
+                 lambda: plots.animate_descent(seen["paths"], seen["surface"], tmp_path / "a.gif")):
+        with pytest.raises(ImportError, match=re.escape('pip install "fastsgd[plot]"')):
+            call()
+
+
+# ---- fastsgd race and fastsgd descent ----
+
+def test_race_writes_a_table_pictures_and_a_page(tmp_path, capsys):
+    out = tmp_path / "new" / "race"
+    assert main(["race", "--seconds", "0.05", "--batch-sizes", "50,all", "--hidden", "16", "--out", str(out)]) == 0
+    told = capsys.readouterr()
+    assert "mini-batches of 50" in told.out
+    assert "looking for its learning rate" in told.err
+    assert sorted(file.name for file in out.iterdir()) == ["race.png", "race_examples.png", "report.html"]
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", page)             # it opens without a network
+    assert "mini-batches of 50" in page
+
+
+def test_descent_writes_a_page_and_a_film(tmp_path, capsys):
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    size = rng.normal(size=200)
+    table = tmp_path / "table.csv"
+    pandas.DataFrame({"size": size, "kind": np.where(size > 0, "big", "small")}).to_csv(table, index=False)
+    out = tmp_path / "descent"
+    assert main(["descent", str(table), "--target", "kind", "--hidden", "4", "--steps", "20", "--film",
+                 "--out", str(out)]) == 0
+    assert sorted(file.name for file in out.iterdir()) == [
+        "descent.gif", "descent.png", "descent_3d.png", "noise_after_an_epoch.png", "noise_at_the_start.png",
+        "report.html"]
+    told = capsys.readouterr()
+    assert "batch size" in told.out
+    assert "noise scale" in told.out
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 4
+    assert page.count("data:image/gif;base64,") == 1
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["race", "--batch-sizes", "0"], "--batch-sizes must be a list such as 1,10,100,all, got '0' in it"),
+    (["race", "nothing.csv"], "--target COLUMN is missing"),
+    (["descent", "nothing.csv", "--target", "y"], "does not exist"),
+    (["race", "--out", "/proc/nowhere"], "nowhere"),
+    (["descent", "--out", __file__], "exists"),
+])
+def test_errors_are_told_before_anything_is_run(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    told = capsys.readouterr().err
+    assert message.lower() in told.lower()
+    assert told.count("\n") == 1
