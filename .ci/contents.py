@@ -5,6 +5,8 @@ import zipfile
 
 NEEDED = {
     ".whl": ["fastsgd/_kernel.", "fastsgd/_kernel.pyi", "fastsgd/py.typed", "fastsgd/reference.py",
+             "fastsgd/descent/race.py", "fastsgd/plots/descent.py", "fastsgd/estimators/mlp.py",
+             "fastsgd/interop/c99.py",
              "fastsgd/_libs/libscipy_openblas-fastsgd.", "fastsgd/_libs/LICENSE.OpenBLAS.txt", "licenses/LICENSE",
              "fastsgd/datasets/digits/train-images-idx3-ubyte.gz", "fastsgd/datasets/digits/README.md"],
     ".gz": ["setup.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md",

@@ -222,7 +222,8 @@ def test_demo(tmp_path):
     process = run("demo", cwd=tmp_path)
     out, error = process.communicate(timeout=120)
     assert process.returncode == 0, error
-    for words in ("1. Mini-batch SGD trains", "2. The same wall time", "3. Backpropagation", "4. Saved as"):
+    for words in ("1. Mini-batch SGD trains", "2. Mini-batches against full gradient descent",
+                  "full gradient, 1,438 rows", "3. Backpropagation", "4. Saved as"):
         assert words in out
     assert out.count("epoch ") == 20
     assert fastsgd.Network.load(tmp_path / "digits.safetensors").sizes == (64, 128, 10)
