@@ -148,9 +148,6 @@ def _begin(options: argparse.Namespace) -> tuple[fastsgd.Network, np.ndarray, np
     """The network at its start, the rows, and both in words; what cannot be written later is said now."""
     if importlib.util.find_spec("matplotlib") is None:
         raise ImportError(MISSING)
-    folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    check_writable(folder / "report.html")
     if options.data in SETS:
         (X, y), _ = SETS[options.data]()
         outputs, loss = 10, "cross_entropy"
@@ -163,6 +160,9 @@ def _begin(options: argparse.Namespace) -> tuple[fastsgd.Network, np.ndarray, np
         X, y = encoding.rows(table, "float32"), encoding.targets(table)
         outputs, loss = len(encoding.classes) or 1, "cross_entropy" if encoding.classes else "squared_error"
     net = fastsgd.Network([X.shape[1], *options.hidden, outputs], options.activation, loss, seed=options.seed)
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder / "report.html")
     shape = "-".join(map(str, net.sizes))
     return net, X, y, f"{os.path.basename(options.data)}, {len(X):,} rows, a {shape} network"
 

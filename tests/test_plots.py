@@ -95,6 +95,15 @@ def test_the_pictures_show_the_figures(seen):
     np.testing.assert_array_equal(np.asarray(image)[:8, :8], seen["net"].weights[0][:, longest].reshape(8, 8))
 
 
+def test_a_race_with_a_runner_that_diverged_is_drawn():
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 10], loss="squared_error", seed=0)
+    for rates in ((1e30, 0.01), (0.01, 1e30)):
+        race = descent.race(net, X, np.eye(10)[y], (10, None), seconds=0.02, learning_rates=rates)
+        assert any(runner.stopped_early for runner in race.runners)
+        assert plots._axes.picture_of(race.plot()).startswith(b"\x89PNG")
+
+
 def test_a_landscape_lies_as_high_as_the_cost(seen):
     from fastsgd.plots.descent import _interpolated
     surface = seen["surface"]
@@ -205,3 +214,4 @@ def test_errors_are_told_before_anything_is_run(arguments, message, tmp_path, mo
     told = capsys.readouterr().err
     assert message.lower() in told.lower()
     assert told.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -244,6 +244,11 @@ def row_noise(net: Network, X, y, threads: int | None = None) -> RowNoise:
     rows = len(X)
     if not 2 <= rows <= ROWS_AT_ONCE:
         raise ValueError(f"X must have from 2 to {ROWS_AT_ONCE:,} rows, got {rows}")
+    return _row_noise(net, X, y, threads)
+
+
+def _row_noise(net: Network, X: np.ndarray | Csr, y: np.ndarray, threads: int | None) -> RowNoise:
+    """``row_noise`` of arrays that ``net._check`` returned."""
     received, deltas = _received_and_deltas(net, X, y, threads)
     kernels = [_products(a, 1, threads) * _products(delta, 0, threads)
                for a, delta in zip(received, deltas, strict=True)]
@@ -300,9 +305,9 @@ class NoiseLog(Callback):
 
     def on_start(self, run: Run) -> None:
         """Checks the rows, before anything is trained."""
-        self.X, self.y = run.net._check(self.X, self.y)
-        if self.rows > len(self.X):
-            raise ValueError(f"NoiseLog: rows must be at most those of X, {len(self.X)}, got {self.rows}")
+        self._checked = run.net._check(self.X, self.y)
+        if self.rows > len(self._checked[0]):
+            raise ValueError(f"NoiseLog: rows must be at most those of X, {len(self._checked[0])}, got {self.rows}")
         self._began, self._longest = time.perf_counter(), 0.0
 
     def on_rows(self, run: Run) -> None:
@@ -317,9 +322,10 @@ class NoiseLog(Callback):
         begin = time.perf_counter()
         if self.seconds + self._longest > self.share * (begin - self._began):
             return
-        chosen = self._rng.choice(len(self.X), self.rows, replace=False)
+        X, y = self._checked
+        chosen = self._rng.choice(len(X), self.rows, replace=False)
         try:
-            found = row_noise(run.net, self.X[chosen], self.y[chosen])
+            found = _row_noise(run.net, X[chosen], y[chosen], None)
         except FloatingPointError:                      # the run itself will say so
             return
         for name, value in (("gradient_square", found.gradient_square), ("variance", found.variance)):

@@ -188,7 +188,7 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
         if tried and not math.isfinite(tried[best]):
             raise FloatingPointError(f"{name} diverges with every learning rate tried: {sorted(tried)}")
         watch = descend(net, X, y, size, SGD(best), seconds, seed, threads)
-        steps, times, costs = (np.array([0, *values]) for values in (watch.steps, watch.seconds, watch.cost))
+        steps, times = (np.array([0, *values]) for values in (watch.steps, watch.seconds))
         costs = np.array([start, *watch.cost])
         examples = steps * (len(X) if size is None else size)
         found.runners.append(Runner(name, size, best, tried, times, examples, steps, costs, watch.diverged))
@@ -215,8 +215,8 @@ class Watch(Callback):
         self.diverged = False
 
     def on_start(self, run: Run) -> None:
-        """Between nothing and the end there is little to see where nobody looks."""
-        run.evaluate_every = 1 if self.looks else 8
+        """Where nobody looks, eight steps are enough to know how long the others will take."""
+        self._run, run.evaluate_every = run, 1 if self.looks else 8
 
     def on_evaluation(self, run: Run) -> None:
         """Notes the cost, and says when the next one is due."""
@@ -231,10 +231,10 @@ class Watch(Callback):
         """Where steps are slower than they were."""
         run.stop = run.seconds >= 1.05 * self.limit
 
-    def on_end(self, run: Run) -> None:
-        """The last cost, where it is not known yet."""
-        if run.steps and (not self.steps or run.steps > self.steps[-1]):
-            self._note(run)
+    def finish(self) -> None:
+        """Notes the last cost, where it is not known yet."""
+        if self._run.steps > (self.steps[-1] if self.steps else 0):
+            self._note(self._run)
 
     def time_to(self, cost: float, start: float) -> float:
         """Seconds to this cost, between two measurements by the logarithm; infinite where it was not reached."""
@@ -267,10 +267,10 @@ def descend(net: Network, X, y, size: int | None, optimizer: Optimizer, seconds:
     try:
         train(net if in_place else net.copy(), X, y, optimizer=optimizer, batch_size=size, epochs=10**9, seed=seed,
               threads=threads, shuffle=size is not None, validation=judged, evaluate_every=1, callbacks=[watch])
+        watch.finish()
     except FloatingPointError:
         watch.diverged = True
-    if not watch.cost or not math.isfinite(watch.cost[-1]):
-        watch.diverged = True
+    watch.diverged |= not watch.cost or not math.isfinite(watch.cost[-1])
     return watch
 
 
