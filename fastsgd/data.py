@@ -73,11 +73,14 @@ def check_rows(X, columns: int, dtype: np.dtype, name: str = "X", scale: tuple[f
                offset: tuple[float, ...] = (0.0,)) -> np.ndarray | Csr:
     """X as a (rows, columns) array whose rows are contiguous, of this dtype or uint8; a copy only where needed.
 
-    A sparse matrix becomes a :class:`Csr`, which is already scaled and never made dense.
+    A sparse matrix becomes a :class:`Csr`, which is already scaled and never made dense; a Csr stays as it is.
 
     Raises TypeError for what is not a table of real numbers, ValueError for a wrong shape, no rows, NaN,
     infinity or values beyond the dtype.
     """
+    if isinstance(X, Csr):
+        _check_shape(X.shape, columns, name)
+        return X
     if hasattr(X, "tocsr"):
         return _check_sparse(X, columns, dtype, name, scale, offset)
     array = as_numbers(X, name)

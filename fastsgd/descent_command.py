@@ -15,6 +15,7 @@ import numpy as np
 import fastsgd
 from fastsgd import descent, plots
 from fastsgd.architecture import ACTIVATIONS
+from fastsgd.data import check_whole
 from fastsgd.files import check_writable, write_atomically
 from fastsgd.machine import cpu_name
 from fastsgd.plots._axes import MISSING, picture_of
@@ -55,6 +56,8 @@ def add_arguments(race_command: argparse.ArgumentParser, descent_command: argpar
 def race(options: argparse.Namespace) -> int:
     """Races batch sizes against full gradient descent."""
     sizes = [_batch_size(text) for text in options.batch_sizes.split(",")]
+    if not options.seconds > 0:
+        raise ValueError(f"--seconds must be above 0, got {options.seconds:g}")
     net, X, y, what = _begin(options)
     _say(f"{what}; {options.seconds:g} s for each batch size")
     found = descent.race(net, X, y, sizes, options.seconds, seed=options.seed, threads=options.threads, progress=True)
@@ -81,10 +84,12 @@ def race(options: argparse.Namespace) -> int:
 
 def look(options: argparse.Namespace) -> int:
     """Measures the gradient noise, suggests a batch size, and draws the paths of both descents."""
+    check_whole("--steps", options.steps, least=2)
+    check_whole("--batch-size", options.batch_size, least=1)
+    optimizer, same = fastsgd.SGD(options.learning_rate), {"seed": options.seed, "threads": options.threads}
     net, X, y, what = _begin(options)
     _say(what)
     size = min(options.batch_size, len(X))
-    optimizer, same = fastsgd.SGD(options.learning_rate), {"seed": options.seed, "threads": options.threads}
     _say("1. how good a mini-batch step is")
     trained = net.copy()
     fastsgd.train(trained, X, y, optimizer=optimizer, batch_size=size, epochs=1, **same)
@@ -160,11 +165,18 @@ def _begin(options: argparse.Namespace) -> tuple[fastsgd.Network, np.ndarray, np
         X, y = encoding.rows(table, "float32"), encoding.targets(table)
         outputs, loss = len(encoding.classes) or 1, "cross_entropy" if encoding.classes else "squared_error"
     net = fastsgd.Network([X.shape[1], *options.hidden, outputs], options.activation, loss, seed=options.seed)
-    folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    check_writable(folder / "report.html")
+    _check_folder(Path(options.out))
     shape = "-".join(map(str, net.sizes))
     return net, X, y, f"{os.path.basename(options.data)}, {len(X):,} rows, a {shape} network"
+
+
+def _check_folder(folder: Path) -> None:
+    """OSError unless it can be written to, or be made; nothing is made yet."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        check_writable(nearest / "report.html")
+    except OSError as error:
+        raise OSError(f"--out {folder} cannot be written to: {error.strerror}") from None
 
 
 def _batch_size(text: str) -> int | None:
@@ -186,6 +198,7 @@ def _write(options: argparse.Namespace, report: Report, pictures: dict[str, tupl
     if not placed:
         _picture(report, pictures)
     folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
     config = fastsgd.config()
     about = (f"fastsgd {fastsgd.__version__} on {cpu_name()}, {config['isa']}, up to {config['cores']} threads; Python "
              f"{platform.python_version()}, NumPy {np.__version__}")

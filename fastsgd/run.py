@@ -107,7 +107,8 @@ class Run:
     def seconds(self) -> float:
         """Wall time of all steps and of waiting for their rows, as in ``history.seconds``, up to now."""
         running = 0.0 if self._pass_began is None else time.perf_counter() - self._pass_began
-        return sum(self.history.seconds[:max(0, self.epoch - 1)]) + self._seconds + running
+        within = self.epoch > self.history.epochs or self.steps > self._steps_at_epoch
+        return sum(self.history.seconds) + (self._seconds if within else 0.0) + running
 
     @property
     def figures(self) -> list[str]:

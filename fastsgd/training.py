@@ -167,8 +167,6 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     else:
         batch_size = check_batch_size(batch_size, len(X))
     rng = settings.begin(seed, resume)
-    if isinstance(batch_size, str):
-        batch_size = settings.batch_size_of(X, y, optimizer)
 
     chosen = None
     if settings.fraction is not None:
@@ -183,6 +181,9 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
                 raise ValueError(f"X[{bad}] has NaN or infinity, which must be removed or filled first")
         settings.evaluation = Evaluation(net, X, y, weight, held_out, settings.metrics, threads)
     rows = len(X) if chosen is None else len(chosen)
+    if isinstance(batch_size, str):
+        trained = (X, y) if chosen is None else (X[chosen], y[chosen])
+        batch_size = settings.batch_size_of(*trained, optimizer)
     batch_size = min(batch_size * accumulate, rows)
     metric = net._metric_of(y, weight, chosen)
     if by_blocks:

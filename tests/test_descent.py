@@ -203,10 +203,13 @@ def test_a_race_is_run_from_the_same_start_and_told():
         assert runner.seconds[0] == runner.steps[0] == runner.examples[0] == 0
         assert (np.diff(runner.seconds) > 0).all()
         assert (np.diff(runner.steps) > 0).all()
-        assert runner.examples[-1] == runner.steps[-1] * (runner.batch_size or len(X))
+        size, at = runner.batch_size or len(X), np.random.default_rng(0).integers(len(runner.steps))
+        batches = [min(size, len(X) - first) for first in range(0, len(X), size)]
+        step = int(runner.steps[at])
+        assert runner.examples[at] == step // len(batches) * len(X) + sum(batches[:step % len(batches)])
         assert runner.tried[runner.learning_rate] == min(runner.tried.values())
         assert runner.seconds[-1] == pytest.approx(0.1, rel=0.5)
-        assert not runner.stopped_early
+        assert not runner.diverged
     assert small.cost[-1] < full.cost[-1] < full.cost[0]
     assert race.sooner(small) > 1
     assert race.sooner(full) == pytest.approx(1, rel=0.01)
@@ -218,21 +221,22 @@ def test_learning_rates_may_be_given_and_a_diverging_runner_is_told_of():
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 10], loss="squared_error", seed=0)
     race = descent.race(net, X, np.eye(10)[y], (10, None), seconds=0.05, learning_rates=(1e6, 0.01))
-    assert race.runners[0].stopped_early
+    assert race.runners[0].diverged
     assert not race.runners[0].tried
     assert race.runners[1].learning_rate == 0.01
     only = descent.race(net, X, np.eye(10)[y], (10,), seconds=0.02, learning_rates=(0.01,))
     assert only.full is None
     assert math.isnan(only.sooner(only.runners[0]))
+    assert math.isnan(only.goal)
     assert "as good as" not in str(only)
 
 
 def test_time_to_a_cost_lies_between_measurements():
     watch = Watch(None, None, 1.0, None, 0.0, True)
     watch.seconds, watch.cost = [1.0, 3.0], [1.0, 0.01]
-    assert watch.time_to(0.1, 10.0) == pytest.approx(2.0)
-    assert watch.time_to(1.0, 10.0) == pytest.approx(1.0)
-    assert watch.time_to(0.001, 10.0) == math.inf
+    assert watch.crossing(0.1, 10.0) == pytest.approx(2.0)
+    assert watch.crossing(1.0, 10.0) == pytest.approx(1.0)
+    assert watch.crossing(0.001, 10.0) == math.inf
 
 
 def test_the_suggested_batch_size_is_the_best_of_those_tried():
@@ -249,7 +253,7 @@ def test_the_suggested_batch_size_is_the_best_of_those_tried():
         assert each.steps == pytest.approx(1 + found.noise_scale / each.batch_size)
     assert sum(entry["chosen"] for entry in found.table()) == 1
     assert "  <" in str(found)
-    nowhere = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.1), target=0.0, batch_sizes=(20, 1400), seconds=0.1)
+    nowhere = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.1), target=-1.0, batch_sizes=(20, 1400), seconds=0.1)
     assert not nowhere.reached
     assert nowhere.batch_size == 20
 
@@ -363,6 +367,11 @@ def test_what_cannot_be_used_is_said():
             (lambda: descent.suggest_batch_size(net, X, y, batch_sizes=(60,)), ValueError, "rows of X, 50, got 60"),
             (lambda: descent.suggest_batch_size(net, X, y, seconds=math.inf), ValueError, "seconds must be"),
             (lambda: descent.suggest_batch_size(net, X, y, "sgd"), TypeError, "optimizer"),
+            (lambda: descent.suggest_batch_size(net, X, y, target=10.0), ValueError, "target must be below the cost"),
+            (lambda: descent.suggest_batch_size(net, X, y, target=math.nan), ValueError, "target must be below"),
+            (lambda: descent.suggest_batch_size(net, X, y, batch_sizes=(None,)), TypeError, "batch_sizes must be"),
+            (lambda: descent.race(net, X, y, (1, None), learning_rates=(0.1, -1)), ValueError, "learning_rate must"),
+            (lambda: descent.trajectory(net, X, y, optimizer=fastsgd.SGD(0.1, average=1.0)), ValueError, "not average"),
             (lambda: descent.trajectory(net, X, y, ()), ValueError, "batch_sizes must not be empty"),
             (lambda: descent.trajectory(net, X, y, (60,)), ValueError, "at most the rows of X, 50, got 60"),
             (lambda: descent.trajectory(net, X, y, steps=0), ValueError, "steps must be at least 1"),
@@ -386,3 +395,66 @@ def test_a_cost_that_is_not_finite_is_refused_in_one_sentence():
                  lambda: descent.trajectory(net, X, y), lambda: descent.cost_surface(net, X, y)):
         with pytest.raises(FloatingPointError, match="cost"):
             call()
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_sparse_rows_serve_everywhere(scale):
+    """A checked sparse matrix is scaled already, and must not be again."""
+    from scipy.sparse import csr_matrix
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 16, 10], seed=0, input_scale=scale)
+    sparse = csr_matrix(X)
+    race = descent.race(net, sparse, y, (50, None), seconds=0.02, learning_rates=(0.1, 0.1))
+    assert race.runners[0].cost[0] == pytest.approx(net.cost(X, y))
+    assert race.runners[0].cost[-1] < race.runners[0].cost[0]
+    assert descent.suggest_batch_size(net, sparse, y, batch_sizes=(20, 50), seconds=0.05).batch_size in (20, 50)
+    paths = [descent.trajectory(net, rows, y, (10, None), steps=8).paths for rows in (X, sparse)]
+    for dense, same in zip(*paths, strict=True):
+        np.testing.assert_allclose(same.params, dense.params, rtol=1e-4, atol=1e-6)
+    history = fastsgd.train(net.copy(), sparse, y, batch_size="auto", epochs=1)
+    assert history.batch_size >= 1
+
+
+def test_sizes_that_diverge_are_passed_over():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 20))
+    net = fastsgd.Network([20, 1], loss="squared_error", dtype="float64", seed=0)
+    y = X @ rng.standard_normal(20)
+    found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.3), batch_sizes=(1, 200), seconds=0.1)
+    assert found.batch_size == 200
+    with pytest.raises(FloatingPointError, match="diverges with every batch size, from 1000 to 2000; try a smaller"):
+        descent.suggest_batch_size(net, X, y, fastsgd.SGD(1e4), batch_sizes=(1000, 2000), seconds=0.1)
+
+
+def test_a_schedule_is_taken_at_its_largest_rate():
+    from fastsgd.descent.batch_size import _at_its_largest_rate
+    one_cycle = fastsgd.SGD(fastsgd.schedules.OneCycle(0.3), momentum=0.9)
+    assert _at_its_largest_rate(one_cycle).learning_rate == pytest.approx(0.3, rel=0.01)
+    assert _at_its_largest_rate(fastsgd.Adam(lambda step: 0.1 / (1 + step))) == fastsgd.Adam(0.1)
+
+
+def test_rows_that_ask_for_nothing():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 3))
+    net = fastsgd.Network([3, 1], loss="hinge", dtype="float64", seed=0)
+    y = np.where(net.predict(X) > 0, 1, -1)
+    net.params *= 20
+    noise = descent.gradient_noise(net, X, y, batch_size=2, samples=30)
+    assert (noise.cosines == 0).any()
+    assert np.isfinite(noise.cosines).all()
+    net.params *= 1e6
+    with pytest.raises(FloatingPointError, match="gradient of all rows is 0"):
+        descent.gradient_noise(net, X, y, batch_size=2)
+
+
+def test_a_log_that_is_used_again_begins_again():
+    (X, y), _ = fastsgd.datasets.digits()
+    log = descent.NoiseLog(X, y, share=0.5)
+    for _ in range(2):
+        history = fastsgd.train(fastsgd.Network([64, 16, 10], seed=0), X, y, epochs=100, seed=0, callbacks=[log])
+        assert log.steps
+        assert log.steps[-1] <= history.steps
+        assert log.steps == sorted(log.steps)
+    short = descent.NoiseLog(X, y)
+    fastsgd.train(fastsgd.Network([64, 128, 10], seed=0), X, y, epochs=3, seed=0, callbacks=[short])
+    assert not short.steps                               # three epochs are over before 3 % of them is a measurement

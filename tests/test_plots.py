@@ -98,9 +98,12 @@ def test_the_pictures_show_the_figures(seen):
 def test_a_race_with_a_runner_that_diverged_is_drawn():
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 10], loss="squared_error", seed=0)
-    for rates in ((1e30, 0.01), (0.01, 1e30)):
+    for rates, which in (((1e30, 0.01), 0), ((0.01, 1e30), 1)):
         race = descent.race(net, X, np.eye(10)[y], (10, None), seconds=0.02, learning_rates=rates)
-        assert any(runner.stopped_early for runner in race.runners)
+        assert [runner.diverged for runner in race.runners] == [which == 0, which == 1]
+        assert np.isnan(race.goal) == np.isnan(race.sooner(race.runners[0])) == (which == 1)
+        assert ("as good as" in str(race)) == (which == 0)
+        assert "sooner" not in text_of(race.plot())
         assert plots._axes.picture_of(race.plot()).startswith(b"\x89PNG")
 
 
@@ -149,6 +152,18 @@ def test_yes_and_no_classes_of_rows_that_are_no_images():
     ax = plots.confusion(net, X, y, classes=("no", "yes"))
     assert not ax.child_axes
     assert [label.get_text() for label in ax.get_xticklabels()] == ["no", "yes"]
+
+
+@pytest.mark.parametrize("loss", ["hinge", "perceptron", "squared_hinge", "modified_huber", "binary_cross_entropy"])
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_the_share_that_is_right_is_the_score(loss, outputs):
+    rng = np.random.default_rng(1)
+    net = fastsgd.Network([4, outputs], loss=loss, seed=3)
+    net.params[:] += 0.3 * rng.standard_normal(net.params.size)
+    X, y = rng.standard_normal((97, 4)).astype(np.float32), rng.integers(0, max(2, outputs), 97)
+    score = net.score(X, y if outputs > 1 else y[:, np.newaxis])
+    assert 0 < score < 1
+    assert plots.confusion(net, X, y).get_title().startswith(f"{score:.2%} of 97 rows")
 
 
 def test_a_missing_matplotlib_is_told(seen, monkeypatch, tmp_path, capsys):
@@ -205,13 +220,18 @@ def test_descent_writes_a_page_and_a_film(tmp_path, capsys):
     (["race", "--batch-sizes", "0"], "--batch-sizes must be a list such as 1,10,100,all, got '0' in it"),
     (["race", "nothing.csv"], "--target COLUMN is missing"),
     (["descent", "nothing.csv", "--target", "y"], "does not exist"),
-    (["race", "--out", "/proc/nowhere"], "nowhere"),
-    (["descent", "--out", __file__], "exists"),
+    (["race", "--out", "/proc/nowhere"], "--out /proc/nowhere cannot be written to"),
+    (["descent", "--out", __file__], "cannot be written to"),
+    (["race", "--seconds", "-1"], "--seconds must be above 0, got -1"),
+    (["race", "--batch-sizes", "5000"], "must have one below the 1438 rows"),
+    (["descent", "--steps", "0"], "--steps must be at least 2, got 0"),
+    (["descent", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
+    (["descent", "--learning-rate", "-1"], "learning_rate must be at least 0"),
 ])
 def test_errors_are_told_before_anything_is_run(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 1
     told = capsys.readouterr().err
     assert message.lower() in told.lower()
-    assert told.count("\n") == 1
+    assert told.count("fastsgd: error:") == 1
     assert not list(tmp_path.iterdir())

@@ -392,3 +392,22 @@ def test_an_automatic_batch_size_is_told_and_kept_by_a_checkpoint(tmp_path, digi
                                       ("auto", {"shuffle": "blocks"}, "needs rows in memory")):
         with pytest.raises(ValueError, match=message):
             train(1, batch_size=asked, **more)
+
+
+def test_seconds_of_a_run_are_those_of_its_history(tmp_path, digits):
+    (X, y), _ = digits
+    seen = []
+
+    class Look(fastsgd.Callback):
+        def on_start(self, run):
+            seen.append((run.seconds, sum(run.history.seconds)))
+
+        on_epoch = on_end = on_start
+
+    path = tmp_path / "run.ckpt"
+    fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=2, seed=0, checkpoint=path, callbacks=[Look()])
+    fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=3, seed=0, resume=path, callbacks=[Look()])
+    assert len(seen) == 7
+    for seconds, of_history in seen:
+        assert seconds == pytest.approx(of_history)
+    assert 0 == seen[0][0] < seen[1][0] < seen[2][0] == seen[4][0] < seen[5][0]

@@ -5,11 +5,11 @@ import math
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastsgd.data import check_batch_size, generator
+from fastsgd.data import check_whole, generator
 from fastsgd.descent.noise import require_finite, row_noise
 from fastsgd.descent.race import descend
 from fastsgd.network import Network
@@ -43,8 +43,8 @@ class Candidate:
 
     batch_size: int
     step: float
-    steps: float
-    expected: float
+    steps: float = math.nan
+    expected: float = math.nan
     seconds: float | None = None
     cost: float | None = None
 
@@ -105,13 +105,14 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     X, y
         As in :func:`fastsgd.train`.
     optimizer : Optimizer
-        Taken as it is with every batch size.
+        Taken as it is with every batch size; of a schedule the highest learning rate.
     target : float, optional
-        The mean cost over the rows; a tenth of that at the start by default.
+        The mean cost over the rows, below that at the start; a tenth of it by default.
     batch_sizes : iterable of int, optional
         To choose from; 1, 2, 5, 10, ... 5,000 by default, as far as there are rows.
     seconds : float
-        At most for trying; measuring takes half a second more.
+        Of steps, for trying; measuring takes some tenths of a second, at most as long again. What is not a step, such
+        as looking at the cost, comes on top.
     seed : int or None
     threads : int, optional
         As in :func:`fastsgd.train`.
@@ -127,7 +128,7 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     ValueError, TypeError
         For an argument that cannot be used.
     FloatingPointError
-        Where the cost is not finite at the start.
+        Where the cost is not finite at the start, or every size diverges.
 
     Examples
     --------
@@ -140,10 +141,11 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     X, y = net._check(X, y)
     check_optimizer(optimizer)
     check_fits(optimizer, net.architecture)
+    optimizer = _at_its_largest_rate(optimizer)
     sizes = [size for size in SERIES if size <= len(X)] if batch_sizes is None else sorted(set(batch_sizes))
     for size in sizes:
-        check_batch_size(size, len(X))
-        if size is None or size > len(X):
+        check_whole("batch_sizes", size, least=1)
+        if size > len(X):
             raise ValueError(f"batch_sizes must be at most the rows of X, {len(X)}, got {size}")
     if not sizes:
         raise ValueError("batch_sizes must not be empty")
@@ -155,27 +157,34 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     start = net.cost(judged_X, judged_y, threads)
     require_finite(start)
     target = 0.1 * start if target is None else float(target)
+    if not target < start or target == -math.inf:
+        raise ValueError(f"target must be below the cost at the start, {start:.4g}, got {target!r}")
 
+    candidates = _timed(net, X, y, optimizer, sizes, seconds, threads)
     noise = _noise_on_the_way(net, X, y, judged, optimizer, start, target, seconds, threads)
-    candidates = [Candidate(size, _seconds_of_a_step(net, X, y, optimizer, size, threads), 1 + noise / size, 0.0)
-                  for size in sizes]
+    for each in candidates:
+        each.steps = 1 + noise / each.batch_size
     least = min(each.step * each.steps for each in candidates)
     for each in candidates:
         each.expected = each.step * each.steps / least
-    likely = sorted((each for each in candidates if each.expected <= WORTH_A_LOOK), key=lambda each: each.expected)
-    share = seconds / len(likely)
-    best = share
-    for each in likely:
-        watch = descend(net, X, y, each.batch_size, optimizer, best, seed, threads, judged=(judged_X, judged_y),
+    likely = sum(each.expected <= WORTH_A_LOOK for each in candidates)
+    tried: list[Candidate] = []
+    limit = seconds / likely
+    for each in sorted(candidates, key=lambda each: each.expected):
+        if len(tried) >= likely and any(other.cost != math.inf for other in tried):
+            break
+        watch = descend(net, X, y, each.batch_size, optimizer, limit, seed, threads, judged=(judged_X, judged_y),
                         target=target)
-        each.seconds, each.cost = watch.time_to(target, start), math.inf if watch.diverged else watch.cost[-1]
-        best = min(best, each.seconds)
+        each.seconds, each.cost = watch.crossing(target, start), math.inf if watch.diverged else watch.cost[-1]
+        limit = min(limit, each.seconds)
+        tried.append(each)
         if progress:
-            print(f"batch size {each.batch_size}: cost {each.cost:.4g} after {watch.seconds[-1]:.3f} s",
-                  file=sys.stderr, flush=True)
-    reached = best < share or any(each.seconds is not None and math.isfinite(each.seconds) for each in likely)
-    chosen = min(likely, key=lambda each: (each.seconds, each.cost))
-    return BatchSize(chosen.batch_size, target, noise, candidates, reached)
+            print(f"batch size {each.batch_size}: cost {each.cost:.4g}", file=sys.stderr, flush=True)
+    chosen = min(tried, key=lambda each: (each.seconds, each.cost))
+    if chosen.cost == math.inf:
+        raise FloatingPointError(f"{optimizer!r} diverges with every batch size, from {sizes[0]} to "
+                                 f"{candidates[-1].batch_size}; try a smaller learning rate")
+    return BatchSize(chosen.batch_size, target, noise, candidates, limit < seconds / likely)
 
 
 # ---- its parts ----
@@ -193,20 +202,28 @@ def _noise_on_the_way(net: Network, X, y, judged: np.ndarray, optimizer: Optimiz
     return min(noise, 1e6) if math.isfinite(noise) else 1e6
 
 
-def _seconds_of_a_step(net: Network, X, y, optimizer: Optimizer, size: int, threads: int | None) -> float:
-    """The least of three short trainings on so many rows as take a moment."""
-    steps, least = 16, math.inf
-    scratch = net.copy()
-    for _ in range(3):
-        chosen = np.arange(min(len(X), steps * size))
-        rows, targets = X[chosen], y[chosen]
-        made = 0
-        begin = time.perf_counter()
-        while made == 0 or time.perf_counter() - begin < MEASURED / 3:
-            scratch.params = net.params
-            history = train(scratch, rows, targets, optimizer=optimizer, batch_size=size, epochs=1, seed=0,
-                            threads=threads)
-            made += history.steps
+def _timed(net: Network, X, y, optimizer: Optimizer, sizes: list[int], seconds: float,
+           threads: int | None) -> list[Candidate]:
+    """The sizes and how long their steps take, but for those of which a single one takes all of a size's time."""
+    still = replace(optimizer, learning_rate=0.0)         # takes as long and goes nowhere
+    scratch, share, found = net.copy(), seconds / len(sizes), []
+    for size in sizes:
+        steps, least, begin = 1, math.inf, time.perf_counter()
+        while time.perf_counter() - begin < min(MEASURED, share):
+            rows = min(len(X), steps * size)
+            chosen = slice(rows) if isinstance(X, np.ndarray) else np.arange(rows)
+            history = train(scratch, X[chosen], y[chosen], optimizer=still, batch_size=size,
+                            epochs=max(1, steps * size // rows), seed=0, threads=threads)
             least = min(least, sum(history.seconds) / history.steps)
-        steps = max(16, min(4096, math.ceil(MEASURED / 3 / least)))
-    return least
+            steps *= 2
+        found.append(Candidate(size, least))
+        if least > share:
+            break
+    return found
+
+
+def _at_its_largest_rate(optimizer: Optimizer) -> Optimizer:
+    """With the highest learning rate that its schedule has in a run of a thousand steps, if it has one."""
+    if not callable(optimizer.learning_rate):
+        return optimizer
+    return replace(optimizer, learning_rate=float(optimizer.over(1000).learning_rates(0, 1000).max()))

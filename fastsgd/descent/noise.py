@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastsgd.run import Run
 
 ROWS_AT_ONCE = 4096                     # whose activations and deltas are in memory
+EXPECTED, EXPECTED_SPEED = 2e-4, 2e10   # seconds and FLOP/s of a measurement, before there has been one
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ class GradientNoise(LayerNoise):
     true_gradient : ndarray (P,)
         G over all rows, laid out like ``net.params``; ``true_norm`` is its length.
     cosines, norm_ratios : ndarray (samples,)
-        Of each mini-batch: the cosine between its gradient and G, and their lengths' ratio.
+        Of each mini-batch: the cosine between its gradient and G, 0 where one of them is 0, and their lengths' ratio.
     distances : ndarray (samples,)
         The squared distance between both.
     layers : tuple of LayerNoise
@@ -159,7 +160,7 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
     ValueError, TypeError
         For an argument that cannot be used; fewer rows than a batch has.
     FloatingPointError
-        Where the cost of the rows is not finite.
+        Where the cost of the rows is not finite, or their gradient is 0.
 
     Examples
     --------
@@ -181,17 +182,16 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
         raise ValueError(f"batch_size must be at most the rows of X, {rows}, got {batch_size}")
     true = np.empty_like(net.params)
     require_finite(net._gradient(X, y, threads, None, true))
+    if not true.any():
+        raise FloatingPointError("the gradient of all rows is 0, so there is no direction to compare with")
     squares = np.array([_row_squares(net, part, target, threads).sum(axis=1)
                         for part, target in _parts(X, y)]).sum(axis=0) / rows
 
     parts = _layers_of(net.architecture)
     true_squares = np.array([_dot(true[part], true[part]) for part in parts])
     dots, batch_squares = np.empty((2, samples, len(parts)))
-    rng, order, gradient = generator(seed), np.empty(0, dtype=np.int64), np.empty_like(true)
-    for sample in range(samples):
-        if len(order) < batch_size:
-            order = rng.permutation(rows)
-        chosen, order = order[:batch_size], order[batch_size:]
+    batches, gradient = shuffled_batches(rows, batch_size, generator(seed)), np.empty_like(true)
+    for sample, chosen in zip(range(samples), batches, strict=False):
         net._gradient(X[chosen], y[chosen], threads, None, gradient)
         dots[sample] = [_dot(gradient[part], true[part]) for part in parts]
         batch_squares[sample] = [_dot(gradient[part], gradient[part]) for part in parts]
@@ -201,7 +201,8 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
         with np.errstate(invalid="ignore", divide="ignore"):
             return {"gradient_square": float(of_true) - variance / rows, "variance": variance,
                     "true_norm": math.sqrt(of_true),
-                    "cosines": dot / np.sqrt(of_batches * of_true), "norm_ratios": np.sqrt(of_batches / of_true),
+                    "cosines": np.nan_to_num(dot / np.sqrt(of_batches * of_true)),
+                    "norm_ratios": np.sqrt(of_batches / of_true),
                     "distances": of_batches - 2 * dot + of_true}
 
     layers = tuple(LayerNoise(name=f"layer {i + 1}",
@@ -269,7 +270,7 @@ class NoiseLog(Callback):
     rows : int
         Of each measurement.
     share : float
-        Of the run's time, which is not exceeded.
+        Of the run's time. A measurement waits until the longest so far, at first an estimate, fits into it.
     memory : float
         What an average keeps of its past at each measurement, at least 0 and below 1.
     seed : int or None
@@ -308,7 +309,11 @@ class NoiseLog(Callback):
         self._checked = run.net._check(self.X, self.y)
         if self.rows > len(self._checked[0]):
             raise ValueError(f"NoiseLog: rows must be at most those of X, {len(self._checked[0])}, got {self.rows}")
-        self._began, self._longest = time.perf_counter(), 0.0
+        for values in (self.steps, self.noise_scale, self.gradient_square, self.variance):
+            values.clear()
+        sizes, rows = run.net.sizes, self.rows
+        work = rows * (run.net.architecture.flops + 2 * rows * (sum(sizes[:-1]) + sum(sizes[1:])))
+        self.seconds, self._began, self._longest = 0.0, time.perf_counter(), EXPECTED + work / EXPECTED_SPEED
 
     def on_rows(self, run: Run) -> None:
         """About ten times a second."""
@@ -325,7 +330,7 @@ class NoiseLog(Callback):
         X, y = self._checked
         chosen = self._rng.choice(len(X), self.rows, replace=False)
         try:
-            found = _row_noise(run.net, X[chosen], y[chosen], None)
+            found = _row_noise(run.net, X[chosen], y[chosen], run.threads)
         except FloatingPointError:                      # the run itself will say so
             return
         for name, value in (("gradient_square", found.gradient_square), ("variance", found.variance)):
@@ -345,6 +350,13 @@ def require_finite(cost: float) -> None:
     if not math.isfinite(cost):
         raise FloatingPointError(f"the cost of these rows is {cost}, so there is no descent to look at; the parameters "
                                  "or the inputs are too large")
+
+
+def shuffled_batches(rows: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Numbers of the rows of one whole mini-batch after the other, epoch after epoch, without end."""
+    while True:
+        order = rng.permutation(rows)
+        yield from (order[first:first + size] for first in range(0, rows - size + 1, size))
 
 
 def _layers_of(architecture: Architecture) -> list[slice]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastsgd.callbacks import Callback
 from fastsgd.data import check_batch_size
+from fastsgd.descent.noise import require_finite
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Optimizer
 from fastsgd.training import train
@@ -37,7 +38,7 @@ class Runner:
         Learning rates, and the cost that a short run with each came to; infinite where it diverged.
     seconds, examples, steps, cost : ndarray
         When the cost over all rows was measured (steps alone counted), and what it was.
-    stopped_early : bool
+    diverged : bool
         Whether its cost stopped being finite.
     """
 
@@ -49,7 +50,7 @@ class Runner:
     examples: np.ndarray
     steps: np.ndarray
     cost: np.ndarray
-    stopped_early: bool = False
+    diverged: bool = False
 
     def time_to(self, cost: float) -> float:
         """Seconds until the cost was first at most this, infinite where it never was."""
@@ -79,18 +80,24 @@ class Race:
         """Full gradient descent, where it took part."""
         return next((runner for runner in self.runners if runner.batch_size is None), None)
 
+    @property
+    def goal(self) -> float:
+        """The cost that full gradient descent comes to; NaN where it took no part, diverged, or never went down."""
+        full = self.full
+        return math.nan if full is None or full.diverged or not full.cost[-1] < full.cost[0] else float(full.cost[-1])
+
     def sooner(self, runner: Runner) -> float:
-        """How many times sooner this runner had the cost that full gradient descent has at its end; NaN without one."""
-        if self.full is None:
+        """How many times sooner than full gradient descent this runner had its cost at the end; NaN without a goal."""
+        if self.full is None or math.isnan(self.goal):
             return math.nan
-        return float(self.full.seconds[-1]) / max(runner.time_to(float(self.full.cost[-1])), 1e-9)
+        return float(self.full.seconds[-1]) / runner.time_to(self.goal)
 
     def table(self) -> list[dict]:
         """One entry per runner, as plain numbers."""
         return [{"runner": runner.name, "batch_size": runner.batch_size, "learning_rate": runner.learning_rate,
                  "steps": int(runner.steps[-1]), "examples": int(runner.examples[-1]),
                  "seconds": float(runner.seconds[-1]), "cost": float(runner.cost[-1]),
-                 "seconds_to_full": math.nan if self.full is None else runner.time_to(float(self.full.cost[-1])),
+                 "seconds_to_full": math.nan if math.isnan(self.goal) else runner.time_to(self.goal),
                  "sooner": self.sooner(runner)} for runner in self.runners]
 
     def plot(self, ax: Any = None, against: str = "seconds") -> Any:
@@ -100,11 +107,11 @@ class Race:
 
     def __str__(self) -> str:
         lines = [f"{'runner':26} {'learning rate':>13} {'steps':>10} {'seconds':>8} {'cost':>10}"
-                 + ("" if self.full is None else f" {'as good as full at its end':>28}")]
+                 + ("" if math.isnan(self.goal) else f" {'as good as full at its end':>28}")]
         for entry in self.table():
             line = (f"{entry['runner']:26} {entry['learning_rate']:13.4g} {entry['steps']:10,} {entry['seconds']:8.2f} "
                     f"{entry['cost']:10.4g}")
-            if self.full is not None and entry["batch_size"] is not None:
+            if not math.isnan(self.goal) and entry["batch_size"] is not None:
                 line += (f" {'after ' + format(entry['seconds_to_full'], '.3g') + ' s,':>17}"
                          f" {entry['sooner']:.3g}x sooner" if math.isfinite(entry["seconds_to_full"]) else
                          f" {'not in this time':>28}")
@@ -130,7 +137,7 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
     batch_sizes : iterable of int or None
         None is full gradient descent. Sizes that are not below the number of rows are left out.
     seconds : float
-        Of each runner.
+        Of each runner, steps alone; what lies between them, and looking at the cost, comes on top.
     learning_rates : sequence of float, optional
         One for each of the batch sizes; nothing is tried then.
     seed : int or None
@@ -169,28 +176,32 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
         raise ValueError(f"learning_rates must have one entry for each of the {len(sizes)} batch_sizes, got "
                          f"{len(learning_rates)}")
     rates = [None] * len(sizes) if learning_rates is None else list(learning_rates)
+    for given in filter(None, rates):
+        SGD(given)                                          # says what is wrong with it
     chosen = [(size, rate) for size, rate in zip(sizes, rates, strict=True) if size is None or size < len(X)]
     if not chosen:
         raise ValueError(f"batch_sizes must have one below the {len(X)} rows of X, or None, got {sizes}")
     if not seconds > 0 or seconds == math.inf:
         raise ValueError(f"seconds must be above 0 and finite, got {seconds!r}")
     start = float(net.cost(X, y, threads))
-    if not math.isfinite(start):
-        raise FloatingPointError(f"the cost at the start is {start}; the parameters or the inputs are too large")
-    train(net.copy(), X, y, batch_size=min(100, len(X)), epochs=1, seed=0, threads=threads)       # wakes the threads
+    require_finite(start)
+    train(net.copy(), X, y, optimizer=SGD(0.0), epochs=1, seed=0, threads=threads)        # wakes the threads
 
     found = Race([], len(X), float(seconds))
     for size, rate in chosen:
         name = f"full gradient, {len(X):,} rows" if size is None else name_of(size)
         _tell(progress, f"{name}: looking for its learning rate" if rate is None else name)
-        tried = {} if rate is not None else _try_rates(net, X, y, size, seconds * TRIAL, seed, threads)
-        best = float(rate) if rate is not None else min(tried, key=tried.__getitem__)
+        tried: dict[float, float] = {}
+        if rate is None:
+            tried = _try_rates(net, X, y, size, seconds * TRIAL, seed, threads)
+        best = min(tried, key=tried.__getitem__) if rate is None else float(rate)
         if tried and not math.isfinite(tried[best]):
             raise FloatingPointError(f"{name} diverges with every learning rate tried: {sorted(tried)}")
         watch = descend(net, X, y, size, SGD(best), seconds, seed, threads)
         steps, times = (np.array([0, *values]) for values in (watch.steps, watch.seconds))
         costs = np.array([start, *watch.cost])
-        examples = steps * (len(X) if size is None else size)
+        epochs, rest = np.divmod(steps, -(-len(X) // (size or len(X))))       # the last step of an epoch has fewer rows
+        examples = epochs * len(X) + rest * (size or len(X))
         found.runners.append(Runner(name, size, best, tried, times, examples, steps, costs, watch.diverged))
         _tell(progress, f"{name}: learning rate {best:.3g}, cost {costs[-1]:.4g} after {times[-1]:.2f} s and "
                         f"{steps[-1]:,} steps")
@@ -236,7 +247,7 @@ class Watch(Callback):
         if self._run.steps > (self.steps[-1] if self.steps else 0):
             self._note(self._run)
 
-    def time_to(self, cost: float, start: float) -> float:
+    def crossing(self, cost: float, start: float) -> float:
         """Seconds to this cost, between two measurements by the logarithm; infinite where it was not reached."""
         below = np.flatnonzero(np.array(self.cost) <= cost)
         if not len(below):

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from fastsgd import _kernel
 from fastsgd.architecture import Architecture
 from fastsgd.data import check_batch_size, check_whole, generator
-from fastsgd.descent.noise import require_finite, seen
+from fastsgd.descent.noise import require_finite, seen, shuffled_batches
 from fastsgd.descent.race import name_of
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Optimizer, check_optimizer
@@ -53,9 +53,12 @@ class Plane:
 
     def coordinates(self, params: np.ndarray) -> np.ndarray:
         """Where parameters (..., P) lie when they are moved straight onto the plane: (..., 2)."""
-        directions = self.directions.astype(np.float64)
-        moved = params.astype(np.float64) - self.origin
-        return np.linalg.solve(directions @ directions.T, directions @ moved.T).T
+        seen, lengths = np.zeros((*params.shape[:-1], 2)), np.zeros((2, 2))
+        for piece in _pieces(self.origin.size):
+            directions = self.directions[:, piece].astype(np.float64)
+            seen += (params[..., piece] - self.origin[piece]) @ directions.T
+            lengths += directions @ directions.T
+        return np.linalg.solve(lengths, seen.T).T
 
     def at(self, x: float, y: float) -> np.ndarray:
         """The parameters of a point, (P,)."""
@@ -157,6 +160,8 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
                          f"{len(optimizers)}")
     for each in optimizers:
         check_optimizer(each)
+        if each.average is not None:
+            raise ValueError(f"optimizer must not average the parameters, whose path it would hide, got {each!r}")
     for size in sizes:
         check_batch_size(size, len(X))
         if size is not None and size > len(X):
@@ -164,13 +169,13 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
     at = np.unique(np.linspace(0, steps, min(snapshots, steps + 1)).round().astype(int))
     paths = tuple(_descend(net.copy(), X, y, size, each.over(steps), at, seed, threads)
                   for size, each in zip(sizes, optimizers, strict=True))
-    plane, explained = _principal_plane(np.concatenate([path.params for path in paths]))
+    plane, explained = _principal_plane([path.params for path in paths])
     return Trajectory(paths, plane, explained)
 
 
 def _descend(net: Network, X, y, size: int | None, optimizer: Optimizer, at: np.ndarray, seed: int | None,
              threads: int | None) -> Path:
-    rng, order = generator(seed), np.empty(0, dtype=np.int64)
+    batches = shuffled_batches(len(X), size or len(X), generator(seed))
     params, cost = np.empty((len(at), net.params.size), net.dtype), np.empty(len(at))
     taken = 0
     for step in range(at[-1] + 1):
@@ -182,32 +187,39 @@ def _descend(net: Network, X, y, size: int | None, optimizer: Optimizer, at: np.
             break
         if size is None:
             net.step(X, y, optimizer, threads)
-            continue
-        if len(order) < size:
-            order = rng.permutation(len(X))
-        chosen, order = order[:size], order[size:]
-        net.step(X[chosen], y[chosen], optimizer, threads)
+        else:
+            chosen = next(batches)
+            net.step(X[chosen], y[chosen], optimizer, threads)
     return Path("full gradient" if size is None else name_of(size), size, at, params, cost)
 
 
-def _principal_plane(points: np.ndarray) -> tuple[Plane, tuple[float, float]]:
-    """Of points (n, P), of which there are few, by the dot products between them."""
-    middle = points.mean(axis=0, dtype=np.float64)
-    products = np.zeros((len(points), len(points)))
-    pieces = [slice(first, first + COLUMNS_AT_ONCE) for first in range(0, points.shape[1], COLUMNS_AT_ONCE)]
-    for piece in pieces:
-        moved = points[:, piece] - middle[piece]
-        products += moved @ moved.T
+def _pieces(parameters: int) -> Iterator[slice]:
+    return (slice(first, first + COLUMNS_AT_ONCE) for first in range(0, parameters, COLUMNS_AT_ONCE))
+
+
+def _principal_plane(paths: list[np.ndarray]) -> tuple[Plane, tuple[float, float]]:
+    """Of points (n, P) of several paths, of which there are few, by the dot products between them."""
+    parameters = paths[0].shape[1]
+    count = sum(len(path) for path in paths)
+    middle, products = np.empty(parameters), np.zeros((count, count))
+
+    def moved(piece: slice) -> np.ndarray:
+        return np.concatenate([path[:, piece] for path in paths]) - middle[piece]
+
+    for piece in _pieces(parameters):
+        middle[piece] = sum(path[:, piece].sum(axis=0, dtype=np.float64) for path in paths) / count
+        points = moved(piece)
+        products += points @ points.T
     values, vectors = np.linalg.eigh(products)
     values, vectors = np.maximum(values[::-1][:2], 0), vectors[:, ::-1][:, :2]
-    if values[0] == 0:
+    if values[0] <= 1e-24 * count * float(middle @ middle):
         raise ValueError("the parameters did not move, so there is no plane to show their way on; take more steps, or "
                          "a larger learning rate")
     if values[1] <= 1e-12 * values[0]:
         raise ValueError("the snapshots lie on a line, so there is no plane through them; take more steps or snapshots")
-    directions = np.concatenate([((points[:, piece] - middle[piece]).T @ vectors).T for piece in pieces], axis=1)
+    directions = np.concatenate([(moved(piece).T @ vectors).T for piece in _pieces(parameters)], axis=1)
     directions /= np.sqrt(values)[:, np.newaxis]
-    backwards = (points[-1] - points[0]) @ directions[0] < 0         # descents go from left to right
+    backwards = (paths[-1][-1] - paths[-1][0]) @ directions[0] < 0   # descents go from left to right
     directions[0] *= -1 if backwards else 1
     shares = values / np.trace(products)
     plane = Plane(middle, directions, "the first two principal components of the paths")

@@ -37,8 +37,8 @@ def race(race: Race, ax: Any = None, against: str = "seconds") -> Any:
         full = runner.batch_size is None
         ax.plot(getattr(runner, against)[1:], runner.cost[1:], color="black" if full else COLOURS[i % len(COLOURS)],
                 linewidth=2.5 if full else 2, label=f"{runner.name}, learning rate {runner.learning_rate:.2g}")
-    if race.full is not None and len(race.runners) > 1:
-        end = float(race.full.cost[-1])
+    if race.full is not None and not math.isnan(race.goal) and len(race.runners) > 1:
+        end = race.goal
         ax.axhline(end, color="black", linewidth=1, linestyle=":")
         if against == "seconds":
             for i, runner in enumerate(race.runners):
