@@ -290,7 +290,7 @@ class NoiseLog(Callback):
     True
     """
 
-    def __init__(self, X, y, rows: int = 128, share: float = 0.03, memory: float = 0.8, seed: int | None = 0):
+    def __init__(self, X, y, rows: int = 128, share: float = 0.03, memory: float = 0.95, seed: int | None = 0):
         check_whole("rows", rows, least=2)
         if not 0 < share <= 1:
             raise ValueError(f"share must lie above 0 and be at most 1, got {share!r}")
