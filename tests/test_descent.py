@@ -152,7 +152,9 @@ def test_the_log_follows_a_run_and_keeps_to_its_share():
     assert log.steps == sorted(log.steps)
     assert log.steps[-1] <= history.steps
     assert log.seconds < 0.1 * sum(history.seconds)      # 0.03 but for a measurement that took longer than any before
-    assert log.noise_scale[-1] > log.noise_scale[0]
+    assert 0 < log.variance[-1] < log.variance[0]                # little is left to learn
+    for scale, square, variance in zip(log.noise_scale, log.gradient_square, log.variance, strict=True):
+        assert scale == (variance / square if square > 0 else math.inf)
 
 
 # ---- the kernel's part ----
