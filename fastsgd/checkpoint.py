@@ -157,6 +157,11 @@ class Saved:
     average: np.ndarray | None = None
     arrays: dict[str, np.ndarray] = field(default_factory=dict)      # of the callbacks, "0.best"
 
+    @property
+    def batch_size(self) -> int:
+        """Of the run."""
+        return int(self.plan.get("batch_size", 0)) or 1
+
     def write(self, path, architecture: Architecture, result: np.ndarray, metadata: dict[str, str]) -> None:
         """Writes the file, complete or not at all; ``result`` is the network that the run would return now."""
         tensors, metadata = modelfile.describe(architecture, result, metadata)

@@ -89,7 +89,7 @@ def _load(options) -> tuple[fastsgd.Network, Encoding]:
     if "table" not in net.metadata:
         raise ValueError(f"{options.model} has no table encoding: it was not written by 'fastsgd train'")
     encoding = Encoding.from_json(net.metadata["table"])
-    if (encoding.width, len(encoding.classes) or 1) != (net.sizes[0], net.sizes[-1]):
+    if (encoding.width, encoding.outputs) != (net.sizes[0], net.sizes[-1]):
         raise ValueError(f"{options.model} is damaged: its table encoding does not fit its network")
     return net, encoding
 

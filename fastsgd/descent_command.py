@@ -79,6 +79,7 @@ def race(options: argparse.Namespace) -> int:
     pictures = {"race.png": (picture_of(found.plot()), "Cost against the seconds of the steps."),
                 "race_examples.png": (picture_of(found.plot(against="examples")),
                                       "Cost against the examples seen: an example teaches most in a small batch.")}
+    _picture(report, pictures)
     return _write(options, report, pictures)
 
 
@@ -144,7 +145,7 @@ def look(options: argparse.Namespace) -> int:
          "" if each.seconds is None else f"{each.seconds:.3f}" if math.isfinite(each.seconds) else "-",
          "" if each.cost is None else f"{each.cost:.4g}") for each in suggestion.candidates],
         [each.batch_size for each in suggestion.candidates].index(suggestion.batch_size))
-    return _write(options, report, pictures, placed=True)
+    return _write(options, report, pictures)
 
 
 # ---- their parts ----
@@ -163,7 +164,7 @@ def _begin(options: argparse.Namespace) -> tuple[fastsgd.Network, np.ndarray, np
         rows = np.arange(len(next(iter(table.values()))))
         encoding = Encoding.learn(table, options.target, "auto", (), rows)
         X, y = encoding.rows(table, "float32"), encoding.targets(table)
-        outputs, loss = len(encoding.classes) or 1, "cross_entropy" if encoding.classes else "squared_error"
+        outputs, loss = encoding.outputs, encoding.loss
     net = fastsgd.Network([X.shape[1], *options.hidden, outputs], options.activation, loss, seed=options.seed)
     _check_folder(Path(options.out))
     shape = "-".join(map(str, net.sizes))
@@ -193,10 +194,7 @@ def _picture(report: Report, pictures: dict[str, tuple[bytes, str]]) -> None:
         report.picture(content, caption, name.rpartition(".")[2])
 
 
-def _write(options: argparse.Namespace, report: Report, pictures: dict[str, tuple[bytes, str]],
-           placed: bool = False) -> int:
-    if not placed:
-        _picture(report, pictures)
+def _write(options: argparse.Namespace, report: Report, pictures: dict[str, tuple[bytes, str]]) -> int:
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     config = fastsgd.config()

@@ -364,6 +364,12 @@ class Network:
         X, y = self._check(X, y)
         check_optimizer(optimizer)
         check_fits(optimizer, self.architecture)
+        return self._step(X, y, optimizer, threads)
+
+    # ---- what train() shares ----
+
+    def _step(self, X: np.ndarray | Csr, y: np.ndarray, optimizer: Optimizer, threads: int | None) -> float:
+        """``step`` for arrays that :meth:`_check` returned, by an optimizer that fits."""
         if self._stepping is None or self._stepping[0] != optimizer:
             self._stepping = optimizer, optimizer.state(self.params)
         state = self._stepping[1]
@@ -375,8 +381,6 @@ class Network:
             raise FloatingPointError(f"the cost is {cost}; nothing was changed. Try a smaller learning rate or scale "
                                      "the inputs")
         return cost
-
-    # ---- what train() shares ----
 
     def _check_rows(self, X, name: str = "X") -> np.ndarray | Csr:
         architecture = self.architecture

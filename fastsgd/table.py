@@ -131,6 +131,16 @@ class Encoding:
         """The target's classes, none where it is a quantity."""
         return self.target.levels if isinstance(self.target, Category) else ()
 
+    @property
+    def outputs(self) -> int:
+        """How many a network for the target has."""
+        return len(self.classes) or 1
+
+    @property
+    def loss(self) -> str:
+        """What such a network minimises."""
+        return "cross_entropy" if self.classes else "squared_error"
+
     @classmethod
     def learn(cls, table: dict[str, np.ndarray], target: str, task: str = "auto", drop: tuple[str, ...] = (),
               rows=slice(None)) -> Encoding:

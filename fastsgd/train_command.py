@@ -181,10 +181,8 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     X, y = encoding.rows(table, options.dtype), encoding.targets(table)
     if options.class_weight and not encoding.classes:
         raise ValueError("--class-weight is for classes; this target is a quantity")
-    outputs = len(encoding.classes) or 1
-    net = fastsgd.Network([encoding.width, *options.hidden, outputs], options.activation,
-                          "cross_entropy" if encoding.classes else "squared_error", dtype=options.dtype,
-                          seed=options.seed)
+    net = fastsgd.Network([encoding.width, *options.hidden, encoding.outputs], options.activation, encoding.loss,
+                          dtype=options.dtype, seed=options.seed)
     net.metadata["table"] = encoding.to_json()
     if options.batch_size == "auto":
         options.batch_size = _automatic(options, net, X[kept], y[kept], optimizer)
@@ -226,7 +224,7 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
 def _automatic(options: argparse.Namespace, net: fastsgd.Network, X, y, optimizer) -> int:
     """The batch size of the checkpoint that the run goes on from, else the one that is soonest on this machine."""
     if options.resume and (Path(options.run) / CHECKPOINT).exists():
-        return int(Saved.read(Path(options.run) / CHECKPOINT).plan.get("batch_size", 0)) or 1
+        return Saved.read(Path(options.run) / CHECKPOINT).batch_size
     _say("looking for the batch size")
     found = fastsgd.descent.suggest_batch_size(net, X, y, optimizer, seconds=AUTO_SECONDS, threads=options.threads)
     _say(str(found))

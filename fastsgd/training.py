@@ -350,7 +350,7 @@ class _Settings:
     def batch_size_of(self, X, y, optimizer: Optimizer) -> int:
         """What "auto" means: that of the checkpoint, or the one that is soonest on this machine."""
         if self._saved is not None:
-            return int(self._saved.plan.get("batch_size", 0)) or 1
+            return self._saved.batch_size
         from fastsgd.descent import suggest_batch_size  # which imports this module
         return suggest_batch_size(self._net, X, y, optimizer, seconds=AUTO_SECONDS, threads=self._threads).batch_size
 

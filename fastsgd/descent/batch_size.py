@@ -11,7 +11,7 @@ import numpy as np
 
 from fastsgd.data import check_whole, generator
 from fastsgd.descent.noise import require_finite, row_noise
-from fastsgd.descent.race import descend
+from fastsgd.descent.race import check_seconds, descend
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Optimizer, check_fits, check_optimizer
 from fastsgd.training import train
@@ -149,8 +149,7 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
             raise ValueError(f"batch_sizes must be at most the rows of X, {len(X)}, got {size}")
     if not sizes:
         raise ValueError("batch_sizes must not be empty")
-    if not seconds > 0 or seconds == math.inf:
-        raise ValueError(f"seconds must be above 0 and finite, got {seconds!r}")
+    check_seconds(seconds)
     rng = generator(seed)
     judged = np.sort(rng.permutation(len(X))[:JUDGED_ROWS])
     judged_X, judged_y = X[judged], y[judged]

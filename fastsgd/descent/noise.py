@@ -187,7 +187,7 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
     squares = np.array([_row_squares(net, part, target, threads).sum(axis=1)
                         for part, target in _parts(X, y)]).sum(axis=0) / rows
 
-    parts = _layers_of(net.architecture)
+    parts = layers_of(net.architecture)
     true_squares = np.array([_dot(true[part], true[part]) for part in parts])
     dots, batch_squares = np.empty((2, samples, len(parts)))
     batches, gradient = shuffled_batches(rows, batch_size, generator(seed)), np.empty_like(true)
@@ -253,8 +253,8 @@ def _row_noise(net: Network, X: np.ndarray | Csr, y: np.ndarray, threads: int | 
     received, deltas = _received_and_deltas(net, X, y, threads)
     kernels = [_products(a, 1, threads) * _products(delta, 0, threads)
                for a, delta in zip(received, deltas, strict=True)]
-    return RowNoise(**_of_kernel(sum(kernels)), layers=tuple(Noise(**_of_kernel(kernel)) for kernel in kernels),
-                    kernel=sum(kernels))
+    total = sum(kernels)
+    return RowNoise(**_of_kernel(total), layers=tuple(Noise(**_of_kernel(kernel)) for kernel in kernels), kernel=total)
 
 
 class NoiseLog(Callback):
@@ -359,7 +359,7 @@ def shuffled_batches(rows: int, size: int, rng: np.random.Generator) -> Iterator
         yield from (order[first:first + size] for first in range(0, rows - size + 1, size))
 
 
-def _layers_of(architecture: Architecture) -> list[slice]:
+def layers_of(architecture: Architecture) -> list[slice]:
     """Where each layer's weights and biases lie in the flat parameters."""
     begins = [offset for name, offset, _ in architecture.tensors if name.startswith("weights")]
     return [slice(*ends) for ends in pairwise([*begins, architecture.parameters])]
@@ -415,9 +415,13 @@ def _products(rows: Any, more: float, threads: int | None) -> np.ndarray:
     params = np.empty((rows.shape[1] + 1) * n, dtype=dtype)
     params[:-n].reshape(-1, n)[:] = columns.T
     params[-n:] = more
-    architecture = Architecture((rows.shape[1], n), ("identity",), "squared_error", (0.0,) * n)
-    linear = Network._from_parts(architecture, params, {})
-    return linear._predict(rows, threads, None).astype(np.float64)
+    return linear_map(rows, params, n, threads).astype(np.float64)
+
+
+def linear_map(rows: Any, params: np.ndarray, outputs: int, threads: int | None) -> np.ndarray:
+    """``rows @ W + b`` by the engine, of the flat parameters of a layer."""
+    architecture = Architecture((rows.shape[1], outputs), ("identity",), "squared_error", (0.0,) * outputs)
+    return Network._from_parts(architecture, params, {})._predict(rows, threads, None)
 
 
 def _of_kernel(kernel: np.ndarray) -> dict[str, float]:

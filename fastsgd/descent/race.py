@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,9 +71,9 @@ class Race:
         That each had.
     """
 
-    runners: list[Runner] = field(default_factory=list)
-    rows: int = 0
-    seconds: float = 0.0
+    runners: list[Runner]
+    rows: int
+    seconds: float
 
     @property
     def full(self) -> Runner | None:
@@ -181,8 +181,7 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
     chosen = [(size, rate) for size, rate in zip(sizes, rates, strict=True) if size is None or size < len(X)]
     if not chosen:
         raise ValueError(f"batch_sizes must have one below the {len(X)} rows of X, or None, got {sizes}")
-    if not seconds > 0 or seconds == math.inf:
-        raise ValueError(f"seconds must be above 0 and finite, got {seconds!r}")
+    check_seconds(seconds)
     start = float(net.cost(X, y, threads))
     require_finite(start)
     train(net.copy(), X, y, optimizer=SGD(0.0), epochs=1, seed=0, threads=threads)        # wakes the threads
@@ -209,6 +208,12 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
 
 
 # ---- its parts ----
+
+def check_seconds(seconds: float) -> None:
+    """ValueError for no time, and for time without end."""
+    if not seconds > 0 or seconds == math.inf:
+        raise ValueError(f"seconds must be above 0 and finite, got {seconds!r}")
+
 
 def name_of(batch_size: int) -> str:
     """A descent in words."""

@@ -10,10 +10,10 @@ import numpy as np
 from fastsgd import _kernel
 from fastsgd.architecture import Architecture
 from fastsgd.data import check_batch_size, check_whole, generator
-from fastsgd.descent.noise import require_finite, seen, shuffled_batches
+from fastsgd.descent.noise import layers_of, linear_map, require_finite, seen, shuffled_batches
 from fastsgd.descent.race import name_of
 from fastsgd.network import Network
-from fastsgd.optimizers import SGD, Optimizer, check_optimizer
+from fastsgd.optimizers import SGD, Optimizer, aligned_zeros, check_fits, check_optimizer
 
 COLUMNS_AT_ONCE = 1 << 16                # of snapshots, turned into float64
 
@@ -160,6 +160,7 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
                          f"{len(optimizers)}")
     for each in optimizers:
         check_optimizer(each)
+        check_fits(each, net.architecture)
         if each.average is not None:
             raise ValueError(f"optimizer must not average the parameters, whose path it would hide, got {each!r}")
     for size in sizes:
@@ -180,16 +181,16 @@ def _descend(net: Network, X, y, size: int | None, optimizer: Optimizer, at: np.
     taken = 0
     for step in range(at[-1] + 1):
         if step == at[taken]:
-            params[taken], cost[taken] = net.params, net.cost(X, y, threads)
+            params[taken], cost[taken] = net.params, net._evaluate(X, y, threads, float)[0]
             require_finite(cost[taken])
             taken += 1
         if step == at[-1]:
             break
         if size is None:
-            net.step(X, y, optimizer, threads)
+            net._step(X, y, optimizer, threads)
         else:
             chosen = next(batches)
-            net.step(X[chosen], y[chosen], optimizer, threads)
+            net._step(X[chosen], y[chosen], optimizer, threads)
     return Path("full gradient" if size is None else name_of(size), size, at, params, cost)
 
 
@@ -241,17 +242,12 @@ def random_plane(net: Network, seed: int | None = 0) -> Plane:
     rng = generator(seed)
     directions = np.zeros((2, net.params.size))
     for direction in directions:
-        for (name, offset, shape), own in zip(net.architecture.tensors, _alternating(net), strict=True):
-            if name.startswith("weights"):
-                drawn = rng.standard_normal(shape)
-                lengths = np.linalg.norm(own.astype(np.float64), axis=0)
-                drawn *= lengths / np.maximum(np.linalg.norm(drawn, axis=0), 1e-300)
-                direction[offset:offset + drawn.size] = drawn.ravel()
+        for layer, W in zip(layers_of(net.architecture), net.weights, strict=True):
+            drawn = rng.standard_normal(W.shape)
+            lengths = np.linalg.norm(W.astype(np.float64), axis=0)
+            drawn *= lengths / np.maximum(np.linalg.norm(drawn, axis=0), 1e-300)
+            direction[layer][:drawn.size] = drawn.ravel()
     return Plane(net.params.astype(np.float64), directions, "two random directions, units as long as the network's")
-
-
-def _alternating(net: Network) -> list[np.ndarray]:
-    return [array for pair in zip(net.weights, net.biases, strict=True) for array in pair]
 
 
 def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, resolution: int | tuple[int, int] = 41,
@@ -324,35 +320,26 @@ class _Grid:
     """Costs of points of a plane: what the first layer computes of each direction, and the rest of the network."""
 
     def __init__(self, net: Network, X, y, plane: Plane, threads: int | None):
-        self._y, self._plane, self._dtype = y, plane, net.dtype
-        architecture = net.architecture
-        outputs = net.sizes[1]
-        self._first = net.sizes[0] * outputs + outputs
-        linear = Architecture((net.sizes[0], outputs), ("identity",), "squared_error", (0.0,) * outputs)
-        rows = seen(net, X)
-        Z = []
-        for flat in (plane.origin, *plane.directions):
-            part = Network._from_parts(linear, flat[:self._first].astype(net.dtype), {})
-            Z.append(part._predict(rows, threads, None))
-        self._Z, self._along = Z[0], (Z[1], Z[2])
-        self._same: np.ndarray | None = None
-        if len(net.sizes) == 2:                              # of no hidden layer nothing is left
-            self._activation = "identity"
-            self._rest = Architecture((outputs, outputs), architecture.activations, architecture.loss,
-                                      architecture.loss_parameters)
-            self._same = np.concatenate([np.eye(outputs, dtype=net.dtype).ravel(), np.zeros(outputs, net.dtype)])
-        else:
-            self._activation = architecture.activations[0]
-            self._rest = Architecture(net.sizes[1:], architecture.activations[1:], architecture.loss,
-                                      architecture.loss_parameters)
-        self._threads = net._threads(threads, len(X))
-        self._params = Network._from_parts(self._rest, np.zeros(self._rest.parameters, net.dtype), {}).params
+        architecture, outputs = net.architecture, net.sizes[1]
+        self._y, self._threads = y, net._threads(threads, len(X))
+        first, rows = layers_of(architecture)[0], seen(net, X)
+        origin, *along = (linear_map(rows, flat[first].astype(net.dtype), outputs, threads)
+                          for flat in (plane.origin, *plane.directions))
+        self._Z, self._along = origin, (along[0], along[1])
+        # of no hidden layer nothing is left but what is done to its outputs: a layer that passes them on
+        sizes, activations = net.sizes[1:], architecture.activations
+        if len(sizes) == 1:
+            sizes, activations = (outputs, outputs), ("identity", *activations)
+        self._activation = activations[0]
+        self._rest = Architecture(sizes, activations[1:], architecture.loss, architecture.loss_parameters)
+        self._params = aligned_zeros((self._rest.parameters,), net.dtype)
+        self._parts = [flat[first.stop:] for flat in (plane.origin, *plane.directions)]
+        if not self._parts[0].size:
+            self._params[:outputs**2] = np.eye(outputs).ravel()
 
     def cost(self, p: float, q: float) -> float:
-        self._params[:] = self._same if self._same is not None else self._rest_at(p, q)
+        origin, first, second = self._parts
+        if origin.size:
+            self._params[:] = origin + p * first + q * second
         return _kernel.cost_on_plane(self._rest, self._params, self._Z, self._along, (p, q), self._activation, self._y,
                                      self._threads) / len(self._Z)
-
-    def _rest_at(self, p: float, q: float) -> np.ndarray:
-        origin, (first, second) = self._plane.origin, self._plane.directions
-        return origin[self._first:] + p * first[self._first:] + q * second[self._first:]

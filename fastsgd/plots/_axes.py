@@ -44,11 +44,10 @@ def picture_of(ax: Any, kind: str = "png") -> bytes:
     return picture.getvalue()
 
 
-def save_animation(animation: Any, path: str | os.PathLike, writer: Any) -> None:
-    """Writes an animation; complete or not at all."""
+def film_of(animation: Any, ending: str, writer: Any) -> bytes:
+    """An animation as the bytes of a file with this ending, by way of one, which its writers need."""
     with tempfile.TemporaryDirectory() as folder:
-        part = os.path.join(folder, "part" + os.path.splitext(os.fspath(path))[1])
+        part = os.path.join(folder, "part" + ending)
         animation.save(part, writer=writer)
         with open(part, "rb") as file:
-            content = file.read()
-    write_atomically(path, [content])
+            return file.read()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsgd.plots._axes import BLUE, COLOURS, MISSING, ORANGE, axes_of, save_animation
+from fastsgd.files import write_atomically
+from fastsgd.plots._axes import BLUE, COLOURS, MISSING, ORANGE, axes_of, film_of
 
 if TYPE_CHECKING:
     from fastsgd.descent import CostSurface, GradientNoise, Race, Trajectory
@@ -121,7 +122,7 @@ def descent(trajectory: Trajectory, surface: CostSurface, ax: Any = None, view: 
         return _landscape(trajectory, surface, ax)
     ax = axes_of(ax)
     _contours(trajectory, surface, ax)
-    for i, path in _slow_first(trajectory):
+    for i, path in _careful_last(trajectory):
         points, colour = trajectory.coordinates(path), _colour(path, i)
         ax.plot(*points.T, color="white", linewidth=3.5, alpha=0.7)
         ax.plot(*points.T, color=colour, linewidth=1.8, marker=".", markersize=4,
@@ -167,7 +168,7 @@ def animate_descent(trajectory: Trajectory, surface: CostSurface, path: str | os
     ax = axes_of(None)
     _contours(trajectory, surface, ax)
     drawn = []
-    for i, each in _slow_first(trajectory):
+    for i, each in _careful_last(trajectory):
         points, colour = trajectory.coordinates(each), _colour(each, i)
         line, = ax.plot([], [], color=colour, linewidth=1.8, marker=".", markersize=4, label=each.name)
         head, = ax.plot([], [], "o", color=colour, markeredgecolor="white", markersize=11, zorder=5)
@@ -189,12 +190,12 @@ def animate_descent(trajectory: Trajectory, surface: CostSurface, path: str | os
 
     film = FuncAnimation(ax.figure, show, frames=moving + frames_per_second, blit=False)
     writer = (PillowWriter if ending == ".gif" else FFMpegWriter)(fps=frames_per_second)
-    save_animation(film, path, writer)
+    write_atomically(path, [film_of(film, ending, writer)])
 
 
 # ---- their parts ----
 
-def _slow_first(trajectory: Trajectory) -> list:
+def _careful_last(trajectory: Trajectory) -> list:
     """The paths, so that the careful one is drawn over those that stumble about it."""
     return sorted(enumerate(trajectory.paths), key=lambda entry: entry[1].batch_size is None)
 
@@ -204,7 +205,7 @@ def _colour(path: Any, i: int) -> str:
 
 
 def _mark_start(trajectory: Trajectory, ax: Any) -> None:
-    start = trajectory.coordinates(trajectory.paths[0])[0]
+    start = trajectory.plane.coordinates(trajectory.paths[0].params[0])
     ax.plot(*start, "s", color="black", markeredgecolor="white", markersize=10, zorder=6, label="start")
 
 
@@ -241,12 +242,12 @@ def _landscape(trajectory: Trajectory, surface: CostSurface, ax: Any) -> Any:
     ax.plot_surface(across, up, height(cost), cmap="Greys", alpha=0.55, rstride=1, cstride=1, linewidth=0.1,
                     edgecolor="0.6")
     lift = 0.02 * float(np.ptp(height(cost)))
-    for i, path in _slow_first(trajectory):
+    for i, path in _careful_last(trajectory):
         points = trajectory.coordinates(path)
         at = height(np.clip(_interpolated(surface, points), levels[0], levels[-1])) + lift
         ax.plot(points[:, 0], points[:, 1], at, color=_colour(path, i), linewidth=2, label=path.name, zorder=10)
         ax.plot(points[-1:, 0], points[-1:, 1], at[-1:], "o", color=_colour(path, i), markersize=9, zorder=11)
-        if i == 0 or len(trajectory.paths) == 1:
+        if i == 0:
             ax.plot(points[:1, 0], points[:1, 1], at[:1], "s", color="black", markersize=8, label="start", zorder=11)
     ax.set_xlabel("first principal component")
     ax.set_ylabel("second")

@@ -84,11 +84,10 @@ def weights(net: Network, shape: tuple[int, int] | None = None, units: int = 32,
     ValueError
         Where the inputs do not have this shape.
     """
-    inputs = net.sizes[0]
-    height, width = (math.isqrt(inputs),) * 2 if shape is None else shape
-    if height * width != inputs:
-        raise ValueError(f"shape must be (height, width) of the {inputs} inputs, got {(height, width)}"
-                         if shape is not None else f"shape must be given: {inputs} inputs do not make a square")
+    found = _image_shape(net.sizes[0], shape)
+    if found is None:
+        raise ValueError(f"shape must be given: {net.sizes[0]} inputs do not make a square")
+    height, width = found
     W = net.weights[0]
     lengths = np.linalg.norm(W, axis=0)
     chosen = np.argsort(-lengths, kind="stable")[:max(1, units)]
@@ -154,17 +153,17 @@ def confusion(net: Network, X, y, classes: Sequence[str] | None = None, shape: t
     said = outputs.argmax(axis=1)
     matrix = np.zeros((count, count), int)
     np.add.at(matrix, (labels, said), 1)
-    share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
-
-    ax = axes_of(ax, (8, 5))
-    shown = share.copy()
+    shown = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     np.fill_diagonal(shown, np.nan)
-    drawn = ax.imshow(shown, cmap="Oranges", vmin=0, vmax=max(0.01, float(np.nanmax(shown))))
+    most = max(0.01, float(np.nanmax(shown)))
+
+    ax = axes_of(ax)
+    drawn = ax.imshow(shown, cmap="Oranges", vmin=0, vmax=most)
     if count <= 20:
         for i in range(count):
             for j in range(count):
                 if matrix[i, j]:
-                    dark = i != j and shown[i, j] > 0.6 * max(0.01, float(np.nanmax(shown)))
+                    dark = i != j and shown[i, j] > 0.6 * most
                     ax.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", fontsize=8 if count <= 10 else 6,
                             color="white" if dark else "0.55" if i == j else "black")
         ax.set_xticks(range(count), names, rotation=45 if max(map(len, names)) > 3 else 0)
@@ -175,28 +174,36 @@ def confusion(net: Network, X, y, classes: Sequence[str] | None = None, shape: t
     bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.8, location="left", pad=0.16)
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     bar.set_label("share of the class that is mistaken")
-    _show_mistakes(ax, X, labels, said, outputs, names, shape, worst)
+    image = _image_shape(net.sizes[0], shape)
+    if image is not None:
+        _show_mistakes(ax, X, labels, said, outputs, names, image, worst)
     return ax
 
 
+def _image_shape(inputs: int, shape: tuple[int, int] | None) -> tuple[int, int] | None:
+    """The shape that was given, else a square; None where there is none. ValueError where it does not fit."""
+    if shape is None:
+        side = math.isqrt(inputs)
+        return (side, side) if side**2 == inputs else None
+    height, width = shape
+    if height * width != inputs:
+        raise ValueError(f"shape must be (height, width) of the {inputs} inputs, got {(height, width)}")
+    return height, width
+
+
 def _show_mistakes(ax: Any, X, labels: np.ndarray, said: np.ndarray, outputs: np.ndarray, names: list[str],
-                   shape: tuple[int, int] | None, worst: int) -> None:
-    rows = X if isinstance(X, np.ndarray) else np.asarray(X.toarray() if hasattr(X, "toarray") else X)
-    height, width = (math.isqrt(rows.shape[1]),) * 2 if shape is None else shape
-    if height * width != rows.shape[1]:
-        if shape is not None:
-            raise ValueError(f"shape must be (height, width) of the {rows.shape[1]} inputs, got {shape}")
-        return
+                   shape: tuple[int, int], worst: int) -> None:
     wrong = np.flatnonzero(said != labels)
     chosen = wrong[np.argsort(-outputs[wrong, said[wrong]], kind="stable")][:max(0, worst)]
     if not len(chosen):
         return
+    images = X.tocsr()[chosen].toarray() if hasattr(X, "tocsr") else np.asarray(X)[chosen]
     columns = math.ceil(math.sqrt(len(chosen)))
     lines = math.ceil(len(chosen) / columns)
     size = 0.9 / max(columns, lines)
     for i, row in enumerate(chosen):
         inset = ax.inset_axes((1.06 + i % columns * (size + 0.06), 1 - (i // columns + 1) * (size + 0.085), size, size))
-        inset.imshow(rows[row].reshape(height, width), cmap="gray_r", interpolation="nearest")
+        inset.imshow(images[i].reshape(shape), cmap="gray_r", interpolation="nearest")
         inset.set_xticks([])
         inset.set_yticks([])
         inset.set_title(f"{names[labels[row]]} read as {names[said[row]]}", fontsize=8, pad=2)
