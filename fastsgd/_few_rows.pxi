@@ -45,8 +45,9 @@ cdef class Bound:
         skips = job.skips and skipping_pays(job)
         job.input.bits = self.bits if skips else NULL
         job.layers[0].x_bits = self.x_bits if skips else NULL
+        job.next_block = 0
         with nogil:
-            fs_team_run(threads, run, job)
+            run_in_company(job, threads)
         return True
 
 
@@ -126,8 +127,10 @@ cdef class FewRows:
         cdef ptrdiff_t r, item = self.ops.item
         cdef char* a = <char*>memory
         cdef int l
+        cdef unsigned long floats
         if not self.ops.all_finite(n * self.inputs, c_numpy.PyArray_DATA(x)):
             return False
+        floats = fs_floats_flush()
         for r in range(n):
             rows[r] = <char*>c_numpy.PyArray_DATA(x) + r * self.inputs * item
         for l in range(self.depth):
@@ -137,6 +140,7 @@ cdef class FewRows:
             self.ops.forward(&layer, 0, n)
             for r in range(n):
                 rows[r] = <char*>layer.a + r * layer.outputs * item
+        fs_floats_restore(floats)
         memcpy(c_numpy.PyArray_DATA(out), layer.a, n * layer.outputs * item)
         return True
 

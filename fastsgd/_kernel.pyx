@@ -37,11 +37,8 @@ cdef enum Mode:             # each does all that those before it do
 
 cdef enum:
     SHARED_ROWS = 6         # of a weight matrix in one piece: the height of a register tile
-    WARM_UP_STEPS = 30      # before smaller teams are tried, with so many
-    TRIAL_STEPS = 6         # of each size,
     COPYING_STEPS = 16      # of a pass, for which copies of W whose rows begin at cache lines pay
     WIDE_ROW = 256          # bytes, from which on they do
-    TRIED_STEPS = 200       # in a pass of at least so many
     BLAS_WIDTH = 1024       # of both sides of W, from which on "auto" may mean BLAS
 
 # The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be, and
@@ -50,11 +47,7 @@ cdef double SKIP_DENSITY = 0.3, SKIP_DENSITY_PER_OUTPUT = 0.0125
 cdef double WATCH_SECONDS = 0.1
 
 
-cdef struct Trial:                    # of smaller teams, in the first steps
-    bint wanted, over
-    int size, fastest                 # that makes the next step, 0: the whole team; and the fastest so far
-    int steps                         # that this size has made
-    double last_step, quickest, to_beat         # seconds
+include "_company.pxi"
 
 
 cdef struct Job:                      # what the threads of a team share
@@ -88,7 +81,11 @@ cdef struct Job:                      # what the threads of a team share
     double penalty                    # the sum of learning rates times l1 before the first step
     uint64_t seed                     # of dropout
     ptrdiff_t steps_before            # t - 1 at the first step
+    ptrdiff_t first_step              # of the pass that the present team makes
+    ptrdiff_t next_block              # of rows that only pass by
     Trial trial
+    Company company
+    unsigned long floats              # what fs_floats_flush found
     ptrdiff_t block                   # rows gathered at once: a batch's, or those of a few
     ptrdiff_t fold_steps              # of the linear path (_linear.pxi), 0 for the general one
     bint follows                      # the average is equal to the parameters
@@ -132,9 +129,9 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
     cdef fs_rule rule
     cdef int size                     # of the team that makes the step; the others look on
     cdef bint tried = False
-    cdef double penalty = job.penalty
-    for step in range(job.steps):
-        size = job.trial.size or fs_team_size(team)
+    cdef double penalty = penalty_after(job, job.first_step)
+    for step in range(job.first_step, job.steps):
+        size = min(job.trial.size or FS_MAX_TEAM, fs_team_size(team))
         if job.trial.over and not tried:
             tried = True
             if rank >= size:
@@ -154,7 +151,7 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
 
             rows_phase(job, &chunk, rank, size)
             fs_team_barrier(team)
-            if not account_for(job, &chunk, rank, size):
+            if not account_for(job, team, &chunk, rank, size):
                 return
             weights_phase(job, &chunk, &rule, rank, size)
             if job.mode == TRAIN and chunk.closes:
@@ -171,7 +168,7 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
 
             chunk.done += chunk.rows
             chunk.first += chunk.rows
-        if job.pause:
+        if job.pause or job.company.leaves:
             return
 
 
@@ -246,16 +243,16 @@ cdef void complete_step(Job* job, fs_team* team, ptrdiff_t step, fs_rule* rule, 
 
 cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
     """Predictions, costs, or deltas: no thread waits for another. Each has its own block of the workspace."""
-    cdef ptrdiff_t blocks = blocks_of(job), begin = rank * FS_BLOCK_ROWS, block, first, n
+    cdef ptrdiff_t blocks = blocks_of(job), begin = rank * FS_BLOCK_ROWS, block = fs_next(&job.next_block), first, n
     cdef char* scratch = job.scratch + rank * job.scratch_size
     cdef double[FS_BLOCK_ROWS] cost
     cdef double[FS_BLOCK_ROWS] score
-    cdef int size = fs_team_size(team)
     cdef int l
     cdef fs_layer output = job.layers[job.depth - 1]
     cdef ptrdiff_t out_row = output.outputs * job.ops.item
-    for block in range(share(blocks, rank, size), share(blocks, rank + 1, size)):
+    while block < blocks:
         first = block * FS_BLOCK_ROWS
+        block = fs_next(&job.next_block)
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, job.rows - first)
         gather(job, first, begin, n)
         for l in range(job.depth - 1):
@@ -268,12 +265,14 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
         output_delta(job, begin, n, 0, cost, score, scratch)
         if job.sample_weight != NULL:
             weigh_costs(job, first, n, cost, score)
-        job.cost[block] = fs_sum(n, cost)
-        job.score[block] = fs_sum(n, score)
+        job.cost[first // FS_BLOCK_ROWS] = fs_sum(n, cost)
+        job.score[first // FS_BLOCK_ROWS] = fs_sum(n, score)
         if job.mode == DELTAS:
             for l in range(job.depth - 1, 0, -1):
                 job.ops.backward(&job.layers[l], &job.layers[l - 1], begin, n, scratch)
             hand_out(job, first, begin, n)
+    if rank == 0:
+        job.company.done = fs_seconds()
 
 
 cdef void hand_out(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
@@ -330,30 +329,6 @@ cdef ptrdiff_t pieces_in(ptrdiff_t rows) noexcept nogil:
     return (rows + SHARED_ROWS - 1) // SHARED_ROWS
 
 
-cdef void try_team(Job* job, int size) noexcept nogil:
-    """Halves the team as long as that makes steps quicker, which changes no bit. Once a step, by rank 0.
-
-    On a busy machine, on hyperthreads, or on cores that are far apart more threads may mean less speed. Who looks on
-    still comes to the barriers, so a smaller team is a little faster than it appears here.
-    """
-    cdef Trial* trial = &job.trial
-    cdef double now = fs_seconds()
-    cdef bint faster
-    trial.steps += 1
-    if trial.steps > 2:                                 # two to get used to the size
-        trial.quickest = min(trial.quickest, now - trial.last_step)
-    trial.last_step = now
-    if trial.steps < TRIAL_STEPS:
-        return
-    faster = trial.quickest < 0.97 * trial.to_beat
-    trial.over = size == 1 or not faster
-    if faster:
-        trial.fastest = size
-        trial.to_beat = trial.quickest
-    trial.size = trial.fastest if trial.over else size // 2
-    trial.steps, trial.quickest = 0, INFINITY
-
-
 cdef void gather(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
     """Rows first .. first + n of the epoch become rows begin .. begin + n of the workspace, with their targets."""
     cdef const int64_t* order = job.order + first if job.order != NULL else NULL
@@ -388,6 +363,16 @@ cdef void output_delta(Job* job, ptrdiff_t begin, ptrdiff_t n, ptrdiff_t step, d
     job.ops.cost_and_delta(&target, output, begin, n, cost, score, scratch)
 
 
+cdef double penalty_after(const Job* job, ptrdiff_t steps) noexcept nogil:
+    """The sum of learning rates times l1 after so many steps of the pass, added up as they do."""
+    cdef double penalty = job.penalty
+    cdef ptrdiff_t step
+    if job.mode == TRAIN:
+        for step in range(steps):
+            penalty += job.learning_rates[step] * job.rule.l1 * job.rule.truncate
+    return penalty
+
+
 cdef fs_rule rule_of_step(Job* job, ptrdiff_t step, double batch_weight) noexcept nogil:
     cdef fs_rule rule = job.rule
     cdef double t = <double>(job.steps_before + step + 1)
@@ -406,7 +391,7 @@ cdef fs_rule rule_of_step(Job* job, ptrdiff_t step, double batch_weight) noexcep
     return rule
 
 
-cdef bint account_for(Job* job, const Chunk* chunk, int rank, int size) noexcept nogil:
+cdef bint account_for(Job* job, fs_team* team, const Chunk* chunk, int rank, int size) noexcept nogil:
     """Whether the step may be made; rank 0 keeps the account and says whether it is time to let Python look in."""
     cdef double cost = fs_sum(chunk.rows, job.cost), now
     cdef bint sound = isfinite(cost) and not job.broken
@@ -420,8 +405,8 @@ cdef bint account_for(Job* job, const Chunk* chunk, int rank, int size) noexcept
         job.total_cost += job.batch_cost
         job.total_score += job.batch_score
         job.steps_done += sound
-        if job.trial.wanted and not job.trial.over:
-            try_team(job, size)
+        if sound and job.company.whole > 1:
+            mind_company(job, team, chunk.step, size)
     if job.watcher != NULL:
         now = fs_seconds()
         job.watch = now - job.last_watch >= WATCH_SECONDS
@@ -432,21 +417,27 @@ cdef bint account_for(Job* job, const Chunk* chunk, int rank, int size) noexcept
 
 cdef void let_python_watch(Job* job, ptrdiff_t rows_done) noexcept with gil:
     poll, raised = <tuple>job.watcher
+    fs_floats_restore(job.floats)
     try:
         job.pause = bool(poll(rows_done))
     except BaseException as error:
         raised.append(error)
         job.stop = True
+    fs_floats_flush()
 
 
 cdef void run(void* argument, fs_team* team, int rank) noexcept nogil:
     cdef Job* job = <Job*>argument
+    cdef unsigned long floats = fs_floats_flush()
+    if rank == 0:
+        job.floats = floats
     if job.mode <= DELTAS:
         pass_by(job, team, rank)
     elif job.fold_steps:
         linear_epoch(job)
     else:
         epoch(job, team, rank)
+    fs_floats_restore(floats)
 
 
 # ---- from Python ----

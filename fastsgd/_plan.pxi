@@ -67,10 +67,9 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
 
     copy_weights(&job, True)
     job.trial.wanted = adapts and team > 1 and job.steps >= TRIED_STEPS
-    job.trial.quickest = job.trial.to_beat = INFINITY
-    job.trial.steps = -WARM_UP_STEPS
+    begin_trial(&job.trial)
     with nogil:
-        fs_team_run(team, run, &job)
+        run_in_company(&job, team)
 
     copy_weights(&job, False)
 
@@ -79,9 +78,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         job.total_score = fs_sum(blocks_of(&job), job.score)
     if mode == TRAIN:
         state.steps += job.steps_done
-        for i in range(job.steps_done):                  # as in the steps
-            job.penalty += learning_rates[i] * job.rule.l1 * job.rule.truncate
-        state.penalty = job.penalty
+        state.penalty = penalty_after(&job, job.steps_done)
         state.cost, state.score = job.total_cost, job.total_score
     if watcher[1]:
         raise watcher[1][0]

@@ -227,7 +227,27 @@ void fs_team_barrier(fs_team *team);
 /* From the next barrier on only the ranks below size meet: each of them says so before it comes there, and the others
  * return from their work. */
 void fs_team_shrink(fs_team *team, int size);
+double fs_team_waited(const fs_team *team);       /* seconds of all ranks in waits at barriers that took long */
 double fs_seconds(void);                          /* monotonic clock */
+
+/* What is remembered from one call to the next of other processes and threads that need the cores; the times are those
+ * of fs_seconds, and what is decided by them is told in _company.pxi. */
+typedef struct {
+    double rest_ends;         /* until then teams are smaller */
+    double trust_ends;        /* until then they are not, whatever they wait for */
+    double rest_lasts;        /* seconds of the last rest */
+    int rest_threads;         /* of a team during a rest */
+} fs_company;
+fs_company fs_company_now(void);
+void fs_company_is(fs_company now);
+
+/* Numbers 0, 1, ... for whoever asks, one each. */
+static inline ptrdiff_t fs_next(ptrdiff_t *number) { return __atomic_fetch_add(number, 1, __ATOMIC_RELAXED); }
+
+/* Has results that would be denormal be zero on this thread, and takes operands that are for zero; returns what
+ * fs_floats_restore takes back. */
+unsigned long fs_floats_flush(void);
+void fs_floats_restore(unsigned long before);
 
 /* Asks for the line of memory that this lies in. */
 static inline void fs_fetch(const void *line) { __builtin_prefetch(line, 0, 3); }

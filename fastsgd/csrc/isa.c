@@ -6,6 +6,29 @@
 #include <string.h>
 
 #if FS_X86
+#include <immintrin.h>
+enum { FLUSH = 0x8040 };                /* FTZ and DAZ */
+
+unsigned long fs_floats_flush(void) {
+    unsigned before = _mm_getcsr();
+    _mm_setcsr(before | FLUSH);
+    return before;
+}
+void fs_floats_restore(unsigned long before) { _mm_setcsr((unsigned)before); }
+#elif defined(__aarch64__)
+unsigned long fs_floats_flush(void) {
+    unsigned long before;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+    fs_floats_restore(before | 1ul << 24);              /* FZ */
+    return before;
+}
+void fs_floats_restore(unsigned long before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
+#else
+unsigned long fs_floats_flush(void) { return 0; }
+void fs_floats_restore(unsigned long before) { (void)before; }
+#endif
+
+#if FS_X86
 static int has_avx512(void) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SPINS_IN_BARRIER = 40000, SPINS_WHEN_IDLE = 2000 };
+enum { SPINS_IN_BARRIER = 40000, SPINS_WHEN_IDLE = 2000, SPINS_BEFORE_COUNTING = 2000 };
 
 /* where threads sleep until a number changes */
 typedef struct {
@@ -42,6 +42,7 @@ struct fs_team {
     fs_work work;
     void *job;
     gate gate;
+    atomic_llong waited;                  /* nanoseconds, of all ranks in long waits at barriers */
     _Alignas(128) atomic_int arrived;
     _Alignas(128) atomic_uint phase;
 };
@@ -70,13 +71,20 @@ static inline void relax(void) {
 #endif
 }
 
-/* Returns once the number is no longer behind "awaited"; numbers only grow, and may wrap around. */
-static void await(atomic_uint *number, unsigned awaited, gate *at, int spins) {
+/* Whether the number came to be no longer behind "awaited" meanwhile; numbers only grow, and may wrap around. */
+static int spin(atomic_uint *number, unsigned awaited, int spins) {
     for (; spins > 0; spins--) {
         if ((int)(atomic_load_explicit(number, memory_order_acquire) - awaited) >= 0)
-            return;
+            return 1;
         relax();
     }
+    return 0;
+}
+
+/* Returns once the number is no longer behind "awaited". */
+static void await(atomic_uint *number, unsigned awaited, gate *at, int spins) {
+    if (spin(number, awaited, spins))
+        return;
     pthread_mutex_lock(&at->mutex);
     atomic_fetch_add(&at->sleepers, 1);
     while ((int)(atomic_load(number) - awaited) < 0)
@@ -102,9 +110,15 @@ void fs_team_barrier(fs_team *team) {
     if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) + 1 == size) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
         announce(&team->phase, phase + 1, &team->gate);
-    } else {
+    } else if (!spin(&team->phase, phase + 1, team->spins ? SPINS_BEFORE_COUNTING : 0)) {
+        double begin = fs_seconds();
         await(&team->phase, phase + 1, &team->gate, team->spins);
+        atomic_fetch_add_explicit(&team->waited, (long long)(1e9 * (fs_seconds() - begin)), memory_order_relaxed);
     }
+}
+
+double fs_team_waited(const fs_team *team) {
+    return 1e-9 * (double)atomic_load_explicit(&team->waited, memory_order_relaxed);
 }
 
 void fs_team_shrink(fs_team *team, int size) { atomic_store_explicit(&team->size, size, memory_order_relaxed); }
@@ -220,6 +234,7 @@ static int look_around(fs_team *team) {
 void fs_team_run(int size, fs_work work, void *job) {
     fs_team team;
     team.size = 1;
+    team.waited = 0;
     if (size <= 1) {
         work(job, &team, 0);
         return;
@@ -248,6 +263,17 @@ void fs_team_run(int size, fs_work work, void *job) {
 }
 
 int fs_team_size(const fs_team *team) { return atomic_load_explicit(&team->size, memory_order_relaxed); }
+
+static _Atomic double rest_ends, trust_ends, rest_lasts;
+static atomic_int rest_threads;
+
+fs_company fs_company_now(void) { return (fs_company){rest_ends, trust_ends, rest_lasts, rest_threads}; }
+void fs_company_is(fs_company now) {
+    rest_threads = now.rest_threads;
+    rest_ends = now.rest_ends;
+    trust_ends = now.trust_ends;
+    rest_lasts = now.rest_lasts;
+}
 
 int fastsgd_get_num_threads(void) { return atomic_load(&limit); }
 void fastsgd_set_num_threads(int threads) { atomic_store(&limit, threads); }
