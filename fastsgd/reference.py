@@ -283,7 +283,7 @@ def cost_and_delta(architecture, z, target, sample_weight=None, recipe=None, row
         if target.ndim == 1:
             target = np.eye(z.shape[1], dtype=z.dtype)[target]
         right = z.argmax(axis=1) == target.argmax(axis=1)
-        shifted = z - z.max(axis=1, keepdims=True)
+        shifted = np.maximum(z - z.max(axis=1, keepdims=True), np.finfo(z.dtype).min)
         log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         delta = np.exp(log_p) * target.sum(axis=1, keepdims=True) - target
         return _weighed(-target * log_p, right[:, np.newaxis], limit(recipe, delta), sample_weight)
