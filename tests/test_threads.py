@@ -1,12 +1,16 @@
 """Are the bits the same for any number of threads, and may many threads use one network?"""
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from cases import Recipe, one_epoch, train_in_child
+from soak import processes
 
 import fastsgd
 from fastsgd import _kernel
@@ -54,13 +58,8 @@ def test_a_team_that_adapts_gives_the_same_bits(sizes):
         np.testing.assert_array_equal(params, results[0][1])
 
 
-def test_many_python_threads_may_predict_with_one_network(digits):
-    (X, _), _ = digits
-    net = fastsgd.Network([64, 128, 10], seed=0)
-    expected = net.predict(X)
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: net.predict(X, threads=2), range(200)))
-    assert all((a == expected).all() for a in found)
+def test_many_python_threads_predict_with_one_network_while_others_train():
+    assert processes.predict_at_once(16, 100) < 60
 
 
 def test_trainings_at_once_equal_trainings_in_turn(digits):
@@ -78,13 +77,66 @@ def test_trainings_at_once_equal_trainings_in_turn(digits):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("method", [m for m in ("fork", "spawn") if m in multiprocessing.get_all_start_methods()])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
+def test_children_forked_while_threads_train():
+    assert processes.forks(10) == 10
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 def test_children_train_after_the_parent_has(method):
-    expected = [train_in_child(seed) for seed in range(3)]
-    with multiprocessing.get_context(method).Pool(2) as pool:
-        found = pool.map_async(train_in_child, range(3)).get(timeout=120)
-    for a, b in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert processes.pools(method, 6) == 6
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("phase", ["step", "predict", "save", "load", "evaluate"])
+def test_a_signal_in_any_phase_ends_the_process_soon_and_in_order(phase, sent, tmp_path):
+    child = subprocess.Popen([sys.executable, "-P", "-c", PHASES, phase, str(tmp_path / "net")], stdout=subprocess.PIPE,
+                             text=True)
+    assert child.stdout.readline() == "working\n"
+    time.sleep(0.3)
+    begin = time.perf_counter()
+    child.send_signal(sent)
+    out, _ = child.communicate(timeout=30)
+    assert out.split() == ["stopped", "usable"]
+    assert child.returncode == 0
+    assert time.perf_counter() - begin < 10
+
+
+PHASES = """
+import signal, sys
+import numpy as np, fastsgd
+def stop(*_):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGINT, stop)
+signal.signal(signal.SIGTERM, stop)
+phase, path = sys.argv[1:]
+rng = np.random.default_rng(0)
+X, y = rng.random((20_000, 100), dtype=np.float32), rng.integers(0, 10, 20_000)
+net = fastsgd.Network([100, 256, 10], seed=0)
+net.save(path)
+print("working", flush=True)
+try:
+    while True:
+        if phase == "step":
+            fastsgd.train(net, X, y, epochs=10**6, threads=2)
+        elif phase == "evaluate":
+            fastsgd.train(net, X[:1000], y[:1000], epochs=10**6, validation=(X, y), evaluate_every=1)
+        elif phase == "predict":
+            net.predict(X, threads=2)
+        elif phase == "save":
+            net.save(path)
+        else:
+            net = fastsgd.Network.load(path)
+except KeyboardInterrupt:
+    print("stopped")
+net.predict(X[:5])
+fastsgd.Network.load(path).predict(X[:5])
+fastsgd.train(net, X[:100], y[:100], epochs=1)
+import os
+assert len(os.listdir(os.path.dirname(path))) == 1, os.listdir(os.path.dirname(path))
+print("usable")
+"""
 
 
 def test_no_core_stays_busy_after_a_call(digits):
