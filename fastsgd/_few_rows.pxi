@@ -51,6 +51,14 @@ cdef class Bound:
         return True
 
 
+cdef Bound one_of(list free):
+    """One that no call has, or None. Each pop and append is whole, with Python's lock and without; a look before is not."""
+    try:
+        return free.pop()
+    except IndexError:
+        return None
+
+
 cdef class FewRows:
     """``network.predict`` for a few rows of a plain array of the parameters' dtype or of bytes; None for all else.
 
@@ -62,7 +70,7 @@ cdef class FewRows:
     cdef bytearray table
     cdef object architecture, params
     cdef ptrdiff_t most_rows, inputs, outputs
-    cdef list free_floats, free_bytes           # calls at once each have a Bound; Python's lock guards the lists
+    cdef list free_floats, free_bytes           # calls at once each have a Bound
 
     def __cinit__(self, architecture, c_numpy.ndarray params):
         cdef Job job
@@ -151,8 +159,9 @@ cdef class FewRows:
         cdef bint done
         if numpy.may_share_memory(x, out):
             return False
-        bound = free.pop() if free else Bound(self.architecture, self.params, FS_BLOCK_ROWS,
-                                              numpy.uint8 if bytes_ else self.params.dtype, 1)
+        bound = one_of(free)
+        if bound is None:
+            bound = Bound(self.architecture, self.params, FS_BLOCK_ROWS, numpy.uint8 if bytes_ else self.params.dtype, 1)
         done = bound.predict(x, out, 1)
         free.append(bound)
         return done

@@ -7,7 +7,7 @@ cdef class Predictor:
     cdef readonly int threads
     cdef int dtype
     cdef object architecture, params, input_dtype
-    cdef list free                    # calls at once each have a Bound; Python's lock guards the list
+    cdef list free                    # calls at once each have a Bound
     cdef FewRows few
 
     def __cinit__(self, architecture, params, ptrdiff_t rows, input_dtype, int threads):
@@ -43,8 +43,9 @@ cdef class Predictor:
                              f"dtype {self.params.dtype}, got {describe(out)}")
         if numpy.may_share_memory(X, out):
             X = X.copy()
-        bound = self.free.pop() if self.free else Bound(self.architecture, self.params, self.rows, self.input_dtype,
-                                                        self.threads)
+        bound = one_of(self.free)
+        if bound is None:
+            bound = Bound(self.architecture, self.params, self.rows, self.input_dtype, self.threads)
         done = bound.predict(X, out, self.threads)
         self.free.append(bound)
         if not done:
