@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import time
 import zlib
 from dataclasses import asdict, dataclass, field
@@ -29,6 +30,7 @@ from fastsgd.history import History
 from fastsgd.tensorfile import TensorFile
 
 VERSION = 1
+METRICS = ("accuracy", "r2")
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,12 @@ class Progress:
                            ("seconds", float), ("rate_factor", float), ("factors", list), ("penalty", float)):
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
-        if not 0 <= self.steps_at_epoch <= self.steps < 2**62:
+        if not 0 <= self.steps_at_epoch <= self.steps < 2**53:
             raise ValueError(f"{self.steps} steps, {self.steps_at_epoch} before the epoch")
-        if sum(int(steps) for steps, _ in self.factors) < self.steps - self.steps_at_epoch:
-            raise ValueError(f"factors are {self.factors}")
+        for name in ("cost", "seconds", "rate_factor", "penalty"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)}")
+        self.factors = list(self._factors_upto(self.skipped))
         for draw in (self.first_draw, self.draw):
             generator_at(draw)
 
@@ -133,13 +137,24 @@ class Progress:
         """Steps of the present epoch that were made."""
         return self.steps - self.steps_at_epoch
 
+    def _factors_upto(self, left: int):
+        """The factors of the first steps of the present epoch."""
+        for made, factor in self.factors:
+            if type(made) is not int or made < 0 or not math.isfinite(factor):
+                raise ValueError(f"a pass has {made!r} steps and the factor {factor!r}")
+            if left:
+                yield [min(made, left), factor]
+            left -= min(made, left)
+        if left:
+            raise ValueError(f"its passes lack {left} steps")
+
 
 def generator_at(state) -> np.random.Generator:
     """A generator in this state; ValueError where it is none of PCG64's."""
     generator = np.random.default_rng(0)
     try:
         generator.bit_generator.state = state
-    except (TypeError, KeyError, ValueError, OverflowError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError, AttributeError) as error:
         raise ValueError(f"the generator's state is not PCG64's: {error}") from None
     return generator
 
@@ -186,14 +201,14 @@ class Saved:
             if not isinstance(content, dict) or content.get("version") != VERSION:
                 version = content.get("version") if isinstance(content, dict) else None
                 raise ValueError(
-                    f"{path} is a checkpoint of layout {version!r}, this fastsgd {library_version()} goes on from "
+                    f"{path} is a checkpoint of layout {version!r:.40}, this fastsgd {library_version()} goes on from "
                     f"layout {VERSION}; fastsgd.Network.load({str(path)!r}) still reads its network")
             expected = content.pop("checksum", None)
             architecture, result, _ = modelfile.network_of(file)
-            tensors = [(name, file.read(name)) for name in file.tensors]
-        if _checksum(content, tensors) != expected:
+            arrays = {name: result[offset:offset + math.prod(shape)] for name, offset, shape in architecture.tensors}
+            arrays = {name: arrays[name] if name in arrays else file.read(name) for name in file.tensors}
+        if _checksum(content, list(arrays.items())) != expected:
             raise ValueError(f"{path} is damaged: its checksum is not that of its contents")
-        arrays = dict(tensors)
         prefix, lists = "run.callback.", "run.history."
         params = arrays.get("run.params")
         try:
@@ -203,8 +218,14 @@ class Saved:
                         [(str(name), dict(values)) for name, values in content["callbacks"]],
                         result if params is None else params, arrays["run.slots"], None if params is None else result,
                         {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
+            if not isinstance(saved.plan.get("batch_size"), int) or saved.batch_size < 1:
+                raise ValueError(f"batch_size is {saved.plan.get('batch_size')!r}")
+            if saved.history.steps > saved.progress.steps or saved.history.metric_name not in METRICS:
+                raise ValueError(f"its history has {saved.history.steps} steps and {saved.history.metric_name!r}")
+            if not np.isfinite(saved.params).all():
+                raise ValueError("a parameter is not finite")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+            raise ValueError(f"{path} is damaged: {type(error).__name__}: {error!s:.300}") from None
         shapes_fit = saved.params.shape == (architecture.parameters,) and saved.slots.shape[1:] in (result.shape, (0,))
         if not shapes_fit or {saved.params.dtype, saved.slots.dtype} != {result.dtype}:
             raise ValueError(f"{path} is damaged: its arrays have shapes {saved.params.shape} and {saved.slots.shape}")
@@ -214,10 +235,11 @@ class Saved:
         """ValueError names what differs between the run that wrote the checkpoint and the one that would go on."""
         theirs = {**self.plan, "callbacks that keep something": [name for name, _ in self.callbacks]}
         ours = json.loads(json.dumps({**plan, "callbacks that keep something": callbacks}, default=_plain))
-        differences = [f"{name}: {theirs.get(name)} in the checkpoint, {ours.get(name)} here"
+        differences = [f"{name:.80}: {theirs.get(name)!s:.300} in the checkpoint, {ours.get(name)!s:.300} here"
                        for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
         if differences:
-            raise ValueError(f"{path} is a checkpoint of another run, nothing was changed; " + "; ".join(differences))
+            raise ValueError(f"{path} is a checkpoint of another run, nothing was changed; "
+                             + "; ".join(differences[:20]))
 
 
 def _plain(value):
@@ -237,6 +259,6 @@ def library_version() -> str:
 def _checksum(content: dict, tensors: list[tuple[str, np.ndarray]]) -> str:
     checksum = zlib.crc32(json.dumps(content, sort_keys=True, default=_plain).encode())
     for name, array in tensors:
-        checksum = zlib.crc32(name.encode(), checksum)
+        checksum = zlib.crc32(name.encode(errors="surrogatepass"), checksum)
         checksum = zlib.crc32(np.ascontiguousarray(array).data.cast("B") if array.size else b"", checksum)
     return f"{checksum:08x}"

@@ -59,14 +59,18 @@ class History:
         history = cls(str(names["metric_name"]), steps=int(names["steps"]))
         for name, numbers in lists.items():
             if numbers.ndim != 1:
-                raise ValueError(f"its history has a list {name} of shape {numbers.shape}")
-            values = numbers.astype(int).tolist() if name == "validation_steps" else numbers.astype(float).tolist()
+                raise ValueError(f"its history has a list {name:.80} of shape {numbers.shape}")
+            values = numbers.astype(float, copy=False).tolist()
+            if name == "validation_steps":
+                if not all(step.is_integer() and 0 <= step <= history.steps for step in values):
+                    raise ValueError(f"its history has evaluations after steps that are none of its {history.steps}")
+                values = [int(step) for step in values]
             if name.startswith("scores."):
                 history.scores[name.removeprefix("scores.")] = values
             elif isinstance(getattr(history, name, None), list):
                 setattr(history, name, values)
             else:
-                raise ValueError(f"its history has an unknown list {name}")
+                raise ValueError(f"its history has an unknown list {name:.80}")
         per_epoch = (history.cost, history.metric, history.seconds, history.learning_rate)
         if len({len(numbers) for numbers in per_epoch}) > 1:
             raise ValueError("its history has lists of different lengths")

@@ -59,13 +59,14 @@ def network_of(file: TensorFile) -> tuple[Architecture, np.ndarray, dict[str, st
         raise ValueError(f"{file.path} was not written by fastsgd: it has no fastsgd.architecture")
     version = metadata.pop("fastsgd.version", None)
     if version != VERSION:
-        raise ValueError(f"{file.path} has layout version {version!r}; this fastsgd reads version {VERSION!r}")
+        raise ValueError(f"{file.path} has layout version {version!r:.40}; this fastsgd reads version {VERSION!r}")
     is_checkpoint = metadata.pop(CHECKPOINT, None) is not None
     architecture = _architecture(file, metadata.pop("fastsgd.architecture"))
     expected = {name: shape for name, _, shape in architecture.tensors}
     found = {name for name in file.tensors if not (is_checkpoint and name.startswith("run."))}
     if found != set(expected):
-        raise ValueError(f"{file.path} does not hold the tensors of its architecture: it has {sorted(found)[:8]}")
+        raise ValueError(f"{file.path} does not hold the tensors of its architecture: it has "
+                         f"{sorted(found)[:8]!r:.300}")
     dtypes = {file.tensors[name][0] for name in expected}
     if len(dtypes) > 1 or dtypes.pop().kind != "f":
         raise ValueError(f"{file.path} should have either F32 or F64 for all its tensors")
@@ -75,7 +76,7 @@ def network_of(file: TensorFile) -> tuple[Architecture, np.ndarray, dict[str, st
                              f"{list(file.tensors[name][1])}")
     params = np.empty(architecture.parameters, dtype=file.tensors["weights.0"][0].newbyteorder("="))
     for name, offset, shape in architecture.tensors:
-        params[offset:offset + math.prod(shape)] = file.read(name).ravel()
+        file.read(name, params[offset:offset + math.prod(shape)])
     return architecture, params, metadata
 
 
@@ -89,9 +90,12 @@ def _architecture(file: TensorFile, text: str) -> Architecture:
         if not isinstance(fields["activations"][-1], str):
             raise TypeError("an activation is not a name")
         given = [float(value) for value in fields["loss_parameters"]]
-        return Architecture.checked(fields["sizes"], fields["activations"][:-1], loss, fields["activations"][-1],
-                                    given[0] if loss == "huber" else 1.0, given if loss == "quantile" else 0.5,
-                                    fields.get("input_scale", 1.0), fields.get("input_offset", 0.0),
-                                    given[0] if "epsilon" in loss else 0.1)
+        architecture = Architecture.checked(
+            fields["sizes"], fields["activations"][:-1], loss, fields["activations"][-1],
+            given[0] if loss == "huber" else 1.0, given if loss == "quantile" else 0.5,
+            fields.get("input_scale", 1.0), fields.get("input_offset", 0.0), given[0] if "epsilon" in loss else 0.1)
+        if architecture.loss_parameters != tuple(given):
+            raise ValueError(f"its loss_parameters {given} are not those of {loss}")
+        return architecture
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{file.path} does not describe a network: {error}") from None
+        raise ValueError(f"{file.path} does not describe a network: {error!s:.300}") from None

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fastsgd.tensorfile import check_json
+
 MOST_LEVELS = 1000
 MOST_CLASSES = 20  # whole-number targets with more distinct values than this are taken for quantities
 
@@ -36,8 +38,12 @@ def read_table(path) -> dict[str, np.ndarray]:
             raise ImportError(f'reading {path} needs pandas: pip install "fastsgd[table]"') from None
         try:
             frame = pandas.read_csv(path) if kind == ".csv" else pandas.read_parquet(path)
-        except (ValueError, OSError) as error:           # pandas and pyarrow raise subclasses of these
-            raise ValueError(f"{path} cannot be read: {error}") from None
+        except (MemoryError, ImportError):
+            raise
+        except Exception as error:                       # theirs is any of a dozen kinds
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise ValueError(f"{path} cannot be read: {error!s:.300}") from None
         names = [str(name) for name in frame.columns]
         if len(set(names)) < len(names):
             raise ValueError(f"{path} has two columns of one name: {sorted({n for n in names if names.count(n) > 1})}")
@@ -222,10 +228,11 @@ class Encoding:
     def from_json(cls, text: str) -> Encoding:
         """ValueError where the text is not what :meth:`to_json` writes."""
         try:
+            check_json([text], len(text))
             value = json.loads(text)
             return cls(tuple(_from_dict(column) for column in value["columns"]), _from_dict(value["target"]))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f"the model file's table encoding is damaged: {error}") from None
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"the model file's table encoding is damaged: {error!s:.300}") from None
 
 
 def _as_dict(column: Number | Category) -> dict:

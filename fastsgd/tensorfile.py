@@ -4,13 +4,16 @@ A file is 8 bytes, the header's length as a little-endian integer; the header, J
 maps each array's name to its dtype, shape and place, and ``__metadata__`` to text by text.
 
 Nothing in a file is executed. A file is refused with a ValueError that says what is wrong before memory is taken for
-its arrays; it may have been cut short, come from elsewhere, or claim what it does not hold.
+its arrays; it may have been cut short, come from elsewhere, or claim what it does not hold. Its JSON takes at most
+twice its length and ``ROOM``; what would take more is neither read nor written.
 """
 from __future__ import annotations
 
 import json
 import math
 import os
+import re
+import sys
 from collections.abc import Iterable
 from typing import TypeGuard
 
@@ -19,6 +22,8 @@ import numpy as np
 from fastsgd.files import write_atomically
 
 LARGEST_HEADER = 16 * 2**20
+ROOM = 64 * 2**20
+_STRINGS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)     # possessive, and the last may be open: linear
 DTYPES: dict[str, np.dtype] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
 
 
@@ -34,12 +39,29 @@ def write(path, tensors: Iterable[tuple[str, np.ndarray]], metadata: dict[str, s
         header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": [end, end + array.nbytes]}
         contents.append(np.ascontiguousarray(array, dtype=DTYPES[kind]))
         end += array.nbytes
-    text = json.dumps(header).encode()
-    if len(text) > LARGEST_HEADER - 64:
+    text = json.dumps(header)
+    text += " " * (-(8 + len(text)) % 64)
+    if len(text) > LARGEST_HEADER:
         raise ValueError(f"metadata is too large: the header would take {len(text):,} bytes, {LARGEST_HEADER:,} are "
                          "allowed")
-    text += b" " * (-(8 + len(text)) % 64)
-    write_atomically(path, [len(text).to_bytes(8, "little"), text, *contents])
+    check_json((text, *metadata.values()), len(text))
+    write_atomically(path, [len(text).to_bytes(8, "little"), text.encode(), *contents])
+
+
+def check_json(texts: Iterable[str], length: int) -> None:
+    """ValueError where texts may take more than twice this length and ROOM, if parsed as JSON.
+
+    Counted are the characters, as one text and as its strings, and 64 bytes for each value and key.
+    """
+    most = 2 * length + ROOM
+    for text in texts:
+        width = 1 if text.isascii() and "\\u" not in text else 4
+        most -= 2 * width * len(text) + 32 * (text.count('"') - text.count('\\"'))
+        if most > 0:                                     # or the next line would itself take too much
+            most -= 64 * sum(map(_STRINGS.sub("", text).count, "[{,:"))
+        if most < 0:
+            raise ValueError(f"JSON of {len(text):,} characters may take more memory than twice {length:,} bytes and "
+                             f"{ROOM:,}")
 
 
 class TensorFile:
@@ -53,10 +75,14 @@ class TensorFile:
         self._file = open(path, "rb")  # noqa: SIM115 - closed by close()
         try:
             size = os.fstat(self._file.fileno()).st_size
-            header, self._start = self._read_header(size)
+            text = self._read_header(size)
+            header = self.parse(text)
+            if not isinstance(header, dict):
+                raise ValueError(f"{path} is not a model file: its header is not a JSON object")
             self.metadata = header.pop("__metadata__", {})
             if not isinstance(self.metadata, dict) or not all(isinstance(text, str) for text in self.metadata.values()):
                 raise ValueError(f"{path} has metadata that is not text")
+            self._check_json(text, *self.metadata.values())
             self.tensors: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
             self._begin: dict[str, int] = {}
             self._check_tensors(header, size - self._start)
@@ -73,14 +99,17 @@ class TensorFile:
     def close(self) -> None:
         self._file.close()
 
-    def read(self, name: str) -> np.ndarray:
-        """An array of the file, in the machine's byte order."""
+    def read(self, name: str, out: np.ndarray | None = None) -> np.ndarray:
+        """An array of the file, in the machine's byte order; in a contiguous array of its size where one is given."""
         dtype, shape = self.tensors[name]
+        array = np.empty(shape, dtype.newbyteorder("=")) if out is None else out
         self._file.seek(self._start + self._begin[name])
-        data = self._read(math.prod(shape) * dtype.itemsize)
-        return np.frombuffer(data, dtype).astype(dtype.newbyteorder("=")).reshape(shape)
+        length = self._file.readinto(array.reshape(-1).view(np.uint8))
+        if length != array.nbytes:
+            raise ValueError(f"{self.path} is cut short: {array.nbytes:,} bytes were expected, {length:,} are there")
+        return array if sys.byteorder == "little" else array.byteswap(inplace=True)
 
-    def parse(self, text: str | bytes):
+    def parse(self, text: str):
         """The JSON of a text of this file; the ValueError of any that is not names the file."""
         def without_duplicates(pairs):
             result = dict(pairs)
@@ -92,7 +121,13 @@ class TensorFile:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{self.path} is not a model file: its header is not valid JSON ({error})") from None
 
-    def _read_header(self, size: int) -> tuple[dict, int]:
+    def _check_json(self, *texts: str) -> None:
+        try:
+            check_json(texts, self._start - 8)
+        except ValueError as error:
+            raise ValueError(f"{self.path} is not a model file: its header is too large: {error}") from None
+
+    def _read_header(self, size: int) -> str:
         if size < 8:
             raise ValueError(f"{self.path} is not a model file: it has only {size} bytes")
         length = int.from_bytes(self._file.read(8), "little")
@@ -102,10 +137,14 @@ class TensorFile:
         if length > size - 8:
             raise ValueError(f"{self.path} is not a model file or cut short: its header claims {length:,} bytes, "
                              f"the file has {size:,}")
-        header = self.parse(self._read(length))
-        if not isinstance(header, dict):
-            raise ValueError(f"{self.path} is not a model file: its header is not a JSON object")
-        return header, 8 + length
+        self._start = 8 + length
+        try:
+            text = self._file.read(length).decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.path} is not a model file: its header is not UTF-8 ({error.reason} at byte "
+                             f"{error.start:,})") from None
+        self._check_json(text)
+        return text
 
     def _check_tensors(self, header: dict, size: int) -> None:
         ranges = []
@@ -113,13 +152,13 @@ class TensorFile:
             fields = entry if isinstance(entry, dict) else {}
             kind, shape, offsets = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
             if not isinstance(kind, str) or kind not in DTYPES or not _whole(shape) or not _whole(offsets) or \
-                    len(offsets) != 2:
-                raise ValueError(f"{self.path}: tensor {name} should have a dtype ({', '.join(DTYPES)}), a shape and "
-                                 f"two data_offsets, its header says {entry!r}")
+                    len(offsets) != 2 or math.prod(n or 1 for n in shape) >= 2**59:
+                raise ValueError(f"{self.path}: tensor {name:.80} should have a dtype ({', '.join(DTYPES)}), a shape "
+                                 f"and two data_offsets, its header says {entry!r:.200}")
             length = DTYPES[kind].itemsize * math.prod(shape)
             if offsets[1] - offsets[0] != length:
-                raise ValueError(f"{self.path}: tensor {name} needs {length:,} bytes, its header gives the range "
-                                 f"{offsets}")
+                raise ValueError(f"{self.path}: tensor {name:.80} needs {length:,} bytes, its header gives the "
+                                 f"range {offsets}")
             self.tensors[name] = DTYPES[kind], tuple(shape)
             self._begin[name] = offsets[0]
             ranges.append(offsets)
@@ -130,12 +169,6 @@ class TensorFile:
             end = following
         if end != size:
             raise ValueError(f"{self.path} is cut short or too long: its tensors need {end:,} bytes, it has {size:,}")
-
-    def _read(self, length: int) -> bytes:
-        data = self._file.read(length)
-        if len(data) != length:
-            raise ValueError(f"{self.path} is cut short: {length:,} bytes were expected, {len(data):,} are there")
-        return data
 
 
 def _whole(numbers) -> TypeGuard[list[int]]:
