@@ -104,7 +104,7 @@ class TensorFile:
         dtype, shape = self.tensors[name]
         array = np.empty(shape, dtype.newbyteorder("=")) if out is None else out
         self._file.seek(self._start + self._begin[name])
-        length = self._file.readinto(array.reshape(-1).view(np.uint8))
+        length = self._file.readinto(array.reshape(-1).view(np.uint8).data)
         if length != array.nbytes:
             raise ValueError(f"{self.path} is cut short: {array.nbytes:,} bytes were expected, {length:,} are there")
         return array if sys.byteorder == "little" else array.byteswap(inplace=True)

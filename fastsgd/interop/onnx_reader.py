@@ -16,10 +16,12 @@ import numpy as np
 from fastsgd.interop.layers import Layer, network_of, third_party
 from fastsgd.interop.onnx_rows import OPERATIONS, Base, Rows, follow
 from fastsgd.network import Network
+from fastsgd.tensorfile import ROOM, check_json
 
 OLDEST_OPSET = 7            # since then operands are broadcast like NumPy's
 DOMAINS = ("", "ai.onnx")
 CONSTANTS = ("Constant", "Identity", "Cast", "Transpose")
+MOST_COPIES = 4             # of a file's bytes, beside ROOM, in all arrays that its nodes make
 
 
 def from_onnx(path_or_model, loss: str | None = None) -> Network:
@@ -55,16 +57,15 @@ def from_onnx(path_or_model, loss: str | None = None) -> Network:
     if isinstance(path_or_model, onnx.ModelProto):
         return _network(onnx, path_or_model, loss)
     path = os.fsdecode(path_or_model)
-    with open(path, "rb") as file:
-        data = file.read()
     try:
         try:
-            model = onnx.ModelProto.FromString(data)
+            with open(path, "rb") as file:
+                model = onnx.ModelProto.FromString(file.read())
         except importlib.import_module("google.protobuf.message").DecodeError as error:
             raise ValueError(f"it is not an ONNX file ({error})") from None
         return _network(onnx, model, loss)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{path}: {error!s:.600}") from None
 
 
 def _network(onnx, model, loss: str | None) -> Network:
@@ -86,6 +87,7 @@ def _network(onnx, model, loss: str | None) -> Network:
 def _described(layers: tuple[Layer, ...], text: str, base: Base) -> Network:
     """The network of these layers with what only our own metadata knows: the loss, and the scale in full precision."""
     try:
+        check_json([text], len(text))
         fields = json.loads(text)
         numbers = fields["loss_parameters"]
         loss = fields["loss"]
@@ -117,6 +119,7 @@ def _rows(onnx, model) -> Rows:
     if len(inputs) != 1 or len(graph.output) != 1:
         raise ValueError(f"it has {len(inputs)} inputs and {len(graph.output)} outputs; one of each is allowed")
     known[inputs[0].name] = Rows(_input(inputs[0].type.tensor_type))
+    room = MOST_COPIES * model.ByteSize() + ROOM
     for node in graph.node:
         where = f"node {node.name!r} ({node.op_type})"
         if node.domain not in DOMAINS:
@@ -135,13 +138,25 @@ def _rows(onnx, model) -> Rows:
                 found = follow(node.op_type, operands, attributes, where)
             else:
                 found = _constant(onnx, node.op_type, operands, attributes)
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{where}: {error}") from None
+        before = {id(array) for operand in operands if isinstance(operand, Rows) for array in _arrays(operand)}
+        room -= sum(array.nbytes for array in _arrays(found) if id(array) not in before)
+        if room < 0:
+            raise ValueError(f"{where}: its nodes make arrays of more than {MOST_COPIES} times the file's size")
         known[node.output[0]] = found
     rows = known.get(graph.output[0].name)
     if not isinstance(rows, Rows):
         raise ValueError(f"its output {graph.output[0].name!r} does not depend on its input")
     return rows
+
+
+def _arrays(found: Rows | np.ndarray) -> list[np.ndarray]:
+    """What a node's result consists of, but for the layers before the last."""
+    if isinstance(found, np.ndarray):
+        return [found]
+    base = found.base
+    return [base.scale, base.offset, *(array for layer in base.layers[-1:] for array in (layer.W, layer.b))]
 
 
 def _input(kind) -> Base:

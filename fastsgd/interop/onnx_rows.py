@@ -176,7 +176,7 @@ def _gemm(rows: Rows, W: np.ndarray, C: np.ndarray | None = None, *, alpha=1.0, 
 
 def _unchanged(operation: str, base: Base, others: list, attributes: dict[str, Any]) -> Base:
     """The base after an operation that must leave every row as it is."""
-    if operation == "Dropout" and len(others) > 1 and others[1] is not None and others[1].any():
+    if operation == "Dropout" and len(others) > 1 and others[1] is not None and (others[1].size != 1 or others[1]):
         raise ValueError("it is in training mode; export the model for inference")
     if operation == "Cast" and attributes["to"] not in (FLOAT, DOUBLE):
         raise ValueError("only a cast to float or double leaves the rows as they are")
