@@ -2,49 +2,72 @@
 import contextlib
 import errno
 import os
+import re
 import secrets
 import stat
+import time
+from collections.abc import Callable, Iterator
+
+STALE_SECONDS = 3600.0       # since the last byte of a temporary file: whoever wrote it is taken to have been killed
 
 
 def write_atomically(path, parts) -> None:
     """Writes the parts (bytes-like) to a temporary file beside path, flushes it to the disk, and renames it.
 
-    A symbolic link is followed; what exists and is not a regular file is refused. OSError names the path.
+    A symbolic link is followed; what exists and is not a regular file is refused. OSError names the path; what was
+    there before then stays. A process that is killed may leave the temporary file, ``.name.<12 hex digits>.tmp``; a
+    later call for the same path removes those that have not been written to for an hour.
+    """
+    with written_beside(path, parts) as put:
+        put()
+
+
+@contextlib.contextmanager
+def written_beside(path, parts) -> Iterator[Callable[[], None]]:
+    """The same in two steps, for files that belong together: what is yielded renames the temporary file to path.
+
+    Where it has not been called at the end, nothing has happened.
     """
     path, temporary = _beside(path)
     try:
-        mode = _mode_of(path)
-        descriptor = _create(temporary)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
+        with _naming(path):
+            mode = _mode_of(path)
+            _remove_stale(path)
+            with open(temporary, "xb") as file:
                 for part in parts:
                     file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
             if mode is not None:
                 os.chmod(temporary, mode)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        with contextlib.suppress(OSError):          # not every system lets a folder be opened
-            descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot write: {error.strerror}", path) from error
+
+        def put() -> None:
+            with _naming(path):
+                os.replace(temporary, path)
+            with contextlib.suppress(OSError):      # not every system lets a folder be opened
+                descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
+        yield put
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
 
 
 def check_writable(path) -> None:
     """OSError, naming the path, unless :func:`write_atomically` could write there now; leaves nothing behind."""
-    path, temporary = _beside(path)
+    with written_beside(path, []):
+        pass
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """An OSError within says that path cannot be written."""
     try:
-        _mode_of(path)
-        os.close(_create(temporary))
-        os.unlink(temporary)
+        yield
     except OSError as error:
         raise OSError(error.errno, f"cannot write: {error.strerror}", path) from error
 
@@ -52,12 +75,22 @@ def check_writable(path) -> None:
 def _beside(path) -> tuple[str, str]:
     """The real path, and a temporary one in its folder."""
     path = os.path.realpath(os.fsdecode(path))
+    return path, f"{_temporary_prefix(path)}{secrets.token_hex(6)}.tmp"
+
+
+def _temporary_prefix(path: str) -> str:
     folder, name = os.path.split(path)
-    return path, os.path.join(folder, f".{name[:100]}.{secrets.token_hex(6)}.tmp")
+    return os.path.join(folder, f".{name[:100]}.")
 
 
-def _create(path: str) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+def _remove_stale(path: str) -> None:
+    """Removes temporary files of path that a process left behind when it was killed."""
+    folder, prefix = os.path.split(_temporary_prefix(path))
+    pattern = re.compile(re.escape(prefix) + r"[0-9a-f]{12}\.tmp")
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if pattern.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > STALE_SECONDS:
+                os.unlink(entry)
 
 
 def _mode_of(path: str) -> int | None:

@@ -1,11 +1,6 @@
 """Does an interrupted run go on to the same bits, and is every file that it cannot go on from refused in words?"""
 import json
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -138,55 +133,6 @@ def test_when_a_checkpoint_is_written(digits, tmp_path, monkeypatch):
     fastsgd.train(net, repeated, np.tile(y, 600), batch_size=1, epochs=1, threads=1, callbacks=[fastsgd.TimeLimit(1.0)],
                   checkpoint=fastsgd.Checkpoint(path, seconds=0.2))
     assert 3 <= len(written) <= 6
-
-
-CHILD = """
-import sys
-import fastsgd
-from fastsgd.schedules import Cosine
-(X, y), _ = fastsgd.datasets.digits()
-path, out = sys.argv[1:]
-net = fastsgd.Network([64, 300, 10], seed=0)
-fastsgd.train(net, X, y, optimizer=fastsgd.AdamW(Cosine(0.002), average=0.99), batch_size=20, epochs=60, seed=0,
-              threads=2, dropout=0.2, validation=0.2, checkpoint=fastsgd.Checkpoint(path, steps=7), resume=True,
-              callbacks=[fastsgd.EarlyStopping(100), lambda run: print(run.epoch, flush=True)])
-net.save(out)
-"""
-
-
-def child(path, out):
-    return subprocess.Popen([sys.executable, "-P", "-c", CHILD, path, out], stdout=subprocess.PIPE, text=True)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="kills")
-def test_twenty_kills_at_random_moments_and_twenty_resumes(tmp_path):
-    with child(tmp_path / "whole.ckpt", tmp_path / "whole") as process:
-        begin = time.monotonic()
-        process.stdout.readline()
-        began = time.monotonic() - begin
-        process.communicate()
-        lasts = time.monotonic() - begin - began
-    assert process.returncode == 0
-    expected = fastsgd.Network.load(tmp_path / "whole").params
-    moments, kills = random.Random(time.time_ns()), 0
-    path, out = tmp_path / "run.ckpt", tmp_path / "out"
-    while kills < 20:
-        with child(path, out) as process:
-            process.stdout.readline()
-            time.sleep(moments.uniform(0, lasts / 6))
-            process.send_signal(signal.SIGKILL)
-            process.communicate()
-        if process.returncode == 0:                  # it came to its end before: begin a new run
-            np.testing.assert_array_equal(fastsgd.Network.load(out).params, expected)
-            path.unlink()
-            out.unlink()
-            continue
-        assert process.returncode == -signal.SIGKILL
-        kills += 1
-        fastsgd.Network.load(path)                   # the file is whole
-    with child(path, out) as process:
-        process.communicate()
-    np.testing.assert_array_equal(fastsgd.Network.load(out).params, expected)
 
 
 def test_an_interruption_between_the_draw_of_an_order_and_its_first_step(digits, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from interop_cases import COUNT, LARGE, Differences, random_network, random_rows
 
 import fastsgd
 from fastsgd.architecture import ACTIVATIONS
-from fastsgd.interop import c99, to_c
+from fastsgd.interop import to_c
 
 COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2"]
@@ -187,19 +187,19 @@ def test_both_files_are_written_or_none(tmp_path, monkeypatch):
     first, second = fastsgd.Network([2, 3], seed=1), fastsgd.Network([2, 3], seed=2)
 
     def fail_at(last):
-        def write(path, parts):
-            if path.endswith(last):
-                raise OSError(28, "cannot write: No space left on device", path)
-            whole(path, parts)
-        return write
-    whole = c99.write_atomically
+        def replace(source, target):
+            if target.endswith(last):
+                raise OSError(28, "No space left on device")
+            rename(source, target)
+        return replace
+    rename = os.replace
     for old in (None, first):
         if old:
             to_c(old, tmp_path / "net")
         before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
         for last in (".c", ".h"):
             with monkeypatch.context() as patch:
-                patch.setattr(c99, "write_atomically", fail_at(last))
+                patch.setattr("os.replace", fail_at(last))
                 with pytest.raises(OSError, match="No space left on device"):
                     to_c(second, tmp_path / "net")
             assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before

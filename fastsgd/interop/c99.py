@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from fastsgd.files import write_atomically
+from fastsgd.files import write_atomically, written_beside
 from fastsgd.interop import c99_templates as templates
 from fastsgd.network import Network
 
@@ -161,18 +161,19 @@ def _literals(values: np.ndarray) -> list[str]:
 
 
 def _write_both(first: tuple[str, Iterable[bytes]], second: tuple[str, Iterable[bytes]]) -> None:
-    """Writes two files that belong together; where the second fails, the first is put back."""
-    path = first[0]
-    before = None
-    if os.path.isfile(path):
-        with open(path, "rb") as file:
-            before = file.read()
-    write_atomically(*first)
-    try:
-        write_atomically(*second)
-    except BaseException:
-        if before is None:
-            os.unlink(path)
-        else:
-            write_atomically(path, [before])
-        raise
+    """Writes two files that belong together; where the second cannot be renamed, the first is put back."""
+    with written_beside(*first) as put_first, written_beside(*second) as put_second:
+        path = first[0]
+        before = None
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                before = file.read()
+        put_first()
+        try:
+            put_second()
+        except BaseException:
+            if before is None:
+                os.unlink(path)
+            else:
+                write_atomically(path, [before])
+            raise

@@ -1,0 +1,33 @@
+"""Do a run and a saved file survive kills at any moment? tests/soak/kills.py kills more often."""
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import fastsgd
+from fastsgd import files
+
+pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs Linux")
+
+
+def test_twenty_kills_at_random_moments_and_twenty_resumes():
+    soak = Path(__file__).parent / "soak" / "kills.py"           # a process of its own, without threads, forks safely
+    result = subprocess.run([sys.executable, soak, "--count", "20"], capture_output=True, text=True,
+                            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("20 kills") == 2
+
+
+def test_what_a_killed_process_left_is_cleared_away_after_an_hour(tmp_path):
+    net, path = fastsgd.Network([2, 2], seed=0), tmp_path / "net"
+    stale = f".net.{'0' * 12}.tmp"
+    others = [f".net.{'1' * 12}.tmp", f".net2.{'0' * 12}.tmp", f".net.{'0' * 11}.tmp", "net.tmp"]
+    for name in (stale, *others):
+        (tmp_path / name).touch()
+        if name != others[0]:                        # which may be another process's, that is writing
+            os.utime(tmp_path / name, (0, time.time() - files.STALE_SECONDS - 60))
+    net.save(path)
+    assert sorted(os.listdir(tmp_path)) == sorted(["net", *others])
