@@ -1,7 +1,8 @@
 """Builds the extension and puts a private copy of OpenBLAS beside it. All metadata is in pyproject.toml.
 
 Switches in the environment: DEBUG=1 for debug information and warnings; SANITIZE=1 for AddressSanitizer and
-UndefinedBehaviorSanitizer, SANITIZE=thread for ThreadSanitizer (.ci/sanitize runs the tests with both).
+UndefinedBehaviorSanitizer, SANITIZE=thread for ThreadSanitizer (.ci/sanitize runs the tests with both); COVERAGE=1 for gcov
+(.ci/coverage).
 """
 import importlib.metadata
 import os
@@ -62,6 +63,9 @@ sanitizers = {"": None, "1": "address,undefined", "thread": "thread"}[os.environ
 if sanitizers:          # -O1: with -O3 the checks take the compiler more than ten minutes
     flags += ["-O1", f"-fsanitize={sanitizers}", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g1"]
     links += [f"-fsanitize={sanitizers}"]
+if os.environ.get("COVERAGE"):
+    flags += ["--coverage", "-O1"]
+    links += ["--coverage"]
 
 setup(
     ext_modules=[Extension(
