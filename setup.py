@@ -1,8 +1,8 @@
 """Builds the extension and puts a private copy of OpenBLAS beside it. All metadata is in pyproject.toml.
 
 Switches in the environment: DEBUG=1 for debug information and warnings; SANITIZE=1 for AddressSanitizer and
-UndefinedBehaviorSanitizer, SANITIZE=thread for ThreadSanitizer (.ci/sanitize runs the tests with both); COVERAGE=1 for gcov
-(.ci/coverage).
+UndefinedBehaviorSanitizer, SANITIZE=thread for ThreadSanitizer (.ci/sanitize runs the tests with both); COVERAGE=1 for
+gcov (.ci/coverage).
 """
 import importlib.metadata
 import os
