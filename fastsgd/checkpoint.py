@@ -207,7 +207,11 @@ class Saved:
             architecture, result, _ = modelfile.network_of(file)
             arrays = {name: result[offset:offset + math.prod(shape)] for name, offset, shape in architecture.tensors}
             arrays = {name: arrays[name] if name in arrays else file.read(name) for name in file.tensors}
-        if _checksum(content, list(arrays.items())) != expected:
+        try:
+            found = _checksum(content, list(arrays.items()))
+        except RecursionError:
+            found = "that of nothing nested so deeply"
+        if found != expected:
             raise ValueError(f"{path} is damaged: its checksum is not that of its contents")
         prefix, lists = "run.callback.", "run.history."
         params = arrays.get("run.params")
@@ -222,7 +226,7 @@ class Saved:
                 raise ValueError(f"batch_size is {saved.plan.get('batch_size')!r}")
             if saved.history.steps > saved.progress.steps or saved.history.metric_name not in METRICS:
                 raise ValueError(f"its history has {saved.history.steps} steps and {saved.history.metric_name!r}")
-            if not np.isfinite(saved.params).all():
+            if not (np.isfinite(saved.params).all() and np.isfinite(result).all()):
                 raise ValueError("a parameter is not finite")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(f"{path} is damaged: {type(error).__name__}: {error!s:.300}") from None
@@ -235,8 +239,11 @@ class Saved:
         """ValueError names what differs between the run that wrote the checkpoint and the one that would go on."""
         theirs = {**self.plan, "callbacks that keep something": [name for name, _ in self.callbacks]}
         ours = json.loads(json.dumps({**plan, "callbacks that keep something": callbacks}, default=_plain))
-        differences = [f"{name:.80}: {theirs.get(name)!s:.300} in the checkpoint, {ours.get(name)!s:.300} here"
-                       for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+        try:
+            differences = [f"{name:.80}: {theirs.get(name)!s:.300} in the checkpoint, {ours.get(name)!s:.300} here"
+                           for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+        except RecursionError:
+            raise ValueError(f"{path} is damaged: its plan is nested too deeply") from None
         if differences:
             raise ValueError(f"{path} is a checkpoint of another run, nothing was changed; "
                              + "; ".join(differences[:20]))

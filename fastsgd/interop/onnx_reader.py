@@ -140,8 +140,7 @@ def _rows(onnx, model) -> Rows:
                 found = _constant(onnx, node.op_type, operands, attributes)
         except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{where}: {error}") from None
-        before = {id(array) for operand in operands if isinstance(operand, Rows) for array in _arrays(operand)}
-        room -= sum(array.nbytes for array in _arrays(found) if id(array) not in before)
+        room -= _bytes_made(found, operands)
         if room < 0:
             raise ValueError(f"{where}: its nodes make arrays of more than {MOST_COPIES} times the file's size")
         known[node.output[0]] = found
@@ -151,12 +150,16 @@ def _rows(onnx, model) -> Rows:
     return rows
 
 
-def _arrays(found: Rows | np.ndarray) -> list[np.ndarray]:
-    """What a node's result consists of, but for the layers before the last."""
+def _bytes_made(found: Rows | np.ndarray, operands: list) -> int:
+    """Those of the arrays that a node's result adds to its operands; shared weights count for each layer."""
     if isinstance(found, np.ndarray):
-        return [found]
-    base = found.base
-    return [base.scale, base.offset, *(array for layer in base.layers[-1:] for array in (layer.W, layer.b))]
+        return found.nbytes
+    before = next(operand.base for operand in operands if isinstance(operand, Rows))
+    if found.base is before:
+        return 0
+    weights = sum(layer.W.nbytes for layer in found.base.layers[len(before.layers):])
+    return weights + sum(layer.b.nbytes for layer in found.base.layers[-1:]) + (
+        found.base.scale.nbytes + found.base.offset.nbytes)
 
 
 def _input(kind) -> Base:

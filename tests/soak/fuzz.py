@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 import fastsgd
-from fastsgd import checkpoint, tensorfile
+from fastsgd import checkpoint
 from fastsgd.datasets.idx import read_idx
 from fastsgd.schedules import Cosine
 from fastsgd.table import Encoding, read_table
@@ -208,10 +208,10 @@ def forge(rng, content):
         if rng.random() < 0.3:
             header[name.replace("history", rng.choice(("callback.0", "history.scores")))] = header.pop(name)
     elif part:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             run[part] = json.loads(mutate_json(rng, json.dumps(run.get(part)).encode()))
     else:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             changed = json.loads(mutate_json(rng, json.dumps(run).encode()))
             run = changed if isinstance(changed, dict) else run
     arrays = []
@@ -219,8 +219,9 @@ def forge(rng, content):
         if name != "__metadata__":
             begin, end = entry["data_offsets"]
             arrays.append((name, np.frombuffer(body[begin:end], np.uint8)))
-    run["checksum"] = checkpoint._checksum(run, arrays)
-    metadata["fastsgd.checkpoint"] = json.dumps(run)
+    with contextlib.suppress(RecursionError):
+        run["checksum"] = checkpoint._checksum(run, arrays)
+        metadata["fastsgd.checkpoint"] = json.dumps(run)
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + body
 
@@ -294,14 +295,14 @@ def read(kind, path, which, resume=False):
         with np.errstate(all="ignore"):
             assert net.predict(np.zeros((1, net.sizes[0]))).shape == (1, net.sizes[-1])
         if "table" in net.metadata:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 Encoding.from_json(net.metadata["table"])
 
 
-def check(kind, path, which, resume=False):
+def check(kind, path, which, resume=False, again=False):
     """"accepted", "refused" or "diverged"; AssertionError says what is wrong with a refusal."""
     signal.setitimer(signal.ITIMER_REAL, 4 * SECONDS)
-    begin = time.thread_time()
+    begin = time.perf_counter()
     try:
         read(kind, path, which, resume)
         outcome = "accepted"
@@ -317,8 +318,10 @@ def check(kind, path, which, resume=False):
         outcome = "diverged"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    seconds = time.thread_time() - begin
-    assert seconds < SECONDS, f"took {seconds:.2f} s"
+    seconds = time.perf_counter() - begin
+    if seconds >= SECONDS:
+        assert not again, f"took {seconds:.2f} s, twice"
+        return check(kind, path, which, resume, again=True)         # the machine may have been busy
     return outcome, seconds
 
 
@@ -339,7 +342,7 @@ def run(kind, count, seed, kept, address_space=ADDRESS_SPACE):
             folder = Path(folder)
             seeds = SEEDS[kind](folder)
             for i in range(count):
-                rng = random.Random(f"{kind} {seed} {i}")
+                rng = random.Random(seed * 2**32 + i)
                 which, content = generate(rng, kind, seeds)
                 zipped = kind == "idx" and content[:2] == b"\x1f\x8b"
                 path = folder / f"input{SUFFIX[kind]}{'.gz' if zipped else ''}"
@@ -374,9 +377,9 @@ def _keep(error, content, kept, kind, path, which, resume):
     if (kept / name).exists():
         return
     (kept / name).write_bytes(content)
-    print(f"{kind} failed: {type(error).__name__}: {str(error)[:300]} ({where.filename}:{where.lineno})\n  again: python "
-          f"tests/soak/fuzz.py --kind {kind} --again {kept / name} --which {which}" + (" --resume" if resume else ""),
-          flush=True)
+    again = f"--kind {kind} --again {kept / name} --which {which}{' --resume' if resume else ''}"
+    print(f"{kind} failed: {type(error).__name__}: {str(error)[:300]} ({where.filename}:{where.lineno})\n"
+          f"  again: python tests/soak/fuzz.py {again}", flush=True)
 
 
 def _job(arguments):
@@ -401,8 +404,8 @@ def main():
     failed = 0
     for kind in SEEDS if options.kind == "all" else [options.kind]:
         begin = time.monotonic()
-        shares = [(kind, options.count // options.jobs + (job < options.count % options.jobs), f"{options.seed}.{job}",
-                   options.kept) for job in range(options.jobs)]
+        shares = [(kind, options.count // options.jobs + (job < options.count % options.jobs),
+                   options.seed * options.jobs + job, options.kept) for job in range(options.jobs)]
         with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
             results = pool.map(_job, shares)
         counts = sum((result[0] for result in results), Counter())

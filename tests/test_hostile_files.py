@@ -1,0 +1,242 @@
+"""Is every file that is no file of ours refused in words, in little time and memory?"""
+import gzip
+import json
+import struct
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+from soak import fuzz
+from test_checkpoint import forged, progress
+from test_modelfile import join, make, parts
+
+import fastsgd
+from fastsgd import checkpoint, tensorfile
+from fastsgd.datasets.idx import read_idx
+from fastsgd.history import History
+from fastsgd.table import Encoding, read_table
+
+COUNTS = {"model": 1200, "checkpoint": 400, "idx": 800, "csv": 100, "onnx": 500}
+
+
+@pytest.mark.parametrize("kind", COUNTS)
+def test_mutated_files(tmp_path, kind):
+    for name in {"csv": ["pandas"], "onnx": ["onnx"]}.get(kind, []):
+        pytest.importorskip(name)
+    counts, slowest, fullest = fuzz.run(kind, COUNTS[kind], 0, tmp_path / "kept", address_space=None)
+    assert not any(outcome.startswith("failed") for outcome in counts), counts
+    assert counts["accepted"] > 0 < counts["refused"]
+    assert slowest < fuzz.SECONDS
+    assert fullest < 1
+
+
+def peak(function, *arguments):
+    """The ValueError of a call, and the most memory it took."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError) as caught:       # noqa: PT011 - the callers look at it
+            function(*arguments)
+        return str(caught.value), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+LENGTH = 4 * 2**20
+BOMBS = {
+    "lists": b"[" + b"[]," * (LENGTH // 3) + b"0]",
+    "lists of one": b"[" + b"[0]," * (LENGTH // 4) + b"0]",
+    "objects": b"[" + b'{"":0},' * (LENGTH // 7) + b"0]",
+    "keys": b"{" + b",".join(b'"%x":0' % i for i in range(LENGTH // 9)) + b"}",
+    "strings": b"[" + b'"ab",' * (LENGTH // 5) + b"0]",
+    "numbers": b"[" + b"-9," * (LENGTH // 3) + b"0]",
+    "a wide string": b'["' + b"a" * 3 * LENGTH + b'\\ud83d\\ude00"]',
+    "an open string": b'["' + b'\\"' * (LENGTH // 2),
+    "tensors": b"{" + b",".join(b'"%x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}' % i
+                                for i in range(LENGTH // 60)) + b"}",
+}
+
+
+@pytest.mark.parametrize(("name", "nested"), [*((name, False) for name in BOMBS), ("lists", True), ("strings", True)])
+def test_json_takes_twice_its_length_and_64_mib_at_most(tmp_path, name, nested):
+    path = tmp_path / "bomb.safetensors"
+    header = BOMBS[name]
+    if nested:
+        metadata = {"fastsgd.version": "1", "fastsgd.architecture": header.decode()}
+        header = json.dumps({"__metadata__": metadata}).encode()
+    path.write_bytes(join(header, b""))
+    message, memory = peak(fastsgd.Network.load, path)
+    assert "bomb.safetensors" in message
+    assert len(message) < 1000
+    assert memory < 2 * len(header) + 64 * 2**20
+
+
+def test_what_would_not_be_read_is_not_written(tmp_path):
+    net = make()
+    net.metadata["bomb"] = "[]," * (LENGTH // 3)
+    with pytest.raises(ValueError, match="may take more memory than twice"):
+        net.save(tmp_path / "net.safetensors")
+    net.metadata["bomb"] = "a" * LENGTH
+    net.save(tmp_path / "net.safetensors")
+    assert fastsgd.Network.load(tmp_path / "net.safetensors").metadata == net.metadata
+
+
+def test_strings_are_left_out_in_linear_time():
+    for text in ('["' + r"\"" * LENGTH, '"' * LENGTH, "\\" * LENGTH, '"\\' * LENGTH):
+        begin = time.perf_counter()
+        tensorfile._STRINGS.sub("", text)
+        assert time.perf_counter() - begin < 5          # quadratic would be minutes
+
+
+def test_a_network_is_read_in_twice_its_file(tmp_path):
+    fastsgd.Network([3000, 1000], seed=0).save(tmp_path / "net.safetensors")
+    tracemalloc.start()
+    fastsgd.Network.load(tmp_path / "net.safetensors")
+    memory = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert memory < 2.1 * (tmp_path / "net.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"loss_parameters": [float("nan")] * 2}, "loss_parameters"),
+    ({"loss_parameters": "11"}, "loss_parameters"),
+    ({"input_scale": [1.0] * 4}, "input_scale must be one number or 5"),
+    ({"input_scale": float("nan"), "input_offset": 0}, "input_scale must hold numbers"),
+    ({"sizes": list(range(10**5))}, "sizes"),
+])
+def test_an_architecture_that_is_none(tmp_path, changes, message):
+    path = tmp_path / "net.safetensors"
+    make().save(path)
+    header, body = parts(path)
+    fields = json.loads(header["__metadata__"]["fastsgd.architecture"])
+    header["__metadata__"]["fastsgd.architecture"] = json.dumps({**fields, **changes})
+    path.write_bytes(join(header, body))
+    with pytest.raises(ValueError, match=rf"net\.safetensors.*{message}") as caught:
+        fastsgd.Network.load(path)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("header", [
+    '{"__metadata__": {}, "é": {}}'.encode("utf-16"), b'{"a": \xff}',
+    b'{"a":{"dtype":"F32","shape":[0,' + b"4611686018427387903," * 3 + b'1],"data_offsets":[0,0]}}',
+    b'{"' + b"n" * 10**5 + b'": {"dtype": "' + b"F" * 10**5 + b'"}}'])
+def test_headers_that_are_none(tmp_path, header):
+    (tmp_path / "bad.safetensors").write_bytes(join(header, b""))
+    with pytest.raises(ValueError, match=r"bad\.safetensors") as caught:
+        tensorfile.TensorFile(tmp_path / "bad.safetensors")
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.fixture
+def saved(digits, tmp_path):
+    (X, y), _ = digits
+    fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=1, checkpoint=tmp_path / "run.ckpt")
+    return tmp_path / "run.ckpt"
+
+
+@pytest.mark.parametrize("damage", [
+    progress(rate_factor=float("nan")), progress(cost=float("inf")), progress(penalty=float("-inf")),
+    progress(steps=2**60, steps_at_epoch=2**60), progress(factors=[[2.5, 1.0]]), progress(factors=[[-1, 1.0]] * 30),
+    progress(steps=20, steps_at_epoch=0, factors=[[3, 1.0]]), forged(plan=lambda part: {**part, "batch_size": -5}),
+    forged(plan=lambda part: {**part, "batch_size": "10"}), forged(plan=lambda part: {**part, "batch_size": 1e400}),
+    forged(history=lambda part: {**part, "steps": 10**9}), forged(history=lambda part: {**part, "metric_name": "x"}),
+    forged(tensors=lambda tensors: tensors["biases.0"].fill(np.nan)),
+    forged(tensors=lambda tensors: tensors.update({"run.params": np.zeros(650, "f4"),
+                                                    "biases.0": np.full(10, np.inf, "f4")})),
+    forged(tensors=lambda tensors: tensors.update({"run.history.validation_steps": np.array([np.nan])})),
+    forged(tensors=lambda tensors: tensors.update({"run.history.validation_steps": np.array([0.5])})),
+    forged(tensors=lambda tensors: tensors.update({"run.history." + "n" * 10**5: np.array([0.5])})),
+])
+def test_forged_runs(saved, damage):
+    damage(saved)
+    with pytest.raises(ValueError, match=r"run\.ckpt is damaged: ") as caught:
+        checkpoint.Saved.read(saved)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("depth", range(850, 1000, 25))
+def test_a_plan_that_is_nested_deeply(digits, saved, depth):
+    header, body = parts(saved)
+    content = json.loads(header["__metadata__"]["fastsgd.checkpoint"])
+    content["plan"] = {**content["plan"], "network": "deep"}
+    text = json.dumps(content).replace('"deep"', "[" * depth + "]" * depth)
+    header["__metadata__"]["fastsgd.checkpoint"] = text
+    saved.write_bytes(join(header, body))
+    with pytest.raises(ValueError, match=r"run\.ckpt"):
+        fastsgd.train(fastsgd.Network([64, 10], seed=0), *digits[0], resume=saved)
+
+
+def test_passes_longer_than_the_epoch_take_no_memory():
+    draw = np.random.default_rng(0).bit_generator.state
+    where = checkpoint.Progress(10, 4, 0.0, 0.0, 0.0, 1.0, [[2, 0.5], [2**50, 2.0], [7, 3.0]], draw, draw)
+    assert where.factors == [[2, 0.5], [4, 2.0]]
+
+
+def test_a_name_that_is_no_unicode_has_a_checksum(saved):
+    header, body = parts(saved)
+    header["run.callback.\ud800"] = header.pop("run.slots")
+    saved.write_bytes(join(header, body))
+    with pytest.raises(ValueError, match=r"run\.ckpt is damaged: its checksum"):
+        checkpoint.Saved.read(saved)
+
+
+def test_an_idx_file_takes_no_memory_for_what_it_does_not_hold(tmp_path):
+    head = struct.pack(">HBB4I", 0, 8, 4, *[2**32 - 1] * 4)
+    (tmp_path / "file").write_bytes(head + bytes(2**16))
+    (tmp_path / "file.gz").write_bytes(gzip.compress(head + bytes(2**25)))
+    for name in ("file", "file.gz"):
+        message, memory = peak(read_idx, tmp_path / name)
+        assert f"{name} is cut short or too long" in message
+        assert memory < 2**20
+
+
+def test_tables_that_pandas_does_not_read_in_its_own_way(tmp_path, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    (tmp_path / "table.parquet").write_bytes(b"PAR1 is not enough PAR1")
+    with pytest.raises(ValueError, match=r"table\.parquet cannot be read"):
+        read_table(tmp_path / "table.parquet")
+
+    def fail(error):
+        def read(_):
+            raise error
+        return read
+
+    monkeypatch.setattr(pandas, "read_parquet", fail(NotImplementedError("a kind of column")))
+    with pytest.raises(ValueError, match=r"table\.parquet cannot be read: a kind"):
+        read_table(tmp_path / "table.parquet")
+    monkeypatch.setattr(pandas, "read_parquet", fail(PermissionError(13, "Permission denied")))
+    with pytest.raises(PermissionError):
+        read_table(tmp_path / "table.parquet")
+
+
+@pytest.mark.parametrize("text", ["[]," * LENGTH, '{"columns": [{"kind": "number", "name": "a", "mean": 1' + "0" * 400
+                                  + ', "scale": 1}], "target": {}}'])
+def test_an_encoding_that_is_none(text):
+    message, memory = peak(Encoding.from_json, text)
+    assert "the model file's table encoding is damaged" in message
+    assert memory < 2 * len(text) + 64 * 2**20
+
+
+def test_evaluations_come_back_as_whole_numbers():
+    names = {"metric_name": "r2", "steps": 9}
+    history = History.checked(names, {"validation_steps": np.array([3.0, 9.0]), "cost": np.zeros(0)})
+    assert history.validation_steps == [3, 9]
+    assert all(type(step) is int for step in history.validation_steps)
+
+
+@pytest.mark.parametrize("node", ["Mul", "MatMul", "Cast"])
+def test_graphs_that_make_more_than_they_hold(tmp_path, node):
+    onnx = pytest.importorskip("onnx")
+    width = 1000 if node == "MatMul" else 100_000
+    W = np.zeros((width, width) if node == "MatMul" else width, np.float32)
+    nodes = [onnx.helper.make_node(node, ["W"] if node == "Cast" else [f"x{i}", "W"], [f"x{i + 1}"],
+                                   **({"to": 11} if node == "Cast" else {})) for i in range(200)]
+    model = onnx.helper.make_model(onnx.helper.make_graph(
+        nodes, "bomb", [onnx.helper.make_tensor_value_info("x0", 1, ["rows", width])],
+        [onnx.helper.make_tensor_value_info("x200", 1, ["rows", None])], [onnx.numpy_helper.from_array(W, "W")]),
+        opset_imports=[onnx.helper.make_opsetid("", 17)])
+    onnx.save(model, tmp_path / "bomb.onnx")
+    size = (tmp_path / "bomb.onnx").stat().st_size
+    message, memory = peak(fastsgd.interop.from_onnx, tmp_path / "bomb.onnx")
+    assert "its nodes make arrays of more than 4 times the file's size" in message
+    assert memory < 8 * size + 64 * 2**20
