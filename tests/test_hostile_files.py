@@ -190,6 +190,13 @@ def test_an_idx_file_takes_no_memory_for_what_it_does_not_hold(tmp_path):
         assert memory < 2**20
 
 
+@pytest.mark.parametrize("shape", [(2**31, 2**31, 2**31, 0), (0, 2**32 - 1, 2**32 - 1, 2**32 - 1)])
+def test_an_empty_idx_file_of_a_shape_that_no_array_has(tmp_path, shape):
+    (tmp_path / "file").write_bytes(struct.pack(">HBB4I", 0, 8, 4, *shape))
+    with pytest.raises(ValueError, match="file is cut short or too long"):
+        read_idx(tmp_path / "file")
+
+
 def test_tables_that_pandas_does_not_read_in_its_own_way(tmp_path, monkeypatch):
     pandas = pytest.importorskip("pandas")
     (tmp_path / "table.parquet").write_bytes(b"PAR1 is not enough PAR1")

@@ -31,6 +31,6 @@ def read_idx(path) -> np.ndarray:
                 values += piece
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is cut short or damaged: {error}") from None
-    if len(shape) != head[3] or len(values) != size:
+    if len(shape) != head[3] or len(values) != size or math.prod(n or 1 for n in shape) >= 2**62:
         raise ValueError(f"{path} is cut short or too long: shape {tuple(shape)} does not fit what it holds")
     return np.frombuffer(values, dtype=np.uint8).reshape(shape)
