@@ -421,8 +421,8 @@ cdef void let_python_watch(Job* job, ptrdiff_t rows_done) noexcept with gil:
     try:
         job.pause = bool(poll(rows_done))
     except BaseException as error:
-        raised.append(error)
         job.stop = True
+        raised[0] = error                # takes no memory, which may be what is missing
     fs_floats_flush()
 
 

@@ -8,7 +8,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     cdef Job job
     cdef ptrdiff_t i
     cdef list kept = []               # arrays that the job points into
-    cdef tuple watcher = (poll, [])
+    cdef tuple watcher = (poll, [None])
     memset(&job, 0, sizeof(Job))
     job.mode = mode
     job.ops = fs_operations(params.itemsize == 8)
@@ -80,7 +80,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         state.steps += job.steps_done
         state.penalty = penalty_after(&job, job.steps_done)
         state.cost, state.score = job.total_cost, job.total_score
-    if watcher[1]:
+    if watcher[1][0] is not None:
         raise watcher[1][0]
     require(not job.broken, "X has a column index out of range; it was changed after it was checked")
     return job.total_cost, job.total_score, job.steps_done

@@ -1,6 +1,7 @@
 """Logs of a training run: CSV, JSON lines, TensorBoard, MLflow."""
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -37,7 +38,9 @@ class _Log(Callback):
 class _FileLog(_Log):
     """A text file with a line for each record.
 
-    A run that goes on from a checkpoint keeps the lines up to there and writes on; any other begins a new file.
+    A run that goes on from a checkpoint keeps the lines up to there and writes on; any other begins a new file. A line
+    is in the system's hands when it has been written, not yet on the disk. One that cannot be written whole is taken
+    back, and OSError names the path.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -54,17 +57,29 @@ class _FileLog(_Log):
             with open(self.path, encoding="utf-8", newline="") as file:
                 kept = file.readlines()[1 if head else 0:][:records]
         write_atomically(self.path, ["".join([head, *kept]).encode()])
-        self._file = open(self.path, "a", encoding="utf-8", newline="")  # noqa: SIM115 - closed at the end
+        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - closed at the end
 
     def on_end(self, run: Run) -> None:
         if self._file:
-            self._file.close()
+            with self._naming():
+                self._file.close()
 
     def _write(self, run, figures, epoch):
-        line = self._line({"epoch": epoch, "steps": run.steps, **figures})
+        line = memoryview(self._line({"epoch": epoch, "steps": run.steps, **figures}).encode())
+        with self._naming():
+            end = os.fstat(self._file.fileno()).st_size
+            try:
+                while line:
+                    line = line[self._file.write(line):]
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._file.fileno(), end)
+                raise
+
+    @contextlib.contextmanager
+    def _naming(self):
         try:
-            self._file.write(line)
-            self._file.flush()
+            yield
         except OSError as error:
             raise OSError(error.errno, f"cannot write the log: {error.strerror}", os.fspath(self.path)) from error
 
