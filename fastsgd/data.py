@@ -85,7 +85,7 @@ def check_rows(X, columns: int, dtype: np.dtype, name: str = "X", scale: tuple[f
         return _check_sparse(X, columns, dtype, name, scale, offset)
     array = as_numbers(X, name)
     _check_shape(array.shape, columns, name)
-    if array.strides[0] == 0 and len(array) > 1:         # one row for many: is there memory for all, before each is read
+    if array.strides[0] == 0 and len(array) > 1:         # one row for many: is there memory, before all are read
         array = np.array(array, order="C")
     if array.dtype != np.uint8:
         array = to_dtype(array, dtype, name)

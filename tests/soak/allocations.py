@@ -1,0 +1,195 @@
+"""Is a network as good as before after any allocation of train, predict, save or load has failed?
+
+Each fails in a child of its own: one of Python's allocators (by _testcapi), or with a preloaded malloc one that NumPy
+makes itself, which is where arrays come from. The kernel allocates nothing but NumPy arrays.
+"""
+import argparse
+import collections
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import fastsgd
+
+SHIM = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+static long count, failing;
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+static int fails(void *caller) {
+    Dl_info info;
+    if (!failing || !dladdr(caller, &info) || !strstr(info.dli_fname, "_multiarray_umath") || ++count != failing)
+        return 0;
+    errno = ENOMEM;
+    return 1;
+}
+void *malloc(size_t n) { return fails(__builtin_return_address(0)) ? NULL : __libc_malloc(n); }
+void *calloc(size_t n, size_t s) { return fails(__builtin_return_address(0)) ? NULL : __libc_calloc(n, s); }
+void *realloc(void *p, size_t n) { return fails(__builtin_return_address(0)) ? NULL : __libc_realloc(p, n); }
+void fail_allocation(long k) { count = 0, failing = k; }
+long allocations(void) { return count; }
+"""
+SETTINGS = {"optimizer": fastsgd.Adam(average=0.9), "epochs": 2, "batch_size": 20, "seed": 0, "threads": 1,
+            "dropout": 0.1, "validation": 0.2}
+
+
+def build(folder):
+    """The library, or None where it cannot be built."""
+    source, library = folder / "shim.c", folder / "shim.so"
+    source.write_text(SHIM)
+    if sys.platform != "linux" or not shutil.which("cc"):
+        return None
+    built = subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], capture_output=True)
+    return None if built.returncode else library
+
+
+class Python:
+    """Allocations of Python objects and what else goes through its allocators."""
+
+    def __init__(self):
+        import _testcapi
+        self._fail, self._end = _testcapi.set_nomemory, _testcapi.remove_mem_hooks
+
+    def fail(self, k):
+        self._fail(k, k + 1)
+
+    def end(self):
+        self._end()
+
+
+class NumPy:
+    """What NumPy asks malloc for itself."""
+
+    def __init__(self):
+        self._shim = ctypes.CDLL(None)
+
+    def fail(self, k):
+        self._shim.fail_allocation(ctypes.c_long(k))
+
+    def end(self):
+        self.fail(0)
+
+
+def works(folder):
+    """What is tried: a network, the work, and a check of what it made or left."""
+    (X, y), _ = fastsgd.datasets.digits()
+    X, y = X[:100], y[:100]
+    net = fastsgd.Network([64, 16, 10], seed=0)
+    first = net.params.copy()
+    fastsgd.train(net, X, y, **SETTINGS)
+    trained, path = net.params.copy(), folder / "net"
+    outputs = net.predict(X)
+    net.save(path)
+    content = path.read_bytes()
+
+    def check(result, done):
+        net.params = trained
+        assert (net.predict(X) == outputs).all()
+        net.params = first
+        fastsgd.train(net, X, y, **SETTINGS)
+        assert (net.params == trained).all()
+        assert path.read_bytes() == content
+        assert os.listdir(folder) == ["net"]
+
+    def train():
+        net.params = first
+        fastsgd.train(net, X, y, **SETTINGS)
+        return net.params
+
+    def check_train(result, done):
+        assert not done or (net.params == trained).all()
+        check(result, done)
+
+    def check_predict(result, done):
+        assert not done or (result == outputs).all()
+        check(result, done)
+
+    def check_load(result, done):
+        assert not done or (result.params == trained).all()
+        check(result, done)
+
+    return {"train": (train, check_train), "predict": (lambda: net.predict(X), check_predict),
+            "save": (lambda: net.save(path), check), "load": (lambda: fastsgd.Network.load(path), check_load)}
+
+
+DONE, REFUSED, INTERPRETER, OTHER, WRONG = range(5)
+
+
+def attempt(allocator, k, work, check):
+    """In a child: how the work ended with its k-th allocation failed."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code, result = WRONG, None
+    try:
+        allocator.fail(k)
+        try:
+            result = work()
+            code = DONE
+        except MemoryError:
+            code = REFUSED
+        except SystemError as error:             # CPython forgot to look whether it got its memory
+            code, result = INTERPRETER, error
+        except BaseException as error:
+            code, result = OTHER, error
+        allocator.end()
+        if os.environ.get('TB') and isinstance(result, BaseException):
+            sys.excepthook(type(result), result, result.__traceback__)
+        if code in (INTERPRETER, OTHER):
+            print(f"allocation {k}: {type(result).__name__}: {result}", file=sys.stderr)
+        check(result, code == DONE)
+    except BaseException:
+        code = WRONG
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(code)
+
+
+def fail_all(allocator, work, check, stride, most):
+    """How often work ended how, with every stride-th allocation failed until so many in turn changed nothing."""
+    found, quiet, k = collections.Counter(), 0, 1
+    while quiet < 100 // stride + 10 and k < most:
+        code = attempt(allocator, k, work, check)
+        found[code] += 1
+        quiet = quiet + 1 if code == DONE else 0
+        k += stride
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stride", type=int, default=1, help="fail each so-manieth allocation only")
+    parser.add_argument("--count", type=int, default=20_000, help="go up to this allocation at most")
+    parser.add_argument("--allocator", choices=["python", "numpy"], default="python")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as parent:
+        if options.allocator == "numpy" and not hasattr(ctypes.CDLL(None), "fail_allocation"):
+            library = build(Path(parent))
+            if library is None:
+                sys.exit("needs Linux and a C compiler")
+            sys.exit(subprocess.run([sys.executable, __file__, *sys.argv[1:]],
+                                    env={**os.environ, "LD_PRELOAD": str(library)}).returncode)
+        folder = Path(parent) / "in"
+        folder.mkdir()
+        allocator, bad = (NumPy if options.allocator == "numpy" else Python)(), 0
+        for name, (work, check) in works(folder).items():
+            begin = time.monotonic()
+            found = fail_all(allocator, work, check, options.stride, options.count)
+            others = {code: n for code, n in found.items() if code not in (DONE, REFUSED, INTERPRETER)}
+            bad += sum(others.values())
+            print(f"{name}, {options.allocator}: {found.total()} tried, {found[REFUSED]} MemoryError, {found[DONE]} done "
+                  f"all the same, {found[INTERPRETER]} SystemError of CPython, others {others}; "
+                  f"{time.monotonic() - begin:.0f} s", flush=True)
+    sys.exit(bad > 0)
+
+
+if __name__ == "__main__":
+    main()
