@@ -141,8 +141,6 @@ def attempt(allocator, k, work, check):
         except BaseException as error:
             code, result = OTHER, error
         allocator.end()
-        if os.environ.get('TB') and isinstance(result, BaseException):
-            sys.excepthook(type(result), result, result.__traceback__)
         if code in (INTERPRETER, OTHER):
             print(f"allocation {k}: {type(result).__name__}: {result}", file=sys.stderr)
         check(result, code == DONE)
@@ -185,8 +183,8 @@ def main():
             found = fail_all(allocator, work, check, options.stride, options.count)
             others = {code: n for code, n in found.items() if code not in (DONE, REFUSED, INTERPRETER)}
             bad += sum(others.values())
-            print(f"{name}, {options.allocator}: {found.total()} tried, {found[REFUSED]} MemoryError, {found[DONE]} done "
-                  f"all the same, {found[INTERPRETER]} SystemError of CPython, others {others}; "
+            print(f"{name}, {options.allocator}: {found.total()} tried, {found[REFUSED]} MemoryError, {found[DONE]} "
+                  f"done all the same, {found[INTERPRETER]} SystemError of CPython, others {others}; "
                   f"{time.monotonic() - begin:.0f} s", flush=True)
     sys.exit(bad > 0)
 
