@@ -53,7 +53,7 @@ for sizes, activation, optimizer, batch_size, dropout in (
 """
 
 
-SANITIZED = pytest.mark.skipif("SANITIZE" in os.environ, reason="sanitizers have a malloc of their own")
+SANITIZED = pytest.mark.skipif("SANITIZE" in os.environ, reason="sanitizers take memory of their own")
 
 
 @SANITIZED
