@@ -17,21 +17,17 @@ def test_importing_leaves_the_lock_off():
     assert not sys._is_gil_enabled()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "uint8"])
-@pytest.mark.parametrize("rows", [1, 40, 200])
-def test_threads_that_start_together_get_the_answers_of_one(rows, dtype):
-    net = fastsgd.Network([64, 32, 10], seed=0)
-    blocks = np.random.default_rng(0).integers(0, 256, (THREADS, rows, 64)).astype(dtype)
+@pytest.mark.parametrize(("rows", "calls"), [(1, 1000), (17, 10_000), (200, 500)])
+def test_threads_that_start_together_get_the_answers_of_one(rows, calls):
+    net = fastsgd.Network([4, 3], seed=0)            # so small that calls are mostly about who has which memory
+    predictor, start = net.compile_predictor(rows), threading.Barrier(THREADS)
+    blocks = np.random.default_rng(0).random((THREADS, rows, 4), dtype=np.float32)
     expected = [net.predict(block) for block in blocks]
-    for _ in range(20):                              # each with no plan made yet, or one
-        net, start = net.copy(), threading.Barrier(THREADS)
-        predictor = net.compile_predictor(rows, input_dtype=dtype)
 
-        def answers(block, net=net, predictor=predictor, start=start):
-            start.wait(timeout=60)
-            return [predict(block) for predict in (net.predict, predictor) for _ in range(10)]
+    def wrong(number):
+        start.wait(timeout=60)
+        predict = (net.predict, predictor)[number % 2]
+        return sum(predict(blocks[number]).tobytes() != expected[number].tobytes() for _ in range(calls))
 
-        with ThreadPoolExecutor(THREADS) as pool:
-            for found, right in zip(pool.map(answers, blocks), expected, strict=True):
-                for answer in found:
-                    np.testing.assert_array_equal(answer, right)
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert sum(pool.map(wrong, range(THREADS))) == 0
