@@ -5,6 +5,7 @@ import sys
 import pytest
 
 import fastsgd
+from fastsgd import _kernel
 
 
 def test_threadpoolctl_sees_our_copy_on_one_thread():
@@ -33,3 +34,20 @@ def test_config():
     config = fastsgd.config()
     assert set(config) == {"isa", "isa_available", "blas", "cores"}
     assert config["blas"].startswith("OpenBLAS 0.3.34.481.3")
+
+
+def test_a_library_that_is_none_is_refused_and_the_old_one_stays(tmp_path):
+    (tmp_path / "text.so").write_text("no library")
+    assert "text.so" in _kernel.load_blas(tmp_path / "text.so")
+    assert "lacks cblas_sgemm" in _kernel.load_blas(_kernel.__file__)
+    test_config()
+
+
+def test_the_peak_is_a_number_of_operations_a_second():
+    assert _kernel.peak(1000) > 1e6
+    assert _kernel.peak(1000, 2) > 1e6
+
+
+def test_an_instruction_set_that_is_unknown_is_refused():
+    assert _kernel.select_isa("mmx")
+    assert fastsgd.config()["isa"]

@@ -1,4 +1,5 @@
 """Does an interrupted run go on to the same bits, and is every file that it cannot go on from refused in words?"""
+import importlib.metadata
 import json
 import os
 from pathlib import Path
@@ -20,7 +21,7 @@ SETTINGS = {  # of train(), whatever may carry something from step to step
     "average": {"optimizer": fastsgd.SGD(0.1, average=0.95, max_norm=3.0)},
     "held out": {"validation": 0.2, "evaluate_every": 5, "metrics": [lambda y, outputs: float(outputs[0, 0])]},
     "full gradient": {"batch_size": None, "optimizer": fastsgd.RMSprop(0.01, momentum=0.5)},
-    "accumulated": {"batch_size": 64, "accumulate": 3, "backend": "blas"},
+    "accumulated": {"batch_size": 64, "accumulate": 3, "backend": "blas", "threads": 2},   # whose bits depend on these
 }
 
 
@@ -371,3 +372,50 @@ def test_divergence_with_an_average_keeps_what_it_says(digits):
     with pytest.raises(FloatingPointError, match="the initial parameters are kept"), np.errstate(all="ignore"):
         fastsgd.train(net, X * 100, y, optimizer=fastsgd.SGD(1e30, average=0.9))
     np.testing.assert_array_equal(net.params, before)
+
+
+def test_the_clock_of_checkpoints(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+
+    def clock(**when):
+        return checkpoint.Clock(fastsgd.Checkpoint("run", **when))
+
+    every_ten_seconds, by_steps, by_seconds = clock(), clock(steps=4), clock(seconds=3)
+    assert not by_steps.is_due(3, 9, False)
+    assert by_steps.is_due(4, 0, False)
+    assert [by_steps.steps_left(steps) for steps in (0, 3, 4, 9)] == [4, 1, 1, 1]
+    assert every_ten_seconds.steps_left(0) > 2**39
+    assert by_steps.is_due(1, 0, True)
+    assert not by_steps.is_due(0, 0, True)
+    assert clock(epochs=2).is_due(9, 2, False)
+    assert not clock(epochs=2).is_due(9, 1, False)
+    now = 103.0
+    assert by_seconds.rings()
+    assert by_seconds.is_due(0, 0, False)
+    assert not every_ten_seconds.rings()
+    now = 110.0
+    assert every_ten_seconds.rings()
+    assert not by_steps.rings()
+    by_seconds.saved(5, 1, written=True)
+    assert not by_seconds.rings()
+    by_seconds.saved(6, 1)
+    assert by_seconds.written
+
+
+def test_what_a_checkpoint_cannot_keep(digits, tmp_path):
+    class Keeper(fastsgd.Callback):
+        def state(self):
+            return {"bad": {1, 2}}
+
+    net, X, y = start(digits)
+    with pytest.raises(TypeError, match=r"^a checkpoint keeps numbers, text, lists, dicts and arrays, got set$"):
+        fastsgd.train(net, X, y, epochs=1, checkpoint=tmp_path / "run", callbacks=[Keeper()])
+
+
+def test_the_version_of_a_library_that_is_not_installed(monkeypatch):
+    def missing(_):
+        raise importlib.metadata.PackageNotFoundError
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert checkpoint.library_version() == "unknown"

@@ -387,3 +387,95 @@ def test_reading_a_table_needs_pandas_and_says_so(tables, monkeypatch):
     with pytest.raises(ImportError, match=r'reading flowers\.csv needs pandas: pip install "fastsgd\[table\]"'):
         read_table("flowers.csv")
     assert len(read_table("digits.npz")) == 65
+
+
+def test_tables_that_cannot_be_read_are_refused_in_words(tables):
+    (tables / "twice.csv").write_text("a,b\n1,2\n")
+    frame = pandas.DataFrame([[1, 2], [3, 4]], columns=["a", "a"])
+    frame.columns = ["a", "b"]
+    frame["when"] = pandas.Timestamp("2020-01-01")
+    frame.to_parquet("dates.parquet")
+    np.savez("lengths.npz", a=np.zeros(3), b=np.zeros(2))
+    np.savez("complex.npz", a=np.zeros(3, complex))
+    np.savez("clash.npz", x1=np.zeros(3), x=np.zeros((3, 2)))
+    for path, message in (("dates.parquet", "column 'when' holds dates or times"),
+                          ("lengths.npz", "lengths.npz has columns of different lengths"),
+                          ("complex.npz", "array 'a' holds complex128, neither numbers nor strings"),
+                          ("clash.npz", "two arrays give a column 'x1'")):
+        with pytest.raises(ValueError, match=message):
+            read_table(path)
+
+
+def test_a_table_must_have_what_the_model_needs():
+    table = {"x": np.arange(20.0), "colour": np.array(["red", "blue"] * 10, object), "y": np.arange(20.0)}
+    encoding = Encoding.learn(table, "y", "regression", (), slice(None))
+    words = np.array(["a"] * 20, object)
+    for changed, message in (({"colour": table["colour"]}, "the table has no column 'x', which the model needs"),
+                             ({**table, "x": words}, "column 'x' must hold numbers, got 'a'")):
+        with pytest.raises(ValueError, match=message):
+            encoding.rows(changed)
+    with pytest.raises(ValueError, match="column 'y' must hold numbers, got 'a'"):
+        encoding.targets({**table, "y": words})
+    with pytest.raises(ValueError, match="task must be auto, classification or regression, got 'guess'"):
+        Encoding.learn(table, "y", "guess", (), slice(None))
+    with pytest.raises(ValueError, match="classification needs a target of strings or whole numbers"):
+        Encoding.learn({**table, "y": np.arange(20.0) / 3}, "y", "classification", (), slice(None))
+    many = np.arange(20_000).astype(str).astype(object)
+    with pytest.raises(ValueError, match=r"has 20000 classes, more than .*is it a quantity"):
+        Encoding.learn({"x": np.arange(20_000.0), "y": many}, "y", "classification", (), slice(None))
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--batch-size", "many"], "'many' is neither a whole number nor 'auto'"),
+    (["--hidden", "a,b"], "--hidden"),
+])
+def test_wrong_numbers_exit_with_2(arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "d.csv", "--target", "y", "--out", "m", *arguments])
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_more_errors_on_one_line(tables, capsys):
+    train = ["train", "flowers.csv", "--target", "kind", "--out", "m.safetensors", "--epochs", "1"]
+    houses = ["train", "houses.csv", "--target", "price", "--out", "h.safetensors", "--epochs", "1"]
+    assert main(train) == 0
+    net = fastsgd.Network([3, 2])
+    net.metadata["table"] = fastsgd.Network.load("m.safetensors").metadata["table"]
+    net.save("other.safetensors")
+    capsys.readouterr()
+    for arguments, message in (([*train, "--drop", "kind"], "--drop kind would drop the target"),
+                               ([*train, "--warm-up", "-1"], "--warm-up must be at least 0, got -1"),
+                               ([*houses, "--class-weight", "balanced"], "--class-weight is for classes"),
+                               (["evaluate", "m.safetensors", "unknown.csv"],
+                                "unknown.csv has no column 'kind', which the model predicts"),
+                               (["evaluate", "other.safetensors", "flowers.csv"],
+                                "other.safetensors is damaged: its table encoding does not fit its network")):
+        assert main(arguments) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_ctrl_c_and_a_reader_that_has_gone(monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+    monkeypatch.setattr("fastsgd.cli.info", interrupted)
+    assert main(["info"]) == 130
+    assert capsys.readouterr().err == "fastsgd: interrupted\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a pipe")
+def test_a_reader_that_has_gone(tables):
+    process = run("info", env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    process.stdout.close()
+    process.stdout = None
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (1, "")
+
+
+def test_the_batch_size_found_on_the_way(tables, capsys):
+    assert main(["train", "flowers.csv", "--target", "kind", "--out", "m.safetensors", "--epochs", "1", "--run", "r",
+                 "--batch-size", "auto"]) == 0
+    assert "looking for the batch size" in capsys.readouterr().err
+    assert main(["train", "flowers.csv", "--target", "kind", "--out", "m.safetensors", "--epochs", "1", "--run", "r",
+                 "--batch-size", "auto", "--resume"]) == 0
+    assert "looking for the batch size" not in capsys.readouterr().err

@@ -2,8 +2,10 @@
 import gzip
 import hashlib
 import http.server
+import io
 import struct
 import threading
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -157,3 +159,31 @@ def test_fashion_mnist():
         pytest.skip(f"needs Fashion-MNIST: {error}")
     assert (X.shape, y.shape, X_test.shape) == ((60000, 784), (60000,), (10000, 784))
     assert (X != 0).mean() == pytest.approx(0.498, abs=0.002)
+
+
+def test_images_and_labels_that_do_not_belong_together(elsewhere):
+    (elsewhere / "data" / "mnist").mkdir(parents=True)
+    for name, content in small_set().items():
+        (elsewhere / "data" / "mnist" / name).write_bytes(content)
+    (elsewhere / "data" / "mnist" / datasets.FILES[1]).write_bytes(idx(np.arange(5)))
+    with pytest.raises(ValueError, match=r"mnist holds images \(6, 2, 2\) and labels \(5,\), which do not belong"):
+        fastsgd.datasets.mnist()
+
+
+def test_a_download_goes_on_with_the_files_that_are_missing(elsewhere, server, monkeypatch):
+    fastsgd.datasets.mnist()
+    name = f"/{datasets.FILES[3]}.gz"
+    (elsewhere / "cache" / "fastsgd" / "mnist" / name[1:]).unlink()
+    for other in [path for path in server if path != name]:
+        del server[other]
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)             # which shows progress
+    assert fastsgd.datasets.mnist()[0][0].shape == (6, 4)
+
+
+def test_a_download_cut_short(elsewhere, server, monkeypatch):
+    class Response(io.BytesIO):
+        headers: ClassVar = {"Content-Length": "100"}
+
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: Response(b"1234567"))
+    with pytest.raises(FileNotFoundError, match="the connection ended after 7 of 100 bytes"):
+        fastsgd.datasets.mnist()

@@ -168,3 +168,40 @@ def test_the_thread_that_reads_ahead_ends_with_its_reader():
     assert next(reader) == 1
     with pytest.raises(ZeroDivisionError, match="here"):
         next(reader)
+
+
+@pytest.mark.parametrize("stored", ["float32", "float64", "uint8"])
+def test_weights_of_rows_in_blocks_count_as_they_do_in_memory(stored):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 9, (50, 3)).astype(stored)
+    y, weight = rng.integers(0, 2, 50), rng.random(50)
+    results = []
+    for shuffle in ("blocks", "rows"):
+        net = fastsgd.Network([3, 4, 2], seed=0)
+        history = fastsgd.train(net, X, y, batch_size=None, epochs=2, shuffle=shuffle, sample_weight=weight)
+        results.append((net.params.tolist(), history.cost, history.metric))
+    assert results[0] == results[1]
+    other = fastsgd.Network([3, 4, 2], seed=0)
+    fastsgd.train(other, X, y, batch_size=None, epochs=2, shuffle="blocks")
+    assert other.params.tolist() != results[0][0]
+
+
+def test_a_first_row_that_is_bad_is_named():
+    X = np.ones((5, 3), np.float32)
+    X[0, 1] = np.nan
+    with pytest.raises(ValueError, match=r"X\[0\]"):
+        fastsgd.train(fastsgd.Network([3, 2]), X, np.zeros(5, int), shuffle="blocks")
+
+
+def test_what_a_run_that_goes_on_must_find_again(monkeypatch):
+    monkeypatch.setattr(feeds, "BLOCK_BYTES", 2**16)
+    monkeypatch.setattr(feeds, "WINDOW_BYTES", 2**26)
+    X, y = np.arange(80.0).reshape(40, 2), np.zeros(40)
+    rows = feeds.Rows(X, y, None, None, 10, float)
+    assert rows.describe() == {"rows": 40, "columns": 2, "data": feeds.fingerprint(X, y, None), "shuffle": True}
+    assert feeds.Rows(X, y, None, None, 40, float).describe()["shuffle"] is False
+    blocks = feeds.Blocks(X, y, None, None, 10, float, np.dtype(float))
+    assert blocks.describe()["shuffle"] == "blocks of 4096 rows, windows of 4194304"
+    assert feeds.Blocks(X, y, None, None, 10, float, np.dtype(float), False).describe()["shuffle"] == "none"
+    one = feeds.Blocks(np.zeros((3, 100_000)), y, None, None, 1, float, np.dtype(float))
+    assert one.describe()["shuffle"] == "blocks of 1 rows, windows of 83"

@@ -110,3 +110,32 @@ def test_wrong_shape_of_gradient():
     net, X, y = smooth_case()
     with pytest.raises(ValueError, match="gradient must have shape"):
         fastsgd.check_gradient(net, X, y, gradient=np.zeros(3))
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), [
+    ({"tolerance": 0}, ValueError, "tolerance must be above 0, got 0"),
+    ({"samples": 0}, ValueError, "samples must be at least 1, got 0"),
+])
+def test_wrong_arguments(arguments, error, message):
+    net, X, y = smooth_case()
+    with pytest.raises(error, match=message):
+        fastsgd.check_gradient(net, X, y, **arguments)
+    with pytest.raises(TypeError, match=r"net must be a fastsgd\.Network, got list"):
+        fastsgd.check_gradient([net], X, y, **arguments)
+
+
+def test_a_tolerance_of_ones_own():
+    net, X, y = smooth_case()
+    wrong = net.gradient(X, y) * 1.001
+    fastsgd.check_gradient(net, X, y, gradient=wrong, tolerance=0.01)
+    with pytest.raises(fastsgd.GradientError, match=r"exceeds 0\.0001"):
+        fastsgd.check_gradient(net, X, y, gradient=wrong, tolerance=1e-4)
+
+
+def test_rows_at_a_kink_are_no_check():
+    net = fastsgd.Network([3, 4, 2], "relu", "squared_error", dtype="float64", seed=0)
+    net.params[:] = 0
+    net.biases[1][:] = 1                             # every hidden unit is at 0, where ReLU bends
+    net.weights[1][:] = 1
+    with pytest.raises(fastsgd.GradientError, match=r"\d+ of \d+ coordinates lie at a kink of the cost"):
+        fastsgd.check_gradient(net, np.ones((2, 3)), np.zeros((2, 2)))

@@ -1,7 +1,9 @@
 """Do logs hold what the history holds, and go on where a run goes on?"""
 import csv
+import io
 import json
 import os
+import sys
 
 import pytest
 from test_checkpoint import interrupt_after
@@ -109,3 +111,28 @@ def test_mlflow(digits, tmp_path, monkeypatch):
     assert found.params["optimizer"] == "SGD(0.1)"
     fastsgd.train(net, X, y, epochs=1, callbacks=[fastsgd.MLflow()])
     assert mlflow.active_run() is None
+
+
+def test_a_disk_that_fills_up_is_told_with_the_path(digits, tmp_path):
+    net, X, y = start(digits)
+    log = fastsgd.CSVLog(tmp_path / "log.csv")
+
+    class Full(io.StringIO):
+        def flush(self):
+            raise OSError(28, "No space left on device")
+
+    class Fill(fastsgd.Callback):
+        def on_start(self, run):
+            log._file.close()
+            log._file = Full()
+
+    with pytest.raises(OSError, match=r"cannot write the log: No space left on device: .*log\.csv"):
+        fastsgd.train(net, X, y, epochs=1, callbacks=[log, Fill()])
+
+
+@pytest.mark.parametrize("log", ["TensorBoard", "MLflow"])
+def test_logs_say_what_must_be_installed(log, tmp_path, monkeypatch):
+    for name in ("tensorboardX", "torch.utils.tensorboard", "mlflow"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=rf"{log}: .*pip install"):
+        getattr(fastsgd, log)(*([tmp_path] if log == "TensorBoard" else []))

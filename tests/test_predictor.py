@@ -61,3 +61,14 @@ def test_what_it_was_not_made_for():
         net.compile_predictor(0)
     with pytest.raises(ValueError, match="input_dtype must be float32 or uint8, got float64"):
         net.compile_predictor(1, input_dtype="float64")
+
+
+@pytest.mark.parametrize("rows", [2, 300])
+def test_it_says_what_it_takes_and_may_write_over_its_rows(rows):
+    net = fastsgd.Network([4, 3, 4], seed=0)
+    predictor = net.compile_predictor(rows, threads=1)
+    assert repr(predictor) == f"<predictor of ({rows}, 4) float32 rows, 4 outputs, 1 thread>"
+    X = np.random.default_rng(0).standard_normal((rows, 4), np.float32)
+    expected = net.predict(X)
+    assert predictor(X, out=X) is X
+    np.testing.assert_array_equal(X, expected)

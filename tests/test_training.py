@@ -5,12 +5,15 @@ import os
 import signal
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from cases import Recipe
+from test_checkpoint import interrupt_after
 
 import fastsgd
+from fastsgd import training
 from fastsgd.descent import batch_size
 
 
@@ -411,3 +414,58 @@ def test_seconds_of_a_run_are_those_of_its_history(tmp_path, digits):
     for seconds, of_history in seen:
         assert seconds == pytest.approx(of_history)
     assert 0 == seen[0][0] < seen[1][0] < seen[2][0] == seen[4][0] < seen[5][0]
+
+
+def test_the_metric_is_that_of_the_rows_trained_on(digits):
+    (X, y), _ = digits
+    net = fastsgd.Network([64, 1], loss="squared_error", seed=0)
+    history = fastsgd.train(net, X, y, optimizer=fastsgd.SGD(0.0), epochs=1, validation=0.5, seed=0, batch_size=None)
+    _, chosen = training._split(len(X), 0.5, np.random.default_rng(0))
+    assert history.metric[0] == pytest.approx(net.score(X[chosen], y[chosen]), rel=1e-6)
+    assert abs(history.metric[0] - net.score(X, y)) > 1e-4
+
+
+def test_the_seconds_of_an_epoch_are_those_of_all_its_passes(digits):
+    (X, y), _ = digits
+    shown = []
+
+    class Seconds(fastsgd.Callback):
+        def on_evaluation(self, run):
+            shown.append(run.seconds)
+
+    history = fastsgd.train(fastsgd.Network([64, 2000, 10], seed=0), X, y, epochs=1, validation=0.5, evaluate_every=1,
+                            callbacks=[Seconds()])
+    assert len(shown) == 8
+    assert all(later > sooner for sooner, later in pairwise(shown))
+    assert history.seconds[0] == pytest.approx(shown[-1], rel=0.2)
+
+
+def test_a_run_that_goes_on_and_diverges_keeps_the_checkpoint(digits, tmp_path):
+    (X, y), _ = digits
+
+    def rate(step):
+        return 0.1 if step < 10 else 1e30
+
+    settings = {"optimizer": fastsgd.SGD(rate), "epochs": 4, "seed": 0, "checkpoint": tmp_path / "run",
+                "validation": 0.5, "evaluate_every": 2}
+    with pytest.raises(KeyboardInterrupt):
+        fastsgd.train(fastsgd.Network([64, 10], loss="squared_error", seed=0), X, np.eye(10)[y], **settings,
+                      callbacks=[interrupt_after(10)])
+    net = fastsgd.Network([64, 10], loss="squared_error", seed=0)
+    with pytest.raises(FloatingPointError, match="; the parameters of the checkpoint are kept"):
+        fastsgd.train(net, X, np.eye(10)[y], **settings, resume=True)
+    np.testing.assert_array_equal(net.params, fastsgd.Network.load(tmp_path / "run").params)
+
+
+def test_blocks_need_an_array():
+    with pytest.raises(TypeError, match=r"^shuffle='blocks' needs X to be an array or an \.npy file, got list$"):
+        fastsgd.train(fastsgd.Network([2, 2]), [[1, 2]], [0], shuffle="blocks")
+
+
+def test_a_fraction_whose_rows_count_nothing(digits):
+    (X, y), _ = digits
+    weight = np.zeros(len(y))
+    weight[0] = 1
+    with pytest.raises(ValueError, match=r"sample_weight times class_weight is 0 for all rows that validation=0.5 has "
+                                         r"(held out|trained on)$"):
+        fastsgd.train(fastsgd.Network([64, 10]), X, y, validation=0.5, seed=0, sample_weight=weight)
