@@ -419,3 +419,33 @@ def test_the_version_of_a_library_that_is_not_installed(monkeypatch):
 
     monkeypatch.setattr("importlib.metadata.version", missing)
     assert checkpoint.library_version() == "unknown"
+
+
+def test_a_checkpoint_needs_a_generator_it_can_keep(digits, tmp_path):
+    net, X, y = start(digits)
+    with pytest.raises(ValueError, match=r"^seed: a checkpoint needs a seed or a generator of PCG64, .*; got MT19937$"):
+        fastsgd.train(net, X, y, seed=np.random.Generator(np.random.MT19937(0)), checkpoint=tmp_path / "run")
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["slots", "steps", "lengths"])
+def test_parts_that_do_not_fit_each_other(digits, tmp_path, change):
+    net, X, y = start(digits)
+    path, settings = tmp_path / "run", {"optimizer": fastsgd.SGD(0.1, momentum=0.9), "seed": 0}
+    fastsgd.train(net, X, y, **settings, epochs=1, checkpoint=path)
+    saved = checkpoint.Saved.read(path)
+    if change == "slots":
+        saved.slots = np.zeros((2, net.params.size), net.dtype)
+        message = r"run is damaged: its slots have shape \(2, \d+\)$"
+    elif change == "steps":
+        saved.progress.steps += 9
+        saved.progress.factors[-1][0] += 9
+        message = r"run is damaged: an epoch has not 9 steps$"
+    else:
+        saved.history.cost.append(1.0)
+        message = r"run is damaged: ValueError: its history has lists of different lengths$"
+    saved.write(path, net.architecture, net.params, {})
+    before = net.params.copy()
+    with pytest.raises(ValueError, match=message):
+        fastsgd.train(net, X, y, **settings, epochs=2, resume=path)
+    np.testing.assert_array_equal(net.params, before)

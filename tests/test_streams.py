@@ -1,4 +1,5 @@
 """Do rows of a stream arrive once each, mixed, in bounded memory, and is a broken stream told of in words?"""
+import sys
 import threading
 import time
 
@@ -240,3 +241,22 @@ def test_batches_of_another_kind_are_refused(digits):
     for second in ((sparse.csr_matrix(X[:50]), y[:50]), (X[:50], np.eye(10)[y[:50]])):
         with pytest.raises(ValueError, match=r"batch 2 of the stream: X is .* and y .-D, but before they were float"):
             fastsgd.train_stream(net_of(), [(X[:50], y[:50]), second])
+
+
+def test_evaluations_within_an_epoch_of_a_stream(digits):
+    (X, y), _ = digits
+    history = fastsgd.train_stream(fastsgd.Network([64, 10], seed=0), [(X, y)], validation=(X, y), evaluate_every=4)
+    assert history.validation_steps == [4, 8, 12]
+
+
+def test_a_data_set_of_pyarrow_as_a_source(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("pyarrow.dataset")
+    pa = pytest.importorskip("pyarrow")
+    table = pa.table({"a": [1.0, 2.0], "y": [0, 1]})
+    datasets.write_dataset([table, table.slice(0, 0)], tmp_path / "d", schema=table.schema, format="parquet")
+    source = fastsgd.streams.arrow(datasets.dataset(tmp_path / "d"), "y", seed=None)
+    (X, labels), = source(1)
+    assert (X.tolist(), labels.tolist()) == ([[1.0], [2.0]], [0, 1])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"streams\.arrow needs pyarrow: pip install"):
+        fastsgd.streams.arrow(tmp_path, "y")

@@ -3,6 +3,7 @@ import importlib.util
 import io
 import os
 import signal
+import sys
 import threading
 import time
 from itertools import pairwise
@@ -469,3 +470,39 @@ def test_a_fraction_whose_rows_count_nothing(digits):
     with pytest.raises(ValueError, match=r"sample_weight times class_weight is 0 for all rows that validation=0.5 has "
                                          r"(held out|trained on)$"):
         fastsgd.train(fastsgd.Network([64, 10]), X, y, validation=0.5, seed=0, sample_weight=weight)
+
+
+def test_metrics_need_names_of_their_own_and_scikit_learn(digits, monkeypatch):
+    (X, y), _ = digits
+    net = fastsgd.Network([64, 10])
+
+    def cost(y, outputs):
+        return 0.0
+
+    with pytest.raises(ValueError, match="metrics: cost is what is measured in any case; a function needs another"):
+        fastsgd.train(net, X, y, validation=0.5, metrics=[cost])
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    with pytest.raises(ImportError, match="metrics: 'f1_macro' is measured by scikit-learn: pip install"):
+        fastsgd.train(net, X, y, validation=0.5, metrics=["f1_macro"])
+
+
+def test_scores_of_one_hot_rows_are_those_of_their_labels(digits):
+    pytest.importorskip("sklearn")
+    (X, y), _ = digits
+    scores = []
+    for targets in (y, np.eye(10)[y]):
+        history = fastsgd.train(fastsgd.Network([64, 10], seed=0), X, targets, epochs=1, seed=0, validation=0.5,
+                                metrics=["f1_macro"])
+        scores.append(history.scores["f1_macro"])
+    assert scores[0] == scores[1]
+
+
+def test_numbers_mapped_from_a_file_are_named_where_they_are_wrong(tmp_path):
+    X, y = np.ones((40, 2), np.float32), np.zeros(40)
+    X[7, 1] = np.inf
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    with pytest.raises(ValueError, match=r"^X\[7\] has NaN or infinity, which must be removed or filled first$"):
+        fastsgd.train(fastsgd.Network([2, 2]), tmp_path / "X.npy", tmp_path / "y.npy", validation=0.97, epochs=0, seed=0)
+    with pytest.raises(TypeError, match=r"^y must hold real numbers or be the path of an \.npy file, got 'y\.csv'$"):
+        fastsgd.train(fastsgd.Network([2, 2]), tmp_path / "X.npy", "y.csv")
