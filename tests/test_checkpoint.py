@@ -449,3 +449,20 @@ def test_parts_that_do_not_fit_each_other(digits, tmp_path, change):
     with pytest.raises(ValueError, match=message):
         fastsgd.train(net, X, y, **settings, epochs=2, resume=path)
     np.testing.assert_array_equal(net.params, before)
+
+
+def test_each_difference_from_the_run_that_wrote_the_checkpoint_is_told(digits, tmp_path):
+    (X, y), _ = digits
+    path, shared = tmp_path / "run", {"epochs": 1, "seed": 0}
+
+    def network(loss="hinge", **arguments):
+        return fastsgd.Network([64, 10], loss=loss, seed=0, **arguments)
+
+    fastsgd.train(network(), X, y, **shared, checkpoint=path)
+    with pytest.raises(ValueError, match=r"run is a checkpoint of another run, nothing was changed; positive_weight: "
+                                         r"None in the checkpoint, \[[0-9., ]+\] here; weighted_steps: None in the "
+                                         r"checkpoint, True here$"):
+        fastsgd.train(network(), X, y, **shared, class_weight="balanced", weighted_steps=True, resume=path)
+    fastsgd.train(network("huber", huber_delta=0.5), X, np.eye(10)[y], **shared, checkpoint=path)
+    with pytest.raises(ValueError, match=r"; loss_parameters: \[0\.5, .*\] in the checkpoint, \[2\.0, .*\] here$"):
+        fastsgd.train(network("huber", huber_delta=2.0), X, np.eye(10)[y], **shared, resume=path)

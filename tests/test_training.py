@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -503,6 +504,23 @@ def test_numbers_mapped_from_a_file_are_named_where_they_are_wrong(tmp_path):
     np.save(tmp_path / "X.npy", X)
     np.save(tmp_path / "y.npy", y)
     with pytest.raises(ValueError, match=r"^X\[7\] has NaN or infinity, which must be removed or filled first$"):
-        fastsgd.train(fastsgd.Network([2, 2]), tmp_path / "X.npy", tmp_path / "y.npy", validation=0.97, epochs=0, seed=0)
+        fastsgd.train(fastsgd.Network([2, 2]), tmp_path / "X.npy", tmp_path / "y.npy", validation=0.97, epochs=0,
+                      seed=0)
     with pytest.raises(TypeError, match=r"^y must hold real numbers or be the path of an \.npy file, got 'y\.csv'$"):
         fastsgd.train(fastsgd.Network([2, 2]), tmp_path / "X.npy", "y.csv")
+
+
+def test_what_is_asked_of_the_search_for_a_batch_size(digits, monkeypatch):
+    (X, y), _ = digits
+    net, optimizer, asked = fastsgd.Network([64, 10], seed=0), fastsgd.Adam(0.01), []
+
+    def suggest(*arguments, **keywords):
+        asked.append((arguments, keywords))
+        return SimpleNamespace(batch_size=30)
+
+    monkeypatch.setattr("fastsgd.descent.suggest_batch_size", suggest)
+    assert fastsgd.train(net, X, y, optimizer=optimizer, batch_size="auto", epochs=1, threads=1).batch_size == 30
+    (given_net, given_X, given_y, given_optimizer), keywords = asked[0]
+    assert given_net is net
+    assert given_optimizer is optimizer
+    assert (len(given_X), len(given_y), keywords) == (len(X), len(y), {"seconds": training.AUTO_SECONDS, "threads": 1})
