@@ -23,6 +23,7 @@ import os
 
 import numpy
 
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 cimport numpy as c_numpy
 from libc.math cimport INFINITY, isfinite, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint64_t

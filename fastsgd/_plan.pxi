@@ -260,6 +260,7 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
     cdef fs_input* source = &job.input
     cdef const int64_t[::1] indptr
     cdef const int32_t[::1] indices
+    cdef Py_buffer view
     cdef ptrdiff_t item
     dtype = dtype_of(job)
     require(X.shape[1] == layer.inputs and X.shape[0] > 0, "X does not fit the architecture")
@@ -281,7 +282,9 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
     require(X.strides[1] == item or X.shape[1] == 1, "the values of a row of X must be neighbours")
     require(X.shape[0] == 1 or X.strides[0] >= item * X.shape[1] and X.strides[0] % item == 0,
             "rows of X overlap, or begin between its values")
-    source.rows = <void*><size_t>X.__array_interface__["data"][0]
+    PyObject_GetBuffer(X, &view, PyBUF_STRIDES)     # X.__array_interface__ crashes where memory is missing
+    source.rows = view.buf
+    PyBuffer_Release(&view)
     source.ld = max(X.shape[1], X.strides[0] // item)
     if architecture.scales_input:
         source.scale = copy_of(architecture.input_scale, job, layer.inputs, "input_scale", kept)
