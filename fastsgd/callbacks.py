@@ -249,7 +249,10 @@ class _Watch(Callback):
         return {"best_figure": self.best, "best_step": self.best_step, "waited": self.waited}
 
     def restore(self, run: Run, state: dict[str, Any]) -> None:
-        self.best, self.best_step, self.waited = state["best_figure"], state["best_step"], state["waited"]
+        best, step, waited = state["best_figure"], state["best_step"], state["waited"]
+        if not (isinstance(best, float) and type(step) is type(waited) is int and min(step, waited) >= 0):
+            raise ValueError(f"the best figure is {best!r} of step {step!r}, {waited!r} evaluations ago")
+        self.best, self.best_step, self.waited = best, step, waited
 
 
 class EarlyStopping(_Watch):
@@ -307,7 +310,11 @@ class EarlyStopping(_Watch):
 
     def restore(self, run: Run, state: dict[str, Any]) -> None:
         super().restore(run, state)
-        self._best_params = state.get("best")
+        best = state.get("best")
+        if best is not None and not (isinstance(best, np.ndarray) and best.shape == run.net.params.shape
+                                     and np.isfinite(best).all()):
+            raise ValueError("the best parameters are not those of the network")
+        self._best_params = best
         run.stop = run.stop or self.waited >= self.patience
 
 

@@ -358,7 +358,11 @@ class Run:
             return
         for i, listener in enumerate(self._keepers):
             prefix = f"{i}."
-            listener.restore(self, {**self._saved.callbacks[i][1],
-                                    **{name[len(prefix):]: array for name, array in self._saved.arrays.items()
-                                       if name.startswith(prefix)}})
+            kept = {**self._saved.callbacks[i][1], **{name[len(prefix):]: array for name, array
+                                                      in self._saved.arrays.items() if name.startswith(prefix)}}
+            try:
+                listener.restore(self, kept)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise ValueError(f"the checkpoint is damaged in what {type(listener).__name__} keeps: "
+                                 f"{type(error).__name__}: {error!s:.300}") from error
         self._saved = None

@@ -311,6 +311,22 @@ def test_forged_checkpoints_are_refused_too(written, damage):
     assert (net.params == before).all()
 
 
+@pytest.mark.parametrize("damage", [
+    forged(callbacks=lambda part: [[part[0][0], {}]]),
+    *(forged(callbacks=lambda part, forgery=forgery: [[part[0][0], {**part[0][1], **forgery}]])
+      for forgery in ({"waited": "1"}, {"waited": -5}, {"best_step": None}, {"best_figure": "a"})),
+    forged(tensors=lambda tensors: tensors.update({"run.callback.0.best": np.zeros(3, "f4")})),
+    forged(tensors=lambda tensors: tensors.update(
+        {"run.callback.0.best": np.full_like(tensors["run.callback.0.best"], np.nan)})),
+])
+def test_forged_callbacks_are_refused_too(written, damage):
+    net, X, y, path = written
+    damage(path)
+    with pytest.raises(ValueError, match="the checkpoint is damaged in what EarlyStopping keeps: "):
+        fastsgd.train(net, X, y, epochs=3, seed=0, resume=path, callbacks=[fastsgd.EarlyStopping()])
+    assert np.isfinite(net.params).all()
+
+
 def test_save_is_for_moments_between_steps(digits, tmp_path):
     net, X, y = start(digits)
     callback = fastsgd.Callback()
@@ -439,7 +455,7 @@ def test_parts_that_do_not_fit_each_other(digits, tmp_path, change):
         message = r"run is damaged: its slots have shape \(2, \d+\)$"
     elif change == "steps":
         saved.progress.steps += 9
-        saved.progress.factors[-1][0] += 9
+        saved.progress.factors.append([9, 1.0])
         message = r"run is damaged: an epoch has not 9 steps$"
     else:
         saved.history.cost.append(1.0)

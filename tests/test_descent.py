@@ -402,10 +402,10 @@ def test_a_cost_that_is_not_finite_is_refused_in_one_sentence():
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_sparse_rows_serve_everywhere(scale):
     """A checked sparse matrix is scaled already, and must not be again."""
-    from scipy.sparse import csr_matrix
+    matrices = pytest.importorskip("scipy.sparse")
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 16, 10], seed=0, input_scale=scale)
-    sparse = csr_matrix(X)
+    sparse = matrices.csr_matrix(X)
     race = descent.race(net, sparse, y, (50, None), seconds=0.02, learning_rates=(0.1, 0.1))
     assert race.runners[0].cost[0] == pytest.approx(net.cost(X, y))
     assert race.runners[0].cost[-1] < race.runners[0].cost[0]

@@ -107,7 +107,7 @@ def test_bad_targets_of_other_losses(loss, y, message):
     ({"validation": 1.0}, ValueError, "validation must be above 0 and below 1, got 1.0"),
     ({"validation": True}, TypeError, "validation must be a number between 0 and 1, got True"),
     ({"validation": (X, Y, -np.ones(30))}, ValueError, "validation sample_weight must not be negative"),
-    ({"metrics": ["accuracy"]}, ValueError, "metrics needs validation rows"),
+    ({"metrics": [max]}, ValueError, "metrics needs validation rows"),
     ({"evaluate_every": 3}, ValueError, "evaluate_every needs validation rows"),
     ({"validation": 0.5, "evaluate_every": 0}, ValueError, "evaluate_every must be at least 1, got 0"),
     ({"validation": 0.5, "metrics": "accuracy"}, TypeError, "metrics must be a sequence"),

@@ -53,10 +53,6 @@ for sizes, activation, optimizer, batch_size, dropout in (
 """
 
 
-SANITIZED = pytest.mark.skipif("SANITIZE" in os.environ, reason="sanitizers take memory of their own")
-
-
-@SANITIZED
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="needs Linux and a C compiler")
 def test_a_step_allocates_nothing(tmp_path):
     source, library = tmp_path / "counter.c", tmp_path / "counter.so"
@@ -93,7 +89,6 @@ print(peak() - before, X.nbytes + y.nbytes + 3 * net.params.nbytes + 64 * 2**20)
 """
 
 
-@SANITIZED
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 @pytest.mark.parametrize("kind", ["floats", "bytes", "zeros"])
 def test_a_training_run_takes_little_memory_beside_data_and_parameters(kind):
