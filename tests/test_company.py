@@ -4,12 +4,14 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from soak import company
 
 import fastsgd
+from fastsgd import machine
 
 
 def test_orders_of_import_and_products_between():
@@ -65,3 +67,46 @@ def test_cores_that_come_and_go_during_training_change_no_bit():
     finally:
         os.sched_setaffinity(0, cores)
     np.testing.assert_array_equal(nets[0].params, nets[1].params)
+
+
+@pytest.fixture
+def quota():
+    """Sets this process's quota of CPU time, in cores; None takes it away."""
+    for root, name in (("/sys/fs/cgroup", "cpu.max"), ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us")):
+        group = Path(root) / f"fastsgd-test-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        if (group / name).exists():
+            break
+        group.rmdir()
+    else:
+        pytest.skip("needs a cgroup that may be made")
+
+    def give(cores):
+        text = {"cpu.max": "max 100000", "cpu.cfs_quota_us": "-1"}[name] if cores is None else f"{int(cores * 1e5)}"
+        (group / name).write_text(text)
+
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+    yield give
+    (group.parent / "cgroup.procs").write_text(str(os.getpid()))
+    group.rmdir()
+
+
+def test_a_quota_that_comes_and_goes_during_training_changes_no_bit(quota):
+    rng = np.random.default_rng(0)
+    X, y = rng.random((5000, 64), dtype=np.float32), rng.integers(0, 5, 5000)
+    seen = []
+
+    class Changes(fastsgd.Callback):
+        def on_epoch(self, run):
+            quota(0.5 if run.epoch % 4 == 1 else None)
+            machine._known_quota = (-np.inf, 0)              # as if a second had passed
+            seen.append(machine.cores())
+
+    nets = [fastsgd.Network([64, 128, 5], seed=0) for _ in range(2)]
+    for net, callbacks in zip(nets, ([], [Changes()]), strict=True):
+        fastsgd.train(net, X, y, batch_size=64, epochs=8, seed=0, threads=2, callbacks=callbacks)
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+    assert seen[0] == seen[4] == 1
