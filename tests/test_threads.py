@@ -1,6 +1,7 @@
 """Are the bits the same for any number of threads, and may many threads use one network?"""
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -234,3 +235,32 @@ def test_openmp_s_variable_limits_the_threads_too(monkeypatch, omp, own, expecte
     monkeypatch.setenv("OMP_NUM_THREADS", omp)
     monkeypatch.setenv("FASTSGD_NUM_THREADS", own)
     assert cores() == min(available, expected or available)
+
+
+NO_THREADS = r"""
+#include <errno.h>
+int pthread_create() { return EAGAIN; }
+"""
+WITHOUT = """
+import hashlib, os
+import numpy as np, fastsgd
+rng = np.random.default_rng(0)
+X, y = rng.random((500, 64), dtype=np.float32), rng.integers(0, 10, 500)
+net = fastsgd.Network([64, 32, 10], seed=0)
+fastsgd.train(net, X, y, epochs=2, seed=0, threads=4)
+print(hashlib.sha256(net.params.tobytes() + net.predict(X, threads=4).tobytes()).hexdigest(),
+      len(os.listdir("/proc/self/task")) > 1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc") or "SANITIZE" in os.environ,
+                    reason="needs Linux, a C compiler and the system's own threads")
+def test_where_the_system_refuses_threads_one_does_the_work(tmp_path):
+    source, library = tmp_path / "none.c", tmp_path / "none.so"
+    source.write_text(NO_THREADS)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    results = [subprocess.run([sys.executable, "-P", "-c", WITHOUT], check=True, capture_output=True, text=True,
+                              env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **more}).stdout.split()
+               for more in ({}, {"LD_PRELOAD": str(library)})]
+    assert [threads for _, threads in results] == ["True", "False"]
+    assert results[0][0] == results[1][0]

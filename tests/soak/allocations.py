@@ -123,6 +123,12 @@ def works(folder):
 DONE, REFUSED, INTERPRETER, OTHER, WRONG = range(5)
 
 
+def is_of_the_interpreter(error):
+    """Whether it is what CPython or NumPy make of missing memory where they forget to look, or to say so."""
+    said = str(error)
+    return isinstance(error, SystemError) or "can't allocate" in said or said.endswith("PathLike object, not PosixPath")
+
+
 def attempt(allocator, k, work, check):
     """In a child: how the work ended with its k-th allocation failed."""
     pid = os.fork()
@@ -136,10 +142,8 @@ def attempt(allocator, k, work, check):
             code = DONE
         except MemoryError:
             code = REFUSED
-        except SystemError as error:             # CPython forgot to look whether it got its memory
-            code, result = INTERPRETER, error
         except BaseException as error:
-            code, result = OTHER, error
+            code, result = INTERPRETER if is_of_the_interpreter(error) else OTHER, error
         allocator.end()
         if code in (INTERPRETER, OTHER):
             print(f"allocation {k}: {type(result).__name__}: {result}", file=sys.stderr)
@@ -184,7 +188,7 @@ def main():
             others = {code: n for code, n in found.items() if code not in (DONE, REFUSED, INTERPRETER)}
             bad += sum(others.values())
             print(f"{name}, {options.allocator}: {found.total()} tried, {found[REFUSED]} MemoryError, {found[DONE]} "
-                  f"done all the same, {found[INTERPRETER]} SystemError of CPython, others {others}; "
+                  f"done all the same, {found[INTERPRETER]} errors of CPython's or NumPy's making, others {others}; "
                   f"{time.monotonic() - begin:.0f} s", flush=True)
     sys.exit(bad > 0)
 
