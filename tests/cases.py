@@ -29,7 +29,7 @@ AROUND = [  # what may go with any optimizer
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5}
 
 __all__ = ["ACTIVATIONS", "AROUND", "LOSSES", "OPTIMIZERS", "TOLERANCE", "Recipe", "agree", "make_net", "make_targets",
-           "one_epoch", "train_in_child"]
+           "one_epoch"]
 
 
 def make_net(sizes, activation, loss, output, dtype, rng):
@@ -70,11 +70,3 @@ def agree(name, found, expected, tolerance):
     error = np.abs(found - expected).max(initial=0) / max(np.abs(expected).max(initial=0), 1e-3)
     assert error <= tolerance, (f"{name}: relative error {error:.3g} above {tolerance:g}; found "
                                 f"{found.ravel()[:5]}, expected {expected.ravel()[:5]}")
-
-
-def train_in_child(seed):
-    """For other processes, which find this module by its name."""
-    (X, y), _ = fastsgd.datasets.digits()
-    net = fastsgd.Network([64, 32, 10], seed=seed)
-    fastsgd.train(net, X, y, epochs=3, seed=seed, threads=2)
-    return net.params.copy()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from soak import preload
 
 COUNTER = r"""
 #define _GNU_SOURCE
@@ -55,11 +56,9 @@ for sizes, activation, optimizer, batch_size, dropout in (
 
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="needs Linux and a C compiler")
 def test_a_step_allocates_nothing(tmp_path):
-    source, library = tmp_path / "counter.c", tmp_path / "counter.so"
-    source.write_text(COUNTER)
-    built = subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], capture_output=True, text=True)
-    if built.returncode:
-        pytest.skip(f"this C library cannot be counted: {built.stderr[-200:]}")
+    library = preload.build(COUNTER, tmp_path)
+    if library is None:
+        pytest.skip("this C library cannot be counted")
     result = subprocess.run([sys.executable, "-P", "-c", SCRIPT], capture_output=True, text=True,
                             env={**os.environ, "LD_PRELOAD": str(library)})
     assert result.returncode == 0, result.stdout + result.stderr

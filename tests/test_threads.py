@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from cases import Recipe, one_epoch, train_in_child
-from soak import processes
+from cases import Recipe, one_epoch
+from soak import preload, processes
 
 import fastsgd
 from fastsgd import _kernel
@@ -154,10 +154,10 @@ def test_workers_are_used_again(digits):
     tasks = f"/proc/{os.getpid()}/task"
     if not os.path.isdir(tasks):
         pytest.skip("needs /proc to count threads")
-    train_in_child(0)
+    processes.train(0)
     before = set(os.listdir(tasks))
     for seed in range(20):
-        train_in_child(seed)
+        processes.train(seed)
     assert set(os.listdir(tasks)) <= before
 
 
@@ -256,9 +256,8 @@ print(hashlib.sha256(net.params.tobytes() + net.predict(X, threads=4).tobytes())
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc") or "SANITIZE" in os.environ,
                     reason="needs Linux, a C compiler and the system's own threads")
 def test_where_the_system_refuses_threads_one_does_the_work(tmp_path):
-    source, library = tmp_path / "none.c", tmp_path / "none.so"
-    source.write_text(NO_THREADS)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    library = preload.build(NO_THREADS, tmp_path)
+    assert library is not None
     results = [subprocess.run([sys.executable, "-P", "-c", WITHOUT], check=True, capture_output=True, text=True,
                               env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **more}).stdout.split()
                for more in ({}, {"LD_PRELOAD": str(library)})]

@@ -7,12 +7,12 @@ import argparse
 import collections
 import ctypes
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from preload import start_again
 
 import fastsgd
 
@@ -39,16 +39,6 @@ long allocations(void) { return count; }
 """
 SETTINGS = {"optimizer": fastsgd.Adam(average=0.9), "epochs": 2, "batch_size": 20, "seed": 0, "threads": 1,
             "dropout": 0.1, "validation": 0.2}
-
-
-def build(folder):
-    """The library, or None where it cannot be built."""
-    source, library = folder / "shim.c", folder / "shim.so"
-    source.write_text(SHIM)
-    if sys.platform != "linux" or not shutil.which("cc"):
-        return None
-    built = subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], capture_output=True)
-    return None if built.returncode else library
 
 
 class Python:
@@ -174,11 +164,7 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as parent:
         if options.allocator == "numpy" and not hasattr(ctypes.CDLL(None), "fail_allocation"):
-            library = build(Path(parent))
-            if library is None:
-                sys.exit("needs Linux and a C compiler")
-            sys.exit(subprocess.run([sys.executable, __file__, *sys.argv[1:]],
-                                    env={**os.environ, "LD_PRELOAD": str(library)}).returncode)
+            start_again(SHIM, Path(parent))
         folder = Path(parent) / "in"
         folder.mkdir()
         allocator, bad = (NumPy if options.allocator == "numpy" else Python)(), 0

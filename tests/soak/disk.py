@@ -10,11 +10,12 @@ import io
 import itertools
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from preload import start_again
 
 SHIM = r"""
 #define _GNU_SOURCE
@@ -73,16 +74,6 @@ int close(int file) {
     return failed ? -1 : result;
 }
 """
-
-
-def build(folder):
-    """The library, or None where it cannot be built."""
-    source, library = folder / "shim.c", folder / "shim.so"
-    source.write_text(SHIM)
-    if sys.platform != "linux" or not shutil.which("cc"):
-        return None
-    built = subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], capture_output=True)
-    return None if built.returncode else library
 
 
 def read(folder):
@@ -253,11 +244,7 @@ def fail_every_call(save, fault, stays):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         if not hasattr(ctypes.CDLL(None), "fail_calls"):
-            library = build(Path(folder))
-            if library is None:
-                sys.exit("needs Linux and a C compiler")
-            sys.exit(subprocess.run([sys.executable, __file__, *sys.argv[1:]],
-                                    env={**os.environ, "LD_PRELOAD": str(library)}).returncode)
+            start_again(SHIM, Path(folder))
         faults = FAULTS[:2] if "--quick" in sys.argv else FAULTS
         begin, total = time.monotonic(), 0
         for name, save in kinds(Path(folder)).items():
