@@ -43,13 +43,12 @@ cdef void run_in_company(Job* job, int whole) noexcept nogil:
     company.whole = whole
     while True:
         size, company.resting, company.leaves = company.whole, False, False
-        company.stale = False
         if size > 1:
             known, now = fs_company_now(), fs_seconds()
             company.resting = now < known.rest_ends and known.rest_threads < size
             if company.resting:
                 size = known.rest_threads
-            company.since, company.waited, company.first = now, 0, job.first_step
+            begin_window(company, now, 0, job.first_step)
         fs_team_run(size, run, job)
         if job.mode <= DELTAS and size > 1:
             now = fs_seconds()
@@ -73,9 +72,8 @@ cdef void mind_company(Job* job, fs_team* team, ptrdiff_t step, int size) noexce
             company.stale = True
             return
     waited = fs_team_waited(team) - company.waited
-    if job.watch or company.stale:                   # they waited for Python
-        company.stale = False
-        company.since, company.waited, company.first = fs_seconds(), company.waited + waited, step + 1
+    if job.watch or company.stale:                   # job.watch: they waited for Python
+        begin_window(company, fs_seconds(), company.waited + waited, step + 1)
         return
     if not waited and not company.resting:
         return
@@ -90,9 +88,13 @@ cdef void mind_company(Job* job, fs_team* team, ptrdiff_t step, int size) noexce
             trust(now)
         company.leaves = True
     elif elapsed > WINDOW_SECONDS and not company.resting:
-        company.since, company.waited, company.first = now, company.waited + waited, step + 1
+        begin_window(company, now, company.waited + waited, step + 1)
     if company.leaves:
         job.first_step = step + 1
+
+
+cdef void begin_window(Company* company, double now, double waited, ptrdiff_t first) noexcept nogil:
+    company.since, company.waited, company.first, company.stale = now, waited, first, False
 
 
 cdef void rest(int size, double now) noexcept nogil:
