@@ -2,6 +2,7 @@
 import importlib.metadata
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -482,3 +483,73 @@ def test_each_difference_from_the_run_that_wrote_the_checkpoint_is_told(digits, 
     fastsgd.train(network("huber", huber_delta=0.5), X, np.eye(10)[y], **shared, checkpoint=path)
     with pytest.raises(ValueError, match=r"; loss_parameters: \[0\.5, .*\] in the checkpoint, \[2\.0, .*\] here$"):
         fastsgd.train(network("huber", huber_delta=2.0), X, np.eye(10)[y], **shared, resume=path)
+
+
+PLACE = {"steps": 5, "steps_at_epoch": 2, "cost": 1.5, "score": 3.0, "seconds": 0.5, "rate_factor": 1.0,
+         "factors": [[3, 1.0]], "first_draw": np.random.default_rng(0).bit_generator.state,
+         "draw": np.random.default_rng(1).bit_generator.state}
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"steps": 2.5}, "steps is 2.5"), ({"seconds": None}, "seconds is None"), ({"score": 1}, "score is 1"),
+    ({"factors": ((3, 1.0),)}, "factors is ((3, 1.0),)"), ({"steps": 1}, "1 steps, 2 before the epoch"),
+    ({"steps_at_epoch": -1}, "5 steps, -1 before the epoch"), ({"cost": np.nan}, "cost is nan"),
+    ({"rate_factor": np.inf}, "rate_factor is inf"), ({"penalty": -np.inf}, "penalty is -inf"),
+    ({"factors": [[2, 1.0]]}, "its passes lack 1 steps"),
+    ({"factors": [[-3, 1.0]]}, "a pass has -3 steps and the factor 1.0"),
+    ({"factors": [[3, np.nan]]}, "a pass has 3 steps and the factor nan"),
+    ({"draw": {"bit_generator": "MT19937"}}, "the generator's state is not PCG64's: state must be for a PCG64 RNG"),
+])
+def test_a_place_in_a_run_that_is_none(values, message):
+    assert checkpoint.Progress(**PLACE).skipped == 3
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        checkpoint.Progress(**{**PLACE, **values})
+
+
+@pytest.mark.parametrize(("damage", "message"), [
+    (forged(plan=lambda part: {**part, "batch_size": "10"}), "ValueError: batch_size is '10'"),
+    (forged(plan=lambda part: {**part, "batch_size": -1}), "ValueError: batch_size is -1"),
+    (forged(history=lambda part: {**part, "steps": 9}), "ValueError: its history has 9 steps and 'accuracy'"),
+    (forged(history=lambda part: {**part, "metric_name": "x"}), "ValueError: its history has 7 steps and 'x'"),
+    (forged(tensors=lambda tensors: tensors["biases.0"].fill(np.nan)), "ValueError: a parameter is not finite"),
+    (forged(tensors=lambda tensors: tensors.update({"run.params": np.zeros(3, "f4")})),
+     "its arrays have shapes (3,) and (0, 0)"),
+    (forged(tensors=lambda tensors: tensors.update({"run.slots": np.zeros((0, 0), "f8")})),
+     "its arrays have shapes (1810,) and (0, 0)"),
+])
+def test_what_is_said_of_a_forged_checkpoint(written, damage, message):
+    damage(written[3])
+    with pytest.raises(ValueError, match=rf"run\.ckpt is damaged: {re.escape(message)}$"):
+        checkpoint.Saved.read(written[3])
+
+
+def test_what_is_said_of_another_layout_and_of_many_differences(written):
+    *_, path = written
+    header, body = parts(path)
+    content = json.loads(header["__metadata__"]["fastsgd.checkpoint"])
+    saved = checkpoint.Saved.read(path)
+    with pytest.raises(ValueError, match="another run") as caught:
+        saved.require(path, {f"part {i}": i for i in range(30)}, [])
+    assert str(caught.value).count("; ") == 20
+    header["__metadata__"]["fastsgd.checkpoint"] = json.dumps({**content, "version": 2})
+    path.write_bytes(join(header, body))
+    advice = f"goes on from layout 1; fastsgd.Network.load({str(path)!r}) still reads its network"
+    with pytest.raises(ValueError, match=f"{re.escape(advice)}$"):
+        checkpoint.Saved.read(path)
+    header["__metadata__"]["fastsgd.checkpoint"] = json.dumps({name: content[name] for name in sorted(content)[::-1]})
+    path.write_bytes(join(header, body))
+    assert checkpoint.Saved.read(path).plan == saved.plan          # in whichever order its parts are
+
+
+def test_a_checkpoint_of_steps_of_one_row(digits, tmp_path):
+    net, X, y = start(digits)
+    fastsgd.train(net, X[:9], y[:9], batch_size=1, seed=0, epochs=1, checkpoint=tmp_path / "run", validation=0.5,
+                  evaluate_every=2)
+    saved = checkpoint.Saved.read(tmp_path / "run")
+    assert (saved.batch_size, saved.history.steps, saved.history.validation_steps) == (1, 5, [2, 4])
+    with checkpoint.TensorFile(tmp_path / "run") as file:
+        assert {file.read(name).dtype for name in file.tensors if name.startswith("run.history.")} == {np.dtype(float)}
+    content = (tmp_path / "run").read_bytes()
+    (tmp_path / "run").write_bytes(content.replace(b'\\"checksum\\"', b'\\"checkfun\\"'))
+    with pytest.raises(ValueError, match=r"is damaged: its checksum is not that of its contents$"):
+        checkpoint.Saved.read(tmp_path / "run")

@@ -205,3 +205,36 @@ def test_what_a_run_that_goes_on_must_find_again(monkeypatch):
     assert feeds.Blocks(X, y, None, None, 10, float, np.dtype(float), False).describe()["shuffle"] == "none"
     one = feeds.Blocks(np.zeros((3, 100_000)), y, None, None, 1, float, np.dtype(float))
     assert one.describe()["shuffle"] == "blocks of 1 rows, windows of 83"
+
+
+def test_parts_of_rows_as_they_lie():
+    X, y = np.arange(10.0)[:, np.newaxis], np.arange(10)
+    whole = feeds.Segment(X, y, None, None)
+    assert whole.part(0, 10) is whole
+    assert whole.part(3, 4).order.tolist() == [3, 4, 5, 6]
+    assert feeds.Segment(X, y, None, np.array([7, 1, 5])).part(1, 2).order.tolist() == [1, 5]
+
+
+def test_files_are_read_in_their_order_where_nothing_is_shuffled(digits, tmp_path):
+    (X, y), _ = digits
+    nets = [fastsgd.Network([64, 10], seed=0) for _ in range(2)]
+    for net, rows in zip(nets, (X, mapped(tmp_path / "X.npy", X)), strict=True):
+        fastsgd.train(net, rows, y, epochs=2, seed=0, shuffle=False)
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+    for targets, message in ((y[:-1], r"y must have one entry per row of X \(1438\), got 1437"),
+                             (y + 1, "labels")):
+        with pytest.raises(ValueError, match=message):
+            fastsgd.train(nets[1], mapped(tmp_path / "X.npy", X), targets)
+
+
+def test_a_first_row_that_is_held_out_and_bad_is_named(tmp_path):
+    X = np.ones((40, 2), np.float32)
+    X[0, 1] = np.nan
+    with pytest.raises(ValueError, match=r"^X\[0\] has NaN or infinity"):
+        fastsgd.train(fastsgd.Network([2, 2]), mapped(tmp_path / "X.npy", X), np.zeros(40), validation=0.97, epochs=0,
+                      seed=0)
+
+
+def test_a_window_holds_a_batch_at_least():
+    assert blocks_of(2000, 700).describe()["shuffle"] == "blocks of 8 rows, windows of 700"
+    assert blocks_of(2000, 7).describe()["shuffle"] == "blocks of 8 rows, windows of 200"

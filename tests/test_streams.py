@@ -173,6 +173,39 @@ def test_bad_arguments(digits, arguments, error, message):
     assert (net.params == before).all()
 
 
+def test_weights_of_classes_in_a_stream_count_as_those_of_rows(digits):
+    (X, y), _ = digits
+    weights = np.linspace(0.1, 2, 10)
+    for more in ({}, {"loss": "hinge"}):
+        by_class, by_row = (fastsgd.Network([64, 10], seed=0, **more) for _ in range(2))
+        fastsgd.train_stream(by_class, batches_of(X, y, 100), class_weight=weights, shuffle=False)
+        if more:                            # one against the rest: the weight of a class is that of its own output's 1
+            fastsgd.train(by_row, X, y, class_weight=weights, shuffle=False, epochs=1)
+        else:
+            fastsgd.train_stream(by_row, batches_of(X, y, 100, weights[y]), shuffle=False)
+        np.testing.assert_array_equal(by_class.params, by_row.params)
+    with pytest.raises(ValueError, match="class_weight"):
+        fastsgd.train_stream(fastsgd.Network([64, 10], loss="hinge"), batches_of(X, y, 100), class_weight=weights[:9])
+
+
+def test_an_iterator_serves_one_epoch_and_a_source_may_know_its_rows(digits):
+    (X, y), _ = digits
+    nets = [net_of(), net_of()]
+    histories = [fastsgd.train_stream(net, source, seed=0) for net, source in
+                 zip(nets, (batches_of(X, y, 100)(1), batches_of(X, y, 100)), strict=True)]
+    assert [history.steps for history in histories] == [15, 15]
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+
+    class Knows:
+        rows = 300
+
+        def __iter__(self):
+            return batches_of(X, y, 100)(1)
+
+    assert fastsgd.train_stream(net_of(), Knows(), seed=0).steps == 3
+    assert fastsgd.train_stream(net_of(), Knows(), seed=0, rows=200).steps == 2
+
+
 @pytest.fixture
 def parquet(digits, tmp_path):
     pa = pytest.importorskip("pyarrow")

@@ -524,3 +524,50 @@ def test_what_is_asked_of_the_search_for_a_batch_size(digits, monkeypatch):
     assert given_net is net
     assert given_optimizer is optimizer
     assert (len(given_X), len(given_y), keywords) == (len(X), len(y), {"seconds": training.AUTO_SECONDS, "threads": 1})
+
+
+def test_a_run_that_is_stopped_in_its_second_epoch_counts_the_rows_of_that():
+    rng = np.random.default_rng(0)
+    X, y = rng.random((20_000, 64)), rng.integers(0, 10, 20_000)
+    stop = fastsgd.Callback()
+    met = []
+
+    def on_rows(run):
+        run.stop = run.epoch == 2
+
+    stop.on_rows, stop.on_end = on_rows, lambda run: met.append(run.rows_done)
+    history = fastsgd.train(fastsgd.Network([64, 400, 10], seed=0), X, y, batch_size=10, epochs=3, threads=1,
+                            callbacks=[stop])
+    assert 2000 < history.steps < 4000
+    assert met == [10 * (history.steps - 2000)]
+
+
+@pytest.mark.parametrize(("threads", "adapts"), [(None, True), (1, False), (2, False)])
+def test_only_threads_that_were_not_asked_for_may_be_fewer(digits, monkeypatch, threads, adapts):
+    net, X, y = small(digits)
+    told, train_epoch = [], training._kernel.train_epoch
+
+    def told_of(*arguments):
+        told.append(arguments[-1])
+        return train_epoch(*arguments)
+
+    monkeypatch.setattr(training._kernel, "train_epoch", told_of)
+    fastsgd.train(net, X, y, threads=threads, epochs=2)
+    assert told == [adapts, adapts]
+
+
+def test_rows_held_out_leave_one_at_least(digits):
+    net, X, y = small(digits)
+    for rows, fraction, left in ((3, 0.99, 1), (3, 0.01, 2), (2, 0.5, 1)):
+        history = fastsgd.train(net, X[:rows], y[:rows], validation=fraction, batch_size=1, epochs=1)
+        assert history.steps == left
+    with pytest.raises(ValueError, match=r"^validation=0\.5 leaves nothing of 1 row to train on$"):
+        fastsgd.train(net, X[:1], y[:1], validation=0.5)
+    with pytest.raises(ValueError, match=r"^validation X must have shape"):
+        fastsgd.train(net, X, y, validation=(X[:, :3], y))
+
+
+def test_weights_whose_product_is_none(digits):
+    net, X, y = small(digits)
+    with pytest.raises(ValueError, match=r"^sample_weight times class_weight"), np.errstate(over="ignore"):
+        fastsgd.train(net, X, y, sample_weight=np.full(len(y), 1e200), class_weight=[1e200] * 10)

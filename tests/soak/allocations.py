@@ -6,12 +6,16 @@ makes itself, which is where arrays come from. The kernel allocates nothing but 
 import argparse
 import collections
 import ctypes
+import gc
+import json
 import os
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
+import numpy as np
 from preload import start_again
 
 import fastsgd
@@ -110,6 +114,7 @@ def works(folder):
             "save": (lambda: net.save(path), check), "load": (lambda: fastsgd.Network.load(path), check_load)}
 
 
+ROUNDS, REPEATED = 8, 40
 DONE, REFUSED, INTERPRETER, OTHER, WRONG = range(5)
 
 
@@ -156,11 +161,78 @@ def fail_all(allocator, work, check, stride, most):
     return found
 
 
+class Held(ctypes.Structure):
+    """What malloc tells of itself: mallinfo2 of the GNU C library."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks",
+                                                     "fsmblks", "uordblks", "fordblks", "keepcost")]
+
+
+def held():
+    """Python's blocks and malloc's bytes in use."""
+    ask = ctypes.CDLL(None).mallinfo2
+    ask.restype = Held
+    gc.collect()
+    told = ask()
+    return np.array([sys.getallocatedblocks(), told.uordblks + told.hblkhd])
+
+
+def attempt_again(allocator, k, work):
+    """In a child: how many blocks and bytes the work leaves behind each time its k-th allocation fails, and where."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(ours)
+        before, where, grown = None, "", []
+        for _ in range(ROUNDS):                 # free lists and caches fill meanwhile
+            for _ in range(REPEATED):
+                try:
+                    allocator.fail(k)
+                    try:
+                        work()
+                    finally:
+                        allocator.end()
+                except BaseException as error:
+                    where = f"{type(error).__name__} at " + " ".join(
+                        f"{os.path.basename(line.filename)}:{line.lineno}"
+                        for line in traceback.extract_tb(error.__traceback__)[2:][-3:])
+                    del error
+            now = held()
+            if before is not None:
+                grown.append((now - before) / REPEATED)
+            before = now
+        os.write(theirs, json.dumps([*np.min(grown, axis=0), where]).encode())
+        os._exit(0)
+    os.close(theirs)
+    with open(ours, "rb") as pipe:
+        *grown, where = json.load(pipe)
+    os.waitpid(pid, 0)
+    return np.array(grown), where
+
+
+def leaks(allocator, name, work, stride, most):
+    """How many failed allocations of work left something behind, each time; each is printed."""
+    for _ in range(200):
+        work()
+    tried, found, quiet = 0, 0, 0
+    for k in range(1, most, stride):
+        grown, where = attempt_again(allocator, k, work)
+        tried, quiet = tried + 1, 0 if where else quiet + 1
+        if where and (grown >= (1, 64)).any():
+            found += 1
+            print(f"  {name}, allocation {k}: {grown[0]:.1f} blocks, {grown[1]:.0f} bytes each time, {where}",
+                  flush=True)
+        if quiet > 100 // stride + 10:
+            break
+    return tried - quiet, found
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stride", type=int, default=1, help="fail each so-manieth allocation only")
     parser.add_argument("--count", type=int, default=20_000, help="go up to this allocation at most")
     parser.add_argument("--allocator", choices=["python", "numpy"], default="python")
+    parser.add_argument("--leaks", action="store_true", help="does work that fails again and again keep memory?")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as parent:
         if options.allocator == "numpy" and not hasattr(ctypes.CDLL(None), "fail_allocation"):
@@ -170,6 +242,11 @@ def main():
         allocator, bad = (NumPy if options.allocator == "numpy" else Python)(), 0
         for name, (work, check) in works(folder).items():
             begin = time.monotonic()
+            if options.leaks:
+                tried, found = leaks(allocator, name, work, options.stride, options.count)
+                print(f"{name}, {options.allocator}: {tried} failed again and again, {found} of them kept memory; "
+                      f"{time.monotonic() - begin:.0f} s", flush=True)
+                continue
             found = fail_all(allocator, work, check, options.stride, options.count)
             others = {code: n for code, n in found.items() if code not in (DONE, REFUSED, INTERPRETER)}
             bad += sum(others.values())

@@ -3,13 +3,17 @@
 A preloaded library fails the k-th call for files in one folder, for k = 1, 2, ... until a save makes fewer calls: that
 one, or it and all after it, as on a full disk. Run it as a script; it starts itself again with the library.
 """
+import argparse
 import contextlib
 import ctypes
 import errno
+import gzip
+import hashlib
 import io
 import itertools
 import os
 import shutil
+import struct
 import sys
 import tempfile
 import time
@@ -65,6 +69,7 @@ ssize_t write(int file, const void *from, size_t n) {
 }
 int fsync(int file) { return fault > 0 && hit_file(file) ? -1 : REAL(fsync)(file); }
 int rename(const char *a, const char *b) { return fault > 0 && hit(b) ? -1 : REAL(rename)(a, b); }
+int mkdir(const char *path, mode_t mode) { return fault > 0 && hit(path) ? -1 : REAL(mkdir)(path, mode); }
 int chmod(const char *path, mode_t mode) { return fault > 0 && hit(path) ? -1 : REAL(chmod)(path, mode); }
 int close(int file) {
     int written = (fcntl(file, F_GETFL) & O_ACCMODE) != O_RDONLY;
@@ -95,14 +100,18 @@ class Save:
         return now == after
 
 
-class Pair(Save):
-    """Two files: where renaming the second fails and so does putting back the first, they are of different networks.
+class Several(Save):
+    """Files of which each is the old one or the new one.
 
-    Their compiler then refuses them.
+    Of C's two, renaming the second may fail and so may putting back the first: their compiler then refuses them.
     """
 
     def whole(self, before, after, now):
-        return all(content in (before[name], after[name]) for name, content in now.items())
+        return before.keys() <= now.keys() and all(content in (before.get(name), after.get(name))
+                                                   for name, content in now.items())
+
+    def done(self, after, now):
+        return after.items() <= now.items()
 
 
 class Log(Save):
@@ -158,6 +167,28 @@ def command(*arguments):
         raise OSError(fault_in(said.getvalue()), said.getvalue(), said.getvalue().rpartition(": '")[2].rstrip("'\n"))
 
 
+def download(folder, seed):
+    """Fetches a data set of four small files into a cache in the folder."""
+    from unittest import mock
+
+    from fastsgd import datasets
+    images = struct.pack(">HBB3I", 0, 8, 3, 2, 1, 1) + b"ab"
+    labels = struct.pack(">HBBI", 0, 8, 1, 2) + bytes([0, seed])
+    contents = [gzip.compress(content, mtime=0) for content in (images, labels)] * 2
+    sources = {"set": (str(seed), tuple(hashlib.sha256(content).hexdigest() for content in contents))}
+    with mock.patch.dict(os.environ, {"XDG_CACHE_HOME": str(folder / str(seed)), "FASTSGD_DATA": ""}), \
+            mock.patch.object(datasets, "SOURCES", sources), \
+            mock.patch.object(datasets, "_download", lambda url: contents[datasets.FILES.index(url[2:-3])]):
+        datasets._find("set", True)
+
+
+def quietly(write):
+    def written(folder, seed):
+        with contextlib.redirect_stderr(io.StringIO()):
+            write(folder, seed)
+    return written
+
+
 def fault_in(text):
     return int(text.partition("[Errno ")[2].partition("]")[0])
 
@@ -165,7 +196,8 @@ def fault_in(text):
 def kinds(data):
     """Every kind of save by name; ``data`` is a folder for what they read."""
     import fastsgd
-    from fastsgd import files, interop
+    from fastsgd import descent_command, files, interop, train_command
+    from fastsgd.report import Report
     nets = {seed: fastsgd.Network([64, 16, 10], seed=seed) for seed in (OLD, NEW)}
     table = data / "table.csv"
     table.write_text("a,b,t\n" + "".join(f"{i},{i * i % 7},{'xy'[i % 2]}\n" for i in range(60)))
@@ -174,9 +206,14 @@ def kinds(data):
                 data / f"{seed}.model")
     found = {
         "a network": Save(lambda folder, seed: nets[seed].save(folder / "net")),
-        "C": Pair(lambda folder, seed: interop.to_c(nets[seed], folder / "net")),
+        "C": Several(lambda folder, seed: interop.to_c(nets[seed], folder / "net")),
         "predictions": Save(lambda folder, seed: command("predict", data / f"{seed}.model", table, "--probabilities",
                                                          "--out", folder / "out.csv")),
+        "the options of a run": Save(lambda folder, seed: train_command.write_config(
+            folder / "config.toml", argparse.Namespace(data="table.csv", seed=seed))),
+        "a report": Several(quietly(lambda folder, seed: descent_command._write(
+            argparse.Namespace(out=folder / "race"), Report(f"{seed}"), {"a.png": (b"%d" % seed * 10_000, "a")}))),
+        "data that were downloaded": Several(lambda folder, seed: download(folder, seed)),
         "a check": Save(lambda folder, seed: files.check_writable(folder / "net")),
         "checkpoints": Checkpoints(lambda folder, seed: train(
             seed, checkpoint=fastsgd.Checkpoint(folder / "run.ckpt", epochs=1))),
