@@ -6,7 +6,7 @@ def bring_in(X, const int64_t[::1] rows, bint check):
     Returns the first of them that has a value which is not finite, where that is to be checked, or else -1.
     """
     cdef const fs_ops* ops = fs_operations(X.itemsize == 8)
-    cdef const char* base = <const char*><size_t>X.__array_interface__["data"][0]
+    cdef const char* base = <const char*>c_numpy.PyArray_DATA(X)
     cdef ptrdiff_t stride = X.strides[0], columns = X.shape[1], size = columns * X.itemsize, i
     cdef int64_t bad = -1
     check_range(rows, len(X), "rows")

@@ -34,8 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:                       # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, TypeError, OSError, ImportError, ArithmeticError) as error:
-        print(f"fastsgd: error: {error}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
+        print(f"fastsgd: error: {str(error) or 'not enough memory'}", file=sys.stderr)
         return 1
 
 

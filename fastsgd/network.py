@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -296,6 +297,9 @@ class Network:
         """
         check_whole("rows", rows, least=1)
         check_whole("threads", threads, least=1)
+        most = sys.maxsize // (8 * max(self.sizes))
+        if rows > most:
+            raise ValueError(f"rows must be at most {most:,} for this network, got {rows:,}")
         dtype = self.dtype if input_dtype is None else np.dtype(input_dtype)
         if dtype not in (self.dtype, np.uint8):
             raise ValueError(f"input_dtype must be {self.dtype} or uint8, got {dtype}")

@@ -553,3 +553,17 @@ def test_a_checkpoint_of_steps_of_one_row(digits, tmp_path):
     (tmp_path / "run").write_bytes(content.replace(b'\\"checksum\\"', b'\\"checkfun\\"'))
     with pytest.raises(ValueError, match=r"is damaged: its checksum is not that of its contents$"):
         checkpoint.Saved.read(tmp_path / "run")
+
+
+@pytest.mark.parametrize(("seed", "told"), [(None, None), (7, 7), (np.random.default_rng(7), "Generator")])
+def test_the_seed_that_a_checkpoint_tells(digits, tmp_path, seed, told):
+    net, X, y = start(digits)
+    fastsgd.train(net, X, y, seed=seed, epochs=1, checkpoint=tmp_path / "run")
+    assert checkpoint.Saved.read(tmp_path / "run").plan["seed"] == told
+
+
+def test_what_is_wrong_in_what_a_callback_keeps_is_told(written):
+    net, X, y, path = written
+    forged(callbacks=lambda part: [[part[0][0], {}]])(path)
+    with pytest.raises(ValueError, match="in what EarlyStopping keeps: KeyError: "):
+        fastsgd.train(net, X, y, epochs=3, seed=0, resume=path, callbacks=[fastsgd.EarlyStopping()])

@@ -463,6 +463,15 @@ def test_ctrl_c_and_a_reader_that_has_gone(monkeypatch, capsys):
     assert capsys.readouterr().err == "fastsgd: interrupted\n"
 
 
+@pytest.mark.parametrize("said", ["", "Unable to allocate 8.00 TiB"])
+def test_memory_that_is_missing_is_an_error_on_one_line(monkeypatch, capsys, said):
+    def greedy(_):
+        raise MemoryError(said)
+    monkeypatch.setattr("fastsgd.cli.info", greedy)
+    assert main(["info"]) == 1
+    assert capsys.readouterr().err == f"fastsgd: error: {said or 'not enough memory'}\n"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="closes a pipe")
 def test_a_reader_that_has_gone(tables):
     process = run("info", env={**os.environ, "PYTHONUNBUFFERED": "1"})

@@ -58,9 +58,11 @@ def test_absurd_numbers_of_rows_and_steps_mean_all_of_them(digits, settings):
     assert history.epochs == history.steps == 1
 
 
-@pytest.mark.parametrize("rows", [2**48, 2**57, 2**62, 2**70])
-def test_a_predictor_of_absurdly_many_rows(rows):
-    with pytest.raises((MemoryError, ValueError, OverflowError)):
+@pytest.mark.parametrize(("rows", "error", "message"), [
+    (2**48, MemoryError, "Unable to allocate"), (2**57, ValueError, "rows must be at most 18,014,398,509,481,983 for"),
+    (2**70, ValueError, "rows must be at most 18,014,398,509,481,983 for this network, got 1,180,591,")])
+def test_a_predictor_of_absurdly_many_rows(rows, error, message):
+    with pytest.raises(error, match=message):
         fastsgd.Network([64, 10]).compile_predictor(rows)
 
 

@@ -1,5 +1,6 @@
 """Do the pictures show what they should, on the axes they are given?"""
 import builtins
+import dataclasses
 import re
 
 import numpy as np
@@ -112,6 +113,16 @@ def test_a_landscape_lies_as_high_as_the_cost(seen):
     surface = seen["surface"]
     corners = np.array([[surface.x[2], surface.y[3]], [surface.x[-1], surface.y[-1]]])
     np.testing.assert_allclose(_interpolated(surface, corners), [surface.cost[3, 2], surface.cost[-1, -1]])
+
+
+@pytest.mark.parametrize(("lowest", "highest", "ticks"), [
+    (0.17, 0.83, ["0.2", "0.3", "0.5", "0.7"]), (0.02, 4.0, ["0.03", "0.1", "0.3", "1", "3"])])
+def test_a_landscape_has_ticks_of_the_cost(seen, lowest, highest, ticks):
+    surface = seen["surface"]
+    share = (surface.cost - surface.cost.min()) / np.ptp(surface.cost)
+    surface = dataclasses.replace(surface, cost=lowest * (highest / lowest) ** share)
+    ax = plots.descent(seen["paths"], surface, view="3d")
+    assert [label.get_text() for label in ax.get_zticklabels()] == ticks
 
 
 def test_a_film_is_written_whole(seen, tmp_path):

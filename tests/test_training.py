@@ -528,7 +528,7 @@ def test_what_is_asked_of_the_search_for_a_batch_size(digits, monkeypatch):
 
 def test_a_run_that_is_stopped_in_its_second_epoch_counts_the_rows_of_that():
     rng = np.random.default_rng(0)
-    X, y = rng.random((20_000, 64)), rng.integers(0, 10, 20_000)
+    X, y = rng.standard_normal((600_000, 8), dtype="float32"), rng.integers(0, 3, 600_000)
     stop = fastsgd.Callback()
     met = []
 
@@ -536,10 +536,10 @@ def test_a_run_that_is_stopped_in_its_second_epoch_counts_the_rows_of_that():
         run.stop = run.epoch == 2
 
     stop.on_rows, stop.on_end = on_rows, lambda run: met.append(run.rows_done)
-    history = fastsgd.train(fastsgd.Network([64, 400, 10], seed=0), X, y, batch_size=10, epochs=3, threads=1,
+    history = fastsgd.train(fastsgd.Network([8, 16, 3], seed=0), X, y, batch_size=2, epochs=3, threads=1,
                             callbacks=[stop])
-    assert 2000 < history.steps < 4000
-    assert met == [10 * (history.steps - 2000)]
+    assert 300_000 < history.steps < 600_000
+    assert met == [2 * (history.steps - 300_000)]
 
 
 @pytest.mark.parametrize(("threads", "adapts"), [(None, True), (1, False), (2, False)])
@@ -571,3 +571,28 @@ def test_weights_whose_product_is_none(digits):
     net, X, y = small(digits)
     with pytest.raises(ValueError, match=r"^sample_weight times class_weight"), np.errstate(over="ignore"):
         fastsgd.train(net, X, y, sample_weight=np.full(len(y), 1e200), class_weight=[1e200] * 10)
+
+
+def test_masks_of_dropout_are_drawn_from_the_seed(digits):
+    params = []
+    for seed in (1, 1, 2):
+        net, X, y = small(digits)
+        fastsgd.train(net, X, y, batch_size=None, dropout=0.5, seed=seed)       # no other draw: the rows stay in order
+        params.append(net.params)
+    np.testing.assert_array_equal(params[0], params[1])
+    assert (params[0] != params[2]).any()
+
+
+def test_an_average_is_what_the_network_has_at_the_end(digits):
+    net, X, y = small(digits)
+    optimizer = fastsgd.SGD(0.1, average=0.9)
+    state = optimizer.state(net.params)
+    fastsgd.train(net, X, y, optimizer=optimizer, state=state, epochs=2, seed=0)
+    np.testing.assert_array_equal(net.params, state.average)
+    assert (state.averaged != state.average).any()
+
+
+def test_an_optimizer_that_does_not_suit_the_network(digits):
+    net, X, y = small(digits)
+    with pytest.raises(ValueError, match="PassiveAggressive is for networks without a hidden layer"):
+        fastsgd.train(net, X, y, optimizer=fastsgd.PassiveAggressive(1.0))

@@ -21,6 +21,8 @@ def axes_of(ax: Any, size: tuple[float, float] = (8, 5), **kind: Any) -> Any:
         from matplotlib.figure import Figure
     except ImportError:
         raise ImportError(MISSING) from None
+    if "projection" in kind:        # "constrained" leaves axes in space no room, and says so
+        return Figure(figsize=size, dpi=100).add_axes((0, 0, 1, 1), **kind)
     return Figure(figsize=size, dpi=100, layout="constrained").add_subplot(**kind)
 
 

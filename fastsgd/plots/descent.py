@@ -254,7 +254,9 @@ def _landscape(trajectory: Trajectory, surface: CostSurface, ax: Any) -> Any:
     ax.set_zlabel("mean cost")
     if logarithmic:
         ticks = range(math.floor(math.log10(levels[0])), math.ceil(math.log10(levels[-1])) + 1)
-        values = [v for tick in ticks for v in (10.0**tick, 3 * 10.0**tick) if levels[0] <= v <= levels[-1]]
+        every = [[digit * 10.0**tick for tick in ticks for digit in digits] for digits in ((1, 3), (1, 2, 3, 5, 7))]
+        few, many = ([value for value in values if levels[0] <= value <= levels[-1]] for values in every)
+        values = few if len(few) > 2 else many
         ax.set_zticks(np.log10(values), [f"{value:g}" for value in values])
     ax.view_init(elev=38, azim=-60)
     ax.legend(loc="upper left", fontsize=9)

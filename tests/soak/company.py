@@ -12,7 +12,6 @@ import importlib.util
 import itertools
 import os
 import random
-import statistics
 import subprocess
 import sys
 import time
@@ -86,33 +85,38 @@ def orders(count: int) -> list[tuple[str, ...]]:
 
 
 def times(repeats=15) -> list[str]:
-    """Medians in milliseconds: a training by itself and right after each product, and the products likewise."""
+    """Medians, in milliseconds, of a training by itself and right after each product, and the products likewise.
+
+    Idle threads that spin take a core for a while: the seconds of all cores beyond those of the training by itself are
+    what others took meanwhile, and shared out over the cores they are what contention explains at least.
+    """
     functions = multiply_with(present())
     import numpy as np
     rng = np.random.default_rng(1)
     a, b = (rng.random((1000, 1000), dtype=np.float32) for _ in range(2))
-
-    def median(function, before=lambda: None, pause=0.0):
-        taken = []
-        for _ in range(repeats):
-            before()
-            time.sleep(pause)
-            begin = time.perf_counter()
-            function()
-            taken.append(time.perf_counter() - begin)
-        return 1e3 * statistics.median(taken)
+    cores = len(os.sched_getaffinity(0))
 
     def ours():
         return train(5, 20_000)
 
+    def taken(function, before=lambda: time.sleep(0.3)):
+        before()
+        begin, begin_of_all = time.perf_counter(), time.process_time()
+        function()
+        return 1e3 * (time.perf_counter() - begin), 1e3 * (time.process_time() - begin_of_all)
+
     ours()
-    lines = [f"{'':10} {'training':>10} {'after it':>10}    {'product':>10} {'after ours':>10}"]
+    lines = [f"{'':10} {'training':>10} {'after it':>10} {'others took':>12} {'beyond':>8}"
+             f" {'product':>12} {'after ours':>10} {'ratio':>8}"]
     for name, product in functions.items():
         def theirs(product=product):
             return product(a, b)
         theirs()
-        lines.append(f"{name:10} {median(ours, pause=0.3):10.1f} {median(ours, theirs):10.1f}    "
-                     f"{median(theirs, pause=0.3):10.2f} {median(theirs, ours):10.2f}")
+        rows = [[*taken(ours), *taken(ours, theirs), *taken(theirs), *taken(theirs, ours)] for _ in range(repeats)]
+        alone, alone_all, after, after_all, product_alone, _, product_after, _ = np.median(rows, axis=0)
+        others = max(0.0, after_all - alone_all)
+        lines.append(f"{name:10} {alone:10.1f} {after:10.1f} {others:12.1f} {after / (alone + others / cores):8.2f}"
+                     f" {product_alone:12.2f} {product_after:10.2f} {product_after / product_alone:8.2f}")
     return lines
 
 
