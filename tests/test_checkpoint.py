@@ -567,3 +567,19 @@ def test_what_is_wrong_in_what_a_callback_keeps_is_told(written):
     forged(callbacks=lambda part: [[part[0][0], {}]])(path)
     with pytest.raises(ValueError, match="in what EarlyStopping keeps: KeyError: "):
         fastsgd.train(net, X, y, epochs=3, seed=0, resume=path, callbacks=[fastsgd.EarlyStopping()])
+
+
+def test_a_checkpoint_with_an_average_that_is_not_finite(digits, tmp_path):
+    net, X, y = start(digits)
+    optimizer = fastsgd.SGD(0.1, average=0.9)
+    fastsgd.train(net, X, y, optimizer=optimizer, seed=0, epochs=1, checkpoint=tmp_path / "run", validation=0.5,
+                  evaluate_every=3)
+    with pytest.raises(ValueError, match=r"nothing was changed; evaluate_every: 3 in the checkpoint, 4 here$"):
+        fastsgd.train(net, X, y, optimizer=optimizer, seed=0, epochs=2, resume=tmp_path / "run", validation=0.5,
+                      evaluate_every=4)
+    good = (tmp_path / "run").read_bytes()
+    for name in ("run.params", "biases.0"):
+        (tmp_path / "run").write_bytes(good)
+        forged(tensors=lambda tensors, name=name: tensors[name].fill(np.inf))(tmp_path / "run")
+        with pytest.raises(ValueError, match=r"run is damaged: ValueError: a parameter is not finite$"):
+            checkpoint.Saved.read(tmp_path / "run")

@@ -596,3 +596,22 @@ def test_an_optimizer_that_does_not_suit_the_network(digits):
     net, X, y = small(digits)
     with pytest.raises(ValueError, match="PassiveAggressive is for networks without a hidden layer"):
         fastsgd.train(net, X, y, optimizer=fastsgd.PassiveAggressive(1.0))
+
+
+def test_the_rows_held_out_are_counted_off(digits):
+    net, X, y = small(digits)
+    for shuffle in ("rows", "blocks"):
+        history = fastsgd.train(net, X, y, validation=0.2, batch_size=50, epochs=1, shuffle=shuffle)
+        assert history.steps == 4
+        history = fastsgd.train(net, X, y, validation=0.2, batch_size=None, epochs=1, shuffle=shuffle)
+        assert (history.steps, history.batch_size) == (1, 200)
+
+
+def test_threads_that_are_asked_for_are_had():
+    rng = np.random.default_rng(0)
+    X, y = rng.random((600, 500)), rng.integers(0, 10, 600)
+    met = []
+    for threads in (1, 2):
+        fastsgd.train(fastsgd.Network([500, 500, 10]), X, y, batch_size=600, threads=threads, epochs=1,
+                      callbacks=[lambda run: met.append(run.threads)])
+    assert met == [1, min(2, fastsgd.config()["cores"])]
