@@ -7,6 +7,7 @@ remembered so that predictions come back in the table's own terms.
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ def read_table(path) -> dict[str, np.ndarray]:
         except ImportError:
             raise ImportError(f'reading {path} needs pandas: pip install "fastsgd[table]"') from None
         try:
-            frame = pandas.read_csv(path) if kind == ".csv" else pandas.read_parquet(path)
+            frame = _read_csv(path, pandas) if kind == ".csv" else pandas.read_parquet(path)
         except (MemoryError, ImportError):
             raise
         except Exception as error:                       # theirs is any of a dozen kinds
@@ -56,6 +57,16 @@ def read_table(path) -> dict[str, np.ndarray]:
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{path} has columns of different lengths: {lengths}")
     return columns
+
+
+def _read_csv(path: Path, pandas):
+    """A DataFrame. What a row holds beyond the header is refused: pandas would make row labels of its first values."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pandas.errors.ParserWarning)
+        try:
+            return pandas.read_csv(path, index_col=False)
+        except pandas.errors.ParserWarning:
+            raise ValueError("a row holds more values than the header has names") from None
 
 
 def _values(series, name: str) -> np.ndarray:

@@ -216,6 +216,23 @@ def test_tables_that_pandas_does_not_read_in_its_own_way(tmp_path, monkeypatch):
         read_table(tmp_path / "table.parquet")
 
 
+@pytest.mark.parametrize("content", ["a,b\n1,2,3\n4,5,6\n", "a,b\n1,2,3\n4,5\n", "a\n" + "6," * 20_000 + "6\n"])
+def test_a_table_whose_rows_are_longer_than_its_header(tmp_path, content):
+    pytest.importorskip("pandas")
+    (tmp_path / "table.csv").write_text(content)
+    begin = time.perf_counter()
+    with pytest.raises(ValueError, match=r"table\.csv cannot be read: a row holds more values than the header has"):
+        read_table(tmp_path / "table.csv")
+    assert time.perf_counter() - begin < 2              # as row labels, 20,000 values a row would take five
+
+
+def test_a_comma_at_the_end_of_each_row_moves_no_column(tmp_path):
+    pytest.importorskip("pandas")
+    (tmp_path / "table.csv").write_text("a,b\n1,2,\n4,5,\n")
+    assert {name: column.tolist() for name, column in read_table(tmp_path / "table.csv").items()} == {
+        "a": [1, 4], "b": [2, 5]}
+
+
 @pytest.mark.parametrize("text", ["[]," * LENGTH, '{"columns": [{"kind": "number", "name": "a", "mean": 1' + "0" * 400
                                   + ', "scale": 1}], "target": {}}'])
 def test_an_encoding_that_is_none(text):
