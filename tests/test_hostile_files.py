@@ -1,9 +1,13 @@
 """Is every file that is no file of ours refused in words, in little time and memory?"""
 import gzip
 import json
+import re
 import struct
+import subprocess
+import sys
 import time
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +33,16 @@ def test_mutated_files(tmp_path, kind):
     assert counts["accepted"] > 0 < counts["refused"]
     assert slowest < fuzz.SECONDS
     assert fullest < 1
+
+
+def test_mutated_files_led_by_coverage(tmp_path):
+    pytest.importorskip("atheris")
+    command = [sys.executable, Path(fuzz.__file__).with_name("guided.py"), "--kind", "checkpoint", "--count", "400"]
+    result = subprocess.run([*command, "--kept", tmp_path / "kept"], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "checkpoint: 400 inputs" in result.stdout
+    assert re.search(r"accepted \d+, .*refused \d+", result.stdout)
+    assert not list((tmp_path / "kept").iterdir())
 
 
 def peak(function, *arguments):

@@ -40,6 +40,7 @@ ADDRESS_SPACE = 6 * 2**30
 TRACED = 50                         # every so many inputs tracemalloc measures the memory
 RESUMED = 20                        # every so many checkpoints train() goes on from one
 SUFFIX = {"model": ".safetensors", "checkpoint": ".ckpt", "idx": ".idx", "csv": ".csv", "onnx": ".onnx"}
+SHARED = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 ODD = ["0", "-1", "1", "1.0", "-0.0", "0.5", "1e400", "1e-400", "NaN", "Infinity", "-Infinity", "null", "true", "false",
        "9" * 25, "9" * 400, "9" * 5000, "9007199254740993", "4611686018427387904", "-9223372036854775809", "[]", "{}",
@@ -227,22 +228,26 @@ def forge(rng, content):
     return len(text).to_bytes(8, "little") + text + body
 
 
-def generate(rng, kind, seeds):
-    """An input: which seed it comes from, and its bytes."""
-    which = rng.randrange(len(seeds))
-    content = seeds[which]
+def vary(rng, kind, content, seeds):
+    """A file changed in one of its kind's ways; some need a file that is whole."""
     if kind in ("model", "checkpoint"):
         way = rng.random()
         if kind == "checkpoint" and way < 0.6:
-            return which, forge(rng, content)
+            return forge(rng, content)
         if way < 0.8:
-            return which, mutated_header(rng, content)
+            return mutated_header(rng, content)
     elif kind == "idx" and content[:2] == GZIP and rng.random() < 0.6:
-        return which, gzip.compress(mutate(rng, gzip.decompress(content), seeds[:4]), 1, mtime=0)
+        return gzip.compress(mutate(rng, gzip.decompress(content), seeds[:4]), 1, mtime=0)
     elif kind == "onnx" and rng.random() < 0.6:
         with contextlib.suppress(Exception):            # protobuf refuses some values
-            return which, mutated_graph(rng, content)
-    return which, mutate(rng, content, seeds)
+            return mutated_graph(rng, content)
+    return mutate(rng, content, seeds)
+
+
+def generate(rng, kind, seeds):
+    """An input: which seed it comes from, and its bytes."""
+    which = rng.randrange(len(seeds))
+    return which, vary(rng, kind, seeds[which], seeds)
 
 
 def mutated_graph(rng, content):
@@ -330,48 +335,67 @@ def _alarm(*_):
     raise TooSlow
 
 
-def run(kind, count, seed, kept, address_space=ADDRESS_SPACE):
-    """Reads so many inputs; returns counts of outcomes, the slowest seconds, the largest memory over its limit."""
+class Judge:
+    """Reads inputs of a kind from a folder, keeps those that fail, and counts what became of them."""
+
+    def __init__(self, kind, kept, folder):
+        self.kind, self.kept, self.folder = kind, kept, folder
+        self.counts, self.slowest, self.fullest = Counter(), 0.0, 0.0       # fullest: memory over its limit
+        self.seeds = SEEDS[kind](folder)
+        for which, content in enumerate(self.seeds):        # which are good, and import what the readers need
+            read(kind, self._write("seed", content), which)
+
+    def __call__(self, which, content, resume):
+        path = self._write("input", content)
+        traced = self.counts.total() % TRACED == 1
+        if traced:
+            tracemalloc.start()
+        try:
+            outcome, seconds = check(self.kind, path, which, resume)
+            if traced:
+                part = tracemalloc.get_traced_memory()[1] / (COPIES[self.kind] * len(content) + ROOM)
+                self.fullest = max(self.fullest, part)
+                assert part <= 1, f"took {part:.2f} times the memory allowed"
+        except (Exception, TooSlow) as error:
+            outcome, seconds = "failed", 0.0
+            _keep(error, content, self.kept, self.kind, path, which, resume)
+        finally:
+            tracemalloc.stop()
+        self.counts[outcome if not resume else f"{outcome} by train"] += 1
+        self.slowest = max(self.slowest, seconds)
+
+    def _write(self, name, content):
+        zipped = self.kind == "idx" and content[:2] == GZIP
+        path = self.folder / f"{name}{SUFFIX[self.kind]}{'.gz' if zipped else ''}"
+        path.write_bytes(content)
+        return path
+
+    @property
+    def result(self):
+        return self.counts, self.slowest, self.fullest
+
+
+@contextlib.contextmanager
+def judging(kind, kept, address_space=ADDRESS_SPACE, inside=SHARED):
+    """A Judge in a folder of its own, with what it needs of the process."""
     if address_space:
         resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
     before = signal.signal(signal.SIGPROF, _alarm)
-    counts, slowest, fullest = Counter(), 0.0, 0.0
-    shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     try:
-        with tempfile.TemporaryDirectory(dir=shared) as folder, warnings.catch_warnings():
+        with tempfile.TemporaryDirectory(dir=inside) as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")             # pandas, of the columns' types
-            folder = Path(folder)
-            seeds = SEEDS[kind](folder)
-            for which, content in enumerate(seeds):         # which are good, and import what the readers need
-                path = folder / f"seed{SUFFIX[kind]}{'.gz' if content[:2] == GZIP else ''}"
-                path.write_bytes(content)
-                read(kind, path, which)
-            for i in range(count):
-                rng = random.Random(seed * 2**32 + i)
-                which, content = generate(rng, kind, seeds)
-                zipped = kind == "idx" and content[:2] == GZIP
-                path = folder / f"input{SUFFIX[kind]}{'.gz' if zipped else ''}"
-                path.write_bytes(content)
-                resume = kind == "checkpoint" and i % RESUMED == 0
-                traced = i % TRACED == 1
-                if traced:
-                    tracemalloc.start()
-                try:
-                    outcome, seconds = check(kind, path, which, resume)
-                    if traced:
-                        part = tracemalloc.get_traced_memory()[1] / (COPIES[kind] * len(content) + ROOM)
-                        fullest = max(fullest, part)
-                        assert part <= 1, f"took {part:.2f} times the memory allowed"
-                except (Exception, TooSlow) as error:
-                    outcome, seconds = "failed", 0.0
-                    _keep(error, content, kept, kind, path, which, resume)
-                finally:
-                    tracemalloc.stop()
-                counts[outcome if not resume else f"{outcome} by train"] += 1
-                slowest = max(slowest, seconds)
+            yield Judge(kind, kept, Path(folder))
     finally:
         signal.signal(signal.SIGPROF, before)
-    return counts, slowest, fullest
+
+
+def run(kind, count, seed, kept, address_space=ADDRESS_SPACE):
+    """Reads so many inputs; returns counts of outcomes, the slowest seconds, the largest memory over its limit."""
+    with judging(kind, kept, address_space) as judge:
+        for i in range(count):
+            which, content = generate(random.Random(seed * 2**32 + i), kind, judge.seeds)
+            judge(which, content, resume=kind == "checkpoint" and i % RESUMED == 0)
+    return judge.result
 
 
 def _keep(error, content, kept, kind, path, which, resume):
@@ -391,13 +415,28 @@ def _job(arguments):
     return run(*arguments)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+def report(kind, results, seconds):
+    """Prints what came of some runs; returns how many inputs failed."""
+    counts = sum((result[0] for result in results), Counter())
+    print(f"{kind}: {counts.total():,} inputs in {seconds:.0f} s: "
+          + ", ".join(f"{outcome} {n:,}" for outcome, n in sorted(counts.items()))
+          + f"; slowest {max(result[1] for result in results):.3f} s, most memory "
+          f"{max(result[2] for result in results):.1%} of {COPIES[kind]} x size + 64 MiB", flush=True)
+    return sum(n for outcome, n in counts.items() if outcome.startswith("failed"))
+
+
+def parser_of(description):
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--kind", choices=[*SEEDS, "all"], default="all")
     parser.add_argument("--count", type=int, default=100_000, help="inputs of each kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--kept", default="fuzz-failures", help="where inputs that fail are kept")
+    return parser
+
+
+def main():
+    parser = parser_of(__doc__)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--again", metavar="FILE", help="read this file only")
     parser.add_argument("--which", type=int, default=0, help="the seed it came from")
     parser.add_argument("--resume", action="store_true", help="by train(resume=FILE)")
@@ -413,12 +452,7 @@ def main():
                    options.seed * options.jobs + job, options.kept) for job in range(options.jobs)]
         with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
             results = pool.map(_job, shares)
-        counts = sum((result[0] for result in results), Counter())
-        failed += sum(n for outcome, n in counts.items() if outcome.startswith("failed"))
-        print(f"{kind}: {sum(counts.values()):,} inputs in {time.monotonic() - begin:.0f} s: "
-              + ", ".join(f"{outcome} {n:,}" for outcome, n in sorted(counts.items()))
-              + f"; slowest {max(result[1] for result in results):.3f} s, most memory "
-              f"{max(result[2] for result in results):.1%} of {COPIES[kind]} x size + 64 MiB", flush=True)
+        failed += report(kind, results, time.monotonic() - begin)
     return 1 if failed else 0
 
 
