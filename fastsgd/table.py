@@ -6,9 +6,12 @@ remembered so that predictions come back in the table's own terms.
 """
 from __future__ import annotations
 
+import csv
 import json
 import warnings
 import zipfile
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,8 +49,8 @@ def read_table(path) -> dict[str, np.ndarray]:
                 raise
             raise ValueError(f"{path} cannot be read: {error!s:.300}") from None
         names = [str(name) for name in frame.columns]
-        if len(set(names)) < len(names):
-            raise ValueError(f"{path} has two columns of one name: {sorted({n for n in names if names.count(n) > 1})}")
+        if repeated := _repeated(names):
+            raise ValueError(f"{path} has two columns of one name: {repeated!s:.300}")
         columns = {name: _values(frame.iloc[:, i], name) for i, name in enumerate(names)}
     else:
         raise ValueError(f"{path} must be a .csv, .parquet or .npz file, got {path.suffix or 'no suffix'!r}")
@@ -55,18 +58,30 @@ def read_table(path) -> dict[str, np.ndarray]:
     if not lengths or not min(lengths.values()):
         raise ValueError(f"{path} has no rows")
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"{path} has columns of different lengths: {lengths}")
+        raise ValueError(f"{path} has columns of different lengths: {lengths!s:.300}")
     return columns
 
 
 def _read_csv(path: Path, pandas):
-    """A DataFrame. What a row holds beyond the header is refused: pandas would make row labels of its first values."""
+    """A DataFrame.
+
+    What a row holds beyond the header is refused: pandas would make row labels of its first values. So are names that
+    come twice: it would make others of them, in a time that grows with the square of their number.
+    """
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        header = next((names for names in csv.reader(file) if names), [])
+    if repeated := _repeated(filter(None, header)):
+        raise ValueError(f"it has two columns of one name: {repeated!s:.300}")
     with warnings.catch_warnings():
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         try:
             return pandas.read_csv(path, index_col=False)
         except pandas.errors.ParserWarning:
             raise ValueError("a row holds more values than the header has names") from None
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _values(series, name: str) -> np.ndarray:

@@ -240,6 +240,16 @@ def test_a_table_whose_rows_are_longer_than_its_header(tmp_path, content):
     assert time.perf_counter() - begin < 2              # as row labels, 20,000 values a row would take five
 
 
+@pytest.mark.parametrize("content", ["a,b,a\n1,2,3\n", '"a",b,a\n', ",".join(["a"] * 50_000) + "\n1\n"])
+def test_a_table_that_has_a_name_twice(tmp_path, content):
+    pytest.importorskip("pandas")
+    (tmp_path / "table.csv").write_text(content)
+    begin = time.perf_counter()
+    with pytest.raises(ValueError, match=r"table\.csv cannot be read: it has two columns of one name: \['a'\]$"):
+        read_table(tmp_path / "table.csv")
+    assert time.perf_counter() - begin < 5              # pandas would look for new names for 40 s
+
+
 def test_a_comma_at_the_end_of_each_row_moves_no_column(tmp_path):
     pytest.importorskip("pandas")
     (tmp_path / "table.csv").write_text("a,b\n1,2,\n4,5,\n")
