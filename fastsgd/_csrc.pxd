@@ -143,6 +143,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
     int fs_team_size(const fs_team* team)
     void fs_team_barrier(fs_team* team)
     void fs_team_shrink(fs_team* team, int size)
+    bint fs_team_mind_fork(fs_team* team)
     double fs_team_waited(const fs_team* team)
     ctypedef struct fs_company:
         double rest_ends, trust_ends, rest_lasts
@@ -150,6 +151,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
     fs_company fs_company_now()
     void fs_company_is(fs_company now)
     ptrdiff_t fs_next(ptrdiff_t* number)
+    void fs_go_on_from(ptrdiff_t* number, ptrdiff_t value)
     unsigned long fs_floats_flush()
     void fs_floats_restore(unsigned long before)
     void fs_fetch(const void* line)

@@ -24,6 +24,7 @@ import os
 import numpy
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
 cimport numpy as c_numpy
 from libc.math cimport INFINITY, isfinite, pow, sqrt
 from libc.stdint cimport int32_t, int64_t, uint64_t
@@ -163,6 +164,8 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
                     copy_weights(job, False)
                     let_python_watch(job, chunk.first + chunk.rows)
                     copy_weights(job, True)
+                    if fs_team_mind_fork(team):
+                        size = 1
                 fs_team_barrier(team)
                 if job.stop:
                     return
@@ -253,6 +256,15 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
     cdef ptrdiff_t out_row = output.outputs * job.ops.item
     while block < blocks:
         first = block * FS_BLOCK_ROWS
+        if rank == 0 and is_time_to_watch(job):
+            let_python_watch(job, first)
+            if job.stop:
+                fs_go_on_from(&job.next_block, blocks)
+                break
+            if fs_team_mind_fork(team):              # so are the others' blocks: all over again
+                fs_go_on_from(&job.next_block, 0)
+                block = fs_next(&job.next_block)
+                continue
         block = fs_next(&job.next_block)
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, job.rows - first)
         gather(job, first, begin, n)
@@ -394,7 +406,7 @@ cdef fs_rule rule_of_step(Job* job, ptrdiff_t step, double batch_weight) noexcep
 
 cdef bint account_for(Job* job, fs_team* team, const Chunk* chunk, int rank, int size) noexcept nogil:
     """Whether the step may be made; rank 0 keeps the account and says whether it is time to let Python look in."""
-    cdef double cost = fs_sum(chunk.rows, job.cost), now
+    cdef double cost = fs_sum(chunk.rows, job.cost)
     cdef bint sound = isfinite(cost) and not job.broken
     if rank != 0:
         return sound
@@ -408,12 +420,12 @@ cdef bint account_for(Job* job, fs_team* team, const Chunk* chunk, int rank, int
         job.steps_done += sound
         if sound and job.company.whole > 1:
             mind_company(job, team, chunk.step, size)
-    if job.watcher != NULL:
-        now = fs_seconds()
-        job.watch = now - job.last_watch >= WATCH_SECONDS
-        if job.watch:
-            job.last_watch = now
+    job.watch = is_time_to_watch(job)
     return sound
+
+
+cdef bint is_time_to_watch(const Job* job) noexcept nogil:
+    return job.watcher != NULL and fs_seconds() - job.last_watch >= WATCH_SECONDS
 
 
 cdef void let_python_watch(Job* job, ptrdiff_t rows_done) noexcept with gil:
@@ -425,6 +437,7 @@ cdef void let_python_watch(Job* job, ptrdiff_t rows_done) noexcept with gil:
         job.stop = True
         raised[0] = error                # takes no memory, which may be what is missing
     fs_floats_flush()
+    job.last_watch = fs_seconds()        # what Python did may have taken longer
 
 
 cdef void run(void* argument, fs_team* team, int rank) noexcept nogil:
@@ -442,6 +455,12 @@ cdef void run(void* argument, fs_team* team, int rank) noexcept nogil:
 
 
 # ---- from Python ----
+
+def let_signals_in(rows_done):
+    """The poll of whoever has none: Ctrl-C ends a long call, too."""
+    PyErr_CheckSignals()
+    return False
+
 
 ACTIVATIONS = {
     "identity": FS_IDENTITY, "logistic": FS_LOGISTIC, "tanh": FS_TANH, "relu": FS_RELU, "leaky_relu": FS_LEAKY_RELU,

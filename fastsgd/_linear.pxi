@@ -185,13 +185,8 @@ cdef void fetch_ahead(Job* job, ptrdiff_t place) noexcept nogil:
 
 
 cdef bint python_wants_to_stop(Job* job, ptrdiff_t rows_done) noexcept nogil:
-    cdef double now
-    if job.watcher == NULL:
+    if not is_time_to_watch(job):
         return False
-    now = fs_seconds()
-    if now - job.last_watch < WATCH_SECONDS:
-        return False
-    job.last_watch = now
     let_python_watch(job, rows_done)
     return job.stop or job.pause
 

@@ -8,7 +8,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     cdef Job job
     cdef ptrdiff_t i
     cdef list kept = []               # arrays that the job points into
-    cdef tuple watcher = (poll, [None])
+    cdef tuple watcher = (let_signals_in if poll is None else poll, [None])
     memset(&job, 0, sizeof(Job))
     job.mode = mode
     job.ops = fs_operations(params.itemsize == 8)
@@ -48,9 +48,8 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         job.out = floats(out, &job, job.rows * job.layers[job.depth - 1].outputs, "out", kept, True)
     elif mode == DELTAS:
         job.out = floats(out, &job, job.rows * numbers_of_a_row(&job), "out", kept, True)
-    if poll is not None:
-        job.watcher = <void*>watcher
-        job.last_watch = fs_seconds()
+    job.watcher = <void*>watcher
+    job.last_watch = fs_seconds()
 
     if mode == TRAIN and job.steps >= COPYING_STEPS and job.average == NULL and not job.fold_steps:
         part_rows_of_weights(&job)
@@ -82,7 +81,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         state.cost, state.score = job.total_cost, job.total_score
     if watcher[1][0] is not None:
         raise watcher[1][0]
-    require(not job.broken, "X has a column index out of range; it was changed after it was checked")
+    require(not job.broken, "X has a column index out of range, or columns that do not rise")
     return job.total_cost, job.total_score, job.steps_done
 
 

@@ -46,11 +46,11 @@ class Csr:
 
 
 def own(array, given):
-    """The array, or a copy of it where it lies in the memory of what was given, which may change."""
+    """The array, or a copy of it where it lies in the memory of what was given, of whatever kind, which may change."""
     if isinstance(array, Csr):
         parts = ((array.indptr, "indptr"), (array.indices, "indices"), (array.values, "data"))
         return Csr(*(own(part, getattr(given, name, None)) for part, name in parts), array.shape)
-    return array.copy() if isinstance(given, np.ndarray) and np.may_share_memory(array, given) else array
+    return array.copy() if np.may_share_memory(array, np.asarray(given)) else array
 
 
 def stack(parts: Sequence[np.ndarray | Csr]) -> np.ndarray | Csr:
@@ -134,7 +134,7 @@ def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[floa
     if X.shape[0] == 0:
         raise ValueError(f"{name} is empty, shape {X.shape}")
     X = X.tocsr()
-    indptr, indices = np.asarray(X.indptr), np.asarray(X.indices)
+    indptr, indices = np.array(X.indptr), np.array(X.indices)          # which must stay as they are when checked
     if len(indptr) != X.shape[0] + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] > len(indices) or \
             len(indices) != len(X.data):
         raise ValueError(f"{name} is not a CSR matrix: its indptr must rise from 0 to at most its number of entries")
@@ -147,15 +147,17 @@ def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[floa
     rising[ends[(ends > 0) & (ends < len(indices))] - 1] = True         # from one row to the next
     if not rising.all():
         X = X.copy()
+        X.indptr, X.indices = indptr, indices
         X.has_canonical_format = False                                  # it may say otherwise of itself
         X.sum_duplicates()
+        indptr, indices = X.indptr, X.indices
     values = to_dtype(as_numbers(X.data, name), dtype, name) if len(X.data) else np.empty(0, dtype)
-    indices = np.ascontiguousarray(X.indices, dtype=np.int32)
+    indices = np.ascontiguousarray(indices, dtype=np.int32)
     if scale != (1.0,):
         factors = np.empty(columns, dtype)
         factors[:] = scale
         values = values * factors[indices]
-    return Csr(np.ascontiguousarray(X.indptr, dtype=np.int64), indices, np.ascontiguousarray(values), X.shape)
+    return Csr(np.ascontiguousarray(indptr, dtype=np.int64), indices, np.ascontiguousarray(values), X.shape)
 
 
 def check_targets(y, rows: int, outputs: int, loss: str, dtype: np.dtype, name: str = "y") -> np.ndarray:

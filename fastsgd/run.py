@@ -18,6 +18,8 @@ from fastsgd.history import History
 from fastsgd.network import Network
 from fastsgd.optimizers import Optimizer, Recipe, State
 
+LOOK_SECONDS = 0.1           # between two calls of on_rows, as in the kernel
+
 
 class Moment(NamedTuple):
     """What listeners, or what is noted for them, may change."""
@@ -74,6 +76,7 @@ class Run:
         self.result = net if self._state.average is None else net.copy()
         self._steps_at_epoch, self._seconds, self._diverged = self._state.steps, 0.0, False
         self._pass_began: float | None = None    # of compiled code that is running
+        self._looked = time.perf_counter()       # when on_rows had been called last
         self._factors: list = []                 # [steps, rate_factor] of each pass of the epoch
         self._first_draw = first_draw            # the generator's state before it drew anything,
         self._draw = rng.bit_generator.state     # and before it drew the order of the epoch
@@ -198,9 +201,7 @@ class Run:
         rates = self.optimizer.learning_rates(self.steps, steps) * self.rate_factor
 
         def poll(rows_done: int) -> bool:
-            self.rows_done = rows_before + rows_done
-            for listener in self._listeners:
-                listener.on_rows(self)
+            self._look(rows_before + rows_done)
             return self.stop or (self._clock is not None and self._clock.rings())
 
         self._pass_began = begin
@@ -219,7 +220,15 @@ class Run:
             self._show_average()
         if not np.isfinite(self._state.cost):
             self._give_up("the cost", self.steps + 1, rates[min(made, steps - 1)])
+        if time.perf_counter() - self._looked >= LOOK_SECONDS:         # in passes that are shorter
+            self._look(self.rows_done)
         return rows
+
+    def _look(self, rows_done: int) -> None:
+        self.rows_done = rows_done
+        for listener in self._listeners:
+            listener.on_rows(self)
+        self._looked = time.perf_counter()
 
     def _evaluate_if_due(self) -> None:
         if self._evaluation and self.evaluate_every and self.steps and self.steps % self.evaluate_every == 0 and \

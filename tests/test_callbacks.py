@@ -94,6 +94,38 @@ def test_a_time_limit_reaches_into_an_epoch(data):
     assert 0 < history.steps < len(X) // 2
 
 
+@pytest.mark.parametrize("how", ["evaluations", "windows"])
+def test_a_time_limit_reaches_into_short_passes(data, how):
+    X, y = data
+    X, y = np.tile(X, (4000, 1)), np.tile(y, 4000)
+    begin, limit = time.monotonic(), [fastsgd.TimeLimit(0.3)]
+    if how == "evaluations":
+        history = fastsgd.train(net_of(), X, y, batch_size=2, epochs=1, callbacks=limit, validation=(X[:9], y[:9]),
+                                evaluate_every=50)
+    else:
+        def batches(epoch):
+            for first in range(0, len(X), 1000):
+                yield X[first:first + 1000], y[first:first + 1000]
+        history = fastsgd.train_stream(net_of(), batches, batch_size=2, window=1000, callbacks=limit)
+    assert time.monotonic() - begin < 2
+    assert (history.stopped, history.epochs) == (True, 0)
+
+
+@pytest.mark.parametrize("sizes", [[64, 16, 10], [64, 10]])
+def test_a_slow_callback_is_called_no_more_often(data, sizes):
+    X, y = data
+    X, y, told = np.tile(X, (1000, 1)), np.tile(y, 1000), []
+
+    class Slow(fastsgd.Callback):
+        def on_rows(self, run):
+            told.append(time.monotonic())
+            time.sleep(0.15)
+            run.stop = len(told) == 3
+
+    fastsgd.train(fastsgd.Network(sizes, seed=0), X, y, batch_size=2, epochs=20, callbacks=[Slow()])
+    assert all(np.diff(told) > 0.24)
+
+
 def test_weights_of_rows_and_classes(data):
     X, y = data
     weights = np.random.default_rng(0).random(600)

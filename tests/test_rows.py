@@ -207,6 +207,37 @@ def test_a_matrix_that_changes_under_training_does_no_harm():
     X.indices[3] = 77
     with pytest.raises(ValueError, match="X has a column index out of range"):
         epoch(_kernel, net, X, np.zeros(5, np.int32), np.arange(5), 2, OPTIMIZERS[0])
+    for size in (5, 40_000):            # columns that do not rise, those of a row and of very many
+        net = fastsgd.Network([size, 8, 3], seed=0)
+        X = Csr(np.array([0, size]), np.arange(size, dtype=np.int32)[::-1].copy(), np.ones(size, "f4"), (1, size))
+        for call in (lambda net=net, X=X: net.gradient(X, [0]), lambda net=net, X=X: net.cost(X, [0])):
+            with pytest.raises(ValueError, match="or columns that do not rise"):
+                call()
+
+
+@pytest.mark.parametrize("part", ["indices", "indptr"])
+@pytest.mark.parametrize("hidden", [[], [8]])
+def test_a_sparse_matrix_may_change_during_a_training(part, hidden):
+    sparse = pytest.importorskip("scipy.sparse")
+    rng = np.random.default_rng(0)
+    columns = np.sort(np.stack([rng.choice(3000, 50, replace=False) for _ in range(20_000)]))
+    X = sparse.csr_matrix((np.ones(columns.size, "f4"), columns.ravel(), np.arange(20_001) * 50), shape=(20_000, 3000))
+    X.indptr, y = X.indptr.astype(np.int64), rng.integers(0, 2, 20_000)
+    nets, met = [fastsgd.Network([3000, *hidden, 2], seed=0) for _ in range(2)], []
+
+    class Spoil(fastsgd.Callback):
+        def on_rows(self, run):
+            met.append(run.rows_done)
+            if part == "indices":
+                X.indices[:] = columns[:, ::-1].ravel()         # all of them within range still
+            else:
+                X.indptr[1:] = 2**40
+
+    settings = {"batch_size": 50, "epochs": 8} if hidden else {"batch_size": 1, "epochs": 60}
+    for net, callbacks in zip(nets, ([], [Spoil()]), strict=True):
+        fastsgd.train(net, X, y, **settings, seed=0, callbacks=callbacks)
+    assert met
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -253,14 +253,19 @@ def test_parquet_files_that_cannot_be_used(parquet, tmp_path):
         fastsgd.train_stream(fastsgd.Network([1, 2]), fastsgd.streams.arrow(tmp_path / "missing.parquet", "y"))
 
 
-def test_a_source_may_use_its_arrays_again(digits):
+@pytest.mark.parametrize("kind", ["array", "memoryview", "pandas", "torch"])
+def test_a_source_may_use_its_arrays_again(digits, kind):
     (X, y), _ = digits
+    wrapped = {"array": lambda array: array, "memoryview": memoryview,
+               "pandas": lambda array: pytest.importorskip("pandas").DataFrame(array, copy=False),
+               "torch": lambda array: pytest.importorskip("torch").from_numpy(array)}[kind]
 
     def reuses(epoch):
         rows, labels = np.empty((100, 64), np.float32), np.empty(100, np.int32)
+        given = wrapped(rows), wrapped(labels) if kind != "pandas" else labels
         for first in range(0, 1000, 100):
             rows[:], labels[:] = X[first:first + 100], y[first:first + 100]
-            yield rows, labels
+            yield given
 
     net, twin = net_of(), net_of()
     fastsgd.train_stream(net, reuses, seed=0, window=100)

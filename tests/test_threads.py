@@ -78,6 +78,60 @@ def test_trainings_at_once_equal_trainings_in_turn(digits):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
+@pytest.mark.parametrize("leaves", ["raising", "stopping", "training on"])
+def test_a_callback_that_forks(leaves):
+    rng = np.random.default_rng(0)
+    X, y = rng.random((20_000, 100), dtype=np.float32), rng.integers(0, 10, 20_000)
+    children = []
+
+    class Fork(fastsgd.Callback):
+        alone = False
+
+        def on_rows(self, run):
+            if self.alone or len(children) == 5:
+                return
+            child = os.fork()
+            self.alone = child == 0
+            children.append(child)
+            if self.alone and leaves == "raising":
+                raise InterruptedError
+            run.stop = self.alone and leaves == "stopping"
+
+    def run(callbacks):
+        net = fastsgd.Network([100, 300, 10], seed=0)
+        fastsgd.train(net, X, y, epochs=6, batch_size=3000, threads=2, seed=0, callbacks=callbacks)
+        return net.params
+
+    expected, fork = run([]), Fork()
+    code = 1
+    try:
+        code = int((run([fork]) != expected).any() and leaves != "stopping")
+    except InterruptedError:
+        code = 0
+    finally:
+        if fork.alone:
+            os._exit(code)
+    assert code == 0
+    assert children
+    for child in children:
+        assert wait_for(child, 60) == 0
+
+
+def wait_for(child, seconds):
+    """The exit code of a child, which is killed where it takes longer."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        gone, status = os.waitpid(child, os.WNOHANG)
+        if gone:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "it hangs"
+
+
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 def test_children_forked_while_threads_train():
     assert processes.forks(10) == 10

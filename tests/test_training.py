@@ -216,6 +216,33 @@ def test_ctrl_c_reaches_into_one_large_batch():
     assert (net.params == before).all()              # the batch was not complete, so it made no step
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends itself SIGALRM")
+@pytest.mark.parametrize("what", ["predict", "cost", "gradient", "step", "validation"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_ctrl_c_reaches_into_long_calls(what, threads):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((200_000, 100), dtype="float32"), rng.integers(0, 5, 200_000)
+    net = fastsgd.Network([100, 2000, 1000, 5], seed=0)
+    before = net.params.copy()
+    call = {"predict": lambda: net.predict(X, threads=threads), "cost": lambda: net.cost(X, y, threads=threads),
+            "gradient": lambda: net.gradient(X, y, threads=threads),
+            "step": lambda: net.step(X, y, fastsgd.SGD(0.1), threads=threads),
+            "validation": lambda: fastsgd.train(net, X[:9], y[:9], epochs=1, validation=(X, y), threads=threads,
+                                                optimizer=fastsgd.SGD(0.0))}[what]
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    begin = time.monotonic()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        assert time.monotonic() - begin < 1.5           # the whole call takes several seconds
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    np.testing.assert_array_equal(net.params, before)
+    np.testing.assert_array_equal(net.predict(X[:300], threads=threads), net.predict(X[:300], threads=1))
+
+
 def test_the_gil_is_released(digits):
     net, X, y = small(digits, rows=1000)
     done = threading.Event()

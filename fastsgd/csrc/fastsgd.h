@@ -227,6 +227,9 @@ void fs_team_barrier(fs_team *team);
 /* From the next barrier on only the ranks below size meet: each of them says so before it comes there, and the others
  * return from their work. */
 void fs_team_shrink(fs_team *team, int size);
+/* For rank 0, where it may have run Python: whether this is now the child of a fork, where it is alone in the team, as the
+ * others stayed with the parent. */
+int fs_team_mind_fork(fs_team *team);
 double fs_team_waited(const fs_team *team);       /* seconds of all ranks in waits at barriers that took long */
 double fs_seconds(void);                          /* monotonic clock */
 
@@ -241,8 +244,9 @@ typedef struct {
 fs_company fs_company_now(void);
 void fs_company_is(fs_company now);
 
-/* Numbers 0, 1, ... for whoever asks, one each. */
+/* Numbers 0, 1, ... for whoever asks, one each; and none below this from now on. */
 static inline ptrdiff_t fs_next(ptrdiff_t *number) { return __atomic_fetch_add(number, 1, __ATOMIC_RELAXED); }
+static inline void fs_go_on_from(ptrdiff_t *number, ptrdiff_t value) { __atomic_store_n(number, value, __ATOMIC_RELAXED); }
 
 /* Has results that would be denormal be zero on this thread, and takes operands that are for zero; returns what
  * fs_floats_restore takes back. */

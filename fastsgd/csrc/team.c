@@ -43,6 +43,7 @@ struct fs_team {
     void *job;
     gate gate;
     atomic_llong waited;                  /* nanoseconds, of all ranks in long waits at barriers */
+    int forks;                            /* that this process came out of when the team was made */
     _Alignas(128) atomic_int arrived;
     _Alignas(128) atomic_uint phase;
 };
@@ -60,7 +61,7 @@ typedef struct worker {
 static worker workers[FS_MAX_TEAM];
 static pthread_mutex_t pool = PTHREAD_MUTEX_INITIALIZER;
 static worker *idle;
-static int made;
+static int made, forks;
 static atomic_int limit;
 
 static inline void relax(void) {
@@ -122,6 +123,13 @@ double fs_team_waited(const fs_team *team) {
 }
 
 void fs_team_shrink(fs_team *team, int size) { atomic_store_explicit(&team->size, size, memory_order_relaxed); }
+
+int fs_team_mind_fork(fs_team *team) {
+    if (team->forks == forks || fs_team_size(team) == 1)
+        return 0;
+    fs_team_shrink(team, 1);
+    return 1;
+}
 
 /* The system often wakes a worker on its caller's core, where it then waits a millisecond for the other cores to notice.
  * So a sleeper is kept off that core; when it runs, settle gives it all cores back. */
@@ -185,6 +193,7 @@ static void in_parent(void) { pthread_mutex_unlock(&pool); }
 static void in_child(void) {
     idle = NULL;
     made = 0;
+    forks++;
     pthread_mutex_unlock(&pool);
 }
 static void prepare(void) { pthread_atfork(before_fork, in_parent, in_child); }
@@ -235,11 +244,12 @@ void fs_team_run(int size, fs_work work, void *job) {
     fs_team team;
     team.size = 1;
     team.waited = 0;
+    team.forks = forks;
     if (size <= 1) {
         work(job, &team, 0);
         return;
     }
-    team = (fs_team){.work = work, .job = job, .gate = GATE};
+    team = (fs_team){.work = work, .job = job, .gate = GATE, .forks = forks};
     worker *taken[FS_MAX_TEAM];
     unsigned jobs[FS_MAX_TEAM];
     int members = 1;
@@ -258,7 +268,7 @@ void fs_team_run(int size, fs_work work, void *job) {
         announce(&its->given, jobs[rank], &its->gate);
     }
     work(job, &team, 0);
-    for (int rank = 1; rank < members; rank++)
+    for (int rank = 1; rank < members && team.forks == forks; rank++)
         await(&taken[rank]->done, jobs[rank], &taken[rank]->gate, team.spins);
 }
 
