@@ -83,14 +83,14 @@ def test_trainings_at_once_equal_trainings_in_turn(digits):
 @pytest.mark.parametrize("leaves", ["raising", "stopping", "training on"])
 def test_a_callback_that_forks(leaves):
     rng = np.random.default_rng(0)
-    X, y = rng.random((20_000, 100), dtype=np.float32), rng.integers(0, 10, 20_000)
+    X, y = rng.random((300_000, 100), dtype=np.float32), rng.integers(0, 10, 300_000)
     children = []
 
     class Fork(fastsgd.Callback):
         alone = False
 
         def on_rows(self, run):
-            if self.alone or len(children) == 5:
+            if self.alone or len(children) == 3:
                 return
             child = os.fork()
             self.alone = child == 0
@@ -101,7 +101,7 @@ def test_a_callback_that_forks(leaves):
 
     def run(callbacks):
         net = fastsgd.Network([100, 300, 10], seed=0)
-        fastsgd.train(net, X, y, epochs=6, batch_size=3000, threads=2, seed=0, callbacks=callbacks)
+        fastsgd.train(net, X, y, epochs=2, batch_size=3000, threads=2, seed=0, callbacks=callbacks)
         return net.params
 
     expected, fork = run([]), Fork()
