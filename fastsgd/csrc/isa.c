@@ -54,6 +54,7 @@ static int selected = SETS - 1;
 static char message[160];
 
 const char *fs_isa_select(const char *name) {
+    fs_isa_available();                  /* by one thread, that which imports: others may ask for it at once later */
     for (int i = 0; i < SETS; i++) {
         if (name && *name && strcmp(name, sets[i].name))
             continue;
@@ -73,6 +74,8 @@ const char *fs_isa_select(const char *name) {
 const char *fs_isa_available(void) {
     static char names[64];
     char *end = names;
+    if (*names)
+        return names;
     for (int i = 0; i < SETS; i++)
         if (sets[i].supported())
             end += snprintf(end, (size_t)(names + sizeof names - end), "%s%s", end == names ? "" : " ", sets[i].name);
