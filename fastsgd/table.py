@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import warnings
 import zipfile
 from collections import Counter
@@ -17,9 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
+from fastsgd.datasets.idx import MOST_EXPANSION
 from fastsgd.tensorfile import check_json
 
 MOST_LEVELS = 1000
+MOST_COLUMNS = 100_000  # of an .npz file
 MOST_CLASSES = 20  # whole-number targets with more distinct values than this are taken for quantities
 
 
@@ -99,13 +102,13 @@ def _values(series, name: str) -> np.ndarray:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {}
     try:
-        with zipfile.ZipFile(path):                        # np.load would take a .npy of this name, or a pickle
-            pass
-        with np.load(path, allow_pickle=False) as arrays:
-            for name in arrays.files:
-                array = arrays[name]
-                if array.dtype.kind not in "biufUS":
-                    raise ValueError(f"array {name!r} holds {array.dtype}, neither numbers nor strings")
+        with zipfile.ZipFile(path) as archive:
+            claimed = sum(member.file_size for member in archive.infolist())
+            if claimed > MOST_EXPANSION * path.stat().st_size:
+                raise ValueError(f"its arrays claim {claimed:,} bytes, more than it can hold")
+            for member in archive.infolist():
+                name = member.filename.removesuffix(".npy")
+                array = _read_npy(archive, member, name, MOST_COLUMNS - len(columns))
                 if array.dtype.kind in "US":
                     array = array.astype(str).astype(object)
                 flat = array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
@@ -117,8 +120,27 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     except MemoryError:
         raise
     except Exception as error:                             # NumPy's parser lets tokenize, zlib and zipfile errors out
-        raise ValueError(f"{path} cannot be read: {error}") from None
+        raise ValueError(f"{path} cannot be read: {error!s:.300}") from None
     return columns
+
+
+def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, most_columns: int) -> np.ndarray:
+    """An array of an .npz file. Memory is taken for one that has the bytes it claims only."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read_header(file)
+        if dtype.kind not in "biufUS" or not dtype.itemsize:
+            raise ValueError(f"array {name!r:.80} holds {dtype!s:.80}, neither numbers nor strings")
+        if math.prod(shape[1:]) > most_columns:
+            raise ValueError(f"array {name!r:.80} has the shape {shape!s:.80}; {MOST_COLUMNS:,} columns are allowed in "
+                             "all")
+        length = math.prod(shape) * dtype.itemsize
+        if length != member.file_size - file.tell():
+            raise ValueError(f"array {name!r:.80} of the shape {shape!s:.80} and {dtype!s:.80} does not have the "
+                             f"{length:,} bytes that it claims")
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +256,46 @@ def test_a_comma_at_the_end_of_each_row_moves_no_column(tmp_path):
     (tmp_path / "table.csv").write_text("a,b\n1,2,\n4,5,\n")
     assert {name: column.tolist() for name, column in read_table(tmp_path / "table.csv").items()} == {
         "a": [1, 4], "b": [2, 5]}
+
+
+def npz(path, **members):
+    """A file of arrays whose headers claim what they like: (dtype, shape, content) each."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, (dtype, shape, content) in members.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+                file.write(content)
+
+
+@pytest.mark.parametrize(("dtype", "shape", "content", "message"), [
+    ("<f8", (2**40,), b"", "does not have the 8,796,093,022,208 bytes that it claims"),
+    ("<f8", (2**62, 2**62, 2), b"", "100,000 columns are allowed"),
+    ("<f8", (2,), bytes(17), "does not have the 16 bytes that it claims"),
+    ("<U0", (30_000_000,), b"", "holds <U0, neither numbers nor strings"),
+    ("|S0", (30_000_000,), b"", r"holds \|S0, neither numbers nor strings"),
+    ("|O", (2,), b"cos\nsystem\n.", "holds object, neither numbers nor strings"),
+    ([("n" * 10**4, "<f8")], (2,), bytes(16), "Header info length"),
+    ([(f"{i}", "<f8") for i in range(500)], (2,), bytes(8000), "neither numbers nor strings"),
+    ("|u1", (1, 10**6), bytes(10**6), r"has the shape \(1, 1000000\); 100,000 columns are allowed in all"),
+    ("|u1", (0, 10**6), b"", "100,000 columns are allowed in all"),
+])
+def test_an_npz_table_takes_no_memory_for_what_it_does_not_hold(tmp_path, dtype, shape, content, message):
+    npz(tmp_path / "table.npz", y=("|u1", (1,), b"1"), x=(dtype, shape, content))
+    found, memory = peak(read_table, tmp_path / "table.npz")
+    assert re.match(rf".*table\.npz cannot be read: .*{message}", found)
+    assert len(found) < 1000
+    assert memory < 2**21
+
+
+def test_an_npz_table_that_claims_more_than_deflate_can_hold(tmp_path):
+    npz(tmp_path / "table.npz", x=("<f8", (2**28 + 2**20,), b""))
+    content = bytearray((tmp_path / "table.npz").read_bytes())
+    at = content.index(b"PK\1\2") + 24                 # the member's size in the archive's directory
+    content[at:at + 4] = (128 + 8 * (2**28 + 2**20)).to_bytes(4, "little")
+    (tmp_path / "table.npz").write_bytes(content)
+    found, memory = peak(read_table, tmp_path / "table.npz")
+    assert "table.npz cannot be read: its arrays claim 2,155,872,384 bytes, more than it can hold" in found
+    assert memory < 2**20
 
 
 @pytest.mark.parametrize("text", ["[]," * LENGTH, '{"columns": [{"kind": "number", "name": "a", "mean": 1' + "0" * 400
