@@ -329,3 +329,20 @@ def test_graphs_that_make_more_than_they_hold(tmp_path, node):
     message, memory = peak(fastsgd.interop.from_onnx, tmp_path / "bomb.onnx")
     assert "its nodes make arrays of more than 4 times the file's size" in message
     assert memory < 8 * size + 64 * 2**20
+
+
+@pytest.mark.parametrize(("node", "attributes", "weights", "message"), [
+    ("Gemm", {"alpha": [1.0] * 4000}, np.ones((4000, 1), np.float32), "alpha and beta must be numbers"),
+    ("MatMul", {}, np.ones((0, 2**24), np.float32), r"its weights have shape \(0, 16777216\)"),
+])
+def test_a_layer_made_of_little(tmp_path, node, attributes, weights, message):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.helper.make_model(onnx.helper.make_graph(
+        [onnx.helper.make_node(node, ["x", "W"], ["y"], **attributes)], "bomb",
+        [onnx.helper.make_tensor_value_info("x", 1, ["rows", "columns"])],
+        [onnx.helper.make_tensor_value_info("y", 1, None)], [onnx.numpy_helper.from_array(weights, "W")]),
+        opset_imports=[onnx.helper.make_opsetid("", 17)])
+    onnx.save(model, tmp_path / "bomb.onnx")
+    found, memory = peak(fastsgd.interop.from_onnx, tmp_path / "bomb.onnx")
+    assert re.search(rf"bomb\.onnx: .*{message}", found)
+    assert memory < 2**20

@@ -160,7 +160,7 @@ def _layer(rows: Rows, W: np.ndarray, b: np.ndarray | None = None) -> Rows:
     base = rows.base
     if not base.flat:
         raise ValueError("the network's input must be (rows, columns), or be made so by a Flatten")
-    if W.ndim != 2 or base.width not in (None, len(W)):
+    if W.ndim != 2 or not W.size or base.width not in (None, len(W)):
         raise ValueError(f"its weights have shape {W.shape}; ({base.width or 'inputs'}, outputs) is allowed")
     outputs = W.shape[1]
     b = np.zeros(outputs, W.dtype) if b is None else np.broadcast_to(_per_column(b, outputs), (outputs,))
@@ -170,6 +170,8 @@ def _layer(rows: Rows, W: np.ndarray, b: np.ndarray | None = None) -> Rows:
 def _gemm(rows: Rows, W: np.ndarray, C: np.ndarray | None = None, *, alpha=1.0, beta=1.0, transA=0, transB=0) -> Rows:
     if transA:
         raise ValueError("transA must be 0")
+    if not (isinstance(alpha, int | float) and isinstance(beta, int | float)):
+        raise ValueError("alpha and beta must be numbers")
     W = W.T if transB else W
     return _layer(rows, W * W.dtype.type(alpha), None if C is None else C * C.dtype.type(beta))
 
