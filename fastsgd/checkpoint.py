@@ -264,8 +264,19 @@ def library_version() -> str:
 
 
 def _checksum(content: dict, tensors: list[tuple[str, np.ndarray]]) -> str:
-    checksum = zlib.crc32(json.dumps(content, sort_keys=True, default=_plain).encode())
+    """CRC-32 of what json.dumps makes of the content, piece by piece: it would take 32 bytes for some characters."""
+    checksum = 0
+    for text in json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=_plain).iterencode(content):
+        for at in range(0, len(text), 2**16):
+            checksum = zlib.crc32(_escaped(text[at:at + 2**16]).encode(), checksum)
     for name, array in tensors:
         checksum = zlib.crc32(name.encode(errors="surrogatepass"), checksum)
-        checksum = zlib.crc32(np.ascontiguousarray(array).data.cast("B") if array.size else b"", checksum)
+        checksum = zlib.crc32(tensorfile.stored(array).data.cast("B") if array.size else b"", checksum)
     return f"{checksum:08x}"
+
+
+def _escaped(text: str) -> str:
+    """A piece of JSON in ASCII: json.dumps escapes quotes and backslashes once more, which is taken back."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return json.dumps(text)[1:-1].replace("\\\\", "\\").replace('\\"', '"')

@@ -33,11 +33,12 @@ def write(path, tensors: Iterable[tuple[str, np.ndarray]], metadata: dict[str, s
     contents = []
     end = 0
     for name, array in tensors:
-        kind = next((key for key, dtype in DTYPES.items() if dtype == array.dtype.newbyteorder("<")), None)
+        content = stored(array)
+        kind = next((key for key, dtype in DTYPES.items() if dtype == content.dtype), None)
         if kind is None:
             raise TypeError(f"array {name!r} must have one of the dtypes float32, float64 and int64, got {array.dtype}")
         header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": [end, end + array.nbytes]}
-        contents.append(np.ascontiguousarray(array, dtype=DTYPES[kind]))
+        contents.append(content)
         end += array.nbytes
     text = json.dumps(header)
     text += " " * (-(8 + len(text)) % 64)
@@ -48,6 +49,11 @@ def write(path, tensors: Iterable[tuple[str, np.ndarray]], metadata: dict[str, s
     write_atomically(path, [len(text).to_bytes(8, "little"), text.encode(), *contents])
 
 
+def stored(array: np.ndarray) -> np.ndarray:
+    """The array as a file holds it."""
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+
+
 def check_json(texts: Iterable[str], length: int) -> None:
     """ValueError where texts may take more than twice this length and ROOM, if parsed as JSON.
 
@@ -56,8 +62,11 @@ def check_json(texts: Iterable[str], length: int) -> None:
     most = 2 * length + ROOM
     for text in texts:
         width = 1 if text.isascii() and "\\u" not in text else 4
-        most -= 2 * width * len(text) + 32 * (text.count('"') - text.count('\\"'))
-        if most > 0:                                     # or the next line would itself take too much
+        most -= 2 * width * len(text)
+        if most >= 0:                                    # or what follows would itself take too much
+            unescaped = text.replace("\\\\", "")
+            most -= 32 * (unescaped.count('"') - unescaped.count('\\"'))
+        if most >= 0:
             most -= 64 * sum(map(_STRINGS.sub("", text).count, "[{,:"))
         if most < 0:
             raise ValueError(f"JSON of {len(text):,} characters may take more memory than twice {length:,} bytes and "

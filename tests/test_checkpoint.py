@@ -417,6 +417,23 @@ def test_the_clock_of_checkpoints(monkeypatch):
     assert by_seconds.written
 
 
+def test_arrays_of_another_byte_order_or_layout_are_kept(digits, tmp_path):
+    class Keeper(fastsgd.Callback):
+        def state(self):
+            return {"big": np.arange(3, dtype=">f8"), "turned": np.arange(6.0).reshape(2, 3).T, "one": np.array(2.5),
+                    "none": np.zeros((0, 3))}
+
+        def restore(self, run, state):
+            self.restored = state
+
+    keeper = Keeper()
+    for epochs in (1, 2):
+        net, X, y = start(digits)
+        fastsgd.train(net, X, y, epochs=epochs, checkpoint=tmp_path / "run", resume=epochs > 1, callbacks=[keeper])
+    for name, array in keeper.state().items():
+        np.testing.assert_array_equal(keeper.restored[name], array)
+
+
 def test_what_a_checkpoint_cannot_keep(digits, tmp_path):
     class Keeper(fastsgd.Callback):
         def state(self):

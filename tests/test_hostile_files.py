@@ -8,6 +8,7 @@ import sys
 import time
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,7 @@ BOMBS = {
     "lists of one": b"[" + b"[0]," * (LENGTH // 4) + b"0]",
     "objects": b"[" + b'{"":0},' * (LENGTH // 7) + b"0]",
     "keys": b"{" + b",".join(b'"%x":0' % i for i in range(LENGTH // 9)) + b"}",
+    "keys that end in a backslash": b"{" + b",".join(b'"%x\\\\":0' % i for i in range(LENGTH // 12)) + b"}",
     "strings": b"[" + b'"ab",' * (LENGTH // 5) + b"0]",
     "numbers": b"[" + b"-9," * (LENGTH // 3) + b"0]",
     "a wide string": b'["' + b"a" * 3 * LENGTH + b'\\ud83d\\ude00"]',
@@ -86,14 +88,46 @@ def test_json_takes_twice_its_length_and_64_mib_at_most(tmp_path, name, nested):
     assert memory < 2 * len(header) + 64 * 2**20
 
 
+def test_json_whose_characters_and_strings_take_all_that_is_allowed():
+    text = '""' * (tensorfile.ROOM // 64)
+    tensorfile.check_json([text], len(text))
+    text += "["
+    with pytest.raises(ValueError, match="may take more memory than twice"):
+        tensorfile.check_json([text], len(text))
+
+
+@pytest.mark.parametrize("text", ["é" * 2**22, "\U0001f600" * (2**22 - 2000), "\U0001f600" + "é" * 2**22])
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_checkpoint_of_wide_characters_is_read_in_twice_its_size_and_64_mib(saved, text, listed):
+    header, body = parts(saved)
+    content = json.loads(header["__metadata__"]["fastsgd.checkpoint"])
+    content["plan"] = [text] if listed else text
+    header["__metadata__"]["fastsgd.checkpoint"] = json.dumps(content, ensure_ascii=False)
+    saved.write_bytes(join(json.dumps(header, ensure_ascii=False).encode(), body))
+    message, memory = peak(checkpoint.Saved.read, saved)
+    assert "run.ckpt is damaged: its checksum" in message
+    assert memory < 2 * saved.stat().st_size + 64 * 2**20
+
+
+def test_the_checksum_is_that_of_the_json(saved):
+    header, _ = parts(saved)
+    content = json.loads(header["__metadata__"]["fastsgd.checkpoint"])
+    odd = '"\\\\"\x7f\n\0é漢\U0001f600\ud800\\u00e9"'
+    for text in ("", odd, odd * 2**14, "a" + odd * 2**14):
+        content["plan"] = {text: [text, 1.5, None, {"a": text}]}
+        expected = zlib.crc32(json.dumps(content, sort_keys=True).encode())
+        assert checkpoint._checksum(content, []) == f"{expected:08x}"
+
+
 def test_what_would_not_be_read_is_not_written(tmp_path):
     net = make()
     net.metadata["bomb"] = "[]," * (LENGTH // 3)
     with pytest.raises(ValueError, match="may take more memory than twice"):
         net.save(tmp_path / "net.safetensors")
-    net.metadata["bomb"] = "a" * LENGTH
-    net.save(tmp_path / "net.safetensors")
-    assert fastsgd.Network.load(tmp_path / "net.safetensors").metadata == net.metadata
+    for text in ("a" * LENGTH, "Zürich, 東京 \U0001f600 \\\\" * 10_000):
+        net.metadata["bomb"] = text
+        net.save(tmp_path / "net.safetensors")
+        assert fastsgd.Network.load(tmp_path / "net.safetensors").metadata == net.metadata
 
 
 def test_strings_are_left_out_in_linear_time():
