@@ -4,7 +4,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import os
 import platform
 import sys
@@ -15,6 +14,7 @@ import fastsgd
 from fastsgd import descent_command, train_command
 from fastsgd.demo import demo
 from fastsgd.files import write_atomically
+from fastsgd.loggers import to_json
 from fastsgd.machine import cpu_name
 from fastsgd.table import Encoding, read_table
 
@@ -108,7 +108,7 @@ def evaluate(options) -> int:
         figures["classes"] = {str(name): {"rows": int((y == i).sum()), "recognised": float(right[y == i].mean())}
                               for i, name in enumerate(encoding.classes) if (y == i).any()}
     if options.json:
-        print(json.dumps(figures))
+        print(to_json(figures))
         return 0
     print(f"{len(X):,} rows  cost {cost:.4f}  {net.metric} {metric:.4f}")
     for name, found in figures.get("classes", {}).items():

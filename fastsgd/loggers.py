@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from fastsgd.run import Run
 
 
+def to_json(figures: dict[str, Any]) -> str:
+    """JSON on one line, with null for a figure that is not finite: JSON has no NaN."""
+    return json.dumps({name: None if isinstance(value, float) and not math.isfinite(value) else value
+                       for name, value in figures.items()})
+
+
 class _Log(Callback):
     """A record after every epoch, and after evaluations within one."""
 
@@ -54,8 +60,13 @@ class _FileLog(_Log):
         kept, head = [], self._head(run)
         if run.steps and os.path.exists(self.path):
             records = run.history.epochs + (len(run.history.validation_steps) if run.evaluate_every else 0)
-            with open(self.path, encoding="utf-8", newline="") as file:
-                kept = file.readlines()[1 if head else 0:][:records]
+            try:
+                with open(self.path, encoding="utf-8", newline="\n") as file:
+                    lines = file.readlines()[1 if head else 0:][:records]
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{self.path} is no log to go on with: it is not UTF-8 ({error.reason} at byte "
+                                 f"{error.start:,})") from None
+            kept = [line for line in lines if line.endswith("\n")]      # the last may not have reached the disk whole
         write_atomically(self.path, ["".join([head, *kept]).encode()])
         self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - closed at the end
 
@@ -131,7 +142,7 @@ class JSONLog(_FileLog):
     """
 
     def _line(self, record):
-        return json.dumps({name: value if math.isfinite(value) else None for name, value in record.items()}) + "\n"
+        return to_json(record) + "\n"
 
 
 class TensorBoard(_Log):
@@ -187,7 +198,7 @@ class MLflow(_Log):
         self._begun = self._mlflow.active_run() is None
         if self._begun:
             self._mlflow.start_run()
-        if not run.steps:
+        if not run.history.steps:
             self._mlflow.log_params({"optimizer": repr(run.optimizer), "batch_size": run.batch_size,
                                      "network": repr(run.net)})
 

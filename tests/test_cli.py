@@ -382,6 +382,18 @@ def test_numbers_are_standardised_by_the_training_rows_alone(tables):
     assert encoding.columns[0].mean != pytest.approx(frame["area"].mean())
 
 
+def test_a_figure_that_is_none_is_null_in_json(tables, capsys):
+    rows = np.arange(50.0)
+    np.savez("rows.npz", x=rows, y=rows / 3)
+    np.savez("constant.npz", x=rows, y=np.full(50, 2.5))
+    assert main(["train", "rows.npz", "--target", "y", "--epochs", "2", "--out", "m.safetensors"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "m.safetensors", "constant.npz", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert figures["r2"] is None
+    assert figures["cost"] > 0
+
+
 def test_reading_a_table_needs_pandas_and_says_so(tables, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r'reading flowers\.csv needs pandas: pip install "fastsgd\[table\]"'):

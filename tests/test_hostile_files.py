@@ -64,7 +64,7 @@ BOMBS = {
     "lists of one": b"[" + b"[0]," * (LENGTH // 4) + b"0]",
     "objects": b"[" + b'{"":0},' * (LENGTH // 7) + b"0]",
     "keys": b"{" + b",".join(b'"%x":0' % i for i in range(LENGTH // 9)) + b"}",
-    "keys that end in a backslash": b"{" + b",".join(b'"%x\\\\":0' % i for i in range(LENGTH // 12)) + b"}",
+    "keys that end in a backslash": b"{" + b",".join(b'"%x\\\\":0' % i for i in range(LENGTH // 11)) + b"}",
     "strings": b"[" + b'"ab",' * (LENGTH // 5) + b"0]",
     "numbers": b"[" + b"-9," * (LENGTH // 3) + b"0]",
     "a wide string": b'["' + b"a" * 3 * LENGTH + b'\\ud83d\\ude00"]',

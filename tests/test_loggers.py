@@ -3,6 +3,7 @@ import csv
 import json
 import os
 import sys
+import types
 
 import pytest
 from test_checkpoint import interrupt_after
@@ -69,6 +70,22 @@ def test_a_run_that_goes_on_writes_on(digits, tmp_path, log):
     assert len(without_seconds(path)) == len(without_seconds(tmp_path / "whole"))
 
 
+@pytest.mark.parametrize("log", [fastsgd.CSVLog, fastsgd.JSONLog])
+def test_a_line_that_did_not_reach_the_disk_whole_is_left_out(digits, tmp_path, log):
+    path = tmp_path / "log"
+    lines = []
+    for epochs in (3, 5):
+        net, X, y = start(digits)
+        fastsgd.train(net, X, y, epochs=epochs, seed=0, checkpoint=tmp_path / "run", resume=True, callbacks=[log(path)])
+        lines.append(path.read_text().splitlines())
+        path.write_text(path.read_text()[:-20])
+    assert lines[1][:-2] == lines[0][:-1]
+    assert all(len(line) > 40 for line in lines[1])
+    path.write_bytes(b"\xff\xfe\n" * 9)
+    with pytest.raises(ValueError, match=r"/log is no log to go on with: it is not UTF-8 \(invalid start"):
+        fastsgd.train(net, X, y, epochs=6, seed=0, checkpoint=tmp_path / "run", resume=True, callbacks=[log(path)])
+
+
 def test_a_log_that_cannot_be_written_is_found_before_training(digits, tmp_path):
     net, X, y = start(digits)
     before = net.params.copy()
@@ -110,6 +127,27 @@ def test_mlflow(digits, tmp_path, monkeypatch):
     assert found.params["optimizer"] == "SGD(0.1)"
     fastsgd.train(net, X, y, epochs=1, callbacks=[fastsgd.MLflow()])
     assert mlflow.active_run() is None
+
+
+def test_mlflow_has_the_parameters_of_each_training(digits, tmp_path, monkeypatch):
+    mlflow = types.ModuleType("mlflow")
+    told = []
+    mlflow.active_run = lambda: "an active run"
+    mlflow.log_params = lambda parameters: told.append(sorted(parameters))
+    mlflow.log_metrics = lambda figures, step: told.append(step)
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    net, X, y = start(digits)
+    optimizer = fastsgd.SGD(0.1)
+    state = optimizer.state(net.params)
+    names = ["batch_size", "network", "optimizer"]
+    for _ in range(2):
+        fastsgd.train(net, X, y, epochs=1, optimizer=optimizer, state=state, callbacks=[fastsgd.MLflow()])
+    assert told == [names, 6, names, 12]
+    told.clear()
+    for epochs in (1, 2):                            # the second goes on with the first
+        fastsgd.train(net, X, y, epochs=epochs, seed=0, checkpoint=tmp_path / "run", resume=True,
+                      callbacks=[fastsgd.MLflow()])
+    assert told == [names, 6, 12]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is full")
