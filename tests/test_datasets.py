@@ -3,6 +3,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import socket
 import struct
 import threading
 from typing import ClassVar
@@ -127,6 +128,28 @@ def test_a_download_that_fails(elsewhere, server):
     server.clear()
     with pytest.raises(FileNotFoundError, match=r"could not be downloaded: HTTP Error 404"):
         fastsgd.datasets.mnist()
+
+
+@pytest.mark.parametrize(("answer", "message"), [
+    (b"nonsense\r\n\r\n", "BadStatusLine"),
+    (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nabc", "IncompleteRead"),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nabc", "'many'"),
+])
+def test_a_server_that_does_not_speak_http(elsewhere, monkeypatch, answer, message):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        def serve():
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(9999)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        monkeypatch.setitem(datasets.SOURCES, "mnist", (url, datasets.SOURCES["mnist"][1]))
+        with pytest.raises(FileNotFoundError, match=rf"mnist was not found in .* could not be downloaded: .*{message}"):
+            fastsgd.datasets.mnist()
+        thread.join()
 
 
 GOOD = idx(np.arange(12).reshape(3, 2, 2))

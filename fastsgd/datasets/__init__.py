@@ -5,9 +5,9 @@ Each function returns ``(X, y), (X_test, y_test)``: X float32 (rows, pixels) in 
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import sys
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -102,8 +102,9 @@ def _find(name: str, download: bool):
         url = f"{base}/{file}.gz"
         try:
             data = _download(url)
-        except (OSError, urllib.error.URLError) as error:
-            raise FileNotFoundError(f"{looked}, and {url} could not be downloaded: {error}") from error
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            said = repr(error) if isinstance(error, http.client.HTTPException) else str(error)
+            raise FileNotFoundError(f"{looked}, and {url} could not be downloaded: {said:.300}") from error
         found = hashlib.sha256(data).hexdigest()
         if found != sha256:
             raise ValueError(f"{url} is not the published file: its SHA-256 is {found}, expected {sha256}")
