@@ -33,7 +33,8 @@ def written_beside(path, parts) -> Iterator[Callable[[], None]]:
         with _naming(path):
             mode = _mode_of(path)
             _remove_stale(path)
-            with open(temporary, "xb") as file:
+            private = None if mode is None else lambda name, flags: os.open(name, flags, 0o600)
+            with open(temporary, "xb", opener=private) as file:
                 for part in parts:
                     file.write(part)
                 file.flush()
@@ -80,7 +81,10 @@ def _beside(path) -> tuple[str, str]:
 
 def _temporary_prefix(path: str) -> str:
     folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name[:100]}.")
+    name = name[:100]
+    while len(os.fsencode(name)) > 100:              # systems allow 255 bytes, whole characters
+        name = name[:-1]
+    return os.path.join(folder, f".{name}.")
 
 
 def _remove_stale(path: str) -> None:

@@ -201,6 +201,32 @@ def test_a_save_follows_links_keeps_permissions_and_spares_what_is_no_file(tmp_p
     assert len(os.listdir(tmp_path)) == 4
 
 
+def test_a_long_name_of_wide_characters(tmp_path, monkeypatch):
+    path = tmp_path / ("漢" * 80)                        # 240 bytes
+    temporary = []
+    monkeypatch.setattr(os, "replace", lambda source, _: temporary.append(os.path.basename(source)))
+    make().save(path)
+    assert len(os.fsencode(temporary[0])) <= 255
+    stale = tmp_path / temporary[0]
+    stale.write_text("left behind")
+    os.utime(stale, (0, 0))
+    make().save(path)
+    assert not stale.exists()
+
+
+def test_a_private_file_is_private_while_it_is_replaced(tmp_path, monkeypatch):
+    path = tmp_path / "net.safetensors"
+    make().save(path)
+    modes = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: modes.append(os.fstat(descriptor).st_mode & 0o777))
+    for mode in (0o600, 0o644):
+        os.chmod(path, mode)
+        modes.clear()
+        make().save(path)
+        assert modes[0] == 0o600
+        assert os.stat(path).st_mode & 0o777 == mode
+
+
 def test_metadata_that_cannot_be_kept(tmp_path):
     for key, value in (("fastsgd.version", "9"), ("n", 3), (3, "n")):
         net = make()
