@@ -113,7 +113,12 @@ def open_npy(values, name: str):
         return values
     if not os.fspath(values).endswith(".npy"):
         raise TypeError(f"{name} must hold real numbers or be the path of an .npy file, got {os.fspath(values)!r}")
-    return np.load(values, mmap_mode="r", allow_pickle=False)
+    try:
+        return np.lib.format.open_memmap(values, mode="r")
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:                             # NumPy's parser lets tokenize errors out too
+        raise ValueError(f"{name} cannot be read from {os.fspath(values)}: {error!s:.300}") from None
 
 
 def _check_shape(shape: tuple[int, ...], columns: int, name: str) -> None:

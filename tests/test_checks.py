@@ -57,9 +57,17 @@ def test_mapped_rows(tmp_path):
                                                        "makes it one row")):
         with says(error, message):
             data.check_mapped_rows(bad, 3)
-    (tmp_path / "pickled.npy").write_bytes(pickle.dumps(DENSE))
-    with pytest.raises(ValueError, match="allow_pickle"):
-        data.open_npy(tmp_path / "pickled.npy", "X")
+    np.save(tmp_path / "rows.npy", DENSE)
+    content = (tmp_path / "rows.npy").read_bytes()
+    for damaged in (pickle.dumps(DENSE), b"", b"plain text", content[:-1], content[:40],
+                    content.replace(b"(3, 3)", b"(((((("), content.replace(b"<f4", b"|O ")):
+        (tmp_path / "damaged.npy").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"^X cannot be read from .*damaged\.npy: ") as caught:
+            data.open_npy(tmp_path / "damaged.npy", "X")
+        assert "allow_pickle" not in str(caught.value)
+    assert (data.open_npy(tmp_path / "rows.npy", "X") == DENSE).all()
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.npy"):
+        data.open_npy(tmp_path / "nowhere.npy", "X")
     with says(TypeError, "X must hold real numbers or be the path of an .npy file, got 'rows.csv'"):
         data.open_npy("rows.csv", "X")
 
