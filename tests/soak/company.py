@@ -84,39 +84,52 @@ def orders(count: int) -> list[tuple[str, ...]]:
     return every[:count]
 
 
+SPINS = 0.1             # seconds that OpenBLAS's idle threads go on after a product
+STRANGER = """
+import sys, time
+for line in sys.stdin:
+    end = time.monotonic() + float(line)
+    while time.monotonic() < end:
+        pass
+"""
+
+
 def times(repeats=15) -> list[str]:
     """Medians, in milliseconds, of a training by itself and right after each product, and the products likewise.
 
-    Idle threads that spin take a core for a while: the seconds of all cores beyond those of the training by itself are
-    what others took meanwhile, and shared out over the cores they are what contention explains at least.
+    What contention explains is seen beside a stranger: a process that only spins, as long as idle threads do.
     """
     functions = multiply_with(present())
     import numpy as np
     rng = np.random.default_rng(1)
     a, b = (rng.random((1000, 1000), dtype=np.float32) for _ in range(2))
-    cores = len(os.sched_getaffinity(0))
+    stranger = subprocess.Popen([sys.executable, "-c", STRANGER], stdin=subprocess.PIPE, text=True, bufsize=1)
+
+    def spin():
+        stranger.stdin.write(f"{SPINS}\n")
 
     def ours():
         return train(5, 20_000)
 
-    def taken(function, before=lambda: time.sleep(0.3)):
+    def taken(function, before=lambda: None):
+        time.sleep(0.3)
         before()
-        begin, begin_of_all = time.perf_counter(), time.process_time()
+        begin = time.perf_counter()
         function()
-        return 1e3 * (time.perf_counter() - begin), 1e3 * (time.process_time() - begin_of_all)
+        return 1e3 * (time.perf_counter() - begin)
 
     ours()
-    lines = [f"{'':10} {'training':>10} {'after it':>10} {'others took':>12} {'beyond':>8}"
-             f" {'product':>12} {'after ours':>10} {'ratio':>8}"]
+    heads = ("training", "after it", "beside a stranger", "product", "after ours")
+    lines = [" " * 10 + "".join(f"{head:>18}" for head in heads)]
     for name, product in functions.items():
         def theirs(product=product):
             return product(a, b)
         theirs()
-        rows = [[*taken(ours), *taken(ours, theirs), *taken(theirs), *taken(theirs, ours)] for _ in range(repeats)]
-        alone, alone_all, after, after_all, product_alone, _, product_after, _ = np.median(rows, axis=0)
-        others = max(0.0, after_all - alone_all)
-        lines.append(f"{name:10} {alone:10.1f} {after:10.1f} {others:12.1f} {after / (alone + others / cores):8.2f}"
-                     f" {product_alone:12.2f} {product_after:10.2f} {product_after / product_alone:8.2f}")
+        rows = [[taken(ours), taken(ours, theirs), taken(ours, spin), taken(theirs), taken(theirs, ours)]
+                for _ in range(repeats)]
+        lines.append(f"{name:10}" + "".join(f"{median:18.1f}" for median in np.median(rows, axis=0)))
+    stranger.stdin.close()
+    stranger.wait()
     return lines
 
 
