@@ -83,7 +83,7 @@ def test_trainings_at_once_equal_trainings_in_turn(digits):
 @pytest.mark.parametrize("leaves", ["raising", "stopping", "training on"])
 def test_a_callback_that_forks(leaves):
     rng = np.random.default_rng(0)
-    X, y = rng.random((300_000, 100), dtype=np.float32), rng.integers(0, 10, 300_000)
+    X, y = rng.random((200_000, 100), dtype=np.float32), rng.integers(0, 10, 200_000)
     children = []
 
     class Fork(fastsgd.Callback):
@@ -100,7 +100,7 @@ def test_a_callback_that_forks(leaves):
             run.stop = self.alone and leaves == "stopping"
 
     def run(callbacks):
-        net = fastsgd.Network([100, 300, 10], seed=0)
+        net = fastsgd.Network([100, 200, 10], seed=0)
         fastsgd.train(net, X, y, epochs=2, batch_size=3000, threads=2, seed=0, callbacks=callbacks)
         return net.params
 
