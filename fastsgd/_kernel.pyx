@@ -136,6 +136,7 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
         size = min(job.trial.size or FS_MAX_TEAM, fs_team_size(team))
         if job.trial.over and not tried:
             tried = True
+            fs_team_barrier(team)         # nobody still reads what the others go on to write
             if rank >= size:
                 return
             fs_team_shrink(team, size)
