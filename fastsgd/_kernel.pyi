@@ -12,6 +12,7 @@ BACKENDS: tuple[str, ...]
 LOSSES: dict[str, int]
 MAX_THREADS: int
 OPTIMIZERS: dict[str, int]
+WATCH_SECONDS: float
 
 def train_epoch(architecture: Architecture, params: np.ndarray, X: np.ndarray | Csr, target: np.ndarray,
                 order: np.ndarray | None, recipe: Recipe, state: State, learning_rates: np.ndarray,

@@ -46,7 +46,7 @@ cdef enum:
 # The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be, and
 # less still in small batches.
 cdef double SKIP_DENSITY = 0.3, SKIP_DENSITY_PER_OUTPUT = 0.0125
-cdef double WATCH_SECONDS = 0.1
+cdef double watch_seconds = 0.1       # between two calls of a poll
 
 
 include "_company.pxi"
@@ -426,7 +426,7 @@ cdef bint account_for(Job* job, fs_team* team, const Chunk* chunk, int rank, int
 
 
 cdef bint is_time_to_watch(const Job* job) noexcept nogil:
-    return job.watcher != NULL and fs_seconds() - job.last_watch >= WATCH_SECONDS
+    return job.watcher != NULL and fs_seconds() - job.last_watch >= watch_seconds
 
 
 cdef void let_python_watch(Job* job, ptrdiff_t rows_done) noexcept with gil:
@@ -475,6 +475,7 @@ LOSSES = {
     "epsilon_insensitive": FS_EPSILON_INSENSITIVE, "squared_epsilon_insensitive": FS_SQUARED_EPSILON_INSENSITIVE,
 }
 MAX_THREADS = FS_MAX_TEAM
+WATCH_SECONDS = watch_seconds
 OPTIMIZERS = {
     "sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD,
     "passive_aggressive": FS_PASSIVE_AGGRESSIVE,

@@ -62,8 +62,9 @@ def train_epoch(architecture, params, X, target, order, recipe, state, learning_
             state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
         steps += 1
         if poll is not None and time.monotonic() - polled >= 0.1:
+            pauses = poll(min(first + recipe.batch_size, len(order)))
             polled = time.monotonic()
-            if poll(min(first + recipe.batch_size, len(order))):
+            if pauses:
                 break
     return steps
 

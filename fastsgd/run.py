@@ -18,8 +18,6 @@ from fastsgd.history import History
 from fastsgd.network import Network
 from fastsgd.optimizers import Optimizer, Recipe, State
 
-LOOK_SECONDS = 0.1           # between two calls of on_rows, as in the kernel
-
 
 class Moment(NamedTuple):
     """What listeners, or what is noted for them, may change."""
@@ -220,7 +218,7 @@ class Run:
             self._show_average()
         if not np.isfinite(self._state.cost):
             self._give_up("the cost", self.steps + 1, rates[min(made, steps - 1)])
-        if time.perf_counter() - self._looked >= LOOK_SECONDS:         # in passes that are shorter
+        if time.perf_counter() - self._looked >= _kernel.WATCH_SECONDS:        # in passes that are shorter
             self._look(self.rows_done)
         return rows
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fastsgd.bounded_json import parse_json
 from fastsgd.datasets.idx import MOST_EXPANSION
-from fastsgd.tensorfile import check_json
 
 MOST_LEVELS = 1000
 MOST_COLUMNS = 100_000  # of an .npz file
@@ -276,8 +276,7 @@ class Encoding:
     def from_json(cls, text: str) -> Encoding:
         """ValueError where the text is not what :meth:`to_json` writes."""
         try:
-            check_json([text], len(text))
-            value = json.loads(text)
+            value = parse_json(text)
             return cls(tuple(_from_dict(column) for column in value["columns"]), _from_dict(value["target"]))
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"the model file's table encoding is damaged: {error!s:.300}") from None

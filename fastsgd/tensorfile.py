@@ -4,26 +4,24 @@ A file is 8 bytes, the header's length as a little-endian integer; the header, J
 maps each array's name to its dtype, shape and place, and ``__metadata__`` to text by text.
 
 Nothing in a file is executed. A file is refused with a ValueError that says what is wrong before memory is taken for
-its arrays; it may have been cut short, come from elsewhere, or claim what it does not hold. Its JSON takes at most
-twice its length and ``ROOM``; what would take more is neither read nor written.
+its arrays; it may have been cut short, come from elsewhere, or claim what it does not hold. JSON that would take more
+memory than :mod:`fastsgd.bounded_json` allows is neither read nor written.
 """
 from __future__ import annotations
 
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Iterable
 from typing import TypeGuard
 
 import numpy as np
 
+from fastsgd.bounded_json import check_json, parse_json
 from fastsgd.files import write_atomically
 
 LARGEST_HEADER = 16 * 2**20
-ROOM = 64 * 2**20
-_STRINGS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)     # possessive, and the last may be open: linear
 DTYPES: dict[str, np.dtype] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
 
 
@@ -52,25 +50,6 @@ def write(path, tensors: Iterable[tuple[str, np.ndarray]], metadata: dict[str, s
 def stored(array: np.ndarray) -> np.ndarray:
     """The array as a file holds it."""
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-
-
-def check_json(texts: Iterable[str], length: int) -> None:
-    """ValueError where texts may take more than twice this length and ROOM, if parsed as JSON.
-
-    Counted are the characters, as one text and as its strings, and 64 bytes for each value and key.
-    """
-    most = 2 * length + ROOM
-    for text in texts:
-        width = 1 if text.isascii() and "\\u" not in text else 4
-        most -= 2 * width * len(text)
-        if most >= 0:                                    # or what follows would itself take too much
-            unescaped = text.replace("\\\\", "")
-            most -= 32 * (unescaped.count('"') - unescaped.count('\\"'))
-        if most >= 0:
-            most -= 64 * sum(map(_STRINGS.sub("", text).count, "[{,:"))
-        if most < 0:
-            raise ValueError(f"JSON of {len(text):,} characters may take more memory than twice {length:,} bytes and "
-                             f"{ROOM:,}")
 
 
 class TensorFile:
@@ -120,14 +99,9 @@ class TensorFile:
 
     def parse(self, text: str):
         """The JSON of a text of this file; the ValueError of any that is not names the file."""
-        def without_duplicates(pairs):
-            result = dict(pairs)
-            if len(result) < len(pairs):
-                raise ValueError("a key appears twice")
-            return result
         try:
-            return json.loads(text, object_pairs_hook=without_duplicates)
-        except (ValueError, RecursionError) as error:
+            return parse_json(text)
+        except ValueError as error:
             raise ValueError(f"{self.path} is not a model file: its header is not valid JSON ({error})") from None
 
     def _check_json(self, *texts: str) -> None:

@@ -18,12 +18,12 @@ from test_checkpoint import forged, progress
 from test_modelfile import join, make, parts
 
 import fastsgd
-from fastsgd import checkpoint, tensorfile
+from fastsgd import bounded_json, checkpoint, tensorfile
 from fastsgd.datasets.idx import read_idx
 from fastsgd.history import History
 from fastsgd.table import Encoding, read_table
 
-COUNTS = {"model": 1200, "checkpoint": 400, "idx": 800, "csv": 100, "onnx": 500}
+COUNTS = {"model": 1200, "checkpoint": 400, "idx": 800, "csv": 100, "npz": 500, "onnx": 500}
 
 
 @pytest.mark.parametrize("kind", COUNTS)
@@ -89,11 +89,11 @@ def test_json_takes_twice_its_length_and_64_mib_at_most(tmp_path, name, nested):
 
 
 def test_json_whose_characters_and_strings_take_all_that_is_allowed():
-    text = '""' * (tensorfile.ROOM // 64)
-    tensorfile.check_json([text], len(text))
+    text = '""' * (bounded_json.ROOM // 64)
+    bounded_json.check_json([text], len(text))
     text += "["
     with pytest.raises(ValueError, match="may take more memory than twice"):
-        tensorfile.check_json([text], len(text))
+        bounded_json.check_json([text], len(text))
 
 
 @pytest.mark.parametrize("text", ["é" * 2**22, "\U0001f600" * (2**22 - 2000), "\U0001f600" + "é" * 2**22])
@@ -133,7 +133,7 @@ def test_what_would_not_be_read_is_not_written(tmp_path):
 def test_strings_are_left_out_in_linear_time():
     for text in ('["' + r"\"" * LENGTH, '"' * LENGTH, "\\" * LENGTH, '"\\' * LENGTH):
         begin = time.perf_counter()
-        tensorfile._STRINGS.sub("", text)
+        bounded_json._STRINGS.sub("", text)
         assert time.perf_counter() - begin < 5          # quadratic would be minutes
 
 

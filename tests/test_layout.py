@@ -40,7 +40,8 @@ RANKS = [
     {"network", "callbacks", "feeds", "history"},
     {"machine", "modelfile", "table", "datasets"},
     {"tensorfile", "report"},
-    {"architecture", "data", "optimizers", "schedules", "_kernel", "reference", "files", "datasets.idx"},
+    {"architecture", "data", "optimizers", "schedules", "_kernel", "reference", "files", "bounded_json",
+     "datasets.idx"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 

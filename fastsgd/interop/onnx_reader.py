@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from fastsgd.bounded_json import ROOM, parse_json
 from fastsgd.interop.layers import Layer, network_of, third_party
 from fastsgd.interop.onnx_rows import OPERATIONS, Base, Rows, follow
 from fastsgd.network import Network
-from fastsgd.tensorfile import ROOM, check_json
 
 OLDEST_OPSET = 7            # since then operands are broadcast like NumPy's
 DOMAINS = ("", "ai.onnx")
@@ -87,8 +87,7 @@ def _network(onnx, model, loss: str | None) -> Network:
 def _described(layers: tuple[Layer, ...], text: str, base: Base) -> Network:
     """The network of these layers with what only our own metadata knows: the loss, and the scale in full precision."""
     try:
-        check_json([text], len(text))
-        fields = json.loads(text)
+        fields = parse_json(text)
         numbers = fields["loss_parameters"]
         loss = fields["loss"]
         net = network_of(layers, loss, input_scale=fields["input_scale"], input_offset=fields["input_offset"],

@@ -6,6 +6,7 @@ more memory than the limit of its kind. An input that fails is kept in a folder,
 import argparse
 import contextlib
 import gzip
+import io
 import json
 import multiprocessing
 import os
@@ -20,6 +21,7 @@ import time
 import traceback
 import tracemalloc
 import warnings
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -33,13 +35,13 @@ from fastsgd.table import Encoding, read_table
 
 GZIP = b"\x1f\x8b"
 SECONDS = 1.0
-ROOM = 64 * 2**20
-COPIES = {"model": 2, "checkpoint": 2, "idx": 2, "csv": 100, "onnx": 8}     # of the file's bytes, beside ROOM
+COPIES, ROOM = 2, 2**20             # an input may take COPIES times its size, and ROOM
 LONGEST_MESSAGE = 2000
 ADDRESS_SPACE = 6 * 2**30
-TRACED = 50                         # every so many inputs tracemalloc measures the memory
+TRACED = 5                         # every so many inputs tracemalloc measures the memory
 RESUMED = 20                        # every so many checkpoints train() goes on from one
-SUFFIX = {"model": ".safetensors", "checkpoint": ".ckpt", "idx": ".idx", "csv": ".csv", "onnx": ".onnx"}
+SUFFIX = {"model": ".safetensors", "checkpoint": ".ckpt", "idx": ".idx", "csv": ".csv", "npz": ".npz",
+          "onnx": ".onnx"}
 SHARED = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 ODD = ["0", "-1", "1", "1.0", "-0.0", "0.5", "1e400", "1e-400", "NaN", "Infinity", "-Infinity", "null", "true", "false",
@@ -47,6 +49,8 @@ ODD = ["0", "-1", "1", "1.0", "-0.0", "0.5", "1e400", "1e-400", "NaN", "Infinity
        '""', '"a"', '"1"', '"\\ud800"', '"\\u0000"', '"\\ud83d\\ude00"', "[1]", "[[[[[[]]]]]]", "[" * 2000,
        "[" * 990 + "]" * 990, '{"a":1,"a":2}', "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]", "4294967296", "65536",
        '"F32"', '"F64"', '"I64"', '"huber"', '"quantile"', '"relu"', '"softmax"', '"identity"']
+ODD_OF_ARRAYS = [b"'<U9'", b"'|S0'", b"'|O'", b"'<M8[s]'", b"'<c8'", b"'|b1'", b"'>f2'", b"'<f16'", b"0", b"1", b"-1",
+                 b"3", b"2", b"4294967296", b"9" * 400]
 _TOKENS = re.compile(rb'-?\d[\d.eE+-]*|\\?"[^"\\]*\\?"|true|false|null|NaN')
 
 
@@ -111,6 +115,14 @@ def csv_seeds(_):
             "ä,ö\n1,é\n2,è\n".encode(), b"x;y\n1;2\n", b"t,u\n2020-01-01,true\n2021-02-03,false\n"]
 
 
+def npz_seeds(folder):
+    X = np.arange(6.0).reshape(3, 2)
+    tables = [{"a": X[:, 0], "y": np.arange(3)}, {"X": X.astype(">f4"), "y": np.array(["u", "v", "ü"])},
+              {"b": np.array([b"x", b"yz", b""]), "c": X > 2}]
+    return [_bytes_of(lambda path, table=table, save=save: save(path, **table), folder / "seed.npz")
+            for table in tables for save in (np.savez, np.savez_compressed)]
+
+
 def onnx_seeds(_):
     nets = [fastsgd.Network([3, 2], seed=0), fastsgd.Network([2, 3, 2], "gelu", "squared_error", dtype="float64"),
             fastsgd.Network([3, 4, 2], ["tanh"], "huber", huber_delta=0.3, input_scale=0.5),
@@ -118,7 +130,8 @@ def onnx_seeds(_):
     return [fastsgd.interop.to_onnx(net).SerializeToString() for net in nets]
 
 
-SEEDS = {"model": model_seeds, "checkpoint": checkpoint_seeds, "idx": idx_seeds, "csv": csv_seeds, "onnx": onnx_seeds}
+SEEDS = {"model": model_seeds, "checkpoint": checkpoint_seeds, "idx": idx_seeds, "csv": csv_seeds, "npz": npz_seeds,
+         "onnx": onnx_seeds}
 
 
 def _bytes_of(write, path):
@@ -238,6 +251,8 @@ def vary(rng, kind, content, seeds):
             return mutated_header(rng, content)
     elif kind == "idx" and content[:2] == GZIP and rng.random() < 0.6:
         return gzip.compress(mutate(rng, gzip.decompress(content), seeds[:4]), 1, mtime=0)
+    elif kind == "npz" and rng.random() < 0.8:
+        return mutated_members(rng, content)
     elif kind == "onnx" and rng.random() < 0.6:
         with contextlib.suppress(Exception):            # protobuf refuses some values
             return mutated_graph(rng, content)
@@ -248,6 +263,25 @@ def generate(rng, kind, seeds):
     """An input: which seed it comes from, and its bytes."""
     which = rng.randrange(len(seeds))
     return which, vary(rng, kind, seeds[which], seeds)
+
+
+def mutated_members(rng, content):
+    """A zip file with some of its members changed: mostly an array's dtype and shape."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
+        for member in old.infolist():
+            array, way = old.read(member), rng.random()
+            if way < 0.5:
+                length = int.from_bytes(array[8:10], "little")
+                header = re.sub(rb"'[|<>=]?\w+'(?=,)|\d+",
+                                lambda found: found[0] if rng.random() < 0.6 else rng.choice(ODD_OF_ARRAYS),
+                                array[10:10 + length])
+                array = array[:8] + len(header).to_bytes(2, "little") + header + array[10 + length:]
+            elif way < 0.7:
+                array = mutate(rng, array, [array])
+            name = rng.choice((member.filename, member.filename, member.filename, "y.npy", "X", "../y", "a" * 300))
+            new.writestr(name, array, member.compress_type)
+    return out.getvalue()
 
 
 def mutated_graph(rng, content):
@@ -285,7 +319,7 @@ def read(kind, path, which, resume=False):
     """Reads a file; AssertionError where what it gives is not usable."""
     if kind == "idx":
         assert read_idx(path).dtype == np.uint8
-    elif kind == "csv":
+    elif kind in ("csv", "npz"):
         table = read_table(path)
         assert len({len(column) for column in table.values()}) == 1
     elif resume:
@@ -353,7 +387,7 @@ class Judge:
         try:
             outcome, seconds = check(self.kind, path, which, resume)
             if traced:
-                part = tracemalloc.get_traced_memory()[1] / (COPIES[self.kind] * len(content) + ROOM)
+                part = tracemalloc.get_traced_memory()[1] / (COPIES * len(content) + ROOM)
                 self.fullest = max(self.fullest, part)
                 assert part <= 1, f"took {part:.2f} times the memory allowed"
         except (Exception, TooSlow) as error:
@@ -421,7 +455,7 @@ def report(kind, results, seconds):
     print(f"{kind}: {counts.total():,} inputs in {seconds:.0f} s: "
           + ", ".join(f"{outcome} {n:,}" for outcome, n in sorted(counts.items()))
           + f"; slowest {max(result[1] for result in results):.3f} s, most memory "
-          f"{max(result[2] for result in results):.1%} of {COPIES[kind]} x size + 64 MiB", flush=True)
+          f"{max(result[2] for result in results):.1%} of {COPIES} x size + 1 MiB", flush=True)
     return sum(n for outcome, n in counts.items() if outcome.startswith("failed"))
 
 
