@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from fastsgd.run import Run
 
+NUMBER = int | float | np.integer | np.floating
+
 
 class Callback:
     """A watcher of a training run; override what you need.
@@ -160,6 +162,11 @@ class LearningRates(Callback):
     def on_epoch(self, run: Run) -> None:
         self.rates = np.concatenate([self.rates, *run.learning_rates])
 
+    def on_end(self, run: Run) -> None:
+        """Of an epoch that was not finished, too."""
+        if len(self.rates) < run.steps:
+            self.on_epoch(run)
+
     def state(self) -> dict[str, Any]:
         return {"rates": self.rates}
 
@@ -178,9 +185,9 @@ class TimeLimit(Callback):
     """
 
     def __init__(self, seconds: float):
-        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < math.inf:
+        if not isinstance(seconds, NUMBER) or isinstance(seconds, bool) or not 0 < seconds < math.inf:
             raise ValueError(f"TimeLimit: seconds must be a number above 0, got {seconds!r}")
-        self.seconds = seconds
+        self.seconds = float(seconds)
 
     def on_start(self, run: Run) -> None:
         self._end = time.monotonic() + self.seconds
@@ -199,7 +206,7 @@ class _Watch(Callback):
         name = type(self).__name__
         if isinstance(patience, bool) or not isinstance(patience, int | np.integer) or patience < 1:
             raise ValueError(f"{name}: patience must be a whole number, at least 1, got {patience!r}")
-        if isinstance(min_delta, bool) or not isinstance(min_delta, int | float) or not 0 <= min_delta < math.inf:
+        if isinstance(min_delta, bool) or not isinstance(min_delta, NUMBER) or not 0 <= min_delta < math.inf:
             raise ValueError(f"{name}: min_delta must be a number, at least 0, got {min_delta!r}")
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"{name}: mode must be 'auto', 'min' or 'max', got {mode!r}")
@@ -337,7 +344,7 @@ class ReduceOnPlateau(_Watch):
                  mode: str = "auto", least: float = 1e-4):
         super().__init__(patience, monitor, min_delta, mode)
         for name, value in (("factor", factor), ("least", least)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+            if isinstance(value, bool) or not isinstance(value, NUMBER) or not 0 < value < 1:
                 raise ValueError(f"ReduceOnPlateau: {name} must lie between 0 and 1, got {value!r}")
         self.factor, self.least = float(factor), float(least)
 

@@ -1,6 +1,8 @@
 """Checkpoints: a training run as it is between two steps, in a file from which it goes on as if nothing had happened.
 
-The file is a model file (``modelfile.py``): ``fastsgd.Network.load`` reads the network that the run would return now.
+The file is a model file (``modelfile.py``): ``fastsgd.Network.load`` reads the network as it was at that step, with the
+average of its parameters where one is kept. (What callbacks put back when a training ends, as EarlyStopping does, is
+among what they keep.)
 Beside its arrays it holds ``run.slots``, where an average is kept ``run.params``, what the callbacks keep
 (``run.callback.0.best``, ...), and as metadata ``fastsgd.checkpoint``, JSON:
 
@@ -59,6 +61,7 @@ class Checkpoint:
                 raise TypeError(f"Checkpoint: {name} must be {kind}, got {value!r}")
             if not value > 0:
                 raise ValueError(f"Checkpoint: {name} must be above 0, got {value!r}")
+            object.__setattr__(self, name, float(value) if name == "seconds" else int(value))
 
     @classmethod
     def checked(cls, checkpoint) -> Checkpoint | None:

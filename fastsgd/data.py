@@ -212,8 +212,12 @@ def check_labels(labels: np.ndarray, classes: int, name: str) -> np.ndarray:
     return np.array(labels, dtype=np.int32)          # a copy: the kernel trusts them while the caller's may change
 
 
-def check_sample_weight(weights, rows: int, name: str = "sample_weight", all_zero: bool = False) -> np.ndarray | None:
-    """How much each row counts, float64 (rows,): at least 0, and not all 0 unless they may. None counts all alike."""
+def check_sample_weight(weights, rows: int, name: str = "sample_weight", all_zero: bool = False,
+                        dtype: np.dtype | None = None) -> np.ndarray | None:
+    """How much each row counts, float64 (rows,): at least 0, and not all 0 unless they may. None counts all alike.
+
+    Where they will weigh gradients of a dtype, their products must stay within its range.
+    """
     if weights is None:
         return None
     array = to_dtype(as_numbers(weights, name), np.dtype(float), name)
@@ -224,6 +228,11 @@ def check_sample_weight(weights, rows: int, name: str = "sample_weight", all_zer
         raise ValueError(f"{name} must not be negative; {name}[{at}] is {array[at]:g}")
     if not array.any() and not all_zero:
         raise ValueError(f"{name} is 0 throughout, so no row counts")
+    if dtype is not None:
+        largest, most = float(array.max()), float(np.finfo(dtype).max) ** 0.75
+        if largest > most or (not all_zero and largest < 1 / most):
+            raise ValueError(f"{name} is at most {largest:g}; with {dtype} its largest must lie between {1 / most:.0e} "
+                             f"and {most:.0e}: divide all by the same number")
     return np.array(array, order="C")                # a copy: the kernel trusts it while the caller's may change
 
 
@@ -288,12 +297,13 @@ def check_batch_size(batch_size, rows: int) -> int:
     return min(int(batch_size), rows)
 
 
-def check_whole(name: str, value, least: int) -> None:
-    """TypeError or ValueError unless value is a whole number, at least ``least``."""
+def check_whole(name: str, value, least: int) -> int:
+    """value as Python's int; TypeError or ValueError unless it is a whole number, at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     if int(value) < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
 
 
 def check_fraction(value, name: str, least_included: bool = False) -> None:

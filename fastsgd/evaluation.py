@@ -38,7 +38,7 @@ class Evaluation:
         weight = self.weight if self.weight is None or self.chosen is None else self.weight[self.chosen]
         y = self.y if self.chosen is None else self.y[self.chosen]
         cost /= len(y) if weight is None else float(weight.sum())
-        return cost, self._metric(score), {name: float(measure(y, np.concatenate(outputs)))
+        return cost, self._metric(score), {name: _number(name, measure(y, np.concatenate(outputs)))
                                            for name, measure in self.metrics.items()}
 
     def _parts(self, dtype: np.dtype):
@@ -50,6 +50,13 @@ class Evaluation:
             rows = self.chosen[first:first + CONVERTED_ROWS]
             yield (to_dtype(self.X[rows], dtype, "held-out rows of X"), self.y[rows],
                    None if self.weight is None else self.weight[rows], None)
+
+
+def _number(name: str, value) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"metrics: {name} must return a number, got {value!r:.200}") from None
 
 
 def check_metrics(metrics: Iterable[str | Metric], net: Network) -> dict[str, Metric]:
@@ -67,8 +74,9 @@ def check_metrics(metrics: Iterable[str | Metric], net: Network) -> dict[str, Me
             name, function = getattr(metric, "__name__", type(metric).__name__), metric
         else:
             raise TypeError(f"metrics must hold names and functions of (y, outputs), got {metric!r}")
-        if name == "cost" or (name == net.metric and not isinstance(metric, str)):
-            raise ValueError(f"metrics: {name} is what is measured in any case; a function needs another name")
+        if name in ("cost", net.metric):
+            raise ValueError(f"metrics: {name} is measured in any case, as history.validation_"
+                             f"{'cost' if name == 'cost' else 'metric'}; a function needs another name")
         if name in found:
             raise ValueError(f"metrics must have different names, got {name!r} twice")
         found[name] = function

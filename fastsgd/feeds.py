@@ -52,8 +52,11 @@ class Feed(Protocol):
     def rows(self) -> int | None:
         """Of an epoch, where it is known."""
 
-    def epoch(self, number: int, rng: np.random.Generator, skipped: int) -> Iterator[Segment]:
-        """The segments of an epoch, from 1, in an order that rng draws, without the rows of the first so many steps."""
+    def epoch(self, number: int, rng: np.random.Generator, skipped: int) -> Iterator[Segment | None]:
+        """The segments of an epoch, from 1, in an order that rng draws, without the rows of the first so many steps.
+
+        None every tenth of a second while the next one is awaited.
+        """
 
     def summary(self, cost: float, score: float) -> tuple[float, float]:
         """The mean cost and the metric of the epoch that has just ended, from its sums."""
@@ -179,8 +182,11 @@ def readable_in_place(X: np.ndarray, dtype: np.dtype) -> bool:
 T = TypeVar("T")
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
-    """The items, of which a thread always has the next one ready; what their iterator raises is raised here."""
+def ahead(items: Iterator[T]) -> Iterator[T | None]:
+    """The items, of which a thread always has the next one ready; what their iterator raises is raised here.
+
+    None every tenth of a second while there is none.
+    """
     ready: queue.Queue = queue.Queue(maxsize=1)
     gone = threading.Event()
 
@@ -203,7 +209,11 @@ def ahead(items: Iterator[T]) -> Iterator[T]:
     try:
         threading.Thread(target=produce, name="fastsgd reads ahead", daemon=True).start()
         while True:
-            item, error = ready.get()
+            try:
+                item, error = ready.get(timeout=_kernel.WATCH_SECONDS)
+            except queue.Empty:
+                yield None
+                continue
             if error is not None:
                 raise error
             if item is None:

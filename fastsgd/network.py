@@ -295,8 +295,7 @@ class Network:
         >>> predictor(np.zeros((1, 3), np.float32))
         array([[0.5, 0.5]], dtype=float32)
         """
-        check_whole("rows", rows, least=1)
-        check_whole("threads", threads, least=1)
+        rows, threads = check_whole("rows", rows, least=1), check_whole("threads", threads, least=1)
         most = sys.maxsize // (8 * max(self.sizes))
         if rows > most:
             raise ValueError(f"rows must be at most {most:,} for this network, got {rows:,}")
@@ -346,7 +345,7 @@ class Network:
         """
         X, y = self._check(X, y)
         out = np.empty_like(self.params)
-        cost = self._gradient(X, y, threads, check_sample_weight(sample_weight, len(X)), out)
+        cost = self._gradient(X, y, threads, check_sample_weight(sample_weight, len(X), dtype=self.dtype), out)
         if not math.isfinite(cost):
             raise FloatingPointError(f"the cost of these rows is {cost}, so there is no gradient; the parameters or "
                                      "the inputs are too large")
@@ -424,12 +423,14 @@ class Network:
             counted = len(y) if weight is None else float(weight.sum())
             per_row = 1 if self.loss == "cross_entropy" or y.ndim == 1 else y.shape[1]
             return lambda score: score / (counted * per_row)
+        if weight is not None and not weight.all():
+            y, weight = y[weight > 0], weight[weight > 0]
         mean = np.average(y, axis=0, weights=weight) if weight is not None else y.mean(axis=0, dtype=float)
         spread = 0.0
         for i in range(0, len(y), 4096):
             squares = (y[i:i + 4096] - mean) ** 2
             spread += float((squares if weight is None else squares * weight[i:i + 4096, np.newaxis]).sum())
-        if (y == y[0]).all():
+        if not spread or (y == y[0]).all():
             spread = math.nan
         return lambda score: 1 - score / spread
 

@@ -79,8 +79,7 @@ class Run:
         self._first_draw = first_draw            # the generator's state before it drew anything,
         self._draw = rng.bit_generator.state     # and before it drew the order of the epoch
         self._good, self._good_are = net.params.copy(), "the initial parameters"
-        if self._state.averaged is not None:
-            net.params[:] = self._state.averaged
+        self._begun = False
         self._saved: Saved | None = None
         self._moment: Moment | None = None
 
@@ -124,14 +123,18 @@ class Run:
 
     def go(self) -> History:
         """Trains to the end."""
+        if self._saved is None and self._state.averaged is not None:
+            self.net.params[:] = self._state.averaged
         with contextlib.ExitStack() as ends:                # every on_end follows its on_start, last first
+            ends.callback(self._put_back_unless_begun)
             for listener in self._listeners:
                 listener.on_start(self)
                 ends.callback(listener.on_end, self)
             self._restore_callbacks()
+            self._begun = True
             ends.callback(self._adopt_average)
             try:
-                while self.history.epochs < self.epochs and not self.stop:
+                while self.history.epochs < self.epochs and (not self.stop or self._epoch_lacks_its_entry):
                     self._one_epoch()
                 self.history.stopped = bool(self.stop)
             finally:
@@ -155,6 +158,12 @@ class Run:
         if self.stop and self.rows_done != self.rows:
             return
         for segment in self._timed(self._feed.epoch(self.epoch, self._rng, skipped)):
+            if segment is None:                             # it is still awaited
+                self._look(self.rows_done)
+                if self.stop:
+                    return
+                self._save_if_due()
+                continue
             first = 0
             while first < len(segment):
                 rows = min(len(segment) - first, self._steps_to_rest(segment) * self.batch_size)
@@ -182,14 +191,16 @@ class Run:
             self._draw = self._rng.bit_generator.state
         self._save_if_due()
 
-    def _timed(self, segments: Iterator[Segment]) -> Iterator[Segment]:
+    def _timed(self, segments: Iterator[Segment | None]) -> Iterator[Segment | None]:
         """The segments; the time until they are there is part of the epoch's."""
         while True:
             begin = time.perf_counter()
-            segment = next(segments, None)
-            self._seconds += time.perf_counter() - begin
-            if segment is None:
+            try:
+                segment = next(segments)
+            except StopIteration:
                 return
+            finally:
+                self._seconds += time.perf_counter() - begin
             yield segment
 
     def _descend(self, segment: Segment) -> int:
@@ -265,6 +276,16 @@ class Run:
         """The learning rates of the epoch's steps that another process made."""
         factors = np.repeat([factor for _, factor in self._factors], [steps for steps, _ in self._factors])[:skipped]
         return [self.optimizer.learning_rates(self._steps_at_epoch, skipped) * factors] if skipped else []
+
+    @property
+    def _epoch_lacks_its_entry(self) -> bool:
+        """Whether all steps of an epoch are made, and a listener or Ctrl-C came between them and its entry."""
+        made = self.steps - self._steps_at_epoch
+        return self.rows is not None and 0 < made == steps_in(self.rows, self.batch_size)
+
+    def _put_back_unless_begun(self) -> None:
+        if not self._begun:
+            self.net.params[:] = self._good
 
     def _show_average(self) -> None:
         if self._state.average is not None:
@@ -345,8 +366,7 @@ class Run:
             raise ValueError(f"{path} is damaged: an epoch has not {saved.progress.skipped:,} steps")
         self._saved, self.history = saved, saved.history
         self.history.batch_size = self.batch_size
-        self.net.params[:] = self._good[:] = saved.params
-        self._good_are = "the parameters of the checkpoint"
+        self.net.params[:] = saved.params
         self._state.slots[:] = saved.slots
         if self._state.average is not None and saved.average is not None:
             self._state.average[:] = saved.average
@@ -372,4 +392,5 @@ class Run:
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise ValueError(f"the checkpoint is damaged in what {type(listener).__name__} keeps: "
                                  f"{type(error).__name__}: {error!s:.300}") from error
+        self._good[:], self._good_are = self.net.params, "the parameters of the checkpoint"
         self._saved = None

@@ -42,7 +42,8 @@ class Stream:
         return cost / self._tally.weight, self._tally.metric(score)
 
     def describe(self):
-        return {"rows": self._rows, "columns": self._net.sizes[0], "window": self._window, "shuffle": self._shuffle}
+        return {"rows": self._rows, "columns": self._net.sizes[0], "window": self._window, "shuffle": self._shuffle,
+                **({} if self._class_weight is None else {"class_weight": str(self._class_weight)})}
 
     def _segments(self, number: int, rng: np.random.Generator, skipped: int) -> Iterator[Segment]:
         parts: list[Segment] = []
@@ -69,8 +70,7 @@ class Stream:
 
     def _batches(self, number: int) -> Iterator[Segment]:
         """The batches of an epoch, checked; ValueError or RuntimeError name the one that cannot be used."""
-        source = self._source(number) if callable(self._source) else self._source
-        batches, taken = iter(source), 0
+        batches, taken = self._open(number), 0
         for count in range(1, 2**62):
             name = f"batch {count} of the stream"
             try:
@@ -91,6 +91,17 @@ class Stream:
             taken += len(part)
             yield part
 
+    def _open(self, number: int) -> Iterator[Batch]:
+        try:
+            source = self._source(number) if callable(self._source) else self._source
+        except Exception as error:
+            raise RuntimeError(f"the source of epoch {number} could not be opened: {type(error).__name__}: {error}"
+                               ) from error
+        if not isinstance(source, Iterable):
+            raise TypeError(f"source must return an iterable of batches, got {type(source).__name__} for epoch "
+                            f"{number}")
+        return iter(source)
+
     def _check(self, batch, name: str) -> Segment:
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             raise ValueError(f"{name} must be (X, y) or (X, y, sample_weight), got {type(batch).__name__}")
@@ -104,7 +115,9 @@ class Stream:
                              f"{self._kind[1]}-D")
         w = check_sample_weight(weight[0], len(X), f"{name}: sample_weight", all_zero=True) if weight else None
         by_class = check_class_weight(self._class_weight, y, self._net.loss, self._net.sizes[-1])
-        return Segment(X, y, by_class if w is None else w if by_class is None else w * by_class, None)
+        w = by_class if w is None else w if by_class is None else w * by_class
+        w = check_sample_weight(w, len(X), f"{name}: sample_weight", all_zero=True, dtype=self._net.dtype)
+        return Segment(X, y, w, None)
 
     def _mix(self, parts: list[Segment], rng: np.random.Generator, last: bool) -> tuple[Segment, Segment]:
         """The rows in a new order, in whole mini-batches; and those that are left, unless they are the last."""
@@ -145,7 +158,8 @@ class Tally:
         if self._classes or not len(y):
             return
         if self._shift is None:
-            self._shift = y[0].astype(float)           # near the mean, so that squares of large numbers do not cancel
+            first = 0 if weight is None else int(np.argmax(weight > 0))
+            self._shift = y[first].astype(float)       # near the mean, so that squares of large numbers do not cancel
         difference = y - self._shift
         w = np.ones((len(y), 1)) if weight is None else weight[:, np.newaxis]
         self._sum = self._sum + (w * difference).sum(axis=0)

@@ -60,7 +60,7 @@ class TensorFile:
 
     def __init__(self, path) -> None:
         self.path = path
-        self._file = open(path, "rb")  # noqa: SIM115 - closed by close()
+        self._file = open(os.fspath(path), "rb")  # noqa: SIM115 - closed by close()
         try:
             size = os.fstat(self._file.fileno()).st_size
             text = self._read_header(size)

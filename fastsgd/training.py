@@ -26,7 +26,7 @@ from fastsgd.data import (
     open_npy,
 )
 from fastsgd.evaluation import Evaluation, Metric, check_metrics
-from fastsgd.feeds import Blocks, Feed, Rows, readable_in_place, steps_in
+from fastsgd.feeds import Blocks, Feed, Rows, fingerprint, readable_in_place, steps_in
 from fastsgd.history import History
 from fastsgd.machine import choose_threads
 from fastsgd.network import Network
@@ -79,7 +79,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         aside, drawn by the seed, which are then not trained on.
     metrics : iterable
         More to measure on the validation rows: names of scikit-learn's scorers, such as "f1_macro", or functions of
-        (y, outputs). They appear in ``history.scores``.
+        (y, outputs); sample weights do not enter. They appear in ``history.scores``.
     evaluate_every : int, optional
         Steps between evaluations, instead of one after every epoch.
     callbacks : iterable
@@ -161,9 +161,10 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         settings.positive_weight, class_weight = check_positive_weight(class_weight, y, net.sizes[-1]), None
     of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1])
     weight = of_classes if weight is None else weight if of_classes is None else weight * of_classes
-    check_sample_weight(weight, len(y), "sample_weight times class_weight")
+    weight = check_sample_weight(weight, len(y), "sample_weight" if of_classes is None else
+                                 "sample_weight times class_weight", dtype=net.dtype)
     if isinstance(batch_size, str):
-        _check_automatic(batch_size, by_blocks, accumulate)
+        _check_automatic(batch_size, by_blocks, settings.accumulate)
     else:
         batch_size = check_batch_size(batch_size, len(X))
     rng = settings.begin(seed, resume)
@@ -184,13 +185,13 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     if isinstance(batch_size, str):
         trained = (X, y) if chosen is None else (X[chosen], y[chosen])
         batch_size = settings.batch_size_of(*trained, optimizer)
-    batch_size = min(batch_size * accumulate, rows)
+    batch_size = min(batch_size * settings.accumulate, rows)
     metric = net._metric_of(y, weight, chosen)
     if by_blocks:
         feed: Feed = Blocks(X, y, weight, chosen, batch_size, metric, net.dtype, bool(shuffle))
     else:
         feed = Rows(X, y, weight, chosen, batch_size, metric, bool(shuffle))
-    return settings.run(feed, optimizer.over(epochs * steps_in(rows, batch_size)), state).go()
+    return settings.run(feed, optimizer.over(settings.epochs * steps_in(rows, batch_size)), state).go()
 
 
 def train_stream(net: Network, source: Source, *, rows: int | None = None, window: int | None = None,
@@ -267,11 +268,10 @@ label_smoothing, accumulate, weighted_steps, checkpoint, kernel, backend
     if epochs > 1 and hasattr(source, "__next__"):
         raise ValueError(f"source is an iterator, which gives its batches once; for epochs={epochs} pass a function "
                          "that returns one for each epoch")
-    check_whole("batch_size", batch_size, least=1)
+    batch_size = check_whole("batch_size", batch_size, least=1)
     rows = getattr(source, "rows", None) if rows is None else rows
-    for name, value in (("rows", rows), ("window", window)):
-        if value is not None:
-            check_whole(name, value, least=1)
+    rows, window = (None if value is None else check_whole(name, value, least=1)
+                    for name, value in (("rows", rows), ("window", window)))
     if not isinstance(shuffle, bool):
         raise TypeError(f"shuffle must be True or False, got {shuffle!r}")
     if isinstance(class_weight, str):
@@ -281,10 +281,10 @@ label_smoothing, accumulate, weighted_steps, checkpoint, kernel, backend
         no_labels = np.zeros(0, np.int32)
         settings.positive_weight, class_weight = check_positive_weight(class_weight, no_labels, net.sizes[-1]), None
     settings.begin(seed, resume)
-    batch_size = batch_size * accumulate
+    batch_size *= settings.accumulate
     if rows is not None:
         batch_size = min(batch_size, rows)
-        optimizer = optimizer.over(epochs * steps_in(rows, batch_size))
+        optimizer = optimizer.over(settings.epochs * steps_in(rows, batch_size))
     return settings.run(Stream(net, source, batch_size, rows, window, shuffle, class_weight), optimizer).go()
 
 
@@ -298,12 +298,11 @@ class _Settings:
         check_optimizer(optimizer)
         check_fits(optimizer, net.architecture)
         self._net, self._threads = net, threads
-        check_whole("epochs", epochs, least=0)
-        check_whole("accumulate", accumulate, least=1)
-        self._epochs = int(epochs)
+        self.epochs = check_whole("epochs", epochs, least=0)
+        self.accumulate = check_whole("accumulate", accumulate, least=1)
         self.metrics = check_metrics(metrics, net)
         if evaluate_every is not None:
-            check_whole("evaluate_every", evaluate_every, least=1)
+            evaluate_every = check_whole("evaluate_every", evaluate_every, least=1)
         if validation is None and (self.metrics or evaluate_every):
             asked = "metrics" if self.metrics else "evaluate_every"
             raise ValueError(f"{asked} needs validation rows; give validation=")
@@ -360,7 +359,7 @@ class _Settings:
         seed_of_dropout = int(self._rng.integers(2**63)) if self._dropout else 0
         recipe = Recipe(optimizer, feed.batch_size, self._dropout, seed_of_dropout, self._label_smoothing,
                         self._backend, self.positive_weight, self._weighted_steps)
-        run = Run(net, feed, recipe, epochs=self._epochs, rng=self._rng, adapts=self._threads is None,
+        run = Run(net, feed, recipe, epochs=self.epochs, rng=self._rng, adapts=self._threads is None,
                   threads=choose_threads(self._threads, net.architecture.flops * feed.batch_size),
                   train_epoch=self._train_epoch, listeners=self._listeners, evaluation=self.evaluation,
                   evaluate_every=self._evaluate_every, checkpoint=self._checkpoint, plan=self._plan(feed, recipe),
@@ -374,11 +373,13 @@ class _Settings:
         _, metadata = modelfile.describe(self._net.architecture, self._net.params,
                                          self._net.metadata if self._checkpoint else {})
         details = json.loads(metadata["fastsgd.architecture"])
+        validation = None if self.evaluation is None else fingerprint(self.evaluation.X, self.evaluation.y,
+                                                                      self.evaluation.weight)
         return {"network": repr(self._net),
                 **{name: details.get(name) for name in ("loss_parameters", "input_scale", "input_offset")},
                 "optimizer": repr(recipe.optimizer), "batch_size": recipe.batch_size, "dropout": list(recipe.dropout),
                 "label_smoothing": recipe.label_smoothing, "backend": recipe.backend, "kernel": self._kernel,
-                "seed": self._seed, "validation": self.fraction, "evaluate_every": self._evaluate_every,
+                "seed": self._seed, "validation": self.fraction or validation, "evaluate_every": self._evaluate_every,
                 **({"positive_weight": list(recipe.positive_weight)} if recipe.positive_weight else {}),
                 **({"weighted_steps": True} if recipe.weighted_steps else {}), **feed.describe()}
 
@@ -427,9 +428,11 @@ def _split(rows: int, fraction: float, rng: np.random.Generator) -> tuple[np.nda
 
 
 def _read_checkpoint(resume, checkpoint: Checkpoint | None) -> tuple[Saved | None, object]:
-    if resume is False or resume is None:
+    if not isinstance(resume, bool | np.bool_ | str | os.PathLike | None):
+        raise TypeError(f"resume must be True, False or the path of a checkpoint, got {resume!r}")
+    if resume is None or (isinstance(resume, bool | np.bool_) and not resume):
         return None, None
-    if resume is True:
+    if isinstance(resume, bool | np.bool_):
         if checkpoint is None:
             raise ValueError("resume=True goes on from the file of checkpoint=, which was not given")
         path = checkpoint.path

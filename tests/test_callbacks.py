@@ -86,9 +86,11 @@ def test_schedules_reach_over_the_run_and_every_rate_is_kept(data):
 def test_a_time_limit_reaches_into_an_epoch(data):
     X, y = data
     X, y = np.tile(X, (4000, 1)), np.tile(y, 4000)
-    begin = time.monotonic()
-    history = fastsgd.train(net_of(), X, y, batch_size=2, epochs=1, callbacks=[fastsgd.TimeLimit(0.3)])
+    begin, rates = time.monotonic(), fastsgd.LearningRates()
+    limit = fastsgd.TimeLimit(np.float32(0.3))
+    history = fastsgd.train(net_of(), X, y, batch_size=2, epochs=1, callbacks=[rates, limit])
     assert time.monotonic() - begin < 2
+    assert len(rates.rates) == history.steps
     assert history.stopped
     assert history.epochs == 0
     assert 0 < history.steps < len(X) // 2
@@ -159,6 +161,17 @@ def test_weighted_r2():
     assert history.validation_metric[0] == history.metric[0] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize(("y", "w"), [([0.1, 0.1, 0.1, 2.0], [1, 1, 1, 0]), ([1.0, 2.0, 3.0, 4.0], [0, 0, 5, 0]),
+                                      ([1e-200, 2e-200, 0.0, 1e-201], [1, 1, 1, 1])])
+def test_r2_of_targets_that_do_not_vary_is_nan(y, w):
+    X = np.random.default_rng(0).standard_normal((4, 3))
+    net = fastsgd.Network([3, 1], loss="squared_error", dtype="float64", seed=0)
+    assert np.isnan(net.score(X, y, sample_weight=w))
+    history = fastsgd.train(net, X, y, sample_weight=w, validation=(X, y, w), epochs=1)
+    assert np.isnan([*history.metric, *history.validation_metric]).all()
+    assert np.isnan(fastsgd.train_stream(net, [(X[::-1], y[::-1], w[::-1])], epochs=1).metric).all()
+
+
 def test_metrics_by_name_and_function(data):
     metrics = pytest.importorskip("sklearn.metrics")
     X, y = data
@@ -167,6 +180,9 @@ def test_metrics_by_name_and_function(data):
         return float((outputs.max(axis=1) > 0.5).mean())
 
     net = net_of()
+    def whole(y, outputs):
+        return outputs
+
     history = fastsgd.train(net, X[:500], y[:500], epochs=2, validation=(X[500:], y[500:]),
                             metrics=["f1_macro", "neg_log_loss", "roc_auc_ovr", sure])
     outputs = net.predict(X[500:])
@@ -179,10 +195,14 @@ def test_metrics_by_name_and_function(data):
     history = fastsgd.train(two, X, y == 3, epochs=40, validation=0.3, metrics=["roc_auc", "f1"])
     assert history.scores["roc_auc"][-1] > 0.9
     line = fastsgd.Network([64, 2], loss="squared_error", seed=0)
-    history = fastsgd.train(line, X, X[:, 20:22], epochs=2, validation=0.3, metrics=["r2", "neg_mean_absolute_error"])
+    history = fastsgd.train(line, X, X[:, 20:22], epochs=2, validation=0.3, metrics=["neg_mean_absolute_error"])
     assert -1 < history.scores["neg_mean_absolute_error"][-1] < 0
     with pytest.raises(ValueError, match=r"metrics must be functions or names of scikit-learn's scorers .*, got 'f9'"):
         fastsgd.train(net, X, y, validation=0.3, metrics=["f9"])
+    with pytest.raises(ValueError, match=r"metrics: accuracy is measured in any case, as history.validation_metric"):
+        fastsgd.train(net, X, y, validation=0.3, metrics=["accuracy"])
+    with pytest.raises(TypeError, match=r"metrics: whole must return a number, got array\("):
+        fastsgd.train(net, X, y, validation=0.3, epochs=1, metrics=[whole])
 
 
 def test_dropout_and_smoothing_reach_the_kernel(data):

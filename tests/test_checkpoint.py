@@ -374,6 +374,77 @@ def test_stopping_that_was_interrupted_stops_at_the_same_step(digits, tmp_path):
     np.testing.assert_array_equal(other.params, net.params)
 
 
+def test_a_stop_at_the_last_step_of_an_epoch_that_was_not_told_of_yet(digits, tmp_path):
+    _, X, y = start(digits)
+    settings = {"epochs": 3, "seed": 0, "validation": 0.5, "evaluate_every": 7, "batch_size": 50}
+
+    def run(*more, **arguments):
+        net = fastsgd.Network([64, 24, 10], seed=0)
+        return net, fastsgd.train(net, X, y, **settings, **arguments,
+                                  callbacks=[fastsgd.EarlyStopping(1, min_delta=100.0), *more])
+
+    net, expected = run()
+    assert (expected.steps, expected.epochs) == (14, 2)
+    path = tmp_path / "run.ckpt"
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupt_after(14, ["on_epoch"]), checkpoint=path)
+    again, history = run(resume=path)
+    assert {**history.as_dict(), "seconds": 0} == {**expected.as_dict(), "seconds": 0}
+    np.testing.assert_array_equal(again.params, net.params)
+
+
+def refusing(hook):
+    callback = fastsgd.Callback()
+
+    def refuse(*_):
+        raise ValueError("no")
+    setattr(callback, hook, refuse)
+    return callback
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_run_that_does_not_begin_leaves_the_network_as_it_was(digits, tmp_path, keeps):
+    _, X, y = start(digits)
+    path, stopping = tmp_path / "run.ckpt", fastsgd.EarlyStopping
+    bad = refusing("on_start")
+    if keeps:
+        bad = type("Keeps", (fastsgd.Callback,), {"state": lambda self: {"a": 1}, "restore": bad.on_start})()
+    fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=2, seed=0, checkpoint=path,
+                  callbacks=[stopping(), type(bad)()])
+    net = fastsgd.Network([64, 10], seed=5)
+    before = net.params.copy()
+    with pytest.raises(ValueError, match="no"):
+        fastsgd.train(net, X, y, epochs=4, seed=0, resume=path, callbacks=[stopping(), bad])
+    np.testing.assert_array_equal(net.params, before)
+    optimizer = fastsgd.SGD(0.1, average=1.0)
+    state = optimizer.state(net.params)
+    fastsgd.train(net, X, y, optimizer=optimizer, state=state)
+    before = net.params.copy()
+    with pytest.raises(ValueError, match="no"):
+        fastsgd.train(net, X, y, optimizer=optimizer, state=state, callbacks=[refusing("on_start")])
+    with pytest.raises(ValueError, match="nothing was changed"):
+        fastsgd.train(net, X, y, optimizer=optimizer, state=state, resume=path)
+    np.testing.assert_array_equal(net.params, before)
+
+
+def test_other_validation_rows_are_another_run(digits, tmp_path):
+    net, X, y = start(digits)
+    path = tmp_path / "run.ckpt"
+    fastsgd.train(net, X, y, epochs=1, seed=0, validation=(X[:50], y[:50]), checkpoint=path)
+    for other in (None, (X[:60], y[:60]), (X[50:100], y[50:100]), 0.1):
+        with pytest.raises(ValueError, match=r"another run.*; validation: 50 rows of 64, checksum"):
+            fastsgd.train(net, X, y, epochs=2, seed=0, validation=other, resume=path)
+
+
+@pytest.mark.parametrize("resume", [1, 2.5, 0])
+def test_a_number_is_no_checkpoint(digits, resume):
+    net, X, y = start(digits)
+    with pytest.raises(TypeError, match=rf"resume must be True, False or the path of a checkpoint, got {resume}"):
+        fastsgd.train(net, X, y, resume=resume)
+    with pytest.raises(TypeError, match=r"expected str, bytes or os.PathLike object, not"):
+        fastsgd.Network.load(resume)
+
+
 def test_a_run_with_nothing_to_do_leaves_a_checkpoint(digits, tmp_path):
     net, X, y = start(digits)
     fastsgd.train(net, X, y, epochs=0, checkpoint=tmp_path / "run.ckpt")

@@ -210,6 +210,9 @@ def test_validation_rows_of_the_user():
     assert clf.validation_scores_[-1] == pytest.approx(clf.score(X[300:], Y[300:]))
     net = clf.network_
     assert clf.validation_loss_curve_[-1] == pytest.approx(net.cost(X[300:], Y[300:]))
+    clf.set_params(max_iter=2).fit(X[:300], Y[:300], X_val=X[300:], y_val=Y[300:])
+    assert len(clf.validation_loss_curve_) == len(clf.loss_curve_) == 2
+    assert not hasattr(clf.fit(X[:300], Y[:300]), "validation_loss_curve_")
     clf.set_params(early_stopping=True, max_iter=200, n_iter_no_change=3, tol=1e-3)
     clf.fit(X[:300], Y[:300], X_val=X[300:], y_val=Y[300:], sample_weight_val=np.ones(150))
     assert clf.n_iter_ < 200
@@ -421,6 +424,15 @@ def test_a_change_of_the_optimizer_begins_with_fresh_moments():
         for _ in range(3):
             reg.partial_fit(XR, YR)
     assert np.isfinite(reg.loss_)
+
+
+@quiet
+def test_other_solvers_go_on_after_lbfgs():
+    clf = MLPClassifier((8,), solver="lbfgs", max_iter=5, warm_start=True, random_state=0).fit(X, Y)
+    cost = clf.loss_
+    clf.set_params(solver="adam", learning_rate_init=1e-5, max_iter=2).fit(X, Y)
+    assert clf.loss_curve_[0] == pytest.approx(cost, rel=0.05)
+    assert clf.partial_fit(X, Y).n_iter_ == 1
 
 
 def test_lbfgs_shows_the_penalty_once_for_several_targets():

@@ -53,6 +53,14 @@ def test_a_classifier_makes_scikit_learns_steps(y, loss, penalty, rates):
     same(*both("SGDClassifier", X, y, loss=loss, penalty=penalty, **rates), rtol=1e-6)
 
 
+def test_an_average_of_an_l1_is_the_mean_of_the_steps_coefficients():
+    settings = {"penalty": "l1", "alpha": 0.01, "learning_rate": "constant", "shuffle": False, "max_iter": 1,
+                "tol": None}
+    steps = [sklearn.linear_model.SGDRegressor(**settings).fit(XR[:n], YR[:n]).coef_ for n in range(1, 41)]
+    ours = SGDRegressor(**settings, average=True).fit(XR[:40], YR[:40])
+    np.testing.assert_allclose(ours.coef_, np.mean(steps, axis=0), rtol=1e-9)
+
+
 @pytest.mark.parametrize("average", [False, True, 100])
 @pytest.mark.parametrize("rows", [XR, csr_matrix(SPARSE)], ids=["dense", "sparse"])
 @pytest.mark.parametrize("loss", list(SGDRegressor.loss_functions))
@@ -176,6 +184,11 @@ def test_validation_rows_of_the_user_and_what_counts():
     assert max(model.validation_scores_) < 0
     with pytest.raises(ValueError, match="X_val needs y_val"):
         clf.fit(X, Y, X_val=X)
+    with pytest.raises(ValueError, match="y_val needs X_val"):
+        clf.fit(X, Y, y_val=Y)
+    with pytest.raises(ValueError, match=r"`y` has classes not in `self.classes_`: \[77\]"):
+        clf.fit(X, Y, X_val=X[:2], y_val=[77, Y[0]])
+    assert not hasattr(clf.set_params(early_stopping=False, scoring=None).fit(X, Y), "validation_scores_")
 
 
 @quiet

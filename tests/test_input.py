@@ -116,6 +116,8 @@ def test_bad_targets_of_other_losses(loss, y, message):
     ({"sample_weight": np.ones(7)}, ValueError, r"sample_weight must have shape \(30,\)"),
     ({"sample_weight": np.zeros(30)}, ValueError, "sample_weight is 0 throughout"),
     ({"sample_weight": [1] * 7 + [np.nan] * 23}, ValueError, r"sample_weight\[7\] is nan"),
+    ({"sample_weight": np.full(30, 1e-40)}, ValueError, "sample_weight is at most 1e-40; with float32 its largest"),
+    ({"sample_weight": np.full(30, 1e30)}, ValueError, r"lie between 1e-29 and 8e\+28: divide all by the same number"),
     ({"class_weight": "even"}, ValueError, "class_weight must be 'balanced', a dict or a sequence, got 'even'"),
     ({"class_weight": {3: 1.0}}, ValueError, "class_weight must be for classes 0 to 2, got 3"),
     ({"class_weight": [1.0, 2.0]}, ValueError, "class_weight must have one weight for each of the 3 classes"),

@@ -114,6 +114,22 @@ def test_no_more_than_two_windows_are_read_ahead(digits):
     assert not any("reads ahead" in thread.name for thread in threading.enumerate())
 
 
+def test_a_time_limit_and_a_checkpoint_do_not_wait_for_the_source(digits, tmp_path):
+    (X, y), _ = digits
+
+    def slow(epoch):
+        yield X[:500], y[:500]
+        time.sleep(20)
+
+    begin, path = time.monotonic(), tmp_path / "run.ckpt"
+    net = net_of()
+    history = fastsgd.train_stream(net, slow, batch_size=50, window=500, seed=0, callbacks=[fastsgd.TimeLimit(0.8)],
+                                   checkpoint=fastsgd.Checkpoint(path, seconds=0.2))
+    assert time.monotonic() - begin < 5
+    assert (history.stopped, history.steps, history.epochs) == (True, 10, 0)
+    np.testing.assert_array_equal(fastsgd.Network.load(path).params, net.params)
+
+
 def breaking(X, y, how):
     def batches(epoch):
         for count, first in enumerate(range(0, 1000, 100), 1):
@@ -155,6 +171,8 @@ def test_a_stream_that_breaks_names_the_batch_and_leaves_the_checkpoint_good(dig
 @pytest.mark.parametrize(("arguments", "error", "message"), [
     ({"source": 3}, TypeError, "source must be an iterable of batches or a function that returns one, got 3"),
     ({"source": iter([]), "epochs": 2}, ValueError, "source is an iterator, which gives its batches once; for epo"),
+    ({"source": lambda epoch: None}, TypeError, "source must return an iterable of batches, got NoneType for epoch 1"),
+    ({"source": lambda epoch: 1 / 0}, RuntimeError, "the source of epoch 1 could not be opened: ZeroDivisionError"),
     ({"source": []}, ValueError, "the stream of epoch 1 has no rows"),
     ({"validation": 0.1}, ValueError, r"validation must be rows, \(X, y\): a stream has none to hold out, got 0.1"),
     ({"batch_size": None}, TypeError, "batch_size must be a whole number, got None"),
@@ -171,6 +189,20 @@ def test_bad_arguments(digits, arguments, error, message):
     with pytest.raises(error, match=message):
         fastsgd.train_stream(net, **{"source": batches_of(X, y, 100), **arguments})
     assert (net.params == before).all()
+
+
+def test_small_integers_of_numpy_and_other_weights_of_classes(digits, tmp_path):
+    (X, y), _ = digits
+    nets, path = [net_of(), net_of()], tmp_path / "run.ckpt"
+    fastsgd.train_stream(nets[0], batches_of(X, y, 100), rows=1000, batch_size=100, window=200, seed=0)
+    fastsgd.train_stream(nets[1], batches_of(X, y, 100), rows=np.int16(1000), batch_size=np.int16(100),
+                         window=np.uint8(200), seed=0)
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+    fastsgd.train(nets[0], X, y, batch_size=200, accumulate=np.uint8(2), validation=0.2, evaluate_every=np.int8(3),
+                  epochs=np.int8(40), checkpoint=fastsgd.Checkpoint(path, steps=3.0), seed=0)
+    fastsgd.train_stream(nets[0], batches_of(X, y, 100), class_weight=[1] * 10, checkpoint=path, seed=0)
+    with pytest.raises(ValueError, match=r"; class_weight: \[1, .*\] in the checkpoint, \[2, .*\] here"):
+        fastsgd.train_stream(nets[0], batches_of(X, y, 100), class_weight=[2] * 10, epochs=2, resume=path, seed=0)
 
 
 def test_weights_of_classes_in_a_stream_count_as_those_of_rows(digits):

@@ -152,6 +152,8 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         """Of X_val, y_val and sample_weight_val, where there are any."""
         X, y, sample_weight = held_out
         if X is None:
+            if y is not None or sample_weight is not None:
+                raise ValueError(f"{'sample_weight_val' if y is None else 'y_val'} needs X_val, the rows it is of")
             return None
         if y is None:
             raise ValueError("X_val needs y_val, the targets of its rows")

@@ -149,6 +149,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         if first or not hasattr(self, "_random_state"):
             self._random_state = check_random_state(self.random_state)
         targets, rows = self._encode(y, X.dtype), X.shape[0]
+        validation = self._validation(held_out)
         if getattr(self, "coef_", None) is None or coef_init is not None or intercept_init is not None:
             net = self._new_network([X.shape[1], self._outputs_of()], X.dtype, 0)
             self._fill(net, coef_init, intercept_init)
@@ -161,7 +162,6 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         self._hold(net)
         weight, more = self._weigh(y, sample_weight)
         weight = None if (weight == 1).all() else weight
-        validation = self._validation(held_out)
         if self.early_stopping and validation is None:
             trained, others = self._split(y, sample_weight)
             validation = self._hold_out(others, table, X, y, targets, sample_weight)
@@ -175,7 +175,9 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
             raise ValueError(f"average={self.average!r} cannot begin now that {steps} steps have been made: fit "
                              "afresh, or give a higher number of steps to begin after")
         self._remember(optimizer, net, first, steps)
-        if validation is not None and (first or not hasattr(self, "validation_scores_")):
+        if first:
+            self.__dict__.pop("validation_scores_", None)
+        if validation is not None and not hasattr(self, "validation_scores_"):
             self.validation_scores_ = []
         convergence = LinearConvergence(self, validation, optimizer, net.sizes[-1], net.loss != "cross_entropy")
         self._state.output_costs = np.zeros(net.sizes[-1])

@@ -136,18 +136,24 @@ class MultilayerPerceptron(EngineEstimator):
             self.n_iter_ = self.t_ = 0
             self.n_layers_, self.out_activation_ = len(sizes), net.architecture.activations[-1]
             self._hold(net)
+            self.__dict__.pop("validation_loss_curve_", None)
             if self.solver != "lbfgs":
-                self._no_improvement_count = 0
-                self.loss_curve_: list[float] = []
-                self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-                self.best_validation_score_ = -np.inf if self.early_stopping else None
-                self.best_loss_ = None if self.early_stopping else np.inf
+                self._open_account()
             return net
+        if self.solver != "lbfgs" and not hasattr(self, "_no_improvement_count"):        # after a fit by L-BFGS
+            self._open_account()
         net = self._network()
         if list(net.sizes) != list(sizes):
             raise ValueError(f"the fitted layers have sizes {list(net.sizes)}, which cannot go on as {list(sizes)}; "
                              "hidden_layer_sizes and the shape of y must be those of the fit before")
         return net
+
+    def _open_account(self) -> None:
+        self._no_improvement_count = 0
+        self.loss_curve_: list[float] = []
+        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+        self.best_validation_score_ = -np.inf if self.early_stopping else None
+        self.best_loss_ = None if self.early_stopping else np.inf
 
     def _fit_lbfgs(self, net: Network, X, targets, weight) -> None:
         # In float64 whatever X is: a line search compares costs that differ by less than float32 can tell.

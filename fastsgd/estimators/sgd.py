@@ -133,9 +133,17 @@ early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start,
         _check_partial_fit_first_call(self, classes)
         if len(self.classes_) < 2:
             raise ValueError(f"The number of classes has to be greater than one; got {len(self.classes_)} class")
+        self._refuse_unseen(y)
+
+    def _refuse_unseen(self, y):
         unseen = np.setdiff1d(y, self.classes_)
         if len(unseen):
             raise ValueError(f"`y` has classes not in `self.classes_`: {unseen}; `self.classes_` has {self.classes_}.")
+
+    def _check_more(self, X, y):
+        X, y = super()._check_more(X, y)
+        self._refuse_unseen(y)
+        return X, y
 
     def _check_weight(self, sample_weight, X):
         if self.early_stopping and sample_weight is not None and not np.any(sample_weight):
