@@ -165,3 +165,11 @@ def test_denormal_and_huge_values_are_numbers():
     np.testing.assert_array_equal(WIDE.predict(rows), WIDE.predict(np.zeros((2, COLUMNS))))
     rows = np.full((2, COLUMNS), 1.7e308)
     assert np.isfinite(WIDE.predict(rows)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_rows_of_a_fitting_dtype_are_read_where_they_lie(dtype):
+    net = fastsgd.Network([5, 3], dtype="float32" if dtype == "uint8" else dtype)
+    whole = np.ones((8, 10), dtype)
+    for X in (np.ones((8, 5), dtype), whole[:, 3:8], whole[::2, :5]):
+        assert np.shares_memory(net._check_rows(X), X)

@@ -1,5 +1,7 @@
 """Do callbacks and metrics do what they promise: early stopping, a reduced rate, time limits, figures by name?"""
+import io
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -255,3 +257,75 @@ def test_a_figure_that_there_is_not(data, monitor, message):
         fastsgd.train(net_of(), *data, validation=0.5, callbacks=[fastsgd.EarlyStopping(3, monitor)])
     with pytest.raises(ValueError, match="got 'validation_cost'; there are no validation rows"):
         fastsgd.train(net_of(), *data, callbacks=[fastsgd.EarlyStopping(3, "validation_cost")])
+
+
+def waits(figures, **arguments):
+    """How long a stopping has waited, and its best, after these figures of validation_score."""
+    watch = fastsgd.EarlyStopping(100, "validation_score", restore_best=False, **arguments)
+    run = SimpleNamespace(figures=["cost", "validation_score"], steps=0, stop=False)
+    watch.on_start(run)
+    for figure in figures:
+        run.history = SimpleNamespace(last=lambda figure=figure: {"validation_score": figure})
+        run.steps += 1
+        watch.on_evaluation(run)
+    return watch.waited, watch.best
+
+
+def test_what_counts_as_better():
+    nan = float("nan")
+    assert waits([1.0, 1.0, 1.0]) == (2, 1.0)              # as good is not better
+    assert waits([1.0, 1.5, 1.5], min_delta=0.5) == (2, 1.0)
+    assert waits([nan, 1.0, nan, 0.5]) == (2, 1.0)
+    assert np.isnan(waits([nan, nan])[1])
+    assert waits([nan, nan])[0] == 2
+    assert waits([1.0, 2.0, 0.5], mode="min") == (0, 0.5)
+    assert waits([1.0, 2.0, 0.5], mode="max") == (1, 2.0)
+    (X, y), _ = fastsgd.datasets.digits()
+    stopping = fastsgd.EarlyStopping(3, "cost", mode="max")
+    fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=9, callbacks=[stopping])
+    assert (stopping.waited, stopping.best_step) == (3, 15)
+
+
+def test_a_callback_may_serve_a_second_training(digits):
+    (X, y), _ = digits
+    stopping, rates = fastsgd.EarlyStopping(2, "cost", min_delta=100.0), fastsgd.LearningRates()
+    net = fastsgd.Network([64, 10], seed=0)
+    for _ in range(2):
+        history = fastsgd.train(net, X, y, epochs=9, callbacks=[stopping, rates])
+        assert history.epochs == 3
+        assert len(rates.rates) == history.steps
+
+
+def test_a_time_limit_looks_after_each_epoch_and_takes_no_longer(digits):
+    (X, y), _ = digits
+    for slow in (0.0, 0.06):                               # long epochs of next to no rows are told of at their ends
+        begin = time.monotonic()
+        fastsgd.train(fastsgd.Network([64, 10], seed=0), X[:10], y[:10], epochs=10**7,
+                      callbacks=[fastsgd.TimeLimit(1.0), lambda run, slow=slow: time.sleep(slow)])
+        assert 1 <= time.monotonic() - begin < 1.8
+
+
+def test_the_rows_per_second_of_a_line_are_those_of_its_epoch(digits):
+    (X, y), _ = digits
+    out, seen = io.StringIO(), []
+    fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=4, callbacks=[
+        fastsgd.Progress(out), lambda run: seen.append(f"  {len(X) / run.history.seconds[-1]:,.0f} rows/s")])
+    assert all(line.endswith(rate) for line, rate in zip(out.getvalue().splitlines(), seen, strict=True))
+
+
+def test_the_bar_of_a_stream_and_of_a_run_that_goes_on(digits, tmp_path):
+    pytest.importorskip("tqdm")
+    (X, y), _ = digits
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    bars = [fastsgd.Progress(Terminal()) for _ in range(3)]
+    settings = {"checkpoint": tmp_path / "run", "resume": True, "seed": 0}
+    for epochs, bar in ((2, bars[0]), (3, bars[1])):
+        fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=epochs, **settings, callbacks=[bar])
+    fastsgd.train_stream(fastsgd.Network([64, 10], seed=0), [(X, y)], epochs=3, callbacks=[bars[2]])
+    assert [bar._bar.n for bar in bars] == [2 * len(X), 3 * len(X), 3 * len(X)]
+    assert bars[1]._bar.initial == 2 * len(X)
+    assert all(bar._bar.disable for bar in bars)           # closed

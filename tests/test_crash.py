@@ -31,3 +31,21 @@ def test_what_a_killed_process_left_is_cleared_away_after_an_hour(tmp_path):
             os.utime(tmp_path / name, (0, time.time() - files.STALE_SECONDS - 60))
     net.save(path)
     assert sorted(os.listdir(tmp_path)) == sorted(["net", *others])
+
+
+def test_a_temporary_file_is_stale_after_an_hour_and_not_before(tmp_path):
+    for digit, minutes in ((0, 61), (1, 59)):
+        (tmp_path / f".net.{str(digit) * 12}.tmp").touch()
+        os.utime(tmp_path / f".net.{str(digit) * 12}.tmp", (0, time.time() - 60 * minutes))
+    fastsgd.Network([2, 2], seed=0).save(tmp_path / "net")
+    assert sorted(os.listdir(tmp_path)) == [f".net.{'1' * 12}.tmp", "net"]
+
+
+def test_no_other_file_is_taken_for_a_stale_one(tmp_path):
+    others = [f".net.{'0' * 12}.tmp.kept", f".nXt.{'0' * 12}.tmp"]
+    for name in others:
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    for name in ("net", "n.t"):
+        fastsgd.Network([2, 2], seed=0).save(tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == sorted(["net", "n.t", *others])

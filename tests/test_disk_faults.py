@@ -1,6 +1,7 @@
 """Does a save that the disk fails leave the old file, name the path and leave nothing else? More: soak/disk.py."""
 import errno
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ def test_every_call_of_every_save_fails_in_turn():
                             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     assert result.returncode == 0, result.stdout + result.stderr
     assert "no fault of ours" in result.stdout
+    assert all(int(count) for count in re.findall(r": (\d+) faults", result.stdout))
 
 
 def refused(path, number):
@@ -54,3 +56,21 @@ def test_a_full_disk_and_one_that_is_read_only(tmp_path):
         refused(tmp_path / "net", errno.EROFS)
     finally:
         subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_the_folder_is_flushed_and_need_not_be_readable(tmp_path, monkeypatch):
+    flushed, flush, opened, listed = [], os.fsync, os.open, os.scandir
+    monkeypatch.setattr(os, "fsync", lambda file: (flushed.append(os.path.isdir(f"/proc/self/fd/{file}")), flush(file)))
+    net = fastsgd.Network([2, 2], seed=0)
+    net.save(tmp_path / "net")
+    assert flushed == [False, True]
+
+    def refuse(path, *arguments, of):
+        if os.path.isdir(path):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return of(path, *arguments)
+
+    monkeypatch.setattr(os, "open", lambda *arguments: refuse(*arguments, of=opened))
+    monkeypatch.setattr(os, "scandir", lambda *arguments: refuse(*arguments, of=listed))
+    net.save(tmp_path / "net")
+    assert os.path.exists(tmp_path / "net")

@@ -330,7 +330,7 @@ def test_an_npz_table_that_claims_more_than_deflate_can_hold(tmp_path):
     assert memory < 2**20
 
 
-@pytest.mark.parametrize("text", ["[]," * LENGTH, '{"columns": [{"kind": "number", "name": "a", "mean": 1' + "0" * 400
+@pytest.mark.parametrize("text", ["[" * 2**20, '{"columns": [{"kind": "number", "name": "a", "mean": 1' + "0" * 400
                                   + ', "scale": 1}], "target": {}}'])
 def test_an_encoding_that_is_none(text):
     message, memory = peak(Encoding.from_json, text)
@@ -378,3 +378,25 @@ def test_a_layer_made_of_little(tmp_path, node, attributes, weights, message):
     found, memory = peak(fastsgd.interop.from_onnx, tmp_path / "bomb.onnx")
     assert re.search(rf"bomb\.onnx: .*{message}", found)
     assert memory < 2**20
+
+
+def test_a_gzipped_idx_file_takes_twice_what_its_header_claims_at_most(tmp_path):
+    head = struct.pack(">HBBI", 0, 8, 1, 2**24)
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(head + bytes(2**26), 1))
+    message, memory = peak(read_idx, tmp_path / "bomb.gz")
+    assert "bomb.gz is cut short or too long" in message
+    assert memory < 2 * 2**24
+
+
+def test_the_room_for_json_is_64_mib():
+    text = "[" * 2**20                                     # counts 2 + 64 bytes each
+    bounded_json.check_json([text], 2**20)
+    with pytest.raises(ValueError, match=r"twice 1,048,576 bytes and 67,108,864"):
+        bounded_json.check_json([text, "[" * 2], 2**20)
+
+
+def test_an_encoding_that_is_a_bomb():
+    text = "[" + "[]," * (4 * 2**20) + "0]"
+    message, memory = peak(Encoding.from_json, text)
+    assert "the model file's table encoding is damaged: JSON of" in message
+    assert memory < 2 * len(text) + 64 * 2**20

@@ -1,7 +1,9 @@
 """Do logs hold what the history holds, and go on where a run goes on?"""
 import csv
+import errno
 import json
 import os
+import re
 import sys
 import types
 
@@ -9,6 +11,7 @@ import pytest
 from test_checkpoint import interrupt_after
 
 import fastsgd
+from fastsgd.loggers import to_json
 
 
 def start(digits):
@@ -170,3 +173,69 @@ def test_logs_say_what_must_be_installed(log, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=rf"{log}: .*pip install"):
         getattr(fastsgd, log)(*([tmp_path] if log == "TensorBoard" else []))
+
+
+@pytest.mark.parametrize("log", [fastsgd.CSVLog, fastsgd.JSONLog])
+def test_the_line_that_was_cut_is_gone_and_so_are_those_after_the_checkpoint(digits, tmp_path, log):
+    path = tmp_path / "log"
+
+    def epochs(text):
+        return [int(re.match(r'\D*(\d+)', line)[1]) for line in text.splitlines()[log is fastsgd.CSVLog:]]
+
+    def train(epochs):
+        net, X, y = start(digits)
+        fastsgd.train(net, X, y, epochs=epochs, seed=0, validation=0.5, checkpoint=tmp_path / "run", resume=True,
+                      callbacks=[log(path)])
+
+    train(3)
+    whole = path.read_text()
+    path.write_text(whole[:-20])
+    train(4)
+    found = path.read_text()
+    assert epochs(found) == [1, 2, 4]
+    assert found.startswith("".join(whole.splitlines(keepends=True)[:-1]))
+    path.write_text(found + 3 * found.splitlines(keepends=True)[-1])       # of epochs that no checkpoint knows
+    (tmp_path / "log").write_text(whole + whole.splitlines(keepends=True)[-1].replace("3", "4", 1) * 4)
+    train(5)
+    assert epochs(path.read_text()) == [1, 2, 3, 4, 5]
+
+
+def test_json_of_what_is_not_finite():
+    figures = {"a": float("nan"), "b": float("inf"), "c": -float("inf"), "d": 0.5, "e": 3}
+    assert json.loads(to_json(figures), parse_constant=pytest.fail) == {"a": None, "b": None, "c": None, "d": 0.5,
+                                                                        "e": 3}
+
+
+def test_half_a_line_is_taken_back(digits, tmp_path):
+    net, X, y = start(digits)
+    log = fastsgd.JSONLog(tmp_path / "log")
+
+    class Fill(fastsgd.Callback):
+        def on_start(self, run):
+            file = log._file
+
+            class Half:
+                fileno, close, left = file.fileno, file.close, 300
+
+                def write(self, line):
+                    if not self.left:
+                        raise OSError(errno.ENOSPC, "No space left on device")
+                    written = file.write(bytes(line)[:self.left])
+                    self.left -= written
+                    return written
+            log._file = Half()
+
+    with pytest.raises(OSError, match="cannot write the log: No space left on device"):
+        fastsgd.train(net, X, y, epochs=9, callbacks=[log, Fill()])
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == list(range(1, len(lines) + 1))
+    assert lines
+
+
+def test_a_log_has_the_rate_and_the_seconds_of_its_epoch(digits, tmp_path):
+    net, X, y = start(digits)
+    history = fastsgd.train(net, X, y, optimizer=fastsgd.SGD(fastsgd.schedules.Cosine(0.1)), epochs=3,
+                            callbacks=[fastsgd.JSONLog(tmp_path / "log")])
+    records = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [record["learning_rate"] for record in records] == history.learning_rate
+    assert [record["seconds"] for record in records] == history.seconds

@@ -1,5 +1,6 @@
 """Is memory that is missing a MemoryError and no harm, and memory that nobody has refused? More in tests/soak."""
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ def test_failed_allocations(allocator, stride):
                             capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("others {}") == 4
+    assert len(re.findall(r" [1-9]\d* MemoryError", result.stdout)) >= 2        # of train, predict, save and load
 
 
 @linux

@@ -245,3 +245,63 @@ def test_tensors_begin_at_a_multiple_of_64(tmp_path):
     data = (tmp_path / "net.safetensors").read_bytes()
     assert (8 + int.from_bytes(data[:8], "little")) % 64 == 0
     assert modelfile.VERSION == "1", "a new layout needs a golden file of version 1 in the tests"
+
+
+def test_more_damaged_headers(tmp_path):
+    net = fastsgd.Network([2, 2], seed=0)
+    path = tmp_path / "net"
+
+    def change(edit, body=None):
+        net.save(path)
+        header, content = parts(path)
+        edit(header)
+        path.write_bytes(join(header, content if body is None else body))
+
+    def whole_numbers(header):                             # all of I64
+        header["weights.0"].update(dtype="I64", data_offsets=[0, 32])
+        header["biases.0"].update(dtype="I64", data_offsets=[32, 48])
+
+    def mixed(header):                                     # F32 and F64, each of its right length
+        header["biases.0"].update(dtype="F64", data_offsets=[16, 32])
+
+    def of_a_run(header):                                  # "run." is a checkpoint's, and this is none
+        header["run.x"] = {"dtype": "F32", "shape": [1], "data_offsets": [24, 28]}
+
+    def gap(header):
+        header["biases.0"]["data_offsets"] = [20, 28]
+
+    def overlap(header):                                   # "overlapping tensors" of tampered() leaves a gap instead
+        header["biases.0"]["data_offsets"] = [8, 16]
+
+    def parameters(header):                                # a loss that has none
+        text = json.loads(header["__metadata__"]["fastsgd.architecture"])
+        header["__metadata__"]["fastsgd.architecture"] = json.dumps({**text, "loss_parameters": [0.5]})
+
+    for edit, length, message in ((whole_numbers, 48, "should have either F32 or F64"),
+                                  (mixed, 32, "should have either F32 or F64"),
+                                  (of_a_run, 28, "does not hold the tensors of its architecture"),
+                                  (overlap, 16, "tensors overlap or leave a gap at byte 16"),
+                                  (gap, 28, "tensors overlap or leave a gap at byte 16"),
+                                  (parameters, 24, r"its loss_parameters \[0.5\] are not those of cross_entropy"),
+                                  (lambda header: header.update(__metadata__=["a"]), 24, "has metadata that is not t")):
+        change(edit, bytes(length))
+        with pytest.raises(ValueError, match=message):
+            fastsgd.Network.load(path)
+
+
+def test_an_offset_alone_is_kept(tmp_path):
+    net = fastsgd.Network([3, 2], seed=0, input_offset=[1.0, 2, 3])
+    net.save(tmp_path / "net")
+    assert fastsgd.Network.load(tmp_path / "net").architecture == net.architecture
+    for key in ("fastsgd.architecture", "fastsgd.checkpoint", "fastsgd.new"):
+        net.metadata = {key: "{}"}
+        with pytest.raises(ValueError, match=rf"no key beginning with 'fastsgd\.'; got '{key}'"):
+            net.save(tmp_path / "net")
+
+
+def test_a_network_of_a_checkpoint_can_be_saved(digits, tmp_path):
+    (X, y), _ = digits
+    fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=1, checkpoint=tmp_path / "run.ckpt")
+    net = fastsgd.Network.load(tmp_path / "run.ckpt")
+    assert net.metadata == {}
+    net.save(tmp_path / "net")

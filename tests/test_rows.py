@@ -277,3 +277,15 @@ def test_out_may_be_the_rows_themselves():
     frozen.flags.writeable = False
     with pytest.raises(ValueError, match="out must be a contiguous, writeable"):
         net.predict(X[:3], frozen)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_sparse_matrix_is_never_written(dtype):
+    sparse = pytest.importorskip("scipy.sparse")
+    X = sparse.csr_array(np.eye(3, 5, dtype=dtype))
+    before = X.data.copy(), X.indices.copy(), X.indptr.copy()
+    net = fastsgd.Network([5, 3], seed=0, dtype=dtype, input_scale=[2.0, 3, 4, 5, 6])
+    net.predict(X)
+    fastsgd.train(net, X, [0, 1, 2], epochs=1)
+    for found, expected in zip((X.data, X.indices, X.indptr), before, strict=True):
+        np.testing.assert_array_equal(found, expected)

@@ -76,3 +76,8 @@ def test_bad_types():
         Constant("a")
     with pytest.raises(TypeError, match="WarmUp: then must be a schedule or a number, got None"):
         WarmUp(3, None)
+
+
+def test_schedules_stay_where_they_end():
+    assert Cosine(0.2, 80, 0.01)([80, 81, 149]).tolist() == [0.01] * 3
+    assert OneCycle(0.5, 100)([99, 100, 149]) == pytest.approx([0.5 / 25 / 1e4] * 3)

@@ -330,3 +330,57 @@ def test_a_data_set_of_pyarrow_as_a_source(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"streams\.arrow needs pyarrow: pip install"):
         fastsgd.streams.arrow(tmp_path, "y")
+
+
+def test_a_source_may_use_its_targets_again():
+    rng = np.random.default_rng(0)
+    X, y = rng.random((400, 3), np.float32), rng.random((400, 2), np.float32)
+
+    def reuses(epoch):
+        held = np.empty((100, 2), np.float32)
+        for first in range(0, 400, 100):
+            held[:] = y[first:first + 100]
+            yield X[first:first + 100], held
+
+    nets = [fastsgd.Network([3, 2], loss="squared_error", seed=0) for _ in range(2)]
+    for net, source in zip(nets, (reuses, [(X, y)]), strict=True):
+        fastsgd.train_stream(net, source, seed=0, window=1000)
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)
+
+
+def test_weights_of_rows_and_classes_multiply_and_none_is_one(digits):
+    (X, y), _ = digits
+    X, y, weights = X[:200], y[:200], np.linspace(0.1, 2, 10)
+    rows = np.linspace(0.5, 1.5, 100)
+    mixed, whole = (fastsgd.Network([64, 10], seed=0) for _ in range(2))
+    fastsgd.train_stream(mixed, [(X[:100], y[:100], rows), (X[100:], y[100:])], shuffle=False, batch_size=200,
+                         class_weight=weights)
+    fastsgd.train_stream(whole, [(X, y, np.concatenate([rows, np.ones(100)]) * weights[y])], shuffle=False,
+                         batch_size=200)
+    np.testing.assert_array_equal(mixed.params, whole.params)
+    plain, ones = (fastsgd.Network([64, 10], seed=0) for _ in range(2))
+    fastsgd.train_stream(plain, [(X[:100], y[:100], rows), (X[100:], y[100:])], shuffle=False, batch_size=200)
+    fastsgd.train_stream(ones, [(X, y, np.concatenate([rows, np.ones(100)]))], shuffle=False, batch_size=200)
+    np.testing.assert_array_equal(plain.params, ones.params)
+
+
+def test_a_stream_that_has_nothing_to_learn_or_to_explain(digits):
+    (X, y), _ = digits
+    with pytest.raises(ValueError, match="sample_weight and class_weight are 0 throughout the stream"):
+        fastsgd.train_stream(fastsgd.Network([64, 10], seed=0), [(X, y, np.zeros(len(X)))])
+    history = fastsgd.train_stream(fastsgd.Network([64, 1], loss="squared_error", seed=0), [(X, np.ones(len(X)))])
+    assert np.isnan(history.metric[0])
+    net = fastsgd.Network([64, 10], loss="hinge", seed=0)
+    history = fastsgd.train_stream(net.copy(), [(X, y)], optimizer=fastsgd.SGD(0.0))
+    assert history.metric[0] == pytest.approx(net.score(X, y))
+
+
+def test_columns_and_kinds_of_arrow_files(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import feather
+    table = pa.table({"a": [1.0, 2.0], "flag": [True, False], "text": ["u", "v"], "w": [0.5, 1.5], "y": [0, 1]})
+    feather.write_feather(table, tmp_path / "rows.arrow", compression="uncompressed")
+    source = fastsgd.streams.arrow(tmp_path / "rows.arrow", "y", sample_weight="w", seed=None)
+    assert source.columns == ["a", "flag"]
+    (X, y, weight), = source(1)
+    assert (X.tolist(), y.tolist(), weight.tolist()) == ([[1, 1], [2, 0]], [0, 1], [0.5, 1.5])

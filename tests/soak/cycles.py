@@ -24,7 +24,7 @@ def grown(cycles, warm_up, estimator=False):
             if estimator:
                 model = fastsgd.MLPClassifier((8,), max_iter=2, n_iter_no_change=5, tol=0, random_state=i)
                 model.fit(X, y).predict(X)
-            net = fastsgd.Network([64, 8, 10], seed=i)
+            net = fastsgd.Network([64, 128, 10], seed=i)
             fastsgd.train(net, X, y, epochs=2, batch_size=20, seed=i, checkpoint=f"{folder}/run.ckpt")
             net.predict(X)
             net.save(f"{folder}/net")
