@@ -99,6 +99,9 @@ def test_never_nan_where_mathematics_gives_a_number(loss, output, dtype):
             cost, expected = (module.cost(net.architecture, net.params, rows, target)[0]
                               for module in (_kernel, reference))
             assert not np.isnan(cost), (X[i], y[0])
+            slopes = np.empty((1, 3), dtype)
+            _kernel.deltas(net.architecture, net.params, rows, target, slopes)
+            assert not np.isnan(slopes).any(), (X[i], y[0], slopes)
             if expected < 1e30:
                 assert cost == pytest.approx(expected, rel=1e-4, abs=1e-4), (X[i], y[0])
 
