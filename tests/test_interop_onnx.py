@@ -188,6 +188,7 @@ READ = {
     "softplus as torch.export writes it": dense([
         ("Mul", ["z", "one"], "u"), ("Softplus", "u", "v"), ("Div", ["v", "one"], "w"),
         ("Constant", "", "k", {"value_float": 20.0}), ("Greater", "uk", "g"), ("Where", "gzw", "a")]),
+    "logistic as a quotient": dense([("Exp", "z", "u"), ("Add", ["u", "one"], "v"), ("Div", "uv", "a")]),
     "softplus as Log": dense([("Exp", "z", "u"), ("Add", ["u", "one"], "v"), ("Log", "v", "a")]),
 }
 
@@ -282,6 +283,14 @@ REFUSED = {  # nodes, what is done to the model, the message
                       r"node 'n2' \(Gemm\): what node 'n1' \(LeakyRelu\) gives is none of fastsgd's activations"),
     "relu6": (dense([("Relu", "z", "u"), ("Constant", "", "k", {"value_float": 6.0}), ("Min", "uk", "a")]), None,
               r"node 'n3' \(Min\) gives is none of"),
+    "a limit far out": (dense([("Relu", "z", "u"), ("Constant", "", "k", {"value_float": 500.0}), ("Min", "uk", "a")]),
+                        None, r"node 'n3' \(Min\) gives is none of"),
+    "a limit below": (dense([("Constant", "", "k", {"value_float": -1e30}), ("Max", "zk", "a")]), None,
+                      r"\(Max\) gives is none of"),
+    "a softplus with a limit": (dense([("Exp", "z", "u"), ("Add", ["u", "one"], "v"), ("Log", "v", "w"),
+                                       ("Constant", "", "k", {"value_float": 600.0}), ("Min", "wk", "a")]), None,
+                                r"\(Min\) gives is none of"),
+    "a small slope": (dense([("LeakyRelu", "z", "a", {"alpha": 1e-9})]), None, r"\(LeakyRelu\) gives is none of"),
     "a tanh gelu": (dense([("Gelu", "z", "a", {"approximate": "tanh"})]), None, r"\(Gelu\) gives is none of"),
     "an attribute": (dense([("Relu", "z", "a", {"alpha": 1.0})]), None, r"node 'n1' \(Relu\): .*unexpected keyword"),
     "relu at the end": ([("Gemm", "xWb", "z"), ("Relu", "z", "y")], None, "the last layer's activation is relu"),
@@ -347,6 +356,14 @@ def test_files_that_are_no_models(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"bad\.onnx: "):
             from_onnx(path)
+    os.truncate(path, 2**31)
+    with pytest.raises(ValueError, match=r"bad\.onnx: it has 2,147,483,648 bytes"):
+        from_onnx(path)
+    path = tmp_path / "pipe.onnx"
+    os.mkfifo(path)
+    for other in (path, "/dev/zero", tmp_path):
+        with pytest.raises(ValueError, match="it is not a regular file"):
+            from_onnx(other)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         from_onnx(tmp_path / "nowhere.onnx")
     with pytest.raises(TypeError):

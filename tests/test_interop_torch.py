@@ -131,6 +131,8 @@ REFUSED = {
     "a nested one": (lambda: [nn.Sequential(nn.Linear(3, 2), nn.LSTM(2, 2))], r"module\[0\]\[1\], LSTM"),
     "another slope": (lambda: [nn.Linear(3, 2), nn.LeakyReLU(0.2), nn.Linear(2, 2)],
                       r"LeakyReLU\(negative_slope=0.2\)"),
+    "a small slope": (lambda: [nn.Linear(3, 2), nn.LeakyReLU(1e-9), nn.Linear(2, 2)],
+                      r"LeakyReLU\(negative_slope=1e-09\)"),
     "another alpha": (lambda: [nn.Linear(3, 2), nn.ELU(0.5), nn.Linear(2, 2)], r"ELU\(alpha=0.5\)"),
     "another gelu": (lambda: [nn.Linear(3, 2), nn.GELU("tanh"), nn.Linear(2, 2)], r"GELU\(approximate='tanh'\)"),
     "another softplus": (lambda: [nn.Linear(3, 2), nn.Softplus(2), nn.Linear(2, 2)], r"Softplus\(beta=2"),

@@ -20,9 +20,11 @@ LOSSES = {  # the loss that a last activation stands for, where none is given
     "tanh": "squared_error",
     "identity": "squared_error",
 }
-# Where activations are compared: their bend around zero, and their way to both sides.
-POINTS = np.concatenate([[-500.0, -100.0, -30.0, -15.0], np.linspace(-8, 8, 65), [15.0, 30.0, 100.0, 500.0]])
+# Where activations are compared: their bend around zero, their way to both sides, and far out, where a limit shows.
+FAR = np.array([1e3, 1e4, 1e6, 1e12, 1e30, 1e100, 1e300])
+POINTS = np.concatenate([-FAR, [-500.0, -100.0, -30.0, -15.0], np.linspace(-8, 8, 65), [15.0, 30.0, 100.0, 500.0], FAR])
 POINTS.flags.writeable = False
+LOW, NEAR, HIGH = slice(len(FAR)), slice(len(FAR), -len(FAR)), slice(-len(FAR), None)
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,13 @@ def activation_of(values) -> str | None:
 
     >>> activation_of(np.maximum(POINTS, 0))
     'relu'
-    >>> activation_of(np.clip(POINTS, 0, 6)) is None
+    >>> activation_of(np.clip(POINTS, 0, 1e6)) is None
     True
     """
     for name, expected in _activations().items():
-        if np.allclose(values, expected, rtol=1e-5, atol=1e-6):
+        same = np.isclose(values, expected, rtol=1e-5, atol=1e-6)
+        # log(1 + exp(x)), which is softplus, overflows far out; what has a limit does not.
+        if same[NEAR].all() and all(same[side].all() or not np.isfinite(values[side]).any() for side in (LOW, HIGH)):
             return name
     return None
 
@@ -84,7 +88,8 @@ def activation_of(values) -> str | None:
 @cache
 def _activations() -> dict[str, np.ndarray]:
     """Every activation's values at POINTS, as a network with one weight of 1 computes them."""
-    values = {"exp": np.exp(POINTS)}
+    with np.errstate(over="ignore"):
+        values = {"exp": np.exp(POINTS)}
     for name in ACTIVATIONS:
         net = Network([1, 1, 1], name, "squared_error", dtype="float64", seed=0)
         net.params = [1, 0, 1, 0]

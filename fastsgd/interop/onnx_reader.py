@@ -8,6 +8,7 @@ import importlib
 import json
 import math
 import os
+import stat
 from dataclasses import asdict
 from typing import Any
 
@@ -21,6 +22,7 @@ from fastsgd.network import Network
 OLDEST_OPSET = 7            # since then operands are broadcast like NumPy's
 DOMAINS = ("", "ai.onnx")
 CONSTANTS = ("Constant", "Identity", "Cast", "Transpose")
+LARGEST_FILE = 2**31 - 1    # bytes that a protocol buffer may have
 MOST_COPIES = 4             # of a file's bytes, beside ROOM, in all arrays that its nodes make
 
 
@@ -58,6 +60,11 @@ def from_onnx(path_or_model, loss: str | None = None) -> Network:
         return _network(onnx, path_or_model, loss)
     path = os.fsdecode(path_or_model)
     try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is not a regular file")
+        if status.st_size > LARGEST_FILE:
+            raise ValueError(f"it has {status.st_size:,} bytes; an ONNX file has less than 2 GiB")
         try:
             with open(path, "rb") as file:
                 model = onnx.ModelProto.FromString(file.read())
