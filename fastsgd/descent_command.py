@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import math
 import os
 import platform
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from fastsgd.train_command import sizes
 SETS = {"digits": fastsgd.datasets.digits, "mnist": fastsgd.datasets.mnist,
         "fashion-mnist": fastsgd.datasets.fashion_mnist}
 SURFACE_ROWS = 10_000
+RATE, RATE_OF_QUANTITIES = 0.3, 0.01        # squared errors of many hidden units diverge with the former
 
 
 def add_arguments(race_command: argparse.ArgumentParser, descent_command: argparse.ArgumentParser) -> None:
@@ -46,7 +49,8 @@ def add_arguments(race_command: argparse.ArgumentParser, descent_command: argpar
                               "rate takes about as long (%(default)s)")
     race_command.add_argument("--batch-sizes", default="1,10,100,1000,all", metavar="1,10,all", help="(%(default)s)")
     descent_command.add_argument("--batch-size", type=int, default=5, help="of the mini-batches (%(default)s)")
-    descent_command.add_argument("--learning-rate", type=float, default=0.3, help="of both descents (%(default)s)")
+    descent_command.add_argument("--learning-rate", type=float, help=f"of both descents ({RATE}; {RATE_OF_QUANTITIES} "
+                                 "where a quantity is predicted)")
     descent_command.add_argument("--steps", type=int, default=600, help="of each (%(default)s)")
     descent_command.add_argument("--film", action="store_true", help="also an animation, descent.gif")
 
@@ -56,6 +60,8 @@ def add_arguments(race_command: argparse.ArgumentParser, descent_command: argpar
 def race(options: argparse.Namespace) -> int:
     """Races batch sizes against full gradient descent."""
     sizes = [_batch_size(text) for text in options.batch_sizes.split(",")]
+    if len(set(sizes)) < len(sizes):
+        raise ValueError(f"--batch-sizes must differ from each other, got {options.batch_sizes!r}")
     if not options.seconds > 0:
         raise ValueError(f"--seconds must be above 0, got {options.seconds:g}")
     net, X, y, what = _begin(options)
@@ -87,22 +93,30 @@ def look(options: argparse.Namespace) -> int:
     """Measures the gradient noise, suggests a batch size, and draws the paths of both descents."""
     check_whole("--steps", options.steps, least=2)
     check_whole("--batch-size", options.batch_size, least=1)
-    optimizer, same = fastsgd.SGD(options.learning_rate), {"seed": options.seed, "threads": options.threads}
+    if options.learning_rate is not None:
+        fastsgd.SGD(options.learning_rate)              # says what is wrong with it
     net, X, y, what = _begin(options)
+    rate = options.learning_rate
+    if rate is None:
+        rate = RATE if net.metric == "accuracy" else RATE_OF_QUANTITIES
+    optimizer, same = fastsgd.SGD(rate), {"seed": options.seed, "threads": options.threads}
     _say(what)
     size = min(options.batch_size, len(X))
     _say("1. how good a mini-batch step is")
     trained = net.copy()
-    fastsgd.train(trained, X, y, optimizer=optimizer, batch_size=size, epochs=1, **same)
+    with _advising(rate):
+        fastsgd.train(trained, X, y, optimizer=optimizer, batch_size=size, epochs=1, **same)
     noises = {"at the start": net, "after an epoch": trained}
     found = {when: descent.gradient_noise(each, X, y, size, **same) for when, each in noises.items()}
     for when, noise in found.items():
         print(f"{when}: {noise}\n")
     _say("2. the batch size that is soonest down on this machine")
-    suggestion = descent.suggest_batch_size(net, X, y, optimizer, seconds=3.0, **same)
+    with _advising(rate):
+        suggestion = descent.suggest_batch_size(net, X, y, optimizer, seconds=3.0, **same)
     print(f"{suggestion}\n")
     _say("3. both paths")
-    both = descent.trajectory(net, X, y, (size, None), options.steps, optimizer, snapshots=300, **same)
+    with _advising(rate):
+        both = descent.trajectory(net, X, y, (size, None), options.steps, optimizer, snapshots=300, **same)
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(X))[:SURFACE_ROWS])
     surface = descent.cost_surface(net, X[chosen], y[chosen], both, threads=options.threads)
     for path in both.paths:
@@ -112,7 +126,7 @@ def look(options: argparse.Namespace) -> int:
     pictures = {}
     report.heading("The paths")
     report.text(f"Both descents start from the same weights and make {options.steps:,} steps at learning rate "
-                f"{options.learning_rate:g}. One follows the gradient of {size:,} rows in each step and stumbles; the "
+                f"{rate:g}. One follows the gradient of {size:,} rows in each step and stumbles; the "
                 f"other that of all {len(X):,} rows, walks straight, and takes longer for each step. The picture shows "
                 f"the plane that holds most of both ways, {sum(both.explained):.0%} of their variance.")
     pictures["descent.png"] = (picture_of(plots.descent(both, surface)),
@@ -141,7 +155,8 @@ def look(options: argparse.Namespace) -> int:
         f"are soonest at cost {suggestion.target:.3g} on this machine with {optimizer!r}." if suggestion.reached else
         f"have the lowest cost after equal time on this machine with {optimizer!r}."))
     report.table(("batch size", "microseconds a step", "steps needed", "time expected", "seconds tried", "cost"), [
-        (f"{each.batch_size:,}", f"{each.step * 1e6:.1f}", f"x {each.steps:.2f}", f"x {each.expected:.2f}",
+        (f"{each.batch_size:,}", f"{each.step * 1e6:.1f}", f"x {each.steps:.2f}" if math.isfinite(each.steps) else "-",
+         f"x {each.expected:.2f}",
          "" if each.seconds is None else f"{each.seconds:.3f}" if math.isfinite(each.seconds) else "-",
          "" if each.cost is None else f"{each.cost:.4g}") for each in suggestion.candidates],
         [each.batch_size for each in suggestion.candidates].index(suggestion.batch_size))
@@ -187,6 +202,15 @@ def _batch_size(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"--batch-sizes must be a list such as 1,10,100,all, got {text!r} in it")
     return int(text)
+
+
+@contextlib.contextmanager
+def _advising(rate: float) -> Iterator[None]:
+    """A descent within that diverges says what can be done about it here."""
+    try:
+        yield
+    except FloatingPointError:
+        raise FloatingPointError(f"the descent diverges with --learning-rate {rate:g}; try a smaller one") from None
 
 
 def _picture(report: Report, pictures: dict[str, tuple[bytes, str]]) -> None:

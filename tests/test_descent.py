@@ -1,5 +1,8 @@
 """Are the figures of fastsgd.descent right, against brute force over the gradients of single rows?"""
+import importlib.util
 import math
+import time
+import types
 
 import numpy as np
 import pytest
@@ -343,6 +346,49 @@ def test_a_surface_of_mnist_is_quick_and_right(mnist):
         direct.params = surface.plane.at(surface.x[i], surface.y[j])
         assert surface.cost[j, i] == pytest.approx(direct.cost(X, y), rel=1e-5)
     assert seconds < 10                                             # 3 on an idle machine
+
+
+def test_a_hiccup_does_not_count_as_the_time_of_a_step(monkeypatch):
+    (X, y), _ = fastsgd.datasets.digits()
+    calls = []
+
+    def with_hiccups(net, rows, *args, **options):
+        history = fastsgd.train(net, rows, *args, **options)
+        if options["batch_size"] not in calls:
+            time.sleep(0.04)                # longer than what a size is measured for
+            history.seconds[0] += 0.04
+        calls.append(options["batch_size"])
+        return history
+
+    monkeypatch.setattr("fastsgd.descent.batch_size.train", with_hiccups)
+    timed = descent.batch_size._timed(fastsgd.Network([64, 10], seed=0), X, y, fastsgd.SGD(), [1, 10, 100], 0.09, 1)
+    assert [each.batch_size for each in timed] == [1, 10, 100]
+    assert all(each.step < 0.02 for each in timed)
+
+
+def test_a_size_far_too_slow_is_measured_once_and_ends_the_series(monkeypatch):
+    slow = types.SimpleNamespace(seconds=[0.05], steps=1)
+    monkeypatch.setattr("fastsgd.descent.batch_size.train", lambda *args, **options: time.sleep(0.05) or slow)
+    X = np.zeros((20, 4))
+    timed = descent.batch_size._timed(fastsgd.Network([4, 2], seed=0), X, X, fastsgd.SGD(), [1, 10], 0.02, 1)
+    assert [(each.batch_size, each.step) for each in timed] == [(1, 0.05)]
+
+
+def test_an_infinite_noise_scale_is_told_in_words():
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((6, 1)), np.array([0.1, -0.2, 0.3, 0.1, -0.3, 0.1])
+    net = fastsgd.Network([1, 1], loss="squared_error", dtype="float64", seed=0)
+    net.params[:] = 0
+    found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.01), seconds=0.05)
+    assert found.noise_scale == math.inf
+    assert "; noise scale infinite\n" in str(found)
+    assert "inf " not in str(found)
+    assert [row.split()[2] for row in str(found).splitlines()[2:]] == ["-"] * len(found.candidates)
+    assert min(each.expected for each in found.candidates) == 1
+    noise = descent.gradient_noise(net, X, y, 5)
+    assert "noise scale infinite" in str(noise)
+    if importlib.util.find_spec("matplotlib"):
+        assert noise.plot().get_title().endswith("noise scale infinite")
 
 
 # ---- what cannot be used ----

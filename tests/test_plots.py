@@ -227,8 +227,23 @@ def test_descent_writes_a_page_and_a_film(tmp_path, capsys):
     assert page.count("data:image/gif;base64,") == 1
 
 
+def test_descent_on_a_quantity_takes_smaller_steps_and_says_what_to_do_where_it_diverges(tmp_path, capsys):
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    table = tmp_path / "table.csv"
+    pandas.DataFrame(X, columns=list("abc")).assign(y=20 + 9 * X[:, 0] + X[:, 1]**2).to_csv(table, index=False)
+    command = ["descent", str(table), "--target", "y", "--steps", "30", "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    assert "learning rate 0.01." in (tmp_path / "out" / "report.html").read_text()
+    capsys.readouterr()
+    assert main([*command, "--learning-rate", "3"]) == 1
+    assert "error: the descent diverges with --learning-rate 3; try a smaller one\n" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["race", "--batch-sizes", "0"], "--batch-sizes must be a list such as 1,10,100,all, got '0' in it"),
+    (["race", "--batch-sizes", "7,all,07"], "--batch-sizes must differ from each other, got '7,all,07'"),
     (["race", "nothing.csv"], "--target COLUMN is missing"),
     (["descent", "nothing.csv", "--target", "y"], "does not exist"),
     (["race", "--out", "/proc/nowhere"], "--out /proc/nowhere cannot be written to"),

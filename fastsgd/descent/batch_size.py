@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastsgd.data import check_whole, generator
-from fastsgd.descent.noise import require_finite, row_noise
+from fastsgd.descent.noise import in_words, require_finite, row_noise
 from fastsgd.descent.race import check_seconds, descend
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Optimizer, check_fits, check_optimizer
@@ -19,6 +19,9 @@ from fastsgd.training import train
 SERIES = tuple(m * 10**e for e in range(4) for m in (1, 2, 5))
 JUDGED_ROWS, NOISE_ROWS = 5000, 1024
 MEASURED = 0.02                          # seconds of steps of each size
+TIMES = 3                                # and so many measurements, at least
+FAR_OVER = 4.0                           # times a size's share: too long to be measured again
+MOST_NOISE = 1e6                         # rows; a larger noise scale is as good as infinite
 WORTH_A_LOOK = 4.0                       # times the shortest time that is expected
 
 
@@ -59,7 +62,7 @@ class BatchSize:
     target : float
         The cost to be reached.
     noise_scale : float
-        In rows, halfway there.
+        In rows, halfway there; infinite where no gradient can be told from the noise.
     candidates : list of Candidate
     reached : bool
         Whether one of them reached the target in its time; else the one with the lowest cost was taken.
@@ -78,13 +81,14 @@ class BatchSize:
     def __str__(self) -> str:
         lines = [f"batch size {self.batch_size:,}: "
                  + ("soonest at" if self.reached else "the lowest cost in equal time, on the way to")
-                 + f" cost {self.target:.3g}; noise scale {self.noise_scale:.3g} rows",
+                 + f" cost {self.target:.3g}; noise scale {in_words(self.noise_scale)}",
                  f"{'batch size':>10} {'us a step':>10} {'x steps':>8} {'x time expected':>16} {'seconds':>9} "
                  f"{'cost':>9}"]
         for each in self.candidates:
             tried = "" if each.cost is None or each.seconds is None else (
                 f" {each.seconds:9.3f}" if math.isfinite(each.seconds) else f" {'-':>9}") + f" {each.cost:9.4g}"
-            lines.append(f"{each.batch_size:10,} {each.step * 1e6:10.1f} {each.steps:8.2f} {each.expected:16.2f}{tried}"
+            steps = f"{each.steps:8.2f}" if math.isfinite(each.steps) else f"{'-':>8}"
+            lines.append(f"{each.batch_size:10,} {each.step * 1e6:10.1f} {steps} {each.expected:16.2f}{tried}"
                          + ("  <" if each.batch_size == self.batch_size else ""))
         return "\n".join(lines)
 
@@ -111,8 +115,8 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     batch_sizes : iterable of int, optional
         To choose from; 1, 2, 5, 10, ... 5,000 by default, as far as there are rows.
     seconds : float
-        Of steps, for trying; measuring takes some tenths of a second, at most as long again. What is not a step, such
-        as looking at the cost, comes on top.
+        Of steps, for trying; measuring takes some tenths of a second, at most about as long again. What is not a step,
+        such as looking at the cost, comes on top.
     seed : int or None
     threads : int, optional
         As in :func:`fastsgd.train`.
@@ -163,9 +167,10 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     noise = _noise_on_the_way(net, X, y, judged, optimizer, start, target, seconds, threads)
     for each in candidates:
         each.steps = 1 + noise / each.batch_size
-    least = min(each.step * each.steps for each in candidates)
+        each.expected = each.step * (1 + min(noise, MOST_NOISE) / each.batch_size)
+    least = min(each.expected for each in candidates)
     for each in candidates:
-        each.expected = each.step * each.steps / least
+        each.expected /= least
     likely = sum(each.expected <= WORTH_A_LOOK for each in candidates)
     tried: list[Candidate] = []
     limit = seconds / likely
@@ -198,25 +203,27 @@ def _noise_on_the_way(net: Network, X, y, judged: np.ndarray, optimizer: Optimiz
     if len(rows) < 2:
         return 0.0
     noise = row_noise(pilot, X[rows], y[rows], threads).noise_scale
-    return min(noise, 1e6) if math.isfinite(noise) else 1e6
+    return noise if noise <= MOST_NOISE else math.inf
 
 
 def _timed(net: Network, X, y, optimizer: Optimizer, sizes: list[int], seconds: float,
            threads: int | None) -> list[Candidate]:
-    """The sizes and how long their steps take, but for those of which a single one takes all of a size's time."""
+    """The sizes and how long their steps take at best, but for those above one whose step takes all of its time."""
     still = replace(optimizer, learning_rate=0.0)         # takes as long and goes nowhere
     scratch, share, found = net.copy(), seconds / len(sizes), []
+    enough = min(MEASURED, share)
     for size in sizes:
-        steps, least, begin = 1, math.inf, time.perf_counter()
-        while time.perf_counter() - begin < min(MEASURED, share):
+        times: list[float] = []
+        begin = time.perf_counter()
+        while (spent := time.perf_counter() - begin) < enough or (len(times) < TIMES and spent < FAR_OVER * share):
+            steps = 2 ** len(times) if spent < enough else 1
             rows = min(len(X), steps * size)
             chosen = slice(rows) if isinstance(X, np.ndarray) else np.arange(rows)
             history = train(scratch, X[chosen], y[chosen], optimizer=still, batch_size=size,
                             epochs=max(1, steps * size // rows), seed=0, threads=threads)
-            least = min(least, sum(history.seconds) / history.steps)
-            steps *= 2
-        found.append(Candidate(size, least))
-        if least > share:
+            times.append(sum(history.seconds) / history.steps)
+        found.append(Candidate(size, min(times)))
+        if min(times) > share:
             break
     return found
 

@@ -120,7 +120,7 @@ class GradientNoise(LayerNoise):
 
     def __str__(self) -> str:
         lines = [f"{len(self.cosines)} mini-batches of {self.batch_size} among {self.rows:,} rows; noise scale "
-                 f"{self.noise_scale:.4g} rows",
+                 f"{in_words(self.noise_scale, 4)}",
                  f"{'parameters':12} {'|G|':>9} {'cosine: mean':>13} {'lowest':>8} {'|g| / |G|':>10} {'tr(Sigma)':>10} "
                  f"{'noise scale':>12}"]
         for part in self.table():
@@ -350,6 +350,11 @@ def require_finite(cost: float) -> None:
     if not math.isfinite(cost):
         raise FloatingPointError(f"the cost of these rows is {cost}, so there is no descent to look at; the parameters "
                                  "or the inputs are too large")
+
+
+def in_words(noise_scale: float, digits: int = 3) -> str:
+    """A noise scale as a sentence has it."""
+    return "infinite" if noise_scale == math.inf else f"{noise_scale:.{digits}g} rows"
 
 
 def shuffled_batches(rows: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

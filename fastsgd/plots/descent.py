@@ -87,8 +87,9 @@ def gradient_noise(noise: GradientNoise, ax: Any = None) -> Any:
                 arrowprops={"arrowstyle": "-|>", "color": BLUE, "linewidth": 3, "mutation_scale": 18})
     ax.plot([], [], color=BLUE, linewidth=3, label=f"the true gradient of all {noise.rows:,} rows")
     angle = math.degrees(math.acos(min(1.0, max(-1.0, float(np.mean(noise.cosines))))))
-    ax.set_title(f"cosine {np.mean(noise.cosines):.2f} on average, an angle of {angle:.0f}°; noise scale "
-                 f"{noise.noise_scale:.3g} rows", fontsize=11)
+    scale = "infinite" if noise.noise_scale == math.inf else f"{noise.noise_scale:.3g} rows"
+    ax.set_title(f"cosine {np.mean(noise.cosines):.2f} on average, an angle of {angle:.0f}°; noise scale {scale}",
+                 fontsize=11)
     ax.axhline(0, color="0.6", linewidth=0.8)
     ax.set_xlabel("along the true gradient, whose length is 1")
     ax.set_ylabel("across it, upwards and downwards by turns")
