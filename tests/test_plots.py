@@ -86,7 +86,8 @@ def test_the_pictures_show_the_figures(seen):
     assert f"{1 - wrong / len(said):.2%}" in confusion.get_title()
     counts = [int(text.get_text()) for text in confusion.texts if text.get_text().isdecimal()]
     assert sum(counts) == len(said)
-    insets = confusion.child_axes
+    bar, *insets = confusion.child_axes
+    assert bar.get_ylabel() == "share of the class that is mistaken"
     assert len(insets) == min(9, wrong)
     worst = max(np.flatnonzero(said != seen["y"]), key=lambda row: seen["net"].predict(seen["X"])[row].max())
     assert insets[0].get_title() == f"{seen['y'][worst]} read as {said[worst]}"
@@ -125,6 +126,104 @@ def test_a_landscape_has_ticks_of_the_cost(seen, lowest, highest, ticks):
     assert [label.get_text() for label in ax.get_zticklabels()] == ticks
 
 
+@pytest.mark.parametrize(("lowest", "highest"), [(0.46, 0.7), (0.58, 0.59), (1.01e-3, 1.9e-3), (1e-12, 1), (0.9, 1.15)])
+def test_a_landscape_of_few_or_many_costs_has_some_ticks(lowest, highest):
+    from fastsgd.plots.descent import _round_costs
+    ticks = _round_costs(lowest, highest)
+    assert 3 <= len(ticks) <= 8
+    assert ticks == sorted(ticks)
+    assert lowest <= ticks[0] < ticks[-1] <= highest
+
+
+def boxes_of(artists):
+    return [artist.get_window_extent() for artist in artists]
+
+
+def apart(boxes):
+    boxes = [box.padded(-1) for box in boxes]           # they may touch
+    return not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+
+
+@pytest.mark.parametrize("names", [None, ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
+                                          "nine"], [f"a rather long class name {i}" for i in range(10)]])
+@pytest.mark.parametrize("worst", [1, 4, 9])
+def test_the_names_of_classes_do_not_overlap(seen, names, worst):
+    net = fastsgd.Network([64, 10], seed=0)
+    ax = plots.confusion(net, seen["X"], seen["y"], classes=names, worst=worst)
+    ax.figure.draw_without_rendering()
+    bar, *insets = ax.child_axes
+    assert len(insets) == worst
+    beside = [box for inset in insets for box in (inset.get_window_extent(), inset.title.get_window_extent())]
+    labels = boxes_of(ax.get_yticklabels())
+    assert apart([*beside, *labels, bar.get_tightbbox(), ax.get_window_extent(), ax.yaxis.label.get_window_extent(),
+                  ax.title.get_window_extent()])
+    for label in ax.get_xticklabels() if names else ():
+        assert (label.get_ha(), label.get_rotation_mode(), label.get_rotation()) == ("right", "anchor", 45)
+
+
+def learning_curve(history):
+    """Its axes and the right ones, or None, after its legend has been compared with its lines and their places."""
+    ax = plots.history(history)
+    ax.figure.draw_without_rendering()
+    axes = [ax, *ax.figure.axes[1:]]
+    legend = ax.get_legend()
+    drawn = [line.get_label() for each in axes for line in each.get_lines()]
+    assert [text.get_text() for text in legend.get_texts()] == drawn
+    assert apart([legend.get_window_extent(), ax.get_window_extent()])
+    for line in (line for each in axes for line in each.get_lines()):
+        assert len(line.get_xdata()) > 1 or line.get_marker() not in (None, "None")
+    return ax, axes[1] if len(axes) > 1 else None
+
+
+def test_the_legend_of_a_learning_curve_covers_nothing(seen):
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 10], seed=0)
+    learning_curve(seen["history"])
+    learning_curve(fastsgd.train(net, X, y, epochs=2, validation=0.2, evaluate_every=7, seed=0))
+
+
+def test_a_single_epoch_is_seen():
+    (X, y), _ = fastsgd.datasets.digits()
+    for validation in (None, 0.2):
+        ax, right = learning_curve(
+            fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=1, validation=validation, seed=0))
+        assert ax.get_xlim() == (0.5, 1.5)
+        assert [tick for tick in ax.get_xticks() if 0.5 <= tick <= 1.5] == [1]
+        points = [each.transData.transform(line.get_xydata()[0]) for each in (ax, right) for line in each.get_lines()
+                  if not line.get_label().startswith("lowest")]
+        assert all(np.hypot(*(one - other)) > 10 for i, one in enumerate(points) for other in points[:i])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_metric_that_is_nowhere_defined_has_no_axis():
+    X = np.random.default_rng(0).standard_normal((50, 3))
+    same = np.ones(50)
+    for validation in (None, (X, same)):
+        net = fastsgd.Network([3, 1], loss="squared_error", seed=0)
+        history = fastsgd.train(net, X, same, epochs=5, validation=validation, seed=0)
+        assert np.isnan(history.metric).all()
+        ax, right = learning_curve(history)
+        assert right is None
+        assert "nan" not in text_of(ax)
+
+
+def test_a_race_tells_how_much_sooner_in_its_legend(seen):
+    race = seen["race"]
+    quick, full = race.runners
+    for times, told in ((1.5, "1.5 times sooner"), (12345, "12,345 times sooner")):
+        factor = race.sooner(quick) / times
+        ax = plots.race(dataclasses.replace(race, runners=[dataclasses.replace(quick, seconds=quick.seconds * factor),
+                                                           full]))
+        assert not ax.texts
+        assert ax.get_legend().get_texts()[-1].get_text() == f"{told} than full gradient descent"
+
+
+@pytest.mark.parametrize(("units", "shape"), [(1, (1, 1)), (2, (1, 2)), (3, (1, 3)), (5, (2, 3)), (32, (4, 8))])
+def test_weights_leave_no_column_empty(units, shape):
+    picture = plots.weights(fastsgd.Network([64, units, 3], seed=0)).get_images()[0].get_array()
+    assert picture.shape == tuple(9 * n - 1 for n in shape)
+
+
 def test_a_film_is_written_whole(seen, tmp_path):
     from PIL import Image
     path = tmp_path / "descent.gif"
@@ -161,7 +260,7 @@ def test_yes_and_no_classes_of_rows_that_are_no_images():
     X, y = rng.standard_normal((60, 5)).astype(np.float32), rng.integers(0, 2, 60)
     net = fastsgd.Network([5, 1], loss="binary_cross_entropy", seed=0)
     ax = plots.confusion(net, X, y, classes=("no", "yes"))
-    assert not ax.child_axes
+    assert len(ax.child_axes) == 1              # the colour bar
     assert [label.get_text() for label in ax.get_xticklabels()] == ["no", "yes"]
 
 

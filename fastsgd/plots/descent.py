@@ -42,15 +42,14 @@ def race(race: Race, ax: Any = None, against: str = "seconds") -> Any:
         end = race.goal
         ax.axhline(end, color="black", linewidth=1, linestyle=":")
         if against == "seconds":
+            best = max((runner for runner in race.runners if runner is not race.full), key=race.sooner)
             for i, runner in enumerate(race.runners):
                 reached = runner.time_to(end)
                 if runner is not race.full and math.isfinite(reached) and reached > 0:
-                    ax.plot(reached, end, "o", color=COLOURS[i % len(COLOURS)], markersize=6)
-            best = max((runner for runner in race.runners if runner is not race.full), key=race.sooner)
-            if math.isfinite(race.sooner(best)) and race.sooner(best) > 1:
-                ax.annotate(f"{race.sooner(best):.3g} times sooner\nthan full gradient descent",
-                            (race.full.seconds[-1] / race.sooner(best), end), textcoords="offset points",
-                            xytext=(-10, -6), ha="right", va="top", fontsize=9)
+                    sooner = race.sooner(runner)
+                    label = f"{sooner:,.0f}" if sooner >= 100 else f"{sooner:.3g}"
+                    ax.plot(reached, end, "o", color=COLOURS[i % len(COLOURS)], markersize=6, label=(
+                        f"{label} times sooner than full gradient descent" if runner is best and sooner > 1 else None))
     ax.set_xscale("log")
     if all((runner.cost > 0).all() for runner in race.runners):
         ax.set_yscale("log")
@@ -252,16 +251,26 @@ def _landscape(trajectory: Trajectory, surface: CostSurface, ax: Any) -> Any:
             ax.plot(points[:1, 0], points[:1, 1], at[:1], "s", color="black", markersize=8, label="start", zorder=11)
     ax.set_xlabel("first principal component")
     ax.set_ylabel("second")
-    ax.set_zlabel("mean cost")
+    ax.set_zlabel("mean cost", labelpad=12)
+    ax.tick_params(axis="z", pad=7)
     if logarithmic:
-        ticks = range(math.floor(math.log10(levels[0])), math.ceil(math.log10(levels[-1])) + 1)
-        every = [[digit * 10.0**tick for tick in ticks for digit in digits] for digits in ((1, 3), (1, 2, 3, 5, 7))]
-        few, many = ([value for value in values if levels[0] <= value <= levels[-1]] for values in every)
-        values = few if len(few) > 2 else many
+        values = _round_costs(float(levels[0]), float(levels[-1]))
         ax.set_zticks(np.log10(values), [f"{value:g}" for value in values])
     ax.view_init(elev=38, azim=-60)
     ax.legend(loc="upper left", fontsize=9)
     return ax
+
+
+def _round_costs(low: float, high: float) -> list[float]:
+    """Three to eight of them between both, for a logarithmic axis."""
+    from matplotlib.ticker import MaxNLocator
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1,), (1, 3), (1, 2, 3, 5, 7)):
+        values = [digit * 10.0**decade for decade in decades[::1 + len(decades) // 8] for digit in digits]
+        values = [value for value in values if low <= value <= high]
+        if len(values) > 2:
+            return values
+    return [float(value) for value in MaxNLocator(5).tick_values(low, high) if low <= value <= high]
 
 
 def _interpolated(surface: CostSurface, points: np.ndarray) -> np.ndarray:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from fastsgd.history import History
     from fastsgd.network import Network
 
+LEFT = 1.25                         # inches from a confusion matrix, and its colour bar, to the mistakes
+ROOM = 3.5                          # and for all columns of them
+CHARACTER, LINE = 0.068, 0.14       # inches that a letter and a line of their captions take, in 8 points
+
 
 def history(history: History, ax: Any = None) -> Any:
     """The learning curve: cost (left, logarithmic) and metric (right) of training and validation rows, by epochs.
@@ -37,29 +41,44 @@ def history(history: History, ax: Any = None) -> Any:
     >>> ax = fastsgd.plots.history(fastsgd.train(net, X, y, validation=0.2))          # doctest: +SKIP
     """
     ax = axes_of(ax)
-    right = ax.twinx()
-    epochs = range(1, history.epochs + 1)
     metric = {"r2": "R\N{SUPERSCRIPT TWO}"}.get(history.metric_name, history.metric_name)
-    ax.plot(epochs, history.cost, color=BLUE, linewidth=2, label="cost, training rows as they were trained on")
-    lines = [right.plot(epochs, history.metric, color=BLUE, linewidth=1.5, linestyle="--",
-                        label=f"{metric}, training rows")[0]]
+    right = ax.twinx() if np.isfinite([*history.metric, *history.validation_metric]).any() else None
+
+    def draw(axes: Any, at: Sequence[float], values: Sequence[float], **look: Any) -> None:
+        if axes is not None and np.isfinite(values).any():
+            alone = {"marker": "o" if axes is ax else "d", "linestyle": "none"} if len(at) == 1 else {}
+            axes.plot(at, values, **{**look, **alone})
+
+    epochs = range(1, history.epochs + 1)
+    dashed = {"linewidth": 1.5, "linestyle": "--"}
+    draw(ax, epochs, history.cost, color=BLUE, linewidth=2, label="cost, training rows as they were trained on")
+    draw(right, epochs, history.metric, color=BLUE, label=f"{metric}, training rows", **dashed)
     if history.validation_cost:
         per_epoch = history.steps / max(1, history.epochs)
         at = [steps / per_epoch for steps in history.validation_steps]
         best = min(range(len(at)), key=history.validation_cost.__getitem__)
-        ax.plot(at, history.validation_cost, color=ORANGE, linewidth=2, label="cost, validation rows")
+        draw(ax, at, history.validation_cost, color=ORANGE, linewidth=2, label="cost, validation rows")
+        found = history.validation_metric[best]
         ax.plot(at[best], history.validation_cost[best], "o", color=ORANGE,
-                label=f"lowest, {history.validation_cost[best]:.4g}, {metric} {history.validation_metric[best]:.4g}")
-        lines += right.plot(at, history.validation_metric, color=ORANGE, linewidth=1.5, linestyle="--",
-                            label=f"{metric}, validation rows")
+                label=f"lowest, {history.validation_cost[best]:.4g}"
+                      + (f", {metric} {found:.4g}" if math.isfinite(found) else ""))
+        draw(right, at, history.validation_metric, color=ORANGE, label=f"{metric}, validation rows", **dashed)
     if all(cost > 0 for cost in [*history.cost, *history.validation_cost]):
         ax.set_yscale("log")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    if all(len(line.get_xdata()) == 1 for line in ax.get_lines()):
+        ax.set_xlim(0.5, 1.5)
+        if right is not None:
+            right.margins(y=0.3)            # so that nothing lies upon one of the costs
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     ax.set_xlabel("epochs")
     ax.set_ylabel("mean cost of a row")
-    right.set_ylabel(metric)
     ax.grid(alpha=0.3)
-    ax.legend(handles=[*ax.get_legend_handles_labels()[0], *lines], loc="center right", fontsize=9)
+    handles = ax.get_legend_handles_labels()[0]
+    if right is not None:
+        right.set_ylabel(metric)
+        handles += right.get_legend_handles_labels()[0]
+    # Above the axes, as there is no place within them that two scales' curves leave free.
+    ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=9, frameon=False)
     return ax
 
 
@@ -93,6 +112,7 @@ def weights(net: Network, shape: tuple[int, int] | None = None, units: int = 32,
     chosen = np.argsort(-lengths, kind="stable")[:max(1, units)]
     columns = math.ceil(math.sqrt(len(chosen) * 1.6 * height / width))
     rows = math.ceil(len(chosen) / columns)
+    columns = math.ceil(len(chosen) / rows)
     picture = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan)
     for i, unit in enumerate(chosen):
         top, left = i // columns * (height + 1), i % columns * (width + 1)
@@ -166,12 +186,13 @@ def confusion(net: Network, X, y, classes: Sequence[str] | None = None, shape: t
                     dark = i != j and shown[i, j] > 0.6 * most
                     ax.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", fontsize=8 if count <= 10 else 6,
                             color="white" if dark else "0.55" if i == j else "black")
-        ax.set_xticks(range(count), names, rotation=45 if max(map(len, names)) > 3 else 0)
+        slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > 3 else {}
+        ax.set_xticks(range(count), names, **slanted)
         ax.set_yticks(range(count), names)
     ax.set_xlabel("class that the network says")
     ax.set_ylabel("class that it is")
     ax.set_title(f"{np.mean(said == labels):.2%} of {len(labels):,} rows are right", fontsize=11)
-    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.8, location="left", pad=0.16)
+    bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((0.15, 0.1, 0.15, 0.8), transform=_beside(ax)[1]))
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     bar.set_label("share of the class that is mistaken")
     image = _image_shape(net.sizes[0], shape)
@@ -199,12 +220,33 @@ def _show_mistakes(ax: Any, X, labels: np.ndarray, said: np.ndarray, outputs: np
         return
     images = X.tocsr()[chosen].toarray() if hasattr(X, "tocsr") else np.asarray(X)[chosen]
     columns = math.ceil(math.sqrt(len(chosen)))
-    lines = math.ceil(len(chosen) / columns)
-    size = 0.9 / max(columns, lines)
-    for i, row in enumerate(chosen):
-        inset = ax.inset_axes((1.06 + i % columns * (size + 0.06), 1 - (i // columns + 1) * (size + 0.085), size, size))
-        inset.imshow(images[i].reshape(shape), cmap="gray_r", interpolation="nearest")
+    room, size = (each / max(2, columns) for each in (ROOM, 2.4))
+    captions = [f"{names[labels[row]]} read as {names[said[row]]}" for row in chosen]
+    if max(map(len, captions)) * CHARACTER > room:
+        captions = [f"{_shortened(names[labels[row]])}\nread as\n{_shortened(names[said[row]])}" for row in chosen]
+    lines = [caption.splitlines() for caption in captions]
+    longest = CHARACTER * max(len(line) for each in lines for line in each)
+    smaller = min(1, room / longest)
+    width = max(size + 0.1, longest * smaller)
+    height = size + 0.06 + LINE * smaller * max(map(len, lines))
+    inches, _ = _beside(ax)
+    left = LEFT + (width - size) / 2
+    for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        corner = left + i % columns * width, -(i // columns + 1) * height
+        inset = ax.inset_axes((*corner, size, size), transform=inches)
+        inset.imshow(image.reshape(shape), cmap="gray_r", interpolation="nearest")
         inset.set_xticks([])
         inset.set_yticks([])
-        inset.set_title(f"{names[labels[row]]} read as {names[said[row]]}", fontsize=8, pad=2)
-    ax.text(1.06, 1.005, "the mistakes it was surest of", transform=ax.transAxes, fontsize=9, color="0.3")
+        inset.set_title(caption, fontsize=8 * smaller, pad=2)
+    ax.text(left, 0.02, "the mistakes it was surest of", transform=inches, fontsize=9, color="0.3")
+
+
+def _beside(ax: Any) -> tuple[Any, Any]:
+    """Coordinates beside axes: inches from their upper right corner, and the same with shares of their height."""
+    from matplotlib.transforms import ScaledTranslation, blended_transform_factory
+    inches = ax.figure.dpi_scale_trans + ScaledTranslation(1, 1, ax.transAxes)
+    return inches, blended_transform_factory(inches, ax.transAxes)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 14 else f"{name[:7]}\N{HORIZONTAL ELLIPSIS}{name[-6:]}"
