@@ -285,7 +285,7 @@ REFUSED = {  # nodes, what is done to the model, the message
               r"node 'n3' \(Min\) gives is none of"),
     "a limit far out": (dense([("Relu", "z", "u"), ("Constant", "", "k", {"value_float": 500.0}), ("Min", "uk", "a")]),
                         None, r"node 'n3' \(Min\) gives is none of"),
-    "a limit below": (dense([("Constant", "", "k", {"value_float": -1e30}), ("Max", "zk", "a")]), None,
+    "a limit below": (dense([("Constant", "", "k", {"value_float": -1e29}), ("Max", "zk", "a")]), None,
                       r"\(Max\) gives is none of"),
     "a softplus with a limit": (dense([("Exp", "z", "u"), ("Add", ["u", "one"], "v"), ("Log", "v", "w"),
                                        ("Constant", "", "k", {"value_float": 600.0}), ("Min", "wk", "a")]), None,
