@@ -97,7 +97,7 @@ def _load(options) -> tuple[fastsgd.Network, Encoding]:
 def evaluate(options) -> int:
     """Prints cost and metric of a model on a table's rows, and of each class how many are recognised."""
     net, encoding = _load(options)
-    table = read_table(options.data)
+    table = read_table(options.data, encoding.text)
     if encoding.target.name not in table:
         raise ValueError(f"{options.data} has no column {encoding.target.name!r}, which the model predicts")
     X, y = encoding.rows(table, net.dtype, _warn), encoding.targets(table)
@@ -144,7 +144,7 @@ def predict(options) -> int:
     net, encoding = _load(options)
     if options.probabilities and not encoding.classes:
         raise ValueError("--probabilities needs a model of classes; this one predicts a quantity")
-    table = read_table(options.data)
+    table = read_table(options.data, encoding.text)
     X = encoding.rows(table, net.dtype, _warn)
     outputs = net.predict(X)
     name = f"predicted_{encoding.target.name}"

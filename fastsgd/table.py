@@ -26,9 +26,10 @@ MOST_COLUMNS = 100_000  # of an .npz file
 MOST_CLASSES = 20  # whole-number targets with more distinct values than this are taken for quantities
 
 
-def read_table(path) -> dict[str, np.ndarray]:
+def read_table(path, text: Iterable[str] = ()) -> dict[str, np.ndarray]:
     """The columns of a CSV, Parquet or .npz file, each a 1-D array, in the file's order.
 
+    A CSV column is numbers where all its values are, unless it is named in ``text``; a string stays as it is written.
     In an .npz file, 1-D arrays are columns of their own name and a 2-D array ``X`` gives columns ``X0``, ``X1``, ...
     CSV and Parquet are read by pandas, an extra of fastsgd.
     """
@@ -44,7 +45,7 @@ def read_table(path) -> dict[str, np.ndarray]:
         except ImportError:
             raise ImportError(f'reading {path} needs pandas: pip install "fastsgd[table]"') from None
         try:
-            frame = _read_csv(path, pandas) if kind == ".csv" else pandas.read_parquet(path)
+            frame = _read_csv(path, text, pandas) if kind == ".csv" else pandas.read_parquet(path)
         except (MemoryError, ImportError):
             raise
         except Exception as error:                       # theirs is any of a dozen kinds
@@ -65,7 +66,7 @@ def read_table(path) -> dict[str, np.ndarray]:
     return columns
 
 
-def _read_csv(path: Path, pandas):
+def _read_csv(path: Path, text: Iterable[str], pandas):
     """A DataFrame.
 
     What a row holds beyond the header is refused: pandas would make row labels of its first values. So are names that
@@ -78,7 +79,7 @@ def _read_csv(path: Path, pandas):
     with warnings.catch_warnings():
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         try:
-            return pandas.read_csv(path, index_col=False)
+            return pandas.read_csv(path, index_col=False, dtype=dict.fromkeys(text, str), low_memory=False)
         except pandas.errors.ParserWarning:
             raise ValueError("a row holds more values than the header has names") from None
 
@@ -186,6 +187,12 @@ class Encoding:
         return self.target.levels if isinstance(self.target, Category) else ()
 
     @property
+    def text(self) -> tuple[str, ...]:
+        """The columns that the training table had as strings."""
+        return tuple(column.name for column in (*self.columns, self.target)
+                     if isinstance(column, Category) and all(isinstance(level, str) for level in column.levels))
+
+    @property
     def outputs(self) -> int:
         """How many a network for the target has."""
         return len(self.classes) or 1
@@ -238,8 +245,7 @@ class Encoding:
                 X[:, at] = (values.astype(float) - column.mean) / column.scale
                 at += 1
                 continue
-            index = {level: i for i, level in enumerate(column.levels)}
-            codes = np.array([index.get(str(value), -1) for value in values])
+            codes = _codes(column, values)
             X[codes >= 0, at + codes[codes >= 0]] = 1
             if warn and (codes < 0).any():
                 warn(f"column {column.name!r}: values not in the training table: {int((codes < 0).sum())}, "
@@ -255,13 +261,12 @@ class Encoding:
             if values.dtype.kind == "O":
                 raise ValueError(f"column {self.target.name!r} must hold numbers, got {values[0]!r}")
             return (values.astype(float) - self.target.mean) / self.target.scale
-        index = {level: i for i, level in enumerate(self.target.levels)}
-        labels = [index.get(value) for value in values.tolist()]
-        if None in labels:
-            raise ValueError(f"target {self.target.name!r} is {values[labels.index(None)]!r} in row "
-                             f"{labels.index(None)}, counted from 0, which is none of the model's classes "
-                             f"{list(self.target.levels)}")
-        return np.array(labels)
+        codes = _codes(self.target, values)
+        if (codes < 0).any():
+            row = int(np.argmax(codes < 0))
+            raise ValueError(f"target {self.target.name!r} is {values.tolist()[row]!r} in row {row}, counted from 0, "
+                             f"which is none of the model's classes {list(self.target.levels)}")
+        return codes
 
     def labels(self, outputs: np.ndarray) -> list:
         """Predictions in the table's own terms from the network's outputs (rows, outputs)."""
@@ -280,6 +285,13 @@ class Encoding:
             return cls(tuple(_from_dict(column) for column in value["columns"]), _from_dict(value["target"]))
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"the model file's table encoding is damaged: {error!s:.300}") from None
+
+
+def _codes(category: Category, values: np.ndarray) -> np.ndarray:
+    """The place of each value among the levels, also of one that is written like a level; -1 where there is none."""
+    places: dict = {str(level): i for i, level in enumerate(category.levels)}
+    places |= {level: i for i, level in enumerate(category.levels)}
+    return np.array([places.get(value, places.get(str(value), -1)) for value in values.tolist()])
 
 
 def _as_dict(column: Number | Category) -> dict:

@@ -98,6 +98,43 @@ def test_levels_never_seen_are_told(tables, capsys):
     assert "warning: column 'colour': values not in the training table: 1, such as 'green'" in told
 
 
+@pytest.mark.parametrize("target", ["code", "y"])
+def test_strings_of_digits_are_read_as_in_training(tables, target, capsys):
+    """Whatever other rows are in the file."""
+    codes = ["007", "012", "A"] * 20
+    pandas.DataFrame({"code": codes, "y": ["0", "1", "x"] * 20, "z": range(60)}).to_csv("train.csv", index=False)
+    pandas.DataFrame({"code": codes[:2], "y": ["0", "1"], "z": [0, 1]}).to_csv("digits.csv", index=False)
+    assert main(["train", "train.csv", "--target", target, "--out", "m.safetensors", "--hidden", "0", "--epochs", "99",
+                 "--learning-rate", "0.1"]) == 0
+    capsys.readouterr()
+    assert main(["predict", "m.safetensors", "digits.csv"]) == 0
+    out = capsys.readouterr()
+    assert out.out.split()[1:] == {"code": codes, "y": ["0", "1"]}[target][:2]
+    assert out.err == "accuracy 1.0000 on 2 rows\n"
+    assert main(["evaluate", "m.safetensors", "digits.csv"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_column_is_strings_throughout_if_a_late_row_is_one(tables):
+    rows = 300_000                                      # more than pandas reads at once
+    (tables / "late.csv").write_text("pad,code\n" + f"{'p' * 20},007\n" * rows + "p,A\n")
+    assert set(read_table("late.csv")["code"]) == {"007", "A"}
+
+
+def test_numbers_match_levels_that_are_written_alike():
+    table = {"x": np.array(["7", "8", "A"] * 2, object), "y": np.array(["0", "1", "x"] * 2, object)}
+    encoding = Encoding.learn(table, "y")
+    assert encoding.text == ("x", "y")
+    numbers = {"x": np.array([8, 7]), "y": np.array([1, 0])}
+    assert encoding.rows(numbers).tolist() == [[0, 1, 0], [1, 0, 0]]
+    assert encoding.targets(numbers).tolist() == [1, 0]
+    whole = Encoding.learn({"x": np.arange(4.0), "y": np.array([3, 5, 3, 5])}, "y")
+    assert whole.text == ()
+    assert whole.targets({"y": np.array(["5", "3"], object)}).tolist() == [1, 0]
+    with pytest.raises(ValueError, match=r"target 'y' is 4 in row 1, counted from 0, which is none of"):
+        whole.targets({"y": np.array([5, 4])})
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["train", "nowhere.csv", "--target", "y"], "nowhere.csv does not exist"),
     (["train", "flowers.csv", "--target", "species"], "there is no column 'species'; the columns are length, colour"),
