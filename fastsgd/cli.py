@@ -13,7 +13,7 @@ import numpy as np
 import fastsgd
 from fastsgd import descent_command, train_command
 from fastsgd.demo import demo
-from fastsgd.files import write_atomically
+from fastsgd.files import refuse_replacing, write_atomically
 from fastsgd.loggers import to_json
 from fastsgd.machine import cpu_name
 from fastsgd.table import Encoding, read_table
@@ -118,6 +118,7 @@ def evaluate(options) -> int:
 
 def export(options) -> int:
     """Writes a model, checkpoints too, in another program's format."""
+    refuse_replacing(options.out, options.model)
     net = fastsgd.Network.load(options.model)
     if options.to == "onnx":
         fastsgd.interop.to_onnx(net, options.out)
@@ -141,6 +142,8 @@ def export(options) -> int:
 
 def predict(options) -> int:
     """Writes one prediction per row as CSV, and the score to standard error where the target is known."""
+    if options.out:
+        refuse_replacing(options.out, options.model, options.data)
     net, encoding = _load(options)
     if options.probabilities and not encoding.classes:
         raise ValueError("--probabilities needs a model of classes; this one predicts a quantity")

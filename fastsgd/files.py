@@ -64,6 +64,14 @@ def check_writable(path) -> None:
         pass
 
 
+def refuse_replacing(path, *inputs) -> None:
+    """ValueError where a file to be written is one of those that are read."""
+    for given in inputs:
+        with contextlib.suppress(OSError):
+            if os.path.samefile(path, given):
+                raise ValueError(f"{path} would replace {given}, which is read; write to another file")
+
+
 @contextlib.contextmanager
 def _naming(path: str) -> Iterator[None]:
     """An OSError within says that path cannot be written."""

@@ -16,7 +16,7 @@ from fastsgd import schedules
 from fastsgd.architecture import ACTIVATIONS
 from fastsgd.checkpoint import Saved
 from fastsgd.data import generator
-from fastsgd.files import check_writable, write_atomically
+from fastsgd.files import check_writable, refuse_replacing, write_atomically
 from fastsgd.table import Encoding, read_table
 from fastsgd.training import AUTO_SECONDS
 
@@ -25,6 +25,8 @@ OPTIMIZERS = {kind.kind: kind
 SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "inverse-scaling")
 OF_OPTIMIZERS = ("learning_rate", "momentum", "weight_decay", "clip_norm", "max_norm", "average")
 CHECKPOINT, LOG, MODEL, CONFIG, CURVE = "run.ckpt", "log.csv", "model.safetensors", "config.toml", "learning_curve.png"
+RUN_FILES = (CHECKPOINT, MODEL, LOG, CURVE, CONFIG)
+HEADING = "# fastsgd train --config with this file repeats the run\n"
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -41,7 +43,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
                        "model.safetensors and, with matplotlib, learning_curve.png")
     where.add_argument("--resume", action="store_true", help="go on from the checkpoint of the run folder, if there is "
                        "one")
-    where.add_argument("--overwrite", action="store_true", help="replace the run that the folder holds")
+    where.add_argument("--overwrite", action="store_true", help="replace the run, or other files of those names, "
+                       "that the folder holds")
     where.add_argument("--checkpoint-every", type=float, default=10.0, metavar="SECONDS", help="in a run folder "
                        "(%(default)s)")
 
@@ -133,7 +136,7 @@ def with_config(arguments: list[str], command: argparse.ArgumentParser) -> list[
             found += [actions[name].option_strings[0]] * value
         elif name == "drop":
             for column in value if isinstance(value, list) else [value]:
-                found += ["--drop", str(column)]
+                found += [f"--drop={column}"]
         else:
             text = (",".join(map(str, value)) or "0") if isinstance(value, list) else str(value)
             found += [f"{actions[name].option_strings[0]}={text}"]
@@ -142,11 +145,19 @@ def with_config(arguments: list[str], command: argparse.ArgumentParser) -> list[
 
 def write_config(path: Path, options: argparse.Namespace) -> None:
     """The options as a file for ``--config``, those that were not given left out."""
-    lines = ["# fastsgd train --config with this file repeats the run\n"]
+    lines = [HEADING]
     for name, value in vars(options).items():
         if name not in ("run_command", "config", "data_of_config", "resume", "overwrite") and value is not None:
-            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}\n")
+            lines.append(f"{name} = {_toml(value)}\n")
     write_atomically(path, ["".join(lines).encode()])
+
+
+def _toml(value) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, float):
+        return repr(value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 # ---- the run ----
@@ -161,6 +172,8 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
         command.error("--out MODEL or --run FOLDER is missing: where should the model go?")
     if options.resume and options.run is None:
         command.error("--resume goes on from the checkpoint of a --run FOLDER, which is missing")
+    if options.resume and options.overwrite:
+        command.error("--resume goes on with the run that --overwrite replaces: give one of them")
     if not 0 <= options.validation < 1:
         raise ValueError(f"--validation must be at least 0 and below 1, got {options.validation}")
     if options.early_stopping and not options.validation:
@@ -168,7 +181,9 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     if options.target in options.drop:
         raise ValueError(f"--drop {options.target} would drop the target")
     if options.out is not None:
+        refuse_replacing(options.out, *filter(None, (options.data, options.config)))
         check_writable(options.out)
+    _check_folder(options)
     optimizer = _optimizer(options)
 
     table = read_table(options.data)
@@ -191,9 +206,11 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     callbacks: list = [fastsgd.Progress()]
     if options.early_stopping:
         callbacks.append(fastsgd.EarlyStopping(options.early_stopping))
-    folder = _open_folder(options)
+    folder = None if options.run is None else Path(options.run)
     if folder:
-        callbacks.append(fastsgd.CSVLog(folder / LOG))
+        folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder / MODEL)
+        callbacks += [_Opening(options), fastsgd.CSVLog(folder / LOG)]
     checkpoint = fastsgd.Checkpoint(folder / CHECKPOINT, seconds=options.checkpoint_every) if folder else None
     _say(f"{net}, {net.params.size:,} parameters; {len(kept):,} rows to train on, {len(held_out):,} held out")
     if folder and options.resume and (folder / CHECKPOINT).exists():
@@ -258,22 +275,44 @@ def _scheduled(optimizer, options: argparse.Namespace, steps_per_epoch: int):
     return dataclasses.replace(optimizer, learning_rate=schedule)
 
 
-def _open_folder(options: argparse.Namespace) -> Path | None:
-    """The run folder, made where it is missing, with the configuration in it."""
+def _check_folder(options: argparse.Namespace) -> None:
+    """Refuses a run folder whose files would be lost, and names that its config.toml cannot hold."""
     if options.run is None:
-        return None
+        return
     folder = Path(options.run)
-    holds = [name for name in (CHECKPOINT, MODEL) if (folder / name).exists()]
-    if holds and not (options.resume or options.overwrite):
+    for name in RUN_FILES:
+        refuse_replacing(folder / name, options.data)
+    for text in filter(None, (options.data, options.run, options.out)):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{CONFIG} cannot hold the name {text!a}, which is not UTF-8; rename the file") from None
+    holds = [name for name in RUN_FILES if (folder / name).exists()]
+    if not holds or options.overwrite:
+        return
+    if not ({CHECKPOINT, MODEL} & set(holds) or _is_ours(folder / CONFIG)):
+        raise FileExistsError(f"--run {folder} holds files that are not of a run ({', '.join(holds)}); give another "
+                              "folder, or --overwrite replaces them")
+    if not options.resume:
         raise FileExistsError(f"--run {folder} holds a run already ({', '.join(holds)}); --resume goes on with it, "
                               "--overwrite replaces it")
-    folder.mkdir(parents=True, exist_ok=True)
-    check_writable(folder / MODEL)
-    if options.overwrite:
-        for name in (CHECKPOINT, MODEL, LOG, CURVE):
-            (folder / name).unlink(missing_ok=True)
-    write_config(folder / CONFIG, options)
-    return folder
+
+
+def _is_ours(config: Path) -> bool:
+    return config.is_file() and config.read_bytes().startswith(HEADING.encode())
+
+
+class _Opening(fastsgd.Callback):
+    """Makes room for the run in its folder, as the first step is about to be made: nothing is refused any more."""
+
+    def __init__(self, options: argparse.Namespace):
+        self._options, self._folder = options, Path(options.run)
+
+    def on_start(self, run) -> None:
+        if self._options.overwrite:
+            for name in RUN_FILES:
+                (self._folder / name).unlink(missing_ok=True)
+        write_config(self._folder / CONFIG, self._options)
 
 
 def _say(text: str) -> None:

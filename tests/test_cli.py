@@ -300,7 +300,7 @@ def test_a_run_folder_holds_all_of_a_run(tables, capsys):
     assert figures["accuracy"] > 0.6
     assert sum(found["rows"] for found in figures["classes"].values()) == figures["rows"] == 400
     assert main([*TRAIN, "--epochs", "30"]) == 1
-    assert "--run run holds a run already (run.ckpt, model.safetensors); --resume goes on" in capsys.readouterr().err
+    assert "--run run holds a run already (run.ckpt, model.safetensors, log.csv, " in capsys.readouterr().err
     assert main(["train", "--config", "run/config.toml", "--run", "again"]) == 0
     assert (fastsgd.Network.load("again/model.safetensors").params
             == fastsgd.Network.load("run/model.safetensors").params).all()
@@ -310,6 +310,68 @@ def test_a_run_folder_holds_all_of_a_run(tables, capsys):
     assert len(read("run/log.csv")) == 5
     assert main(["train", "--config", "run/config.toml", "--resume", "--learning-rate", "0.5"]) == 1
     assert "is a checkpoint of another run, nothing was changed; optimizer: " in capsys.readouterr().err
+
+def test_an_old_run_stays_whole_until_the_new_one_begins(tables, capsys):
+    assert main([*TRAIN, "--epochs", "2"]) == 0
+    old = {path.name: path.read_bytes() for path in (tables / "run").iterdir()}
+    for refused in (["--overwrite", "--dropout", "1.5"], ["--overwrite", "--target", "species"],
+                    ["--overwrite", "--label-smoothing", "2"], ["--resume", "--hidden", "64"]):
+        assert main([*TRAIN, *refused]) == 1
+        assert {path.name: path.read_bytes() for path in (tables / "run").iterdir()} == old
+    with pytest.raises(SystemExit):
+        main([*TRAIN, "--resume", "--overwrite"])
+    assert "give one of them" in capsys.readouterr().err
+
+
+def test_files_that_are_not_of_a_run_are_kept(tables, capsys):
+    (tables / "run").mkdir()
+    (tables / "run" / "log.csv").write_text("mine")
+    (tables / "run" / "config.toml").write_text("mine = 1")
+    for option in ([], ["--resume"]):
+        assert main([*TRAIN, "--epochs", "1", *option]) == 1
+        assert "--run run holds files that are not of a run (log.csv, config.toml); give" in capsys.readouterr().err
+    assert (tables / "run" / "log.csv").read_text() == "mine"
+    assert main([*TRAIN, "--epochs", "1", "--overwrite"]) == 0
+    for name in ("run.ckpt", "model.safetensors"):
+        os.unlink(f"run/{name}")                         # as where a run is killed before its first checkpoint
+    assert main([*TRAIN, "--epochs", "1"]) == 1
+    assert "holds a run already" in capsys.readouterr().err
+    assert main([*TRAIN, "--epochs", "1", "--resume"]) == 0
+
+
+def test_what_is_read_is_not_replaced(tables, capsys):
+    train = ["train", "flowers.csv", "--target", "kind", "--epochs", "1", "--out"]
+    assert main([*train, "m.safetensors"]) == 0
+    os.symlink("flowers.csv", "link.csv")
+    os.makedirs("run")
+    os.link("flowers.csv", "run/log.csv")
+    before = {path.name: path.read_bytes() for path in tables.iterdir() if path.is_file()}
+    capsys.readouterr()
+    for arguments in ([*train, "./flowers.csv"], [*train, "link.csv"], [*TRAIN, "--overwrite"],
+                      ["predict", "m.safetensors", "flowers.csv", "--out", "flowers.csv"],
+                      ["predict", "m.safetensors", "flowers.csv", "--out", "m.safetensors"],
+                      ["export", "m.safetensors", "--to", "c", "--out", "m.safetensors"]):
+        assert main(arguments) == 1
+        assert "which is read; write to another file" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in tables.iterdir() if path.is_file()} == before
+
+
+def test_a_configuration_is_read_back(tables, capsys):
+    frame = flowers().rename(columns={"nothing": "-\x7f"})
+    frame.to_csv("odd.csv", index=False)
+    assert main(["train", "odd.csv", "--target", "kind", "--run", "run", "--epochs", "2", "--drop=-\x7f",
+                 "--checkpoint-every", "inf", "--clip-norm", "1e-7"]) == 0
+    assert main(["train", "--config", "run/config.toml", "--resume", "--epochs", "3"]) == 0
+    assert len(read("run/log.csv")) == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names a file by bytes")
+def test_a_file_name_that_is_not_utf_8(tables, capsys):
+    name = os.fsdecode(b"\xff.csv")
+    os.rename("flowers.csv", name)
+    assert main(["train", name, *TRAIN[2:]]) == 1
+    assert r"config.toml cannot hold the name '\udcff.csv', which is not UTF-8" in capsys.readouterr().err
+    assert not (tables / "run").exists()
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle", "step", "exponential", "inverse-scaling"])
