@@ -16,7 +16,7 @@ from fastsgd.demo import demo
 from fastsgd.files import refuse_replacing, write_atomically
 from fastsgd.loggers import to_json
 from fastsgd.machine import cpu_name
-from fastsgd.table import Encoding, read_table
+from fastsgd.table import Encoding, printable, read_table
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
-        print(f"fastsgd: error: {str(error) or 'not enough memory'}", file=sys.stderr)
+        print(f"fastsgd: error: {printable(str(error)) or 'not enough memory'}", file=sys.stderr)
         return 1
 
 
@@ -112,7 +112,7 @@ def evaluate(options) -> int:
         return 0
     print(f"{len(X):,} rows  cost {cost:.4f}  {net.metric} {metric:.4f}")
     for name, found in figures.get("classes", {}).items():
-        print(f"  {name:20} {found['rows']:>8,} rows  {found['recognised']:7.1%} recognised")
+        print(f"  {printable(name):20} {found['rows']:>8,} rows  {found['recognised']:7.1%} recognised")
     return 0
 
 
@@ -136,7 +136,7 @@ def export(options) -> int:
     if "table" in net.metadata:
         encoding = Encoding.from_json(net.metadata["table"])
         print("its inputs are the table's columns as the model file encodes them: "
-              + ", ".join(column.name for column in encoding.columns)[:200], file=sys.stderr)
+              + printable(", ".join(column.name for column in encoding.columns)[:200]), file=sys.stderr)
     return 0
 
 
@@ -174,7 +174,7 @@ def predict(options) -> int:
 
 
 def _warn(text: str) -> None:
-    print(f"fastsgd: warning: {text}", file=sys.stderr)
+    print(f"fastsgd: warning: {printable(text)}", file=sys.stderr)
 
 
 def info(_) -> int:

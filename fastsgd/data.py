@@ -9,6 +9,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from fastsgd.files import require_regular
+
 MARGIN = ("hinge", "perceptron", "squared_hinge", "modified_huber")    # losses whose targets are -1 and 1
 ONE_AGAINST_REST = ("binary_cross_entropy", *MARGIN)                   # losses whose outputs also take class labels
 CLASSIFICATION = ("cross_entropy", *ONE_AGAINST_REST)
@@ -113,6 +115,7 @@ def open_npy(values, name: str):
         return values
     if not os.fspath(values).endswith(".npy"):
         raise TypeError(f"{name} must hold real numbers or be the path of an .npy file, got {os.fspath(values)!r}")
+    require_regular(values)
     try:
         return np.lib.format.open_memmap(values, mode="r")
     except (OSError, MemoryError):

@@ -64,6 +64,14 @@ def check_writable(path) -> None:
         pass
 
 
+def require_regular(path) -> None:
+    """OSError where a path leads to what is no regular file: a pipe is waited for, a device need not end."""
+    path = os.fspath(path)                             # a number would be an open file
+    if not stat.S_ISREG(mode := os.stat(path).st_mode):
+        kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(kind, "cannot read: it is not a regular file", path)
+
+
 def refuse_replacing(path, *inputs) -> None:
     """ValueError where a file to be written is one of those that are read."""
     for given in inputs:

@@ -7,22 +7,26 @@ remembered so that predictions come back in the table's own terms.
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from fastsgd.bounded_json import parse_json
 from fastsgd.datasets.idx import MOST_EXPANSION
+from fastsgd.files import require_regular
 
 MOST_LEVELS = 1000
 MOST_COLUMNS = 100_000  # of an .npz file
+LONGEST_HEADER = 16 * 2**20  # of a CSV file, in characters
 MOST_CLASSES = 20  # whole-number targets with more distinct values than this are taken for quantities
 
 
@@ -37,33 +41,34 @@ def read_table(path, text: Iterable[str] = ()) -> dict[str, np.ndarray]:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     kind = path.suffix.lower()
-    if kind == ".npz":
-        columns = _read_npz(path)
-    elif kind in (".csv", ".parquet", ".pq"):
-        try:
-            import pandas
-        except ImportError:
-            raise ImportError(f'reading {path} needs pandas: pip install "fastsgd[table]"') from None
-        try:
-            frame = _read_csv(path, text, pandas) if kind == ".csv" else pandas.read_parquet(path)
-        except (MemoryError, ImportError):
-            raise
-        except Exception as error:                       # theirs is any of a dozen kinds
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            raise ValueError(f"{path} cannot be read: {error!s:.300}") from None
-        names = [str(name) for name in frame.columns]
-        if repeated := _repeated(names):
-            raise ValueError(f"{path} has two columns of one name: {repeated!s:.300}")
-        columns = {name: _values(frame.iloc[:, i], name) for i, name in enumerate(names)}
-    else:
+    if kind not in (".npz", ".csv", ".parquet", ".pq"):
         raise ValueError(f"{path} must be a .csv, .parquet or .npz file, got {path.suffix or 'no suffix'!r}")
+    require_regular(path)
+    try:
+        columns = _read_npz(path) if kind == ".npz" else _read_frame(path, text)
+    except (MemoryError, ImportError):
+        raise
+    except Exception as error:       # of pandas, NumPy's parser, tokenize, zlib and zipfile: any of a dozen kinds
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):      # a damaged place to seek
+            raise OSError(error.errno, f"cannot read: {error.strerror}", str(path)) from None
+        raise ValueError(f"{path} cannot be read: {error!s:.300}") from None
     lengths = {name: len(column) for name, column in columns.items()}
     if not lengths or not min(lengths.values()):
         raise ValueError(f"{path} has no rows")
     if len(set(lengths.values())) > 1:
         raise ValueError(f"{path} has columns of different lengths: {lengths!s:.300}")
     return columns
+
+
+def _read_frame(path: Path, text: Iterable[str]) -> dict[str, np.ndarray]:
+    try:
+        import pandas
+    except ImportError:
+        raise ImportError(f'reading {path} needs pandas: pip install "fastsgd[table]"') from None
+    frame = _read_csv(path, text, pandas) if path.suffix.lower() == ".csv" else pandas.read_parquet(path)
+    names = [str(name) for name in frame.columns]
+    _refuse_repeated(names)
+    return {name: _values(frame.iloc[:, i], name) for i, name in enumerate(names)}
 
 
 def _read_csv(path: Path, text: Iterable[str], pandas):
@@ -73,9 +78,7 @@ def _read_csv(path: Path, text: Iterable[str], pandas):
     come twice: it would make others of them, in a time that grows with the square of their number.
     """
     with open(path, newline="", encoding="utf-8-sig") as file:
-        header = next((names for names in csv.reader(file) if names), [])
-    if repeated := _repeated(filter(None, header)):
-        raise ValueError(f"it has two columns of one name: {repeated!s:.300}")
+        _refuse_repeated(filter(None, next((names for names in csv.reader(_beginning(file)) if names), [])))
     with warnings.catch_warnings():
         warnings.simplefilter("error", pandas.errors.ParserWarning)
         try:
@@ -84,8 +87,19 @@ def _read_csv(path: Path, text: Iterable[str], pandas):
             raise ValueError("a row holds more values than the header has names") from None
 
 
-def _repeated(names: Iterable[str]) -> list[str]:
-    return sorted(name for name, count in Counter(names).items() if count > 1)
+def _beginning(file: TextIO) -> Iterator[str]:
+    """Lines, as long as they may be of the header."""
+    left = LONGEST_HEADER
+    while line := file.readline(left + 1):
+        left -= len(line)
+        if left < 0:
+            raise ValueError(f"its header is longer than the {LONGEST_HEADER:,} characters that are allowed")
+        yield line
+
+
+def _refuse_repeated(names: Iterable[str]) -> None:
+    if repeated := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise ValueError(f"it has two columns of one name: {repeated!s:.300}")
 
 
 def _values(series, name: str) -> np.ndarray:
@@ -102,26 +116,21 @@ def _values(series, name: str) -> np.ndarray:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            claimed = sum(member.file_size for member in archive.infolist())
-            if claimed > MOST_EXPANSION * path.stat().st_size:
-                raise ValueError(f"its arrays claim {claimed:,} bytes, more than it can hold")
-            for member in archive.infolist():
-                name = member.filename.removesuffix(".npy")
-                array = _read_npy(archive, member, name, MOST_COLUMNS - len(columns))
-                if array.dtype.kind in "US":
-                    array = array.astype(str).astype(object)
-                flat = array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
-                for i in range(flat.shape[1]):
-                    column = name if array.ndim == 1 else f"{name}{i}"
-                    if column in columns:
-                        raise ValueError(f"two arrays give a column {column!r}")
-                    columns[column] = flat[:, i]
-    except MemoryError:
-        raise
-    except Exception as error:                             # NumPy's parser lets tokenize, zlib and zipfile errors out
-        raise ValueError(f"{path} cannot be read: {error!s:.300}") from None
+    with zipfile.ZipFile(path) as archive:
+        claimed = sum(member.file_size for member in archive.infolist())
+        if claimed > MOST_EXPANSION * path.stat().st_size:
+            raise ValueError(f"its arrays claim {claimed:,} bytes, more than it can hold")
+        for member in archive.infolist():
+            name = member.filename.removesuffix(".npy")
+            array = _read_npy(archive, member, name, MOST_COLUMNS - len(columns))
+            if array.dtype.kind in "US":
+                array = array.astype(str).astype(object)
+            flat = array.reshape(len(array), -1) if array.ndim else array.reshape(1, 1)
+            for i in range(flat.shape[1]):
+                column = name if array.ndim == 1 else f"{name}{i}"
+                if column in columns:
+                    raise ValueError(f"two arrays give a column {column!r}")
+                columns[column] = flat[:, i]
     return columns
 
 
@@ -285,6 +294,11 @@ class Encoding:
             return cls(tuple(_from_dict(column) for column in value["columns"]), _from_dict(value["target"]))
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"the model file's table encoding is damaged: {error!s:.300}") from None
+
+
+def printable(text: str) -> str:
+    """For a terminal: what would move its cursor or change its colours is escaped, as in a repr."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _codes(category: Category, values: np.ndarray) -> np.ndarray:

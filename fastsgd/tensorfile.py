@@ -19,7 +19,7 @@ from typing import TypeGuard
 import numpy as np
 
 from fastsgd.bounded_json import check_json, parse_json
-from fastsgd.files import write_atomically
+from fastsgd.files import require_regular, write_atomically
 
 LARGEST_HEADER = 16 * 2**20
 DTYPES: dict[str, np.dtype] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
@@ -60,7 +60,8 @@ class TensorFile:
 
     def __init__(self, path) -> None:
         self.path = path
-        self._file = open(os.fspath(path), "rb")  # noqa: SIM115 - closed by close()
+        require_regular(path)
+        self._file = open(path, "rb")  # noqa: SIM115 - closed by close()
         try:
             size = os.fstat(self._file.fileno()).st_size
             text = self._read_header(size)

@@ -16,7 +16,7 @@ from fastsgd import schedules
 from fastsgd.architecture import ACTIVATIONS
 from fastsgd.checkpoint import Saved
 from fastsgd.data import generator
-from fastsgd.files import check_writable, refuse_replacing, write_atomically
+from fastsgd.files import check_writable, refuse_replacing, require_regular, write_atomically
 from fastsgd.table import Encoding, read_table
 from fastsgd.training import AUTO_SECONDS
 
@@ -115,6 +115,7 @@ def with_config(arguments: list[str], command: argparse.ArgumentParser) -> list[
     path = finder.parse_known_args(arguments)[0].config
     if path is None:
         return arguments
+    require_regular(path)
     try:
         with open(path, "rb") as file:
             config = tomllib.load(file)

@@ -243,6 +243,19 @@ def test_wrong_usage_exits_with_2(arguments, capsys):
     assert "usage: fastsgd" in capsys.readouterr().err
 
 
+def test_names_of_strangers_move_no_cursor(tables, capsys):
+    odd = "k\x1b[2J\x07\u202e"
+    pandas.DataFrame({odd: [1, 2, 3, 4], "y": ["a\x1b[A", "b"] * 2}).to_csv("odd.csv", index=False)
+    assert main(["train", "odd.csv", "--target", "no", "--out", "m.safetensors"]) == 1
+    assert main(["train", "odd.csv", "--target", "y", "--out", "m.safetensors", "--epochs", "1"]) == 0
+    assert main(["evaluate", "m.safetensors", "odd.csv"]) == 0
+    assert main(["export", "m.safetensors", "--to", "c", "--out", "m"]) == 0
+    out = capsys.readouterr()
+    assert r"k\x1b[2J\x07\u202e" in out.err
+    assert r"a\x1b[A" in out.out
+    assert (out.out + out.err).replace("\n", "").isprintable()
+
+
 def test_info(capsys):
     assert main(["info"]) == 0
     out = capsys.readouterr().out

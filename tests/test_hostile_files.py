@@ -1,6 +1,8 @@
 """Is every file that is no file of ours refused in words, in little time and memory?"""
+import errno
 import gzip
 import json
+import os
 import re
 import struct
 import subprocess
@@ -19,6 +21,7 @@ from test_modelfile import join, make, parts
 
 import fastsgd
 from fastsgd import bounded_json, checkpoint, tensorfile
+from fastsgd.data import open_npy
 from fastsgd.datasets.idx import read_idx
 from fastsgd.history import History
 from fastsgd.table import Encoding, read_table
@@ -281,6 +284,46 @@ def test_a_table_that_pandas_would_read_in_its_own_way(tmp_path, content, messag
     with pytest.raises(ValueError, match=rf"table\.csv cannot be read: {message}"):
         read_table(tmp_path / "table.csv")
     assert time.perf_counter() - begin < seconds
+
+
+@pytest.mark.parametrize("line", [b"\0", b"a,", b"\n", b'"\n",'])
+def test_a_header_without_an_end(tmp_path, line):
+    pytest.importorskip("pandas")
+    with open(tmp_path / "table.csv", "wb") as file:
+        file.write(line * 2**20)
+        file.truncate(2**30)
+    begin = time.perf_counter()
+    message, memory = peak(read_table, tmp_path / "table.csv")
+    assert re.match(r".*table\.csv cannot be read: its header is longer than the 16,777,216 characters", message)
+    assert memory < 2**28
+    assert time.perf_counter() - begin < 20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes a pipe")
+@pytest.mark.parametrize("suffix", [".csv", ".npz", ".parquet", ".safetensors", ".idx", ".onnx", ".npy"])
+def test_a_pipe_is_not_waited_for_nor_a_device_read(tmp_path, suffix):
+    pipe, device = tmp_path / f"pipe{suffix}", tmp_path / f"zero{suffix}"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    if suffix == ".onnx":
+        pytest.importorskip("onnx")
+    readers = {".safetensors": fastsgd.Network.load, ".idx": read_idx, ".onnx": fastsgd.interop.from_onnx,
+               ".npy": lambda path: open_npy(path, "X")}
+    for path in (pipe, device):
+        with pytest.raises(OSError, match=rf"cannot read: it is not a regular file: '.*{suffix}'"):
+            readers.get(suffix, read_table)(path)
+
+
+def test_a_disk_that_cannot_be_read_is_no_damaged_table(tmp_path, monkeypatch):
+    np.savez(tmp_path / "table.npz", x=np.zeros(3))
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(zipfile, "ZipFile", fail)
+    with pytest.raises(OSError, match=r"cannot read: Input/output error: '.*table\.npz'") as caught:
+        read_table(tmp_path / "table.npz")
+    assert caught.value.errno == errno.EIO
 
 
 def test_a_comma_at_the_end_of_each_row_moves_no_column(tmp_path):

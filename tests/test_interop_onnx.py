@@ -362,7 +362,7 @@ def test_files_that_are_no_models(tmp_path):
     path = tmp_path / "pipe.onnx"
     os.mkfifo(path)
     for other in (path, "/dev/zero", tmp_path):
-        with pytest.raises(ValueError, match="it is not a regular file"):
+        with pytest.raises(OSError, match="cannot read: it is not a regular file"):
             from_onnx(other)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         from_onnx(tmp_path / "nowhere.onnx")

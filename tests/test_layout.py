@@ -40,8 +40,9 @@ RANKS = [
     {"network", "callbacks", "feeds", "history"},
     {"machine", "modelfile", "table", "datasets"},
     {"tensorfile", "report"},
-    {"architecture", "data", "optimizers", "schedules", "_kernel", "reference", "files", "bounded_json",
+    {"architecture", "data", "optimizers", "schedules", "_kernel", "reference", "bounded_json",
      "datasets.idx"},
+    {"files"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 

@@ -6,6 +6,8 @@ import zlib
 
 import numpy as np
 
+from fastsgd.files import require_regular
+
 MOST_EXPANSION = 1032           # of deflate
 
 
@@ -15,6 +17,7 @@ def read_idx(path) -> np.ndarray:
     Format (LeCun): two zero bytes, 8 for unsigned bytes, the number of dimensions, each dimension as a
     big-endian 32-bit integer, then the values. Memory is taken for values that are there only.
     """
+    require_regular(path)
     zipped = os.fsdecode(path).endswith(".gz")
     most = os.stat(path).st_size * (MOST_EXPANSION if zipped else 1)
     opener = gzip.open if zipped else open

@@ -8,13 +8,13 @@ import importlib
 import json
 import math
 import os
-import stat
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from fastsgd.bounded_json import ROOM, parse_json
+from fastsgd.files import require_regular
 from fastsgd.interop.layers import Layer, network_of, third_party
 from fastsgd.interop.onnx_rows import OPERATIONS, Base, Rows, follow
 from fastsgd.network import Network
@@ -59,12 +59,10 @@ def from_onnx(path_or_model, loss: str | None = None) -> Network:
     if isinstance(path_or_model, onnx.ModelProto):
         return _network(onnx, path_or_model, loss)
     path = os.fsdecode(path_or_model)
+    require_regular(path)
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is not a regular file")
-        if status.st_size > LARGEST_FILE:
-            raise ValueError(f"it has {status.st_size:,} bytes; an ONNX file has less than 2 GiB")
+        if (size := os.path.getsize(path)) > LARGEST_FILE:
+            raise ValueError(f"it has {size:,} bytes; an ONNX file has less than 2 GiB")
         try:
             with open(path, "rb") as file:
                 model = onnx.ModelProto.FromString(file.read())
