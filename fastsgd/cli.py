@@ -17,6 +17,7 @@ from fastsgd.files import refuse_replacing, write_atomically
 from fastsgd.loggers import to_json
 from fastsgd.machine import cpu_name
 from fastsgd.table import Encoding, printable, read_table
+from fastsgd.train_command import warn
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -100,7 +101,7 @@ def evaluate(options) -> int:
     table = read_table(options.data, encoding.text)
     if encoding.target.name not in table:
         raise ValueError(f"{options.data} has no column {encoding.target.name!r}, which the model predicts")
-    X, y = encoding.rows(table, net.dtype, _warn), encoding.targets(table)
+    X, y = encoding.rows(table, net.dtype, warn), encoding.targets(table, net.dtype)
     cost, metric = net.evaluate(X, y)
     figures: dict = {"rows": len(X), "cost": cost, net.metric: metric}
     if encoding.classes:
@@ -148,7 +149,7 @@ def predict(options) -> int:
     if options.probabilities and not encoding.classes:
         raise ValueError("--probabilities needs a model of classes; this one predicts a quantity")
     table = read_table(options.data, encoding.text)
-    X = encoding.rows(table, net.dtype, _warn)
+    X = encoding.rows(table, net.dtype, warn)
     outputs = net.predict(X)
     name = f"predicted_{encoding.target.name}"
     head = [name] + ([f"p_{level}" for level in encoding.classes] if options.probabilities else [])
@@ -165,16 +166,12 @@ def predict(options) -> int:
         sys.stdout.flush()
     if encoding.target.name in table:
         try:
-            y = encoding.targets(table)
+            y = encoding.targets(table, net.dtype)
         except ValueError as error:
-            _warn(f"the predictions are not scored: {error}")
+            warn(f"the predictions are not scored: {error}")
         else:
             print(f"{net.metric} {net.score(X, y):.4f} on {len(X):,} rows", file=sys.stderr)
     return 0
-
-
-def _warn(text: str) -> None:
-    print(f"fastsgd: warning: {printable(text)}", file=sys.stderr)
 
 
 def info(_) -> int:

@@ -23,7 +23,7 @@ from fastsgd.machine import cpu_name
 from fastsgd.plots._axes import MISSING, picture_of
 from fastsgd.report import Report
 from fastsgd.table import Encoding, read_table
-from fastsgd.train_command import sizes
+from fastsgd.train_command import sizes, warn
 
 SETS = {"digits": fastsgd.datasets.digits, "mnist": fastsgd.datasets.mnist,
         "fashion-mnist": fastsgd.datasets.fashion_mnist}
@@ -177,7 +177,7 @@ def _begin(options: argparse.Namespace) -> tuple[fastsgd.Network, np.ndarray, np
             raise ValueError(f"--target COLUMN is missing: which column of {options.data} is to be predicted?")
         table = read_table(options.data)
         rows = np.arange(len(next(iter(table.values()))))
-        encoding = Encoding.learn(table, options.target, "auto", (), rows)
+        encoding = Encoding.learn(table, options.target, rows=rows, warn=warn)
         X, y = encoding.rows(table, "float32"), encoding.targets(table)
         outputs, loss = encoding.outputs, encoding.loss
     net = fastsgd.Network([X.shape[1], *options.hidden, outputs], options.activation, loss, seed=options.seed)

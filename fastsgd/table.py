@@ -10,6 +10,7 @@ import csv
 import errno
 import json
 import math
+import shlex
 import warnings
 import zipfile
 from collections import Counter
@@ -109,7 +110,8 @@ def _values(series, name: str) -> np.ndarray:
     if series.dtype.kind in "biuf":
         return series.to_numpy(dtype=float, na_value=np.nan)
     if series.dtype.kind in "mM":
-        raise ValueError(f"column {name!r} holds dates or times; turn it into numbers or drop it (--drop {name})")
+        raise ValueError(f"column {name!r} holds dates or times; turn it into numbers or drop it "
+                         f"({_drop(name)})")
     missing = series.isna().to_numpy()
     return np.array([None if gone else str(value) for value, gone in zip(series, missing, strict=True)], dtype=object)
 
@@ -155,11 +157,12 @@ def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, most
 
 @dataclass(frozen=True)
 class Number:
-    """A numeric column, standardised as (x - mean) / scale."""
+    """A numeric column, standardised as (x - mean) / scale; ``constant`` where it was mean throughout the training."""
 
     name: str
     mean: float
     scale: float
+    constant: bool = False
 
 
 @dataclass(frozen=True)
@@ -213,10 +216,11 @@ class Encoding:
 
     @classmethod
     def learn(cls, table: dict[str, np.ndarray], target: str, task: str = "auto", drop: tuple[str, ...] = (),
-              rows=slice(None)) -> Encoding:
+              rows=slice(None), warn=None) -> Encoding:
         """Means, scales and levels from the given rows of a table; the target's classes are the whole table's.
 
-        ``task`` is "auto", "classification" or "regression".
+        ``task`` is "auto", "classification" or "regression"; ``warn`` is told of a column of strings that are nearly
+        all numbers.
         """
         for name in (target, *drop):
             if name not in table:
@@ -225,21 +229,33 @@ class Encoding:
         for name, values in table.items():
             if name == target or name in drop:
                 continue
-            _refuse_missing(name, values, f"fill them, or drop the rows or the column (--drop {name})")
+            _refuse_missing(name, values, f"fill them, or drop the rows or the column ({_drop(name)})")
             if values.dtype.kind != "O":
                 columns.append(_number(name, values[rows]))
                 continue
             levels = tuple(sorted(set(values[rows])))
             if len(levels) > MOST_LEVELS:
-                raise ValueError(f"column {name!r} has {len(levels)} different strings, more than {MOST_LEVELS}; "
-                                 f"drop it (--drop {name}) or encode it yourself")
+                raise ValueError(f"column {name!r} has {len(levels)} different strings, more than {MOST_LEVELS}"
+                                 f"{_stray(values)}; drop it ({_drop(name)}) or encode it yourself")
             columns.append(Category(name, levels))
         if not columns:
             raise ValueError(f"no columns are left to learn {target!r} from")
-        return cls(tuple(columns), _target(target, table[target], task, rows))
+        encoding = cls(tuple(columns), _target(target, table[target], task, rows))
+        for name in encoding.text if warn else ():
+            if stray := _stray(table[name]):
+                warn(f"column {name!r} is read as strings{stray}; mend it if the column holds numbers")
+        return encoding
+
+    def summary(self, most: int = 6) -> str:
+        """What was made of the columns, the first of them by name."""
+        parts = [f"{column.name:.40}: " + ("number" if isinstance(column, Number) else f"{len(column.levels)} levels")
+                 for column in self.columns]
+        parts[most:] = [f"{len(parts) - most} more"] * (len(parts) > most)
+        kind = f"classification, {len(self.classes)} classes" if self.classes else "regression"
+        return f"{', '.join(parts)}; target {self.target.name:.40}: {kind}"
 
     def rows(self, table: dict[str, np.ndarray], dtype="float32", warn=None) -> np.ndarray:
-        """The network's input (rows, width). Levels never seen become zeros, and ``warn`` is told."""
+        """The network's input (rows, width). Levels never seen become zeros; ``warn`` is told of them."""
         length = len(next(iter(table.values())))
         X = np.zeros((length, self.width), dtype=dtype)
         at = 0
@@ -249,31 +265,31 @@ class Encoding:
             values = table[column.name]
             _refuse_missing(column.name, values)
             if isinstance(column, Number):
-                if values.dtype.kind == "O":
-                    raise ValueError(f"column {column.name!r} must hold numbers, got {values[0]!r}")
-                X[:, at] = (values.astype(float) - column.mean) / column.scale
+                X[:, at] = _standardised(column, values, dtype)
                 at += 1
+                if warn and column.constant and (others := ~np.isclose(values, column.mean, rtol=1e-12, atol=0)).any():
+                    warn(f"column {column.name!r} was {column.mean:g} in all rows of the training; other values: "
+                         f"{int(others.sum())}, such as {_plain(values, int(np.argmax(others)))!r}; what they mean was "
+                         "not learned")
                 continue
             codes = _codes(column, values)
             X[codes >= 0, at + codes[codes >= 0]] = 1
             if warn and (codes < 0).any():
                 warn(f"column {column.name!r}: values not in the training table: {int((codes < 0).sum())}, "
-                     f"such as {values[int(np.argmax(codes < 0))]!r}; they count as none of its levels")
+                     f"such as {_plain(values, int(np.argmax(codes < 0)))!r}; they count as none of its levels")
             at += len(column.levels)
         return X
 
-    def targets(self, table: dict[str, np.ndarray]) -> np.ndarray:
+    def targets(self, table: dict[str, np.ndarray], dtype="float32") -> np.ndarray:
         """The network's targets: class labels, or the standardised quantity."""
         values = table[self.target.name]
         _refuse_missing(self.target.name, values)
         if isinstance(self.target, Number):
-            if values.dtype.kind == "O":
-                raise ValueError(f"column {self.target.name!r} must hold numbers, got {values[0]!r}")
-            return (values.astype(float) - self.target.mean) / self.target.scale
+            return _standardised(self.target, values, dtype)
         codes = _codes(self.target, values)
         if (codes < 0).any():
             row = int(np.argmax(codes < 0))
-            raise ValueError(f"target {self.target.name!r} is {values.tolist()[row]!r} in row {row}, counted from 0, "
+            raise ValueError(f"target {self.target.name!r} is {_plain(values, row)!r} in row {row}, counted from 0, "
                              f"which is none of the model's classes {list(self.target.levels)}")
         return codes
 
@@ -301,6 +317,50 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
+def _plain(values: np.ndarray, row: int):
+    """A value as Python's own, which a message shows as it was written."""
+    return values[row:row + 1].tolist()[0]
+
+
+def _drop(name: str) -> str:
+    return f"--drop{'=' if name.startswith('-') else ' '}{shlex.quote(name)}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text
+
+
+def _first_text(values: np.ndarray) -> str:
+    """The first string of a column that is no number, or the first of all, and where it is."""
+    row = next((row for row, text in enumerate(values) if not _is_number(text)), 0)
+    return f"{values[row]!r} in row {row}, counted from 0"
+
+
+def _stray(values: np.ndarray) -> str:
+    """For a message: the first string that is no number, where nine of ten different ones are numbers; else nothing."""
+    different = set(values)
+    texts = sum(not _is_number(text) for text in different)
+    return f", as {_first_text(values)}, is no number" if 0 < 10 * texts <= len(different) else ""
+
+
+def _standardised(column: Number, values: np.ndarray, dtype) -> np.ndarray:
+    """In float64, and within what the dtype holds."""
+    if values.dtype.kind == "O":
+        raise ValueError(f"column {column.name!r} must hold numbers, got {_first_text(values)}")
+    with np.errstate(over="ignore"):
+        numbers = (values.astype(float) - column.mean) / column.scale
+    large = abs(numbers) > np.finfo(dtype).max
+    if large.any():
+        row = int(np.argmax(large))
+        raise ValueError(f"column {column.name!r} holds {_plain(values, row)!r} in row {row}, counted from 0, which is "
+                         f"too large for a model of {np.dtype(dtype)}")
+    return numbers
+
+
 def _codes(category: Category, values: np.ndarray) -> np.ndarray:
     """The place of each value among the levels, also of one that is written like a level; -1 where there is none."""
     places: dict = {str(level): i for i, level in enumerate(category.levels)}
@@ -314,7 +374,8 @@ def _as_dict(column: Number | Category) -> dict:
 
 def _from_dict(value: dict) -> Number | Category:
     if value["kind"] == "number":
-        number = Number(str(value["name"]), float(value["mean"]), float(value["scale"]))
+        number = Number(str(value["name"]), float(value["mean"]), float(value["scale"]),
+                        value.get("constant", False) is True)
         if not (np.isfinite(number.mean) and np.isfinite(number.scale) and number.scale > 0):
             raise ValueError(f"column {number.name!r} has mean {number.mean} and scale {number.scale}")
         return number
@@ -337,7 +398,7 @@ def _number(name: str, values: np.ndarray) -> Number:
     if not (np.isfinite(mean) and np.isfinite(scale)):
         raise ValueError(f"column {name!r} holds values too large to standardise, up to {abs(values).max():g}")
     constant = scale <= 1e-14 * abs(mean)              # the mean of equal values is rounded, so scale may not be 0
-    return Number(name, mean, 1.0 if constant else scale)
+    return Number(name, mean, 1.0 if constant else scale, constant)
 
 
 def _target(name: str, values: np.ndarray, task: str, rows) -> Number | Category:
@@ -350,13 +411,14 @@ def _target(name: str, values: np.ndarray, task: str, rows) -> Number | Category
         task = "classification" if values.dtype.kind in "Ob" or few else "regression"
     if task == "regression":
         if values.dtype.kind == "O":
-            raise ValueError(f"regression needs a target of numbers, but {name!r} holds {values[0]!r}")
+            raise ValueError(f"regression needs a target of numbers, but {name!r} holds {_first_text(values)}")
         return _number(name, values[rows])
     levels = tuple(sorted(set(values.tolist())))
     if len(levels) < 2:
         raise ValueError(f"target {name!r} has a single class, {levels[0]!r}; there is nothing to learn")
     if not whole and values.dtype.kind != "O":
-        raise ValueError(f"classification needs a target of strings or whole numbers, but {name!r} holds {values[0]!r}")
+        raise ValueError(f"classification needs a target of strings or whole numbers, but {name!r} holds "
+                         f"{_plain(values, 0)!r}")
     if len(levels) > MOST_LEVELS:
         raise ValueError(f"target {name!r} has {len(levels)} classes, more than {MOST_LEVELS}; is it a quantity "
                          "(--task regression)?")

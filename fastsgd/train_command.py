@@ -5,6 +5,8 @@ import argparse
 import dataclasses
 import importlib.util
 import json
+import math
+import shlex
 import sys
 import tomllib
 from pathlib import Path
@@ -17,7 +19,7 @@ from fastsgd.architecture import ACTIVATIONS
 from fastsgd.checkpoint import Saved
 from fastsgd.data import generator
 from fastsgd.files import check_writable, refuse_replacing, require_regular, write_atomically
-from fastsgd.table import Encoding, read_table
+from fastsgd.table import Encoding, printable, read_table
 from fastsgd.training import AUTO_SECONDS
 
 OPTIMIZERS = {kind.kind: kind
@@ -177,8 +179,12 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
         command.error("--resume goes on with the run that --overwrite replaces: give one of them")
     if not 0 <= options.validation < 1:
         raise ValueError(f"--validation must be at least 0 and below 1, got {options.validation}")
+    if options.early_stopping is not None and options.early_stopping < 1:
+        raise ValueError(f"--early-stopping must be at least 1, got {options.early_stopping}")
     if options.early_stopping and not options.validation:
         raise ValueError("--early-stopping needs rows held out: --validation above 0")
+    if not 0 <= options.warm_up < math.inf:
+        raise ValueError(f"--warm-up must be at least 0 and finite, got {options.warm_up}")
     if options.target in options.drop:
         raise ValueError(f"--drop {options.target} would drop the target")
     if options.out is not None:
@@ -193,8 +199,9 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     kept = np.sort(order[len(held_out):])
     if not len(kept):
         raise ValueError(f"--validation {options.validation} leaves none of the {len(order)} rows to train on")
-    encoding = Encoding.learn(table, options.target, options.task, tuple(options.drop), kept)
-    X, y = encoding.rows(table, options.dtype), encoding.targets(table)
+    encoding = Encoding.learn(table, options.target, options.task, tuple(options.drop), kept, warn)
+    _say(printable(encoding.summary()))
+    X, y = encoding.rows(table, options.dtype), encoding.targets(table, options.dtype)
     if options.class_weight and not encoding.classes:
         raise ValueError("--class-weight is for classes; this target is a quantity")
     net = fastsgd.Network([encoding.width, *options.hidden, encoding.outputs], options.activation, encoding.loss,
@@ -224,7 +231,7 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
             validation=(X[held_out], y[held_out]) if len(held_out) else None)
     except KeyboardInterrupt:
         if folder:
-            _say(f"fastsgd: interrupted; fastsgd train --config {folder / CONFIG} --resume goes on")
+            _say(f"fastsgd: interrupted; fastsgd train --config {shlex.quote(str(folder / CONFIG))} --resume goes on")
         if options.out:
             net.save(options.out)
             _say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")
@@ -261,8 +268,6 @@ def _scheduled(optimizer, options: argparse.Namespace, steps_per_epoch: int):
     """The optimizer with its learning rate on the schedule asked for, which reaches over the whole run."""
     rate, run = optimizer.learning_rate, max(1, options.epochs * steps_per_epoch)
     rises = round(options.warm_up * steps_per_epoch)
-    if options.warm_up < 0:
-        raise ValueError(f"--warm-up must be at least 0, got {options.warm_up}")
     if options.schedule == "constant" and not rises:
         return optimizer
     rest = max(1, run - rises)
@@ -318,3 +323,8 @@ class _Opening(fastsgd.Callback):
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    """Of a command, on standard error."""
+    _say(f"fastsgd: warning: {printable(text)}")

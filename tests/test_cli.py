@@ -2,6 +2,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -535,7 +536,9 @@ def test_a_table_must_have_what_the_model_needs():
     encoding = Encoding.learn(table, "y", "regression", (), slice(None))
     words = np.array(["a"] * 20, object)
     for changed, message in (({"colour": table["colour"]}, "the table has no column 'x', which the model needs"),
-                             ({**table, "x": words}, "column 'x' must hold numbers, got 'a'")):
+                             ({**table, "x": words}, "column 'x' must hold numbers, got 'a' in row 0"),
+                             ({**table, "x": np.array(["5.1", "?"], object)}, r"got '\?' in row 1, counted from 0"),
+                             ({**table, "x": np.array([1, 1e300])}, "column 'x' holds 1e\\+300 in row 1, counted")):
         with pytest.raises(ValueError, match=message):
             encoding.rows(changed)
     with pytest.raises(ValueError, match="column 'y' must hold numbers, got 'a'"):
@@ -547,6 +550,50 @@ def test_a_table_must_have_what_the_model_needs():
     many = np.arange(20_000).astype(str).astype(object)
     with pytest.raises(ValueError, match=r"has 20000 classes, more than .*is it a quantity"):
         Encoding.learn({"x": np.arange(20_000.0), "y": many}, "y", "classification", (), slice(None))
+
+
+def test_training_tells_how_the_table_was_read(tables, capsys):
+    assert main(["train", "flowers.csv", "--target", "kind", "--out", "m.safetensors", "--epochs", "1"]) == 0
+    assert capsys.readouterr().err.startswith("length: number, colour: 3 levels, wild: number, nothing: number; target "
+                                              "kind: classification, 4 classes\n")
+    assert main(["train", "digits.npz", "--target", "y", "--out", "m.safetensors", "--epochs", "1"]) == 0
+    assert "X5: number, 58 more; target y: classification, 10 classes\n" in capsys.readouterr().err
+    assert main(["train", "houses.csv", "--target", "price", "--out", "m.safetensors", "--epochs", "1"]) == 0
+    assert "rooms: number; target price: regression\n" in capsys.readouterr().err
+
+
+def test_one_string_among_numbers_is_told(tables, capsys):
+    said = "column 'a' is read as strings, as '?' in row 7, counted from 0, is no number; mend it if"
+    frame = pandas.DataFrame({"a": [*range(7), "?", *range(7, 40)], "code": ["1", "A"] * 20 + ["2"], "y": ["u"] * 41})
+    frame.loc[::2, "y"] = "v"
+    frame.to_csv("typo.csv", index=False)
+    assert main(["train", "typo.csv", "--target", "y", "--out", "m.safetensors", "--epochs", "1"]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith(f"fastsgd: warning: {said}")
+    assert told.count("warning") == 1
+    many = {"a": np.array([*map(str, range(1500)), "?"], object), "y": np.arange(1501) % 2}
+    with pytest.raises(ValueError, match=r"more than 1000, as '\?' in row 1500, counted from 0, is no number; drop it"):
+        Encoding.learn(many, "y")
+
+
+def test_another_value_of_a_constant_column_is_told(tables, capsys):
+    rows = pandas.DataFrame({"year": 2023, "sign": [-1, 1] * 20, "y": np.arange(40.0)})
+    rows.to_csv("train.csv", index=False)
+    rows["year"] = [2024, *[2023] * 39]
+    rows.to_csv("later.csv", index=False)
+    assert main(["train", "train.csv", "--target", "y", "--out", "m.safetensors", "--epochs", "1"]) == 0
+    said = ("fastsgd: warning: column 'year' was 2023 in all rows of the training; other values: 1, such as 2024; what "
+            "they mean was not learned\n")
+    for table, warned in (("train.csv", ""), ("later.csv", said)):
+        capsys.readouterr()
+        assert main(["evaluate", "m.safetensors", table]) == 0
+        assert capsys.readouterr().err == warned
+
+
+def test_advice_can_be_pasted_into_a_shell():
+    for name, option in (("it's", """--drop 'it'"'"'s'"""), ("-a b", "--drop='-a b'"), ("a", "--drop a")):
+        with pytest.raises(ValueError, match=re.escape(f"({option})")):
+            Encoding.learn({name: np.array([1.0, np.nan]), "y": np.arange(2)}, "y")
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
@@ -569,7 +616,10 @@ def test_more_errors_on_one_line(tables, capsys):
     net.save("other.safetensors")
     capsys.readouterr()
     for arguments, message in (([*train, "--drop", "kind"], "--drop kind would drop the target"),
-                               ([*train, "--warm-up", "-1"], "--warm-up must be at least 0, got -1"),
+                               ([*train, "--warm-up", "-1"], "--warm-up must be at least 0 and finite, got -1"),
+                               ([*train, "--warm-up", "nan"], "--warm-up must be at least 0 and finite, got nan"),
+                               ([*train, "--warm-up", "inf"], "--warm-up must be at least 0 and finite, got inf"),
+                               ([*train, "--early-stopping", "0"], "--early-stopping must be at least 1, got 0"),
                                ([*houses, "--class-weight", "balanced"], "--class-weight is for classes"),
                                (["evaluate", "m.safetensors", "unknown.csv"],
                                 "unknown.csv has no column 'kind', which the model predicts"),
