@@ -12,12 +12,13 @@ import numpy as np
 
 import fastsgd
 from fastsgd import descent_command, train_command
+from fastsgd.console import printable, warn
 from fastsgd.demo import demo
+from fastsgd.encoding import Encoding
 from fastsgd.files import refuse_replacing, write_atomically
 from fastsgd.loggers import to_json
 from fastsgd.machine import cpu_name
-from fastsgd.table import Encoding, printable, read_table
-from fastsgd.train_command import warn
+from fastsgd.table import read_table
 
 
 def main(arguments: list[str] | None = None) -> int:

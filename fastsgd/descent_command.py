@@ -7,7 +7,6 @@ import importlib.util
 import math
 import os
 import platform
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +16,15 @@ import numpy as np
 import fastsgd
 from fastsgd import descent, plots
 from fastsgd.architecture import ACTIVATIONS
+from fastsgd.console import say, warn
 from fastsgd.data import check_whole
+from fastsgd.encoding import Encoding
 from fastsgd.files import check_writable, write_atomically
 from fastsgd.machine import cpu_name
 from fastsgd.plots._axes import MISSING, picture_of
 from fastsgd.report import Report
-from fastsgd.table import Encoding, read_table
-from fastsgd.train_command import sizes, warn
+from fastsgd.table import read_table
+from fastsgd.train_command import sizes
 
 SETS = {"digits": fastsgd.datasets.digits, "mnist": fastsgd.datasets.mnist,
         "fashion-mnist": fastsgd.datasets.fashion_mnist}
@@ -65,7 +66,7 @@ def race(options: argparse.Namespace) -> int:
     if not options.seconds > 0:
         raise ValueError(f"--seconds must be above 0, got {options.seconds:g}")
     net, X, y, what = _begin(options)
-    _say(f"{what}; {options.seconds:g} s for each batch size")
+    say(f"{what}; {options.seconds:g} s for each batch size")
     found = descent.race(net, X, y, sizes, options.seconds, seed=options.seed, threads=options.threads, progress=True)
     print(found)
 
@@ -100,9 +101,9 @@ def look(options: argparse.Namespace) -> int:
     if rate is None:
         rate = RATE if net.metric == "accuracy" else RATE_OF_QUANTITIES
     optimizer, same = fastsgd.SGD(rate), {"seed": options.seed, "threads": options.threads}
-    _say(what)
+    say(what)
     size = min(options.batch_size, len(X))
-    _say("1. how good a mini-batch step is")
+    say("1. how good a mini-batch step is")
     trained = net.copy()
     with _advising(rate):
         fastsgd.train(trained, X, y, optimizer=optimizer, batch_size=size, epochs=1, **same)
@@ -110,11 +111,11 @@ def look(options: argparse.Namespace) -> int:
     found = {when: descent.gradient_noise(each, X, y, size, **same) for when, each in noises.items()}
     for when, noise in found.items():
         print(f"{when}: {noise}\n")
-    _say("2. the batch size that is soonest down on this machine")
+    say("2. the batch size that is soonest down on this machine")
     with _advising(rate):
         suggestion = descent.suggest_batch_size(net, X, y, optimizer, seconds=3.0, **same)
     print(f"{suggestion}\n")
-    _say("3. both paths")
+    say("3. both paths")
     with _advising(rate):
         both = descent.trajectory(net, X, y, (size, None), options.steps, optimizer, snapshots=300, **same)
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(X))[:SURFACE_ROWS])
@@ -133,7 +134,7 @@ def look(options: argparse.Namespace) -> int:
                                "The plane from above; lines join places of equal cost.")
     pictures["descent_3d.png"] = (picture_of(plots.descent(both, surface, view="3d")), "The same as a landscape.")
     if options.film:
-        _say("   the film")
+        say("   the film")
         with tempfile.TemporaryDirectory() as folder:
             film = Path(folder) / "descent.gif"
             plots.animate_descent(both, surface, film)
@@ -227,9 +228,5 @@ def _write(options: argparse.Namespace, report: Report, pictures: dict[str, tupl
     for name, (content, _) in pictures.items():
         write_atomically(folder / name, [content])
     write_atomically(folder / "report.html", [report.html(about)])
-    _say(f"wrote {', '.join(pictures)} and report.html in {folder}")
+    say(f"wrote {', '.join(pictures)} and report.html in {folder}")
     return 0
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import math
 import shlex
-import sys
 import tomllib
 from pathlib import Path
 
@@ -17,9 +16,11 @@ import fastsgd
 from fastsgd import schedules
 from fastsgd.architecture import ACTIVATIONS
 from fastsgd.checkpoint import Saved
+from fastsgd.console import printable, say, warn
 from fastsgd.data import generator
+from fastsgd.encoding import Encoding
 from fastsgd.files import check_writable, refuse_replacing, require_regular, write_atomically
-from fastsgd.table import Encoding, printable, read_table
+from fastsgd.table import read_table
 from fastsgd.training import AUTO_SECONDS
 
 OPTIMIZERS = {kind.kind: kind
@@ -200,7 +201,7 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     if not len(kept):
         raise ValueError(f"--validation {options.validation} leaves none of the {len(order)} rows to train on")
     encoding = Encoding.learn(table, options.target, options.task, tuple(options.drop), kept, warn)
-    _say(printable(encoding.summary()))
+    say(printable(encoding.summary()))
     X, y = encoding.rows(table, options.dtype), encoding.targets(table, options.dtype)
     if options.class_weight and not encoding.classes:
         raise ValueError("--class-weight is for classes; this target is a quantity")
@@ -220,9 +221,9 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
         check_writable(folder / MODEL)
         callbacks += [_Opening(options), fastsgd.CSVLog(folder / LOG)]
     checkpoint = fastsgd.Checkpoint(folder / CHECKPOINT, seconds=options.checkpoint_every) if folder else None
-    _say(f"{net}, {net.params.size:,} parameters; {len(kept):,} rows to train on, {len(held_out):,} held out")
+    say(f"{net}, {net.params.size:,} parameters; {len(kept):,} rows to train on, {len(held_out):,} held out")
     if folder and options.resume and (folder / CHECKPOINT).exists():
-        _say(f"going on from {folder / CHECKPOINT}")
+        say(f"going on from {folder / CHECKPOINT}")
     try:
         history = fastsgd.train(
             net, X[kept], y[kept], optimizer=optimizer, batch_size=options.batch_size, epochs=options.epochs,
@@ -231,18 +232,18 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
             validation=(X[held_out], y[held_out]) if len(held_out) else None)
     except KeyboardInterrupt:
         if folder:
-            _say(f"fastsgd: interrupted; fastsgd train --config {shlex.quote(str(folder / CONFIG))} --resume goes on")
+            say(f"fastsgd: interrupted; fastsgd train --config {shlex.quote(str(folder / CONFIG))} --resume goes on")
         if options.out:
             net.save(options.out)
-            _say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")
+            say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")
         return 130
     for path in filter(None, [options.out, folder and folder / MODEL]):
         net.save(path)
-        _say(f"saved {path}")
+        say(f"saved {path}")
     if folder and importlib.util.find_spec("matplotlib"):
         from fastsgd import plots
         plots.save(plots.history(history), folder / CURVE)
-        _say(f"drew {folder / CURVE}")
+        say(f"drew {folder / CURVE}")
     return 0
 
 
@@ -250,9 +251,9 @@ def _automatic(options: argparse.Namespace, net: fastsgd.Network, X, y, optimize
     """The batch size of the checkpoint that the run goes on from, else the one that is soonest on this machine."""
     if options.resume and (Path(options.run) / CHECKPOINT).exists():
         return Saved.read(Path(options.run) / CHECKPOINT).batch_size
-    _say("looking for the batch size")
+    say("looking for the batch size")
     found = fastsgd.descent.suggest_batch_size(net, X, y, optimizer, seconds=AUTO_SECONDS, threads=options.threads)
-    _say(str(found))
+    say(str(found))
     return found.batch_size
 
 
@@ -319,12 +320,3 @@ class _Opening(fastsgd.Callback):
             for name in RUN_FILES:
                 (self._folder / name).unlink(missing_ok=True)
         write_config(self._folder / CONFIG, self._options)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def warn(text: str) -> None:
-    """Of a command, on standard error."""
-    _say(f"fastsgd: warning: {printable(text)}")

@@ -13,7 +13,8 @@ import pytest
 
 import fastsgd
 from fastsgd.cli import main
-from fastsgd.table import Category, Encoding, Number, read_table
+from fastsgd.encoding import Category, Encoding, Number
+from fastsgd.table import read_table
 
 pandas = pytest.importorskip("pandas")
 

@@ -23,8 +23,9 @@ import fastsgd
 from fastsgd import bounded_json, checkpoint, tensorfile
 from fastsgd.data import open_npy
 from fastsgd.datasets.idx import read_idx
+from fastsgd.encoding import Encoding
 from fastsgd.history import History
-from fastsgd.table import Encoding, read_table
+from fastsgd.table import read_table
 
 COUNTS = {"model": 1200, "checkpoint": 400, "idx": 800, "csv": 100, "npz": 500, "onnx": 500}
 

@@ -39,8 +39,8 @@ RANKS = [
     {"evaluation", "checkpoint", "streams"},
     {"network", "callbacks", "feeds", "history"},
     {"machine", "modelfile", "table", "datasets"},
-    {"tensorfile", "report"},
-    {"architecture", "data", "optimizers", "schedules", "_kernel", "reference", "bounded_json",
+    {"tensorfile", "report", "encoding"},
+    {"architecture", "data", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console",
      "datasets.idx"},
     {"files"},
 ]

@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from fastsgd.table import Category, Encoding, Number, read_table
+from fastsgd.encoding import Category, Encoding, Number
+from fastsgd.table import read_table
 
 
 def column(*values):

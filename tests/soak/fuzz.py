@@ -30,8 +30,9 @@ import numpy as np
 import fastsgd
 from fastsgd import checkpoint
 from fastsgd.datasets.idx import read_idx
+from fastsgd.encoding import Encoding
 from fastsgd.schedules import Cosine
-from fastsgd.table import Encoding, read_table
+from fastsgd.table import read_table
 
 GZIP = b"\x1f\x8b"
 SECONDS = 1.0
