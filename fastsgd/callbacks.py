@@ -164,7 +164,7 @@ class LearningRates(Callback):
 
     def on_end(self, run: Run) -> None:
         """Of an epoch that was not finished, too."""
-        if len(self.rates) < run.steps:
+        if run.epoch > run.history.epochs:
             self.on_epoch(run)
 
     def state(self) -> dict[str, Any]:

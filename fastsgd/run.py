@@ -160,7 +160,7 @@ class Run:
         for segment in self._timed(self._feed.epoch(self.epoch, self._rng, skipped)):
             if segment is None:                             # it is still awaited
                 self._look(self.rows_done)
-                if self.stop:
+                if self.stop and self.rows_done != self.rows:
                     return
                 self._save_if_due()
                 continue

@@ -85,6 +85,15 @@ def test_schedules_reach_over_the_run_and_every_rate_is_kept(data):
     assert history.learning_rate == rates.rates[5::6].tolist()
 
 
+def test_every_rate_of_a_run_that_goes_on_with_a_state_is_kept_once(data):
+    X, y = data
+    net, optimizer, rates = net_of(), fastsgd.SGD(fastsgd.schedules.InverseScaling(0.1, 0.5)), fastsgd.LearningRates()
+    state = optimizer.state(net.params)
+    for _ in range(2):
+        fastsgd.train(net, X, y, optimizer=optimizer, state=state, batch_size=100, epochs=2, callbacks=[rates])
+    np.testing.assert_array_equal(rates.rates, optimizer.learning_rates(12, 12))
+
+
 def test_a_time_limit_reaches_into_an_epoch(data):
     X, y = data
     X, y = np.tile(X, (4000, 1)), np.tile(y, 4000)

@@ -130,6 +130,30 @@ def test_a_time_limit_and_a_checkpoint_do_not_wait_for_the_source(digits, tmp_pa
     np.testing.assert_array_equal(fastsgd.Network.load(path).params, net.params)
 
 
+def test_a_stop_at_the_last_step_of_a_slow_stream_enters_its_epoch_once(digits, tmp_path):
+    (X, y), _ = digits
+    opened, path = [], tmp_path / "run.ckpt"
+
+    def slow(epoch):
+        opened.append(epoch)
+        for first in (0, 500):
+            time.sleep(0.3)
+            yield X[first:first + 500], y[first:first + 500]
+
+    def run(*more, **arguments):
+        stopping = fastsgd.EarlyStopping(1, min_delta=100.0)
+        return fastsgd.train_stream(net_of(), slow, rows=1000, batch_size=100, window=500, epochs=9, seed=0,
+                                    validation=(X, y), evaluate_every=5, callbacks=[stopping, *more], **arguments)
+
+    expected = run()
+    with pytest.raises(KeyboardInterrupt):
+        run(interrupt_after(10, ["on_epoch"]), checkpoint=path)
+    opened.clear()
+    history = run(resume=path)
+    assert (history.epochs, history.steps, history.cost) == (1, 10, expected.cost)
+    assert opened == [1]
+
+
 def breaking(X, y, how):
     def batches(epoch):
         for count, first in enumerate(range(0, 1000, 100), 1):
