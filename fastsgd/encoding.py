@@ -244,9 +244,11 @@ def _from_dict(value: dict) -> Number | Category:
 
 
 def _refuse_missing(name: str, values: np.ndarray, advice: str = "fill them or drop the rows") -> None:
-    missing = np.array([value is None for value in values]) if values.dtype.kind == "O" else ~np.isfinite(values)
+    text = values.dtype.kind == "O"
+    missing = np.array([value is None for value in values]) if text else ~np.isfinite(values)
     if missing.any():
-        raise ValueError(f"column {name!r}: values missing or infinite: {int(missing.sum())}, the first in row "
+        what = "missing (as NA, None and null are in a CSV file, too)" if text else "missing or infinite"
+        raise ValueError(f"column {name!r}: values {what}: {int(missing.sum())}, the first in row "
                          f"{int(np.argmax(missing))}, counted from 0; {advice}")
 
 
