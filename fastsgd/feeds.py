@@ -206,14 +206,19 @@ def ahead(items: Iterator[T]) -> Iterator[T | None]:
         except BaseException as error:
             put((None, error))
 
+    def take():
+        with contextlib.suppress(queue.Empty):
+            return ready.get(timeout=_kernel.WATCH_SECONDS)
+        return None
+
     try:
         threading.Thread(target=produce, name="fastsgd reads ahead", daemon=True).start()
         while True:
-            try:
-                item, error = ready.get(timeout=_kernel.WATCH_SECONDS)
-            except queue.Empty:
+            entry = take()
+            if entry is None:
                 yield None
                 continue
+            item, error = entry
             if error is not None:
                 raise error
             if item is None:

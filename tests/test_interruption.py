@@ -1,5 +1,7 @@
 """Is a run that Ctrl-C meets at any line of its loop one to go on from?"""
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -74,3 +76,7 @@ def test_every_line(digits, tmp_path, way):
         np.testing.assert_array_equal(mine["callbacks"][2].rates, kept["callbacks"][2].rates)
         assert (tmp_path / "log").read_text().count("\n") == log, line
     assert resumed > 20
+    end = time.monotonic() + 5
+    while reading := [thread for thread in threading.enumerate() if "reads ahead" in thread.name]:
+        assert time.monotonic() < end, f"{len(reading)} threads still read ahead"
+        time.sleep(0.05)
