@@ -12,7 +12,7 @@ import numpy as np
 
 import fastsgd
 from fastsgd import descent_command, train_command
-from fastsgd.console import printable, warn
+from fastsgd.console import printable, say, warn
 from fastsgd.demo import demo
 from fastsgd.encoding import Encoding
 from fastsgd.files import refuse_replacing, write_atomically
@@ -31,13 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
         options = parser.parse_args(arguments)
         return options.run_command(options)
     except KeyboardInterrupt:
-        print("fastsgd: interrupted", file=sys.stderr)
+        say("fastsgd: interrupted")
         return 130
     except BrokenPipeError:                       # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
-        print(f"fastsgd: error: {printable(str(error)) or 'not enough memory'}", file=sys.stderr)
+        say(f"fastsgd: error: {printable(str(error)) or 'not enough memory'}")
         return 1
 
 
@@ -134,11 +134,11 @@ def export(options) -> int:
         content = io.BytesIO()
         torch.export.save(program, content)
         write_atomically(options.out, [content.getvalue()])
-    print(f"wrote {options.out}: {net.sizes[0]} inputs, {net.sizes[-1]} outputs", file=sys.stderr)
+    say(f"wrote {options.out}: {net.sizes[0]} inputs, {net.sizes[-1]} outputs")
     if "table" in net.metadata:
         encoding = Encoding.from_json(net.metadata["table"])
-        print("its inputs are the table's columns as the model file encodes them: "
-              + printable(", ".join(column.name for column in encoding.columns)[:200]), file=sys.stderr)
+        say("its inputs are the table's columns as the model file encodes them: "
+            + printable(", ".join(column.name for column in encoding.columns)[:200]))
     return 0
 
 
@@ -171,7 +171,7 @@ def predict(options) -> int:
         except ValueError as error:
             warn(f"the predictions are not scored: {error}")
         else:
-            print(f"{net.metric} {net.score(X, y):.4f} on {len(X):,} rows", file=sys.stderr)
+            say(f"{net.metric} {net.score(X, y):.4f} on {len(X):,} rows")
     return 0
 
 

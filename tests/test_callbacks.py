@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastsgd
+from fastsgd.evaluation import _scorer
 
 
 @pytest.fixture
@@ -206,7 +207,9 @@ def test_metrics_by_name_and_function(data):
     history = fastsgd.train(two, X, y == 3, epochs=40, validation=0.3, metrics=["roc_auc", "f1"])
     assert history.scores["roc_auc"][-1] > 0.9
     line = fastsgd.Network([64, 2], loss="squared_error", seed=0)
-    history = fastsgd.train(line, X, X[:, 20:22], epochs=2, validation=0.3, metrics=["neg_mean_absolute_error"])
+    history = fastsgd.train(line, X, X[:, 20:22], epochs=2, validation=0.3,
+                            metrics=[_scorer("r2", line), "neg_mean_absolute_error"])
+    assert history.scores["measure"][-1] <= 1
     assert -1 < history.scores["neg_mean_absolute_error"][-1] < 0
     with pytest.raises(ValueError, match=r"metrics must be functions or names of scikit-learn's scorers .*, got 'f9'"):
         fastsgd.train(net, X, y, validation=0.3, metrics=["f9"])

@@ -374,7 +374,8 @@ def test_an_npz_table_that_claims_more_than_deflate_can_hold(tmp_path):
     assert memory < 2**20
 
 
-@pytest.mark.parametrize("text", ["[" * 2**20, '{"columns": [{"kind": "number", "name": "a", "mean": 1' + "0" * 400
+@pytest.mark.parametrize("text", ["[]," * LENGTH, "[" * 2**20,
+                                  '{"columns": [{"kind": "number", "name": "a", "mean": 1' + "0" * 400
                                   + ', "scale": 1}], "target": {}}'])
 def test_an_encoding_that_is_none(text):
     message, memory = peak(Encoding.from_json, text)

@@ -36,7 +36,7 @@ from fastsgd.table import read_table
 
 GZIP = b"\x1f\x8b"
 SECONDS = 1.0
-COPIES, ROOM = {"csv": 100}, {"csv": 64}            # an input may take twice its size and 1 MiB, but for pandas
+COPIES, ROOM = {"csv": 100}, {"csv": 64 * 2**20}    # an input may take twice its size and 1 MiB, but for pandas
 LONGEST_MESSAGE = 2000
 ADDRESS_SPACE = 6 * 2**30
 TRACED = 5                         # every so many inputs tracemalloc measures the memory
@@ -370,6 +370,11 @@ def _alarm(*_):
     raise TooSlow
 
 
+def allowed(kind, size):
+    """Bytes of memory for an input of so many."""
+    return COPIES.get(kind, 2) * size + ROOM.get(kind, 2**20)
+
+
 class Judge:
     """Reads inputs of a kind from a folder, keeps those that fail, and counts what became of them."""
 
@@ -388,8 +393,7 @@ class Judge:
         try:
             outcome, seconds = check(self.kind, path, which, resume)
             if traced:
-                allowed = COPIES.get(self.kind, 2) * len(content) + ROOM.get(self.kind, 1) * 2**20
-                part = tracemalloc.get_traced_memory()[1] / allowed
+                part = tracemalloc.get_traced_memory()[1] / allowed(self.kind, len(content))
                 self.fullest = max(self.fullest, part)
                 assert part <= 1, f"took {part:.2f} times the memory allowed"
         except (Exception, TooSlow) as error:
@@ -457,8 +461,8 @@ def report(kind, results, seconds):
     print(f"{kind}: {counts.total():,} inputs in {seconds:.0f} s: "
           + ", ".join(f"{outcome} {n:,}" for outcome, n in sorted(counts.items()))
           + f"; slowest {max(result[1] for result in results):.3f} s, most memory "
-          f"{max(result[2] for result in results):.1%} of {COPIES.get(kind, 2)} x size + {ROOM.get(kind, 1)} MiB",
-          flush=True)
+          f"{max(result[2] for result in results):.1%} of "
+          f"{allowed(kind, 1) - allowed(kind, 0)} x size + {allowed(kind, 0) >> 20} MiB", flush=True)
     return sum(n for outcome, n in counts.items() if outcome.startswith("failed"))
 
 
