@@ -49,7 +49,18 @@ class Encoding:
     """
 
     columns: tuple[Number | Category, ...]
-    target: Number | Category
+    target_columns: tuple[Number | Category, ...]
+    own_units: bool = False  # quantities come to the network as they are: its output_scale standardises them
+
+    @property
+    def target(self) -> Number | Category:
+        """The target, the first of several."""
+        return self.target_columns[0]
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The columns that are predicted."""
+        return tuple(column.name for column in self.target_columns)
 
     @property
     def width(self) -> int:
@@ -64,13 +75,13 @@ class Encoding:
     @property
     def text(self) -> tuple[str, ...]:
         """The columns that the training table had as strings."""
-        return tuple(column.name for column in (*self.columns, self.target)
+        return tuple(column.name for column in (*self.columns, *self.target_columns)
                      if isinstance(column, Category) and all(isinstance(level, str) for level in column.levels))
 
     @property
     def outputs(self) -> int:
         """How many a network for the target has."""
-        return len(self.classes) or 1
+        return len(self.classes) or len(self.target_columns)
 
     @property
     def loss(self) -> str:
@@ -78,19 +89,23 @@ class Encoding:
         return "cross_entropy" if self.classes else "squared_error"
 
     @classmethod
-    def learn(cls, table: dict[str, np.ndarray], target: str, task: str = "auto", drop: tuple[str, ...] = (),
-              rows=slice(None), warn=None) -> Encoding:
+    def learn(cls, table: dict[str, np.ndarray], targets: str | tuple[str, ...], task: str = "auto",
+              drop: tuple[str, ...] = (), rows=slice(None), warn=None, *, own_units: bool = False) -> Encoding:
         """Means, scales and levels from the given rows of a table; the target's classes are the whole table's.
 
-        ``task`` is "auto", "classification" or "regression"; ``warn`` is told of a column of strings that are nearly
-        all numbers.
+        Several targets must all be quantities, an output each. ``task`` is "auto", "classification" or "regression";
+        ``warn`` is told of a column of strings that are nearly all numbers. With ``own_units`` quantities are not
+        standardised: the network does that, with ``target_scale()`` and ``target_offset()``.
         """
-        for name in (target, *drop):
+        targets = (targets,) if isinstance(targets, str) else tuple(targets)
+        if not targets or len(set(targets)) < len(targets):
+            raise ValueError(f"targets must be one column or several different ones, got {list(targets)}")
+        for name in (*targets, *drop):
             if name not in table:
                 raise ValueError(f"there is no column {name!r}; the columns are {', '.join(table)}")
         columns: list[Number | Category] = []
         for name, values in table.items():
-            if name == target or name in drop:
+            if name in targets or name in drop:
                 continue
             _refuse_missing(name, values, f"fill them, or drop the rows or the column ({how_to_drop(name)})")
             if values.dtype.kind != "O":
@@ -102,8 +117,8 @@ class Encoding:
                                  f"{_stray(values)}; drop it ({how_to_drop(name)}) or encode it yourself")
             columns.append(Category(name, levels))
         if not columns:
-            raise ValueError(f"no columns are left to learn {target!r} from")
-        encoding = cls(tuple(columns), _target(target, table[target], task, rows))
+            raise ValueError(f"no columns are left to learn {', '.join(map(repr, targets))} from")
+        encoding = cls(tuple(columns), _targets(targets, table, task, rows), own_units)
         for name in encoding.text if warn else ():
             if stray := _stray(table[name]):
                 warn(f"column {name!r} is read as strings{stray}; mend it if the column holds numbers")
@@ -115,7 +130,8 @@ class Encoding:
                  for column in self.columns]
         parts[most:] = [f"{len(parts) - most} more"] * (len(parts) > most)
         kind = f"classification, {len(self.classes)} classes" if self.classes else "regression"
-        return f"{', '.join(parts)}; target {self.target.name:.40}: {kind}"
+        names = ", ".join(f"{name:.40}" for name in self.target_names)
+        return f"{', '.join(parts)}; target{'s' * (len(self.target_names) > 1)} {names}: {kind}"
 
     def rows(self, table: dict[str, np.ndarray], dtype="float32", warn=None) -> np.ndarray:
         """The network's input (rows, width). Levels never seen become zeros; ``warn`` is told of them."""
@@ -144,11 +160,18 @@ class Encoding:
         return X
 
     def targets(self, table: dict[str, np.ndarray], dtype="float32") -> np.ndarray:
-        """The network's targets: class labels, or the standardised quantity."""
-        values = table[self.target.name]
-        _refuse_missing(self.target.name, values)
+        """The network's targets: class labels (rows,), a quantity (rows,), or several of them (rows, targets).
+
+        Quantities are standardised, unless with ``own_units``.
+        """
+        for column in self.target_columns:
+            _refuse_missing(column.name, table[column.name])
         if isinstance(self.target, Number):
-            return _standardised(self.target, values, dtype)
+            found = [_own(column, table[column.name]) if self.own_units else
+                     _standardised(column, table[column.name], dtype) for column in self.target_columns
+                     if isinstance(column, Number)]
+            return found[0] if len(found) == 1 else np.stack(found, axis=1)
+        values = table[self.target.name]
         codes = _codes(self.target, values)
         if (codes < 0).any():
             row = int(np.argmax(codes < 0))
@@ -156,22 +179,46 @@ class Encoding:
                              f"which is none of the model's classes {list(self.target.levels)}")
         return codes
 
+    def target_scale(self) -> list[float]:
+        """What an output of 1 is in the target's own units, for each output; 1 for classes."""
+        return [column.scale for column in self._quantities] or [1.0] * self.outputs
+
+    def target_offset(self) -> list[float]:
+        """What an output of 0 is in the target's own units, for each output; 0 for classes."""
+        return [column.mean for column in self._quantities] or [0.0] * self.outputs
+
+    @property
+    def _quantities(self) -> list[Number]:
+        return [column for column in self.target_columns if isinstance(column, Number)]
+
     def labels(self, outputs: np.ndarray) -> list:
-        """Predictions in the table's own terms from the network's outputs (rows, outputs)."""
-        if isinstance(self.target, Number):
-            return (outputs[:, 0].astype(float) * self.target.scale + self.target.mean).tolist()
-        return [self.target.levels[i] for i in outputs.argmax(axis=1)]
+        """Predictions in the table's own terms from the network's outputs (rows, outputs); tuples of several targets.
+        """
+        if isinstance(self.target, Category):
+            return [self.target.levels[i] for i in outputs.argmax(axis=1)]
+        found = outputs.astype(float)
+        if not self.own_units:
+            found = found * self.target_scale() + self.target_offset()
+        return found[:, 0].tolist() if found.shape[1] == 1 else list(map(tuple, found.tolist()))
 
     def to_json(self) -> str:
-        return json.dumps({"columns": [_as_dict(column) for column in self.columns], "target": _as_dict(self.target)})
+        targets = [_as_dict(column) for column in self.target_columns]
+        return json.dumps({"columns": [_as_dict(column) for column in self.columns],
+                           "target": targets[0] if len(targets) == 1 else targets,
+                           **({"own_units": True} if self.own_units else {})})
 
     @classmethod
     def from_json(cls, text: str) -> Encoding:
         """ValueError where the text is not what :meth:`to_json` writes."""
         try:
             value = parse_json(text)
-            return cls(tuple(_from_dict(column) for column in value["columns"]), _from_dict(value["target"]))
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            targets = value["target"] if isinstance(value["target"], list) else [value["target"]]
+            encoding = cls(tuple(map(_from_dict, value["columns"])), tuple(map(_from_dict, targets)),
+                           value.get("own_units", False) is True)
+            if not targets or (len(targets) > 1 and len(encoding._quantities) < len(targets)):
+                raise ValueError("several targets must be quantities")
+            return encoding
+        except (AttributeError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"the model file's table encoding is damaged: {error!s:.300}") from None
 
 
@@ -205,12 +252,17 @@ def _stray(values: np.ndarray) -> str:
     return f", as {_first_text(values)}, is no number" if 0 < 10 * texts <= len(different) else ""
 
 
-def _standardised(column: Number, values: np.ndarray, dtype) -> np.ndarray:
-    """In float64, and within what the dtype holds."""
+def _own(column: Number, values: np.ndarray) -> np.ndarray:
+    """In float64, as they are."""
     if values.dtype.kind == "O":
         raise ValueError(f"column {column.name!r} must hold numbers, got {_first_text(values)}")
+    return values.astype(float)
+
+
+def _standardised(column: Number, values: np.ndarray, dtype) -> np.ndarray:
+    """In float64, and within what the dtype holds."""
     with np.errstate(over="ignore"):
-        numbers = (values.astype(float) - column.mean) / column.scale
+        numbers = (_own(column, values) - column.mean) / column.scale
     large = abs(numbers) > np.finfo(dtype).max
     if large.any():
         row = int(np.argmax(large))
@@ -259,6 +311,14 @@ def _number(name: str, values: np.ndarray) -> Number:
         raise ValueError(f"column {name!r} holds values too large to standardise, up to {abs(values).max():g}")
     constant = scale <= 1e-14 * abs(mean)              # the mean of equal values is rounded, so scale may not be 0
     return Number(name, mean, 1.0 if constant else scale, constant)
+
+
+def _targets(names: tuple[str, ...], table: dict[str, np.ndarray], task: str, rows) -> tuple[Number | Category, ...]:
+    if len(names) == 1:
+        return (_target(names[0], table[names[0]], task, rows),)
+    if task == "classification":
+        raise ValueError(f"several targets must be quantities (--task regression), got {len(names)} for classification")
+    return tuple(_target(name, table[name], "regression" if task == "auto" else task, rows) for name in names)
 
 
 def _target(name: str, values: np.ndarray, task: str, rows) -> Number | Category:

@@ -88,3 +88,54 @@ def test_what_an_npz_table_gives(tmp_path):
     np.savez(tmp_path / "more.npz", X=np.zeros((1, 60_000), "u1"), Y=np.zeros((1, 40_001), "u1"))
     with pytest.raises(ValueError, match="100,000 columns are allowed in all"):
         read_table(tmp_path / "more.npz")
+
+
+def test_several_targets_are_quantities_with_an_output_each():
+    table = {"x": np.arange(4.0), "a": np.array([0, 2, 0, 2]), "b": np.array([10.0, 10, 30, 30])}
+    encoding = Encoding.learn(table, ("a", "b"))
+    assert (encoding.target_names, encoding.outputs, encoding.loss) == (("a", "b"), 2, "squared_error")
+    assert encoding.summary() == "x: number; targets a, b: regression"
+    assert encoding.targets(table).tolist() == [[-1, -1], [1, -1], [-1, 1], [1, 1]]
+    assert encoding.labels(np.array([[1.0, -1], [0, 0]])) == [(2, 10), (1, 20)]
+    assert Encoding.from_json(encoding.to_json()) == encoding
+    words = {**table, "b": column("u", "v", "u", "v")}
+    for targets, task, message in ((("a", "b"), "classification", "several targets must be quantities"),
+                                   (("a", "a"), "auto", r"several different ones, got \['a', 'a'\]"),
+                                   ((), "auto", r"one column or several different ones, got \[\]")):
+        with pytest.raises(ValueError, match=message):
+            Encoding.learn(table, targets, task)
+    with pytest.raises(ValueError, match="regression needs a target of numbers, but 'b' holds 'u'"):
+        Encoding.learn(words, ("a", "b"))
+    for damaged in (encoding.to_json().replace("number", "category"), encoding.to_json()[:-1] + ', "target": []}'):
+        with pytest.raises(ValueError, match="table encoding is damaged"):
+            Encoding.from_json(damaged)
+
+
+def test_quantities_in_their_own_units():
+    table = {"x": np.arange(2.0), "y": np.array([1e6, 3e6])}
+    own = Encoding.learn(table, "y", own_units=True)
+    assert (own.target_scale(), own.target_offset()) == ([1e6], [2e6])
+    assert own.targets(table).tolist() == [1e6, 3e6]
+    assert own.labels(np.array([[5e5]])) == [5e5]
+    assert Encoding.from_json(own.to_json()) == own
+    classes = Encoding.learn({**table, "y": column("u", "v")}, "y")
+    assert (classes.target_scale(), classes.target_offset()) == ([1, 1], [0, 0])
+
+
+OLD = ('{"columns": [{"kind": "number", "name": "area", "mean": 100.0, "scale": 50.0, "constant": false}, '
+       '{"kind": "number", "name": "year", "mean": 2023.0, "scale": 1.0}, '
+       '{"kind": "category", "name": "colour", "levels": ["blue", "red"]}], '
+       '"target": {"kind": "number", "name": "price", "mean": 3000.0, "scale": 10.0, "constant": false}}')
+
+
+def test_an_encoding_written_before_predicts_the_same():
+    encoding = Encoding.from_json(OLD)
+    table = {"area": np.array([150, 50]), "year": np.array([2023, 2024]), "colour": column("red", "green")}
+    assert encoding.rows(table).tolist() == [[1, 0, 0, 1], [-1, 1, 0, 0]]
+    assert encoding.labels(np.array([[2.0], [-1.0]])) == [3020.0, 2990.0]
+    assert encoding.targets({"price": np.array([3010, 3000])}).tolist() == [1, 0]
+    kinds = ('"number", "name": "price"', '"category", "levels": [3, 5], "name": "price"')
+    classes = Encoding.from_json(OLD.replace(*kinds))
+    assert classes.labels(np.array([[0.1, 0.9]])) == [5]
+    with pytest.raises(ValueError, match="'area': values missing or infinite: 1, the first in row 0"):
+        encoding.rows({**table, "area": np.array([np.nan, 1])})
