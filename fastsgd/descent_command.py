@@ -24,7 +24,7 @@ from fastsgd.machine import cpu_name
 from fastsgd.plots._axes import MISSING, picture_of
 from fastsgd.report import Report
 from fastsgd.table import read_table
-from fastsgd.train_command import sizes
+from fastsgd.train_options import sizes
 
 SETS = {"digits": fastsgd.datasets.digits, "mnist": fastsgd.datasets.mnist,
         "fashion-mnist": fastsgd.datasets.fashion_mnist}
@@ -45,7 +45,7 @@ def add_arguments(race_command: argparse.ArgumentParser, descent_command: argpar
         command.add_argument("--threads", type=int)
         command.add_argument("--out", default=out, metavar="FOLDER", help="where to write the pictures and report.html "
                              "(%(default)s)")
-        command.set_defaults(run_command=run)
+        command.set_defaults(run_command=run, refuse=command.error)
     race_command.add_argument("--seconds", type=float, default=2.0, help="of each runner; looking for its learning "
                               "rate takes about as long (%(default)s)")
     race_command.add_argument("--batch-sizes", default="1,10,100,1000,all", metavar="1,10,all", help="(%(default)s)")
@@ -175,7 +175,7 @@ def _begin(options: argparse.Namespace) -> tuple[fastsgd.Network, np.ndarray, np
         outputs, loss = 10, "cross_entropy"
     else:
         if options.target is None:
-            raise ValueError(f"--target COLUMN is missing: which column of {options.data} is to be predicted?")
+            options.refuse(f"--target COLUMN, which is to be predicted of {options.data}, is missing")
         table = read_table(options.data)
         rows = np.arange(len(next(iter(table.values()))))
         encoding = Encoding.learn(table, options.target, rows=rows, warn=warn)

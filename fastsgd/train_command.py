@@ -4,217 +4,48 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
-import json
 import math
 import shlex
-import tomllib
+import time
 from pathlib import Path
 
 import numpy as np
 
 import fastsgd
-from fastsgd import schedules
-from fastsgd.architecture import ACTIVATIONS
+from fastsgd import schedules, step_budget
+from fastsgd.architecture import QUANTITIES
 from fastsgd.checkpoint import Saved
 from fastsgd.console import printable, say, warn
-from fastsgd.data import generator
+from fastsgd.data import check_class_weight, check_whole, generator
 from fastsgd.encoding import Encoding
-from fastsgd.files import check_writable, refuse_replacing, require_regular, write_atomically
+from fastsgd.feeds import steps_in
+from fastsgd.files import check_writable, refuse_replacing
+from fastsgd.predict_command import load
+from fastsgd.scorecard import scorecard
+from fastsgd.suffixes import refuse_other_suffix
 from fastsgd.table import read_table
+from fastsgd.train_config import is_ours, with_config, write_config
+from fastsgd.train_options import OF_MODEL, OPTIMIZERS
 from fastsgd.training import AUTO_SECONDS
 
-OPTIMIZERS = {kind.kind: kind
-              for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad)}
-SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "inverse-scaling")
 OF_OPTIMIZERS = ("learning_rate", "momentum", "weight_decay", "clip_norm", "max_norm", "average")
 CHECKPOINT, LOG, MODEL, CONFIG, CURVE = "run.ckpt", "log.csv", "model.safetensors", "config.toml", "learning_curve.png"
 RUN_FILES = (CHECKPOINT, MODEL, LOG, CURVE, CONFIG)
-HEADING = "# fastsgd train --config with this file repeats the run\n"
+COMPARED_ROWS = 10_000      # on which the cost before the training and after it is measured
+LINES = 20                  # of a run's epochs that are shown where there is no bar
 
-
-def add_arguments(command: argparse.ArgumentParser) -> None:
-    """The options of ``fastsgd train``."""
-    command.add_argument("data", metavar="DATA", nargs="?", help="a CSV, Parquet or .npz table")
-    command.add_argument("--config", metavar="TOML", help="a file with any of these options, such as the config.toml "
-                         "of a run folder; the command line comes before it")
-
-    command.add_argument("--data-of-config", help=argparse.SUPPRESS)
-
-    where = command.add_argument_group("what comes of it")
-    where.add_argument("--out", metavar="MODEL", help="the model file to write, .safetensors")
-    where.add_argument("--run", metavar="FOLDER", help="a folder for everything: config.toml, log.csv, run.ckpt, "
-                       "model.safetensors and, with matplotlib, learning_curve.png")
-    where.add_argument("--resume", action="store_true", help="go on from the checkpoint of the run folder, if there is "
-                       "one")
-    where.add_argument("--overwrite", action="store_true", help="replace the run, or other files of those names, "
-                       "that the folder holds")
-    where.add_argument("--checkpoint-every", type=float, default=10.0, metavar="SECONDS", help="in a run folder "
-                       "(%(default)s)")
-
-    table = command.add_argument_group("the table")
-    table.add_argument("--target", metavar="COLUMN", help="the column to predict")
-    table.add_argument("--task", default="auto", choices=["auto", "classification", "regression"])
-    table.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="a column to leave out")
-    table.add_argument("--validation", type=float, default=0.2, metavar="FRACTION", help="of the rows, held out and "
-                       "evaluated after every epoch (%(default)s)")
-
-    network = command.add_argument_group("the network")
-    network.add_argument("--hidden", type=sizes, default=[128], metavar="128,64", help="units of the hidden layers "
-                         "(128); 0 for none")
-    network.add_argument("--activation", default="relu", choices=ACTIVATIONS)
-    network.add_argument("--dropout", type=float, default=0.0, help="part of the hidden units left out in a step")
-    network.add_argument("--dtype", default="float32", choices=["float32", "float64"])
-
-    descent = command.add_argument_group("the descent")
-    descent.add_argument("--optimizer", default="adam", choices=OPTIMIZERS)
-    descent.add_argument("--learning-rate", type=float, help="the optimizer's own by default")
-    descent.add_argument("--schedule", default="constant", choices=SCHEDULES, help="of the learning rate over the "
-                         "whole run: step is a tenth after each third, exponential ends at a hundredth (%(default)s)")
-    descent.add_argument("--warm-up", type=float, default=0.0, metavar="EPOCHS", help="in which the rate rises first")
-    descent.add_argument("--momentum", type=float, help="for sgd and rmsprop")
-    descent.add_argument("--weight-decay", type=float)
-    descent.add_argument("--clip-norm", type=float, help="longest gradient")
-    descent.add_argument("--max-norm", type=float, help="longest weights into a hidden unit")
-    descent.add_argument("--average", type=float, metavar="DECAY", help="average the parameters: exponentially below "
-                         "1, all alike with 1")
-    descent.add_argument("--label-smoothing", type=float, default=0.0)
-    descent.add_argument("--class-weight", choices=["balanced"], help="make all classes count alike")
-    descent.add_argument("--batch-size", type=_batch_size, default=100, help="rows per step; 'auto' looks for what is "
-                         "soonest on this machine (%(default)s)")
-    descent.add_argument("--epochs", type=int, default=20, help="passes over the rows (%(default)s)")
-    descent.add_argument("--early-stopping", type=int, metavar="PATIENCE", help="end after so many epochs without a "
-                         "lower validation cost, with the best parameters")
-    descent.add_argument("--seed", type=int, default=0, help="of the split, the weights and the order (%(default)s)")
-    descent.add_argument("--threads", type=int)
-    command.set_defaults(run_command=lambda options: train(options, command))
-
-
-def _batch_size(text: str) -> int | str:
-    try:
-        return text if text == "auto" else int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor 'auto'") from None
-
-
-def sizes(text: str) -> list[int]:
-    """Of hidden layers, from 128,64."""
-    try:
-        found = [int(part) for part in text.split(",")]
-    except ValueError:
-        found = [-1]
-    if found == [0]:
-        return []
-    if min(found) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of layer sizes such as 128,64")
-    return found
-
-
-# ---- configuration files ----
-
-def with_config(arguments: list[str], command: argparse.ArgumentParser) -> list[str]:
-    """The command line with the options of its ``--config`` file before its own."""
-    finder = argparse.ArgumentParser(add_help=False)
-    finder.add_argument("--config")
-    path = finder.parse_known_args(arguments)[0].config
-    if path is None:
-        return arguments
-    require_regular(path)
-    try:
-        with open(path, "rb") as file:
-            config = tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"--config {path} is not valid TOML: {error}") from None
-    hidden = ("help", "config", "data_of_config")
-    actions = {action.dest: action for action in command._actions if action.dest not in hidden}
-    found: list[str] = []
-    for key, value in config.items():
-        name = key.replace("-", "_")
-        if name not in actions:
-            raise ValueError(f"--config {path} has an unknown option {key!r}; it may have {', '.join(actions)}")
-        flag = isinstance(actions[name].const, bool)
-        if isinstance(value, dict) or flag != isinstance(value, bool):
-            raise ValueError(f"--config {path}: {key} = {value!r} should be {'true or false' if flag else 'a value'}")
-        if name == "data":
-            found += [f"--data-of-config={value}"]
-        elif flag:
-            found += [actions[name].option_strings[0]] * value
-        elif name == "drop":
-            for column in value if isinstance(value, list) else [value]:
-                found += [f"--drop={column}"]
-        else:
-            text = (",".join(map(str, value)) or "0") if isinstance(value, list) else str(value)
-            found += [f"{actions[name].option_strings[0]}={text}"]
-    return found + arguments
-
-
-def write_config(path: Path, options: argparse.Namespace) -> None:
-    """The options as a file for ``--config``, those that were not given left out."""
-    lines = [HEADING]
-    for name, value in vars(options).items():
-        if name not in ("run_command", "config", "data_of_config", "resume", "overwrite") and value is not None:
-            lines.append(f"{name} = {_toml(value)}\n")
-    write_atomically(path, ["".join(lines).encode()])
-
-
-def _toml(value) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, float):
-        return repr(value)
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-# ---- the run ----
 
 def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     """Learns the table's encoding, trains, and saves both in one file."""
-    options.data = options.data or options.data_of_config
-    for name, shown in (("data", "DATA"), ("target", "--target COLUMN")):
-        if getattr(options, name) is None:
-            command.error(f"{shown} is missing")
-    if options.out is None and options.run is None:
-        command.error("--out MODEL or --run FOLDER is missing: where should the model go?")
-    if options.resume and options.run is None:
-        command.error("--resume goes on from the checkpoint of a --run FOLDER, which is missing")
-    if options.resume and options.overwrite:
-        command.error("--resume goes on with the run that --overwrite replaces: give one of them")
-    if not 0 <= options.validation < 1:
-        raise ValueError(f"--validation must be at least 0 and below 1, got {options.validation}")
-    if options.early_stopping is not None and options.early_stopping < 1:
-        raise ValueError(f"--early-stopping must be at least 1, got {options.early_stopping}")
-    if options.early_stopping and not options.validation:
-        raise ValueError("--early-stopping needs rows held out: --validation above 0")
-    if not 0 <= options.warm_up < math.inf:
-        raise ValueError(f"--warm-up must be at least 0 and finite, got {options.warm_up}")
-    if options.target in options.drop:
-        raise ValueError(f"--drop {options.target} would drop the target")
-    if options.out is not None:
-        refuse_replacing(options.out, *filter(None, (options.data, options.config)))
-        check_writable(options.out)
-    _check_folder(options)
+    options = with_config(options, command)
+    _check(options, command)
     optimizer = _optimizer(options)
-
-    table = read_table(options.data)
-    order = generator(options.seed).permutation(len(next(iter(table.values()))))
-    held_out = order[:round(len(order) * options.validation)]
-    kept = np.sort(order[len(held_out):])
-    if not len(kept):
-        raise ValueError(f"--validation {options.validation} leaves none of the {len(order)} rows to train on")
-    encoding = Encoding.learn(table, options.target, options.task, tuple(options.drop), kept, warn)
-    say(printable(encoding.summary()))
-    X, y = encoding.rows(table, options.dtype), encoding.targets(table, options.dtype)
-    if options.class_weight and not encoding.classes:
-        raise ValueError("--class-weight is for classes; this target is a quantity")
-    net = fastsgd.Network([encoding.width, *options.hidden, encoding.outputs], options.activation, encoding.loss,
-                          dtype=options.dtype, seed=options.seed)
-    net.metadata["table"] = encoding.to_json()
-    if options.batch_size == "auto":
-        options.batch_size = _automatic(options, net, X[kept], y[kept], optimizer)
-    steps_per_epoch = -(-len(kept) // min(options.batch_size, len(kept))) if options.batch_size > 0 else 1
-    optimizer = _scheduled(optimizer, options, steps_per_epoch)
-    callbacks: list = [fastsgd.Progress()]
-    if options.early_stopping:
-        callbacks.append(fastsgd.EarlyStopping(options.early_stopping))
+    net, encoding, X, y, kept, held_out = _begin(options)
+    saved = _saved(options)
+    _choose_steps(options, net, X[kept], y[kept], optimizer, saved, len(held_out))
+    optimizer = _scheduled(optimizer, options, steps_in(len(kept), min(options.batch_size, len(kept))))
+    stopping = fastsgd.EarlyStopping(options.early_stopping) if options.early_stopping else None
+    callbacks: list = [_Progress(), *filter(None, [stopping])]
     folder = None if options.run is None else Path(options.run)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -222,8 +53,10 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
         callbacks += [_Opening(options), fastsgd.CSVLog(folder / LOG)]
     checkpoint = fastsgd.Checkpoint(folder / CHECKPOINT, seconds=options.checkpoint_every) if folder else None
     say(f"{net}, {net.params.size:,} parameters; {len(kept):,} rows to train on, {len(held_out):,} held out")
-    if folder and options.resume and (folder / CHECKPOINT).exists():
-        say(f"going on from {folder / CHECKPOINT}")
+    if saved:
+        say(f"going on from {folder and folder / CHECKPOINT}")
+        _check_schedule(options, saved, optimizer)
+    before = _cost(options, net, X, y, kept)
     try:
         history = fastsgd.train(
             net, X[kept], y[kept], optimizer=optimizer, batch_size=options.batch_size, epochs=options.epochs,
@@ -232,11 +65,27 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
             validation=(X[held_out], y[held_out]) if len(held_out) else None)
     except KeyboardInterrupt:
         if folder:
-            say(f"fastsgd: interrupted; fastsgd train --config {shlex.quote(str(folder / CONFIG))} --resume goes on")
+            say(f"fastsgd: interrupted; fastsgd train --config {_shell(folder / CONFIG)} --resume goes on")
         if options.out:
             net.save(options.out)
             say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")
         return 130
+    _require_descent(options, before, _cost(options, net, X, y, kept))
+    if saved and history.steps == saved.progress.steps:
+        say(_nothing_left(options, history))
+    elif stopping and history.stopped:
+        best = -(-stopping.best_step * history.epochs // history.steps)
+        early = f"ended early, after {history.epochs:,} of {options.epochs:,} epochs; "
+        say(early * (history.epochs < options.epochs) + f"the best parameters are kept, those of epoch {best:,}")
+    elif step_budget.still_falling(history):
+        more = max(3 * options.epochs, step_budget.epochs_for(len(kept), options.batch_size))
+        say(f"the cost is still falling after {history.steps:,} steps; try --epochs {more}" + _going_on(options))
+    shown = held_out if len(held_out) else kept
+    card = scorecard(net, encoding, X[shown], y[shown])
+    for line in card.line().split("\n"):
+        say(f"{'held-out' if len(held_out) else 'training'} rows: {line}")
+    if doubt := card.doubt():
+        warn(f"{doubt}; other --epochs, --learning-rate or --hidden may help, if the columns tell of the target at all")
     for path in filter(None, [options.out, folder and folder / MODEL]):
         net.save(path)
         say(f"saved {path}")
@@ -247,14 +96,174 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     return 0
 
 
-def _automatic(options: argparse.Namespace, net: fastsgd.Network, X, y, optimizer) -> int:
-    """The batch size of the checkpoint that the run goes on from, else the one that is soonest on this machine."""
-    if options.resume and (Path(options.run) / CHECKPOINT).exists():
-        return Saved.read(Path(options.run) / CHECKPOINT).batch_size
-    say("looking for the batch size")
-    found = fastsgd.descent.suggest_batch_size(net, X, y, optimizer, seconds=AUTO_SECONDS, threads=options.threads)
-    say(str(found))
-    return found.batch_size
+# ---- before it ----
+
+def _check(options: argparse.Namespace, command: argparse.ArgumentParser) -> None:
+    """What can be refused before anything is read."""
+    for name, shown in (("data", "DATA"), ("target", "--target COLUMN")):
+        if not getattr(options, name) and not (name == "target" and options.init_from):
+            command.error(f"{shown} is missing")
+    if options.out is None and options.run is None:
+        command.error("--out MODEL or --run FOLDER is missing")
+    if options.resume and options.run is None:
+        command.error("--resume goes on from the checkpoint of a --run FOLDER, which is missing")
+    if options.resume and options.overwrite:
+        command.error("--resume goes on with the run that --overwrite replaces: give one of them")
+    for name in options.target:
+        if options.target.count(name) > 1:
+            raise ValueError(f"--target {name} is given twice; several targets must be different columns")
+        if name in options.drop:
+            raise ValueError(f"--drop {name} would drop the target")
+    if not 0 <= options.validation < 1:
+        raise ValueError(f"--validation must be at least 0 and below 1, got {options.validation}")
+    if options.early_stopping is not None and options.early_stopping < 1:
+        raise ValueError(f"--early-stopping must be at least 1, got {options.early_stopping}")
+    if options.early_stopping and not options.validation:
+        raise ValueError("--early-stopping needs rows held out: --validation above 0")
+    if options.epochs != "auto" and options.epochs < 1:
+        raise ValueError(f"--epochs must be at least 1, or auto, got {options.epochs}; a network that made no step "
+                         "predicts nothing")
+    if not 0 <= options.warm_up < math.inf:
+        raise ValueError(f"--warm-up must be at least 0 and finite, got {options.warm_up}")
+    _check_loss(options)
+    if options.init_from and (settled := [name for name in OF_MODEL if name in options.given]):
+        raise ValueError(f"--{settled[0].replace('_', '-')} does not go with --init-from: the model file settles it")
+    if options.out is not None:
+        refuse_replacing(options.out, *filter(None, (options.data, options.config)))
+        refuse_other_suffix("--out", options.out, (".safetensors",), "a model file")
+        check_writable(options.out)
+    _check_folder(options)
+
+
+def _check_loss(options: argparse.Namespace) -> None:
+    for name, loss in (("quantile", "quantile"), ("huber_delta", "huber")):
+        if getattr(options, name) is not None:
+            options.loss = options.loss or loss
+            if options.loss != loss:
+                raise ValueError(f"--{name.replace('_', '-')} is for --loss {loss}, got --loss {options.loss}")
+    if options.loss is None:
+        return
+    kind = "classification" if options.loss == "cross_entropy" else "regression"
+    if options.task not in ("auto", kind):
+        raise ValueError(f"--loss {options.loss} is for {kind}, got --task {options.task}")
+    options.task = kind
+
+
+def _check_folder(options: argparse.Namespace) -> None:
+    """Refuses a run folder whose files would be lost, and names that its config.toml cannot hold."""
+    if options.run is None:
+        return
+    folder = Path(options.run)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"--run {folder} is a file; give a folder, which need not exist")
+    for name in RUN_FILES:
+        refuse_replacing(folder / name, *filter(None, (options.data, options.init_from)))
+    for text in filter(None, (options.data, options.run, options.out, options.init_from)):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{CONFIG} cannot hold the name {text!a}, which is not UTF-8; rename the file") from None
+    holds = [name for name in RUN_FILES if (folder / name).exists()]
+    if not holds or options.overwrite:
+        return
+    if not ({CHECKPOINT, MODEL} & set(holds) or is_ours(folder / CONFIG)):
+        raise FileExistsError(f"--run {folder} holds files that are not of a run ({', '.join(holds)}); give another "
+                              "folder, or --overwrite replaces them")
+    if not options.resume:
+        raise FileExistsError(f"--run {folder} holds a run already ({', '.join(holds)}); --resume goes on with it, "
+                              "--overwrite replaces it")
+
+
+def _begin(options: argparse.Namespace):
+    """``(net, encoding, X, y, kept, held_out)``: the network before its first step, all rows, and which are which."""
+    given = load(options.init_from) if options.init_from else None
+    table = read_table(options.data, given[1].text if given else ())
+    order = generator(options.seed).permutation(len(next(iter(table.values()))))
+    held_out = order[:round(len(order) * options.validation)]
+    kept = np.sort(order[len(held_out):])
+    if not len(kept):
+        raise ValueError(f"--validation {options.validation} leaves none of the {len(order)} rows to train on")
+    if given:
+        net, encoding = given
+        if options.target and tuple(options.target) != encoding.target_names:
+            raise ValueError(f"{options.init_from} predicts {', '.join(encoding.target_names)}, got --target "
+                             f"{', '.join(options.target)}")
+        for name in encoding.target_names:
+            if name not in table:
+                raise ValueError(f"{options.data} has no column {name!r}, which {options.init_from} predicts")
+        options.target = list(encoding.target_names)
+    else:
+        encoding = Encoding.learn(table, tuple(options.target), options.task, tuple(options.drop), kept, warn,
+                                  own_units=True)
+    say(printable(encoding.summary()))
+    if options.class_weight and not encoding.classes:
+        raise ValueError("--class-weight is for classes; this target is a quantity")
+    if not given:
+        net = _network(options, encoding)
+    X, y = encoding.rows(table, net.dtype, warn if given else None), encoding.targets(table, net.dtype)
+    if net.loss == "poisson":
+        _check_counts(encoding, y)
+        if not given:
+            net.biases[-1][:] = np.log(np.maximum(y.reshape(len(y), -1)[kept].mean(axis=0), 1e-6))
+    if net.loss == "quantile" and y.ndim == 2:
+        y = np.repeat(y, net.sizes[-1] // y.shape[1], axis=1)
+    return net, encoding, X, y, kept, held_out
+
+
+def _network(options: argparse.Namespace, encoding: Encoding) -> fastsgd.Network:
+    loss, outputs, more = options.loss or encoding.loss, encoding.outputs, {}
+    scale, offset = encoding.target_scale(), encoding.target_offset()
+    if loss == "quantile":
+        options.quantile = options.quantile or [0.5]
+        each = len(options.quantile)
+        more, outputs = {"quantile": options.quantile * outputs}, outputs * each
+        scale, offset = np.repeat(scale, each).tolist(), np.repeat(offset, each).tolist()
+    if loss == "huber" and options.huber_delta is not None:
+        more = {"huber_delta": options.huber_delta}
+    if loss in QUANTITIES:
+        more |= {"output_scale": scale, "output_offset": offset}
+    net = fastsgd.Network([encoding.width, *options.hidden, outputs], options.activation, loss, dtype=options.dtype,
+                          seed=options.seed, **more)
+    net.metadata["table"] = encoding.to_json()
+    return net
+
+
+def _check_counts(encoding: Encoding, y: np.ndarray) -> None:
+    columns = y.reshape(len(y), -1)
+    for i, name in enumerate(encoding.target_names):
+        if columns[:, i].min() < 0:
+            row = int(columns[:, i].argmin())
+            raise ValueError(f"--loss poisson is for counts and other quantities of at least 0, but target {name!r} is "
+                             f"{columns[row, i]:g} in row {row}, counted from 0")
+
+
+def _saved(options: argparse.Namespace) -> Saved | None:
+    """What the run goes on from."""
+    path = Path(options.run or "") / CHECKPOINT
+    return Saved.read(path) if options.resume and path.exists() else None
+
+
+def _choose_steps(options: argparse.Namespace, net: fastsgd.Network, X, y, optimizer, saved: Saved | None,
+                  held_out: int) -> None:
+    """The batch size, the epochs and when they end early, where the options leave them open."""
+    if options.batch_size is None:
+        options.batch_size = step_budget.batch_size_for(len(X))
+    elif options.batch_size == "auto" and saved:
+        options.batch_size = saved.batch_size
+    elif options.batch_size == "auto":
+        say("looking for the batch size")
+        found = fastsgd.descent.suggest_batch_size(net, X, y, optimizer, seconds=AUTO_SECONDS, threads=options.threads)
+        say(str(found))
+        options.batch_size = found.batch_size
+    check_whole("batch_size", options.batch_size, least=1)
+    if options.epochs != "auto":
+        return
+    options.epochs = step_budget.epochs_for(len(X), min(options.batch_size, len(X)), held_out > 0)
+    if held_out and options.early_stopping is None:
+        options.early_stopping = step_budget.patience_for(options.epochs)
+    say(f"batches of {min(options.batch_size, len(X)):,} rows, at most {options.epochs:,} epochs" + (
+        f", fewer where the validation cost has not fallen for {options.early_stopping:,}; the best parameters are kept"
+        if options.early_stopping else "") + " (--epochs says how many)")
 
 
 def _optimizer(options: argparse.Namespace) -> fastsgd.optimizers.Optimizer:
@@ -282,31 +291,73 @@ def _scheduled(optimizer, options: argparse.Namespace, steps_per_epoch: int):
     return dataclasses.replace(optimizer, learning_rate=schedule)
 
 
-def _check_folder(options: argparse.Namespace) -> None:
-    """Refuses a run folder whose files would be lost, and names that its config.toml cannot hold."""
-    if options.run is None:
-        return
-    folder = Path(options.run)
-    for name in RUN_FILES:
-        refuse_replacing(folder / name, options.data)
-    for text in filter(None, (options.data, options.run, options.out)):
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ValueError(f"{CONFIG} cannot hold the name {text!a}, which is not UTF-8; rename the file") from None
-    holds = [name for name in RUN_FILES if (folder / name).exists()]
-    if not holds or options.overwrite:
-        return
-    if not ({CHECKPOINT, MODEL} & set(holds) or _is_ours(folder / CONFIG)):
-        raise FileExistsError(f"--run {folder} holds files that are not of a run ({', '.join(holds)}); give another "
-                              "folder, or --overwrite replaces them")
-    if not options.resume:
-        raise FileExistsError(f"--run {folder} holds a run already ({', '.join(holds)}); --resume goes on with it, "
-                              "--overwrite replaces it")
+# ---- after it ----
+
+def _cost(options: argparse.Namespace, net: fastsgd.Network, X, y, kept) -> float:
+    """Of the rows to train on, or some of them, weighted as in the training."""
+    some = kept[::-(-len(kept) // COMPARED_ROWS)]
+    weight = check_class_weight(options.class_weight, y[some], net.loss, net.sizes[-1])
+    return net.cost(X[some], y[some], sample_weight=weight)
 
 
-def _is_ours(config: Path) -> bool:
-    return config.is_file() and config.read_bytes().startswith(HEADING.encode())
+def _require_descent(options: argparse.Namespace, before: float, after: float) -> None:
+    """ArithmeticError where the training did harm: its model is not worth a file."""
+    if after <= 1.001 * before:
+        return
+    own = float(OPTIMIZERS[options.optimizer]().learning_rate)          # type: ignore[arg-type]
+    given = own if options.learning_rate is None else options.learning_rate
+    better = own if given > 3 * own else given / 10
+    raise ArithmeticError(f"the training raised the cost of its own rows from {before:.4g} to {after:.4g}: the model "
+                          f"is worse than before its first step and is not saved; try --learning-rate {better:g} (it "
+                          f"was {given:g})")
+
+
+def _check_schedule(options: argparse.Namespace, saved: Saved, optimizer) -> None:
+    if (options.schedule != "constant" or options.warm_up) and saved.plan.get("optimizer") != repr(optimizer):
+        raise ValueError(f"{Path(options.run) / CHECKPOINT} is a checkpoint of another run, nothing was changed; "
+                         f"optimizer: {saved.plan.get('optimizer')!s:.300} in the checkpoint, {optimizer!r:.300} here. "
+                         "A schedule reaches over all epochs of a run, which cannot be made longer: "
+                         + _new_run(options))
+
+
+def _new_run(options: argparse.Namespace) -> str:
+    return f"--init-from {_shell(Path(options.run) / MODEL)} with another --run begins one from its model"
+
+
+def _nothing_left(options: argparse.Namespace, history: fastsgd.History) -> str:
+    if history.stopped:
+        return (f"nothing was left to do: the run had ended early, after {history.epochs:,} epochs; a larger "
+                f"--early-stopping than {options.early_stopping} goes on")
+    return f"nothing was left to do: the run had made its {history.epochs:,} epochs already" + (
+        _going_on(options, f"; --epochs {2 * history.epochs}"))
+
+
+def _going_on(options: argparse.Namespace, more: str = "") -> str:
+    if not options.run:
+        return ""
+    if options.schedule != "constant" or options.warm_up:
+        return "; a schedule cannot be made longer: " + _new_run(options)
+    return f"{more} (fastsgd train --config {_shell(Path(options.run) / CONFIG)} --resume --epochs ... goes on)"
+
+
+def _shell(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+class _Progress(fastsgd.Progress):
+    """Its bar, or lines of some of the epochs: the first, the last, some twenty between, and one a second."""
+
+    def on_start(self, run) -> None:
+        super().on_start(run)
+        self._shown = -math.inf
+
+    def on_epoch(self, run) -> None:
+        now = time.monotonic()
+        if self._bar is None and not (run.stop or run.epoch in (1, run.epochs) or now >= self._shown + 1
+                                      or run.epoch % -(-run.epochs // LINES) == 0):
+            return
+        self._shown = now
+        super().on_epoch(run)
 
 
 class _Opening(fastsgd.Callback):

@@ -18,8 +18,9 @@ PACKAGE = Path(fastsgd.__file__).parent
 RANKS = [
     {"__main__"},
     {"cli"},
-    {"demo", "descent_command"},
-    {"train_command"},
+    {"demo", "descent_command", "train_command"},
+    {"predict_command", "train_config"},
+    {"train_options", "option_parser", "scorecard"},
     {"__init__"},
     {"interop"},
     {"interop.onnx_writer", "interop.onnx_reader", "interop.torch_modules", "interop.c99", "interop.sklearn_models"},
@@ -36,12 +37,12 @@ RANKS = [
     {"plots.training", "plots.descent"},
     {"plots._axes"},
     {"run"},
-    {"evaluation", "checkpoint", "streams"},
+    {"evaluation", "checkpoint", "streams", "step_budget"},
     {"network", "callbacks", "feeds", "history"},
     {"machine", "modelfile", "table", "datasets"},
-    {"tensorfile", "report", "encoding"},
-    {"data", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console",
-     "datasets.idx"},
+    {"tensorfile", "report", "encoding", "prediction_file"},
+    {"data", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console", "scores",
+     "suffixes", "datasets.idx"},
     {"architecture", "files"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
