@@ -87,8 +87,8 @@ def _demo(options) -> int:
 
 def export(options) -> int:
     """Writes a model, checkpoints too, in another program's format."""
-    refuse_other_suffix("--out", options.out, *EXPORTED[options.to])
     refuse_replacing(options.out, options.model)
+    refuse_other_suffix("--out", options.out, *EXPORTED[options.to])
     net = fastsgd.Network.load(options.model)
     if options.to == "onnx":
         fastsgd.interop.to_onnx(net, options.out)

@@ -250,7 +250,7 @@ EXAMPLE = ", e.g. fastsgd train iris.csv --target species --out iris.safetensors
     (["train", "d.csv", "--target", "y", "--out", "m", "--resume"],
      f"fastsgd train: --resume goes on from the checkpoint of a --run FOLDER, which is missing{EXAMPLE}"),
     (["train", "d.csv", "--hidden", "64,-1"], "fastsgd train: --hidden: '64,-1' is not a list of layer sizes"),
-    (["train", "d.csv", "--quantile", "0.5,1"], "fastsgd train: --quantile: '0.5,1' is not a list of different numbers"),
+    (["train", "d.csv", "--quantile", "0.5,1"], "fastsgd train: --quantile: '0.5,1' is not a list of different"),
     (["train", "d.csv", "--learning_rate", "1"],
      f"fastsgd train: there is no option --learning_rate; did you mean --learning-rate?{EXAMPLE}"),
     (["train", "d.csv", "--seed", "x"], f"fastsgd train: --seed: it must be a whole number, got 'x'{EXAMPLE}"),
