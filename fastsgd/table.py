@@ -20,10 +20,11 @@ import numpy as np
 from fastsgd import arrow_columns
 from fastsgd.datasets.idx import MOST_EXPANSION
 from fastsgd.delimited import Unreadable, read_delimited, refuse_repeated
-from fastsgd.encoding import LISTED, Encoding, how_to_drop
+from fastsgd.encoding import Encoding
 from fastsgd.files import require_regular
 from fastsgd.object_rows import column_of, read_json_lines, read_sheet
 from fastsgd.reading import Reading
+from fastsgd.wording import LISTED, how_to_drop
 
 MOST_COLUMNS = 100_000  # of an .npz file
 MOST_TEXT, TEXT_EXPANSION = 64 * 2**20, 200  # bytes that any packed text may have, and times its size
@@ -81,8 +82,9 @@ def read_table(path, text: Iterable[str] = (), *, reading: Reading | None = None
         refused = {name: what for name, what in refused.items() if name in set(needs)}
     if refused:
         parts = [f"{name!r:.80} holds {what}" for name, what in list(refused.items())[:LISTED]]
+        drop_them = " ".join(how_to_drop(name[:80]) for name in list(refused)[:LISTED])
         raise ValueError(f"{path} cannot be read: column {', '.join(parts)}; turn what it holds into numbers or "
-                         f"strings, or leave it out ({' '.join(how_to_drop(name[:80]) for name in list(refused)[:LISTED])})")
+                         f"strings, or leave it out ({drop_them})")
     table = Table((name, column) for name, column in columns.items() if column is not None)
     lengths = {name: len(column) for name, column in table.items()}
     if columns and not lengths:
