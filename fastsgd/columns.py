@@ -207,9 +207,13 @@ def as_numbers(name: str, values: np.ndarray, written: Spelling | None = None, d
     given = values.tolist()
     if all(value is None or isinstance(value, bool) for value in given):
         return np.array([np.nan if value is None else float(value) for value in given])
-    written = written or spelling.of_numbers(values, usual=decimal) or Spelling(decimal)
-    numbers = written.numbers(values)
-    strange = [row for row in np.flatnonzero(np.isnan(numbers)) if given[row] is not None]
+    for way in (written, spelling.of_numbers(values, usual=decimal), Spelling(decimal)):
+        if way is None:
+            continue
+        numbers = way.numbers(values)
+        strange = [row for row in np.flatnonzero(np.isnan(numbers)) if given[row] is not None]
+        if len(strange) <= (1 - spelling.NEARLY_ALL) * len(values):
+            break
     if strange and not (lenient and not any(map(has_digit, (given[row] for row in strange)))) and (
             len(strange) > (1 - spelling.NEARLY_ALL) * len(values)):
         raise ValueError(f"column {name!r} must hold numbers, got {given[strange[0]]!r} in row {strange[0]}, counted "

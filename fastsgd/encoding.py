@@ -157,7 +157,7 @@ class Encoding:
         if column.name not in table:
             raise ValueError(f"the table has no column {column.name!r}, which the model needs")
         values = table[column.name]
-        decimal = getattr(table, "reading", self.reading).decimal or "."
+        decimal = getattr(table, "reading", self.reading).usual
         return (column.numbers(values, decimal) if isinstance(column, Number) else
                 as_dates(column.name, values) if isinstance(column, Date) else values)
 
