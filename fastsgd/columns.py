@@ -174,7 +174,7 @@ class Category:
         if self.other:
             codes[(codes < 0) & ~missing_in(values)] = len(self.levels)
         out[codes >= 0, codes[codes >= 0]] = 1
-        unseen = codes < 0
+        unseen = (codes < 0) & ~missing_in(values)
         if warn and unseen.any():
             warn(f"column {self.name!r}: values not in the training table: {int(unseen.sum())}, such as "
                  f"{plain(values, int(np.argmax(unseen)))!r}; they count as none of its levels")

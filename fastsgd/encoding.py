@@ -146,11 +146,12 @@ class Encoding:
         for column in self.columns:
             column.encode(read[column.name], np.dtype(dtype), X[:, at:at + column.width], warn)
             at += column.width
-            if not isinstance(column, Category) and not column.gaps and gaps[column.name].any():
+            known = None in column.levels if isinstance(column, Category) else column.gaps
+            if not known and gaps[column.name].any():
                 sudden.append(f"{column.name!r} ({int(gaps[column.name].sum()):,})")
         if warn and sudden:
-            warn(f"values missing where the training rows had none, which take the median of those: column "
-                 f"{some(sudden)}")
+            warn(f"values missing where the training rows had none: column {some(sudden)}; numbers and dates take the "
+                 "median of those rows, categories none of the levels")
         return X
 
     def _values(self, column: Column, table: Table) -> np.ndarray:
