@@ -7,13 +7,14 @@ import sys
 import numpy as np
 
 import fastsgd
-from fastsgd.console import say, warn
-from fastsgd.encoding import Encoding
+from fastsgd.console import say, tell, warn
+from fastsgd.encoding import Encoding, rows_with_targets
 from fastsgd.files import refuse_replacing
 from fastsgd.loggers import to_json
 from fastsgd.prediction_file import ARROW, KINDS, LINES, as_text, check_kind, write_table
+from fastsgd.reading import Reading, add_reading_options
 from fastsgd.scorecard import in_own_units, scorecard
-from fastsgd.table import read_table
+from fastsgd.table import read_for, read_table
 
 
 def add_arguments(evaluate_command: argparse.ArgumentParser, predict_command: argparse.ArgumentParser) -> None:
@@ -21,6 +22,7 @@ def add_arguments(evaluate_command: argparse.ArgumentParser, predict_command: ar
     for command, run in ((evaluate_command, evaluate), (predict_command, predict)):
         command.add_argument("model", metavar="MODEL")
         command.add_argument("data", metavar="DATA")
+        add_reading_options(command.add_argument_group("the table"))
         command.set_defaults(run_command=run)
     evaluate_command.add_argument("--json", action="store_true", help="print the figures as JSON")
     predict_command.add_argument("--out", metavar="FILE", help=f"where to write, as what its suffix says: "
@@ -47,8 +49,9 @@ def load(path: str) -> tuple[fastsgd.Network, Encoding]:
 def evaluate(options: argparse.Namespace) -> int:
     """Prints figures of a model on a table's rows, each beside a baseline, and of classes how many are recognised."""
     net, encoding = load(options.model)
-    table = read_table(options.data, encoding.text)
+    table = read_for(encoding, options.data, Reading.of_options(options), tell)
     _require(table, encoding.target_names, options.data, "which the model predicts")
+    table = rows_with_targets(table, encoding.target_names, tell)
     card = scorecard(net, encoding, encoding.rows(table, net.dtype, warn), encoding.targets(table, net.dtype))
     print(to_json(card.figures()) if options.json else card.text())
     if doubt := card.doubt():
@@ -64,11 +67,11 @@ def predict(options: argparse.Namespace) -> int:
     net, encoding = load(options.model)
     if options.probabilities and not encoding.classes:
         raise ValueError("--probabilities needs a model of classes; this one predicts a quantity")
-    table = read_table(options.data, encoding.text)
+    table = read_for(encoding, options.data, Reading.of_options(options), tell)
     _require(table, options.id, options.data, "which --id names")
     X = encoding.rows(table, net.dtype, warn)
     found = _predictions(net, encoding, X, options.probabilities)
-    kept = _kept(options, table)
+    kept = _kept(options, encoding, table)
     if both := sorted(set(kept) & set(found)):
         raise ValueError(f"{options.data} has a column {both[0]!r} itself; leave it out of --id and --keep-columns")
     columns = {**kept, **found}
@@ -111,12 +114,13 @@ def _predictions(net: fastsgd.Network, encoding: Encoding, X: np.ndarray, probab
     return {name: outputs[:, i].tolist() for i, name in enumerate(names)}
 
 
-def _kept(options: argparse.Namespace, table: dict[str, np.ndarray]) -> dict[str, list]:
+def _kept(options: argparse.Namespace, encoding: Encoding, table: dict[str, np.ndarray]) -> dict[str, list]:
     """The columns of the input that are written too, as they stand in a text file where text is written."""
     names = list(table) if options.keep_columns else list(dict.fromkeys(options.id))
     if not names:
         return {}
-    written = read_table(options.data, names)
+    written = read_table(options.data, names, reading=Reading.of_options(options).or_else(encoding.reading),
+                         needs=names)
     typed = options.out is not None and check_kind(options.out).removesuffix(".gz") in (*ARROW, *LINES)
     return {name: _plain(table[name] if typed and name not in options.id else written[name]) for name in names}
 

@@ -168,7 +168,7 @@ class Quantity:
         """Each figure: its name, its value, the baseline, and what that is; what is minimised first."""
         y = self.y
         if self.quantiles:
-            return [(f"pinball loss at {q:g}", scores.pinball(y, self.predicted[:, i], q),
+            return [(f"q{q:g} pinball loss", scores.pinball(y, self.predicted[:, i], q),
                      scores.pinball(y, np.full(len(y), np.quantile(y, q, method="inverted_cdf")), q), "a constant")
                     for i, q in enumerate(self.quantiles)]
         a, mean, median = self.predicted[:, 0], np.full(len(y), y.mean()), np.full(len(y), np.median(y))
@@ -187,13 +187,11 @@ class Quantity:
         """Of each quantile the part of the rows that are not above it."""
         return [float((self.y <= self.predicted[:, i]).mean()) for i in range(len(self.quantiles))]
 
-    def doubt(self) -> str | None:
-        """Where the model is no better than a constant, that in words."""
-        for name, value, baseline, what in self.measured[:max(1, len(self.quantiles))]:
-            if not value < baseline and baseline > 0 and len(self.y) >= FEWEST_ROWS:
-                return (f"{name} {_number(value)} of {printable(self.name)[:40]!r} is no better than predicting {what} "
-                        f"for every row ({_number(baseline)})")
-        return None
+    def doubts(self) -> list[str]:
+        """What is minimised, where the model does that no better than a constant."""
+        return [f"{name} of {printable(self.name)[:40]!r} {_number(value)} ({what}: {_number(baseline)})"
+                for name, value, baseline, what in self.measured[:max(1, len(self.quantiles))]
+                if not value < baseline and baseline > 0 and len(self.y) >= FEWEST_ROWS]
 
     def figures(self) -> dict:
         """For JSON."""
@@ -218,19 +216,18 @@ class QuantityScores:
         """A line, or one per target."""
         lines = []
         for target in self.targets:
-            parts = [f"{name} {_number(value)} ({what}: {_number(baseline)})"
-                     for name, value, baseline, what in target.measured]
-            if target.quantiles:
-                parts = [f"{part}, {below:.1%} of the rows below" for part, below in
-                         zip(parts, target.below(), strict=True)]
+            below = [f"; {part:.1%} of the rows below" for part in target.below()] or [""] * 3
+            parts = [f"{name} {_number(value)} ({what}: {_number(baseline)}{more})"
+                     for (name, value, baseline, what), more in zip(target.measured, below, strict=False)]
             parts += [f"R^2 {target.r2:.4f}"] * math.isfinite(target.r2)
             name = f"{printable(target.name)[:40]}: " if len(self.targets) > 1 else ""
-            lines.append(f"{name}{', '.join(parts)}, on {self.rows:,} rows")
+            lines.append(f"{name}{', '.join(parts)} on {self.rows:,} rows")
         return "\n".join(lines)
 
     def doubt(self) -> str | None:
         """Where the model is no better than a constant, that in words."""
-        return "; ".join(filter(None, (target.doubt() for target in self.targets))) or None
+        found = [doubt for target in self.targets for doubt in target.doubts()]
+        return f"no better than the same for every row: {', '.join(found)}" if found else None
 
     def text(self) -> str:
         """Figures, each on a line."""

@@ -58,3 +58,15 @@ def still_falling(history: History) -> bool:
         if not before - late > max(0.05 * late, 0.01 * costs[0]):
             return False
     return True
+
+
+def rising_since(history: History) -> int | None:
+    """The epoch of the lowest validation cost, where that lies well behind and has clearly risen since.
+
+    >>> rising_since(History("accuracy", validation_cost=[0.9, 0.5, 0.6, 0.7])), rising_since(History("accuracy"))
+    (2, None)
+    """
+    costs = history.validation_cost
+    if len(costs) < 4 or len(costs) - 1 - (best := costs.index(min(costs))) < len(costs) / 4:
+        return None
+    return best + 1 if costs[-1] > 1.1 * costs[best] else None

@@ -15,15 +15,16 @@ import fastsgd
 from fastsgd import schedules, step_budget
 from fastsgd.architecture import QUANTITIES
 from fastsgd.checkpoint import Saved
-from fastsgd.console import printable, say, warn
+from fastsgd.console import printable, say, tell, warn
 from fastsgd.data import check_class_weight, check_whole, generator
-from fastsgd.encoding import Encoding
+from fastsgd.encoding import Encoding, rows_with_targets
 from fastsgd.feeds import steps_in
 from fastsgd.files import check_writable, refuse_replacing
 from fastsgd.predict_command import load
-from fastsgd.scorecard import scorecard
+from fastsgd.reading import Reading
+from fastsgd.scorecard import FEWEST_ROWS, scorecard
 from fastsgd.suffixes import refuse_other_suffix
-from fastsgd.table import read_table
+from fastsgd.table import read_for, read_table
 from fastsgd.train_config import is_ours, with_config, write_config
 from fastsgd.train_options import OF_MODEL, OPTIMIZERS
 from fastsgd.training import AUTO_SECONDS
@@ -63,6 +64,8 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
             seed=options.seed, threads=options.threads, dropout=options.dropout, class_weight=options.class_weight,
             label_smoothing=options.label_smoothing, callbacks=callbacks, checkpoint=checkpoint, resume=options.resume,
             validation=(X[held_out], y[held_out]) if len(held_out) else None)
+    except FloatingPointError as error:
+        raise ArithmeticError(f"{str(error).partition('. ')[0]}, but not saved; {_smaller_rate(options)}") from None
     except KeyboardInterrupt:
         if folder:
             say(f"fastsgd: interrupted; fastsgd train --config {_shell(folder / CONFIG)} --resume goes on")
@@ -74,17 +77,20 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     if saved and history.steps == saved.progress.steps:
         say(_nothing_left(options, history))
     elif stopping and history.stopped:
-        best = -(-stopping.best_step * history.epochs // history.steps)
+        of = -(-stopping.best_step * history.epochs // history.steps)
         early = f"ended early, after {history.epochs:,} of {options.epochs:,} epochs; "
-        say(early * (history.epochs < options.epochs) + f"the best parameters are kept, those of epoch {best:,}")
+        say(early * (history.epochs < options.epochs) + f"the best parameters are kept, those of epoch {of:,}")
     elif step_budget.still_falling(history):
         more = max(3 * options.epochs, step_budget.epochs_for(len(kept), options.batch_size))
-        say(f"the cost is still falling after {history.steps:,} steps; try --epochs {more}" + _going_on(options))
+        say(f"the cost is still falling after {history.steps:,} steps; try --epochs {more}" + _going_on(options, more))
+    elif not stopping and (best := step_budget.rising_since(history)):
+        say(f"the validation cost was lowest after epoch {best:,} and has risen since; --early-stopping keeps the best "
+            "parameters")
     shown = held_out if len(held_out) else kept
     card = scorecard(net, encoding, X[shown], y[shown])
     for line in card.line().split("\n"):
         say(f"{'held-out' if len(held_out) else 'training'} rows: {line}")
-    if doubt := card.doubt():
+    if doubt := card.doubt() or (scorecard(net, encoding, X, y).doubt() if len(shown) < FEWEST_ROWS else None):
         warn(f"{doubt}; other --epochs, --learning-rate or --hidden may help, if the columns tell of the target at all")
     for path in filter(None, [options.out, folder and folder / MODEL]):
         net.save(path)
@@ -177,7 +183,10 @@ def _check_folder(options: argparse.Namespace) -> None:
 def _begin(options: argparse.Namespace):
     """``(net, encoding, X, y, kept, held_out)``: the network before its first step, all rows, and which are which."""
     given = load(options.init_from) if options.init_from else None
-    table = read_table(options.data, given[1].text if given else ())
+    said = Reading.of_options(options)
+    table = read_for(given[1], options.data, said, tell) if given else read_table(
+        options.data, reading=said, drop=options.drop, tell=tell)
+    table = rows_with_targets(table, given[1].target_names if given else tuple(options.target), tell, options.missing)
     order = generator(options.seed).permutation(len(next(iter(table.values()))))
     held_out = order[:round(len(order) * options.validation)]
     kept = np.sort(order[len(held_out):])
@@ -193,8 +202,8 @@ def _begin(options: argparse.Namespace):
                 raise ValueError(f"{options.data} has no column {name!r}, which {options.init_from} predicts")
         options.target = list(encoding.target_names)
     else:
-        encoding = Encoding.learn(table, tuple(options.target), options.task, tuple(options.drop), kept, warn,
-                                  own_units=True)
+        encoding = Encoding.learn(table, tuple(options.target), options.task, rows=kept, warn=warn, keep=options.keep,
+                                  missing=options.missing, own_units=True, tell=tell)
     say(printable(encoding.summary()))
     if options.class_weight and not encoding.classes:
         raise ValueError("--class-weight is for classes; this target is a quantity")
@@ -302,14 +311,15 @@ def _cost(options: argparse.Namespace, net: fastsgd.Network, X, y, kept) -> floa
 
 def _require_descent(options: argparse.Namespace, before: float, after: float) -> None:
     """ArithmeticError where the training did harm: its model is not worth a file."""
-    if after <= 1.001 * before:
-        return
+    if not after <= 1.001 * before:
+        raise ArithmeticError(f"the training raised the cost of its own rows from {before:.4g} to {after:.4g}: the "
+                              f"model is worse than before its first step and is not saved; {_smaller_rate(options)}")
+
+
+def _smaller_rate(options: argparse.Namespace) -> str:
     own = float(OPTIMIZERS[options.optimizer]().learning_rate)          # type: ignore[arg-type]
     given = own if options.learning_rate is None else options.learning_rate
-    better = own if given > 3 * own else given / 10
-    raise ArithmeticError(f"the training raised the cost of its own rows from {before:.4g} to {after:.4g}: the model "
-                          f"is worse than before its first step and is not saved; try --learning-rate {better:g} (it "
-                          f"was {given:g})")
+    return f"try --learning-rate {own if given > 3 * own else given / 10:g} (it was {given:g})"
 
 
 def _check_schedule(options: argparse.Namespace, saved: Saved, optimizer) -> None:
@@ -328,16 +338,16 @@ def _nothing_left(options: argparse.Namespace, history: fastsgd.History) -> str:
     if history.stopped:
         return (f"nothing was left to do: the run had ended early, after {history.epochs:,} epochs; a larger "
                 f"--early-stopping than {options.early_stopping} goes on")
-    return f"nothing was left to do: the run had made its {history.epochs:,} epochs already" + (
-        _going_on(options, f"; --epochs {2 * history.epochs}"))
+    return (f"nothing was left to do: the run had made its {history.epochs:,} epochs already"
+            + _going_on(options, 2 * history.epochs))
 
 
-def _going_on(options: argparse.Namespace, more: str = "") -> str:
+def _going_on(options: argparse.Namespace, epochs: int) -> str:
     if not options.run:
         return ""
     if options.schedule != "constant" or options.warm_up:
-        return "; a schedule cannot be made longer: " + _new_run(options)
-    return f"{more} (fastsgd train --config {_shell(Path(options.run) / CONFIG)} --resume --epochs ... goes on)"
+        return "; a run with a schedule cannot be made longer: " + _new_run(options)
+    return f"; fastsgd train --config {_shell(Path(options.run) / CONFIG)} --resume --epochs {epochs} goes on"
 
 
 def _shell(path: Path) -> str:

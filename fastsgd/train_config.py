@@ -11,13 +11,14 @@ from fastsgd.option_parser import did_you_mean
 from fastsgd.train_options import OF_MODEL
 
 HEADING = "# fastsgd train --config with this file repeats the run\n"
+ADDED = ("drop", "keep", "na")           # of the file and of the command line
 NOT_KEPT = ("run_command", "config", "resume", "overwrite", "given")
 
 
 def with_config(options: argparse.Namespace, command: argparse.ArgumentParser) -> argparse.Namespace:
     """The options with those of their ``--config`` file where the command line is silent.
 
-    Columns to drop are those of both.
+    Columns to drop and to keep are those of both.
     """
     path = options.config
     if path is None:
@@ -50,8 +51,8 @@ def with_config(options: argparse.Namespace, command: argparse.ArgumentParser) -
             arguments += [f"{actions[name].option_strings[0]}={text}"]
     found = command.parse_args(arguments)
     for name in found.given - {"data"}:
-        if name == "drop":
-            options.drop = [*found.drop, *options.drop]
+        if name in ADDED:
+            setattr(options, name, [*getattr(found, name), *getattr(options, name)])
         elif name not in options.given:
             setattr(options, name, getattr(found, name))
     for name in ("resume", "overwrite"):

@@ -5,12 +5,14 @@ import argparse
 
 import fastsgd
 from fastsgd.architecture import ACTIVATIONS
+from fastsgd.reading import add_column_options, add_reading_options
 
 OPTIMIZERS = {kind.kind: kind
               for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad)}
 SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "inverse-scaling")
 LOSSES = ("cross_entropy", "squared_error", "absolute_error", "huber", "quantile", "poisson")
-OF_MODEL = ("task", "drop", "loss", "quantile", "huber_delta", "hidden", "activation", "dtype")  # that a file settles
+OF_MODEL = ("task", "drop", "keep", "missing", "loss", "quantile", "huber_delta", "hidden", "activation",
+            "dtype")            # that a model file settles
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -36,8 +38,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     table.add_argument("--target", action="append", default=[], metavar="COLUMN", help="the column to predict; given "
                        "more than once, several quantities")
     table.add_argument("--task", default="auto", choices=["auto", "classification", "regression"])
-    table.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="a column to leave out; may be "
-                       "given more than once")
+    add_column_options(table)
+    add_reading_options(table)
     table.add_argument("--validation", type=float, default=0.2, metavar="FRACTION", help="of the rows, held out and "
                        "evaluated after every epoch (%(default)s)")
 

@@ -79,7 +79,7 @@ def test_quantities_come_back_in_their_own_unit(tables, capsys):
     assert main(["predict", "m.safetensors", "houses.csv", "--out", "p.csv"]) == 0
     predicted = [float(row[0]) for row in read("p.csv")[1:]]
     np.testing.assert_allclose(predicted, houses()["price"], rtol=1e-3)
-    assert re.search(r"RMSE \d.* \(the mean: 141,.*R\^2 1\.0000, on 400 rows", capsys.readouterr().err)
+    assert re.search(r"RMSE \d.* \(the mean: 141,.*R\^2 1\.0000 on 400 rows", capsys.readouterr().err)
     assert main(["predict", "m.safetensors", "houses.csv", "--probabilities"]) == 1
     assert "--probabilities needs a model of classes" in capsys.readouterr().err
 
@@ -150,35 +150,32 @@ def test_numbers_match_levels_that_are_written_alike():
     (["train", "flowers.csv", "--target", "kind", "--threads", "0"], "threads must be at least 1"),
     (["train", "flowers.csv", "--target", "kind", "--epochs", "-1"], "--epochs must be at least 1, or auto, got -1"),
     (["train", "houses.csv", "--target", "price", "--optimizer", "sgd", "--learning-rate", "1e9"], "the cost stopped"),
-    (["train", "gap.csv", "--target", "kind"], "column 'length': values missing or infinite: 1, the first in row 5"),
-    (["train", "gap2.csv", "--target", "kind"],
-     "column 'colour': values missing (as NA, None and null are in a CSV file, too): 1, the first in row 5"),
-    (["train", "dates.csv", "--target", "kind"], "holds dates"),
+    (["train", "gaps.csv", "--target", "kind", "--missing", "error"],
+     "values missing (as NA, None and null are in a CSV file, too) or infinite: column 'length' 1, the first in row 5, "
+     "'colour' 1, the first in row 6, counted from 0; fill them, or drop the rows or the columns (--drop length "),
+    (["train", "dates.csv", "--target", "when"], "target 'when' holds dates"),
     (["train", "empty.csv", "--target", "kind"], "empty.csv cannot be read"),
     (["train", "head.csv", "--target", "b"], "head.csv has no rows"),
     (["train", "one.csv", "--target", "b"], "target 'b' has a single class, 'x'"),
     (["train", "only.csv", "--target", "b"], "no columns are left to learn 'b' from"),
-    (["train", "names.csv", "--target", "b"], "column 'a' has 1200 different strings"),
+    (["train", "names.csv", "--target", "b"], "left out, text: 1,200 different values in 1,200 rows (--keep a)"),
     (["train", "noise.parquet", "--target", "b"], "noise.parquet cannot be read"),
     (["train", "noise.npz", "--target", "b"], "noise.npz cannot be read"),
-    (["train", "flowers.txt", "--target", "b"], "must be a .csv, .parquet or .npz file, got '.txt'"),
+    (["train", "flowers.pdf", "--target", "b"], "must be a file of the kind .csv, .tsv or .txt (also with .gz, "),
     (["train", "flowers.csv", "--target", "kind", "--drop", "kind"], "--drop kind would drop the target"),
     (["train", "flowers.csv", "--target", "kind", "--validation", "0.9999"], "leaves none of the 400 rows to train on"),
     (["train", "huge.csv", "--target", "b"], "column 'a' holds values too large to standardise"),
     (["train", "twice.npz", "--target", "y"], "twice.npz cannot be read: two arrays give a column 'X0'"),
-    (["train", "complex.npz", "--target", "y"], "complex.npz cannot be read: array 'X' holds complex128"),
-    (["train", "renamed.npz", "--target", "y"], "renamed.npz cannot be read: File is not a zip file"),
+    (["train", "complex.npz", "--target", "y"], "complex.npz cannot be read: column 'X' holds complex128"),
+    (["train", "renamed.npz", "--target", "y"], "renamed.npz cannot be read: it is no .npz file"),
     (["train", "damaged.npz", "--target", "y"], "damaged.npz cannot be read"),
     (["predict", "flowers.csv", "flowers.csv"], "flowers.csv is not a model file"),
     (["predict", "plain.safetensors", "flowers.csv"], "plain.safetensors has no table encoding"),
 ])
 def test_errors_are_told_on_one_line_and_nothing_is_written(tables, arguments, message, capsys):
     frame = flowers()
-    frame.loc[5, "length"] = np.nan
-    frame.to_csv("gap.csv", index=False)
-    frame = flowers()
-    frame.loc[5, "colour"] = None
-    frame.to_csv("gap2.csv", index=False)
+    frame.loc[5, "length"], frame.loc[6, "colour"] = np.nan, None
+    frame.to_csv("gaps.csv", index=False)
     frame["when"] = pandas.Timestamp("2020-01-01")
     frame.to_parquet("dates.parquet")
     (tables / "empty.csv").write_text("")
@@ -195,7 +192,7 @@ def test_errors_are_told_on_one_line_and_nothing_is_written(tables, arguments, m
     damaged = bytearray((tables / "damaged.npz").read_bytes())
     damaged[200:400] = bytes(200)
     (tables / "damaged.npz").write_bytes(damaged)
-    for name in ("noise.parquet", "noise.npz", "flowers.txt"):
+    for name in ("noise.parquet", "noise.npz", "flowers.pdf"):
         (tables / name).write_bytes(b"noise" * 100)
     fastsgd.Network([2, 2], seed=0).save("plain.safetensors")
     arguments = [argument.replace("dates.csv", "dates.parquet") for argument in arguments]
@@ -545,16 +542,13 @@ def test_reading_a_table_needs_pandas_and_says_so(tables, monkeypatch):
 
 def test_tables_that_cannot_be_read_are_refused_in_words(tables):
     (tables / "twice.csv").write_text("a,b\n1,2\n")
-    frame = pandas.DataFrame([[1, 2], [3, 4]], columns=["a", "a"])
-    frame.columns = ["a", "b"]
-    frame["when"] = pandas.Timestamp("2020-01-01")
-    frame.to_parquet("dates.parquet")
+    pandas.DataFrame({"a": [1, 2], "b": [[1], [2]]}).to_parquet("lists.parquet")
     np.savez("lengths.npz", a=np.zeros(3), b=np.zeros(2))
     np.savez("complex.npz", a=np.zeros(3, complex))
     np.savez("clash.npz", x1=np.zeros(3), x=np.zeros((3, 2)))
-    for path, message in (("dates.parquet", "column 'when' holds dates or times"),
+    for path, message in (("lists.parquet", "column 'b' holds values of the type list"),
                           ("lengths.npz", "lengths.npz has columns of different lengths"),
-                          ("complex.npz", "array 'a' holds complex128, neither numbers nor strings"),
+                          ("complex.npz", "column 'a' holds complex128, neither numbers, dates nor strings"),
                           ("clash.npz", "two arrays give a column 'x1'")):
         with pytest.raises(ValueError, match=message):
             read_table(path)
@@ -592,17 +586,64 @@ def test_training_tells_how_the_table_was_read(tables, capsys):
 
 
 def test_one_string_among_numbers_is_told(tables, capsys):
-    said = "column 'a' is read as strings, as '?' in row 7, counted from 0, is no number; mend it if"
+    said = "column 'a' is read as numbers; other values, which count as missing: 1, such as '?' in row 7, counted"
     frame = pandas.DataFrame({"a": [*range(7), "?", *range(7, 40)], "code": ["1", "A"] * 20 + ["2"], "y": ["u"] * 41})
     frame.loc[::2, "y"] = "v"
     frame.to_csv("typo.csv", index=False)
     assert main(["train", "typo.csv", "--target", "y", "--out", "m.safetensors", "--epochs", "1"]) == 0
     told = capsys.readouterr().err
-    assert told.startswith(f"fastsgd: warning: {said}")
+    assert told.startswith(f"fastsgd: warning: {said} from 0\nstrings read as numbers: 'a' ('0')\n")
+    assert "a: number, code: 3 levels" in told
     assert told.count("warning") == 1
-    many = {"a": np.array([*map(str, range(1500)), "?"], object), "y": np.arange(1501) % 2}
-    with pytest.raises(ValueError, match=r"more than 1000, as '\?' in row 1500, counted from 0, is no number; drop it"):
-        Encoding.learn(many, "y")
+
+
+def test_a_table_as_people_have_it(tables, capsys):
+    """With an index, an identifier, gaps, decimal commas, dates, text; in a run folder that repeats it."""
+    rng, rows = np.random.default_rng(0), 60
+    frame = pandas.DataFrame({
+        "id": rng.permutation(rows),
+        "price": [f"{n:,}".replace(",", ".") + ",50 €" for n in rng.integers(500, 9999, rows)],
+        "when": pandas.date_range("2024-01-01", periods=rows).astype(str), "note": [f"no {i}" for i in range(rows)],
+        "odd": ["?", *range(rows - 1)], "colour": rng.choice(["red", "blue", None], rows),
+        "y": [1.0, 0.0, np.nan] * 20})
+    frame.to_csv("people.csv", sep=";")
+    arguments = ["train", "people.csv", "--target", "y", "--run", "r", "--epochs", "1", "--keep", "id", "--na", "?",
+                 "--drop", "odd"]
+    assert main(arguments) == 0
+    told = capsys.readouterr().err
+    for line in ("people.csv: separated by semicolons (--sep)\n", "rows left out: 20 of 60, whose target is missing\n",
+                 f"strings read as numbers: 'price' ({frame['price'][0]!r})\n", "strings read as dates: 'when' ('2024",
+                 "left out: 'Unnamed: 0' (row numbers), 'note' (text: 32 different values in 32 rows); --keep",
+                 "values missing (or infinite): 'colour' ", "target 'y': 2 different whole numbers, 0 to 1, taken for",
+                 "id: number, price: number, when: date (days, month, day, weekday), colour: 3 levels; target y: cl"):
+        assert line in told
+    assert "warning: column" not in told
+    assert main(["train", "--config", "r/config.toml", "--run", "again"]) == 0
+    assert (fastsgd.Network.load("again/model.safetensors").params
+            == fastsgd.Network.load("r/model.safetensors").params).all()
+    capsys.readouterr()
+    assert main(["evaluate", "r/model.safetensors", "people.csv"]) == 0
+    out = capsys.readouterr()
+    assert "rows left out: 20 of 60" in out.err
+    assert out.out.startswith("40 rows")
+    frame.head(3).drop(columns=["note", "odd", "y"]).to_csv("three.csv", sep=";", index=False)
+    assert main(["predict", "r/model.safetensors", "three.csv", "--out", "p.csv"]) == 0
+    assert [row[0] in ("0", "1") for row in read("p.csv")[1:]] == [True] * 3
+    assert main([*arguments, "--overwrite", "--missing", "error"]) == 1
+    assert "--drop colour" in capsys.readouterr().err
+    assert main(["train", "people.csv", "--target", "y", "--out", "m", "--sep", "xx"]) == 1
+    assert "sep must be one character, or one of tab, " in capsys.readouterr().err
+
+
+def test_a_column_that_cannot_be_read_is_dropped(tables, capsys):
+    frame = houses(rows=30)
+    frame["list"] = [[1]] * 30
+    frame.to_parquet("lists.parquet")
+    train = ["train", "lists.parquet", "--target", "price", "--out", "m.safetensors", "--epochs", "1"]
+    assert main(train) == 1
+    assert "column 'list' holds values of the type list" in capsys.readouterr().err
+    assert main([*train, "--drop", "list"]) == 0
+    assert main(["evaluate", "m.safetensors", "lists.parquet"]) == 0          # the model does not need it
 
 
 def test_another_value_of_a_constant_column_is_told(tables, capsys):
@@ -622,7 +663,7 @@ def test_another_value_of_a_constant_column_is_told(tables, capsys):
 def test_advice_can_be_pasted_into_a_shell():
     for name, option in (("it's", """--drop 'it'"'"'s'"""), ("-a b", "--drop='-a b'"), ("a", "--drop a")):
         with pytest.raises(ValueError, match=re.escape(f"({option})")):
-            Encoding.learn({name: np.array([1.0, np.nan]), "y": np.arange(2)}, "y")
+            Encoding.learn({name: np.array([1.0, np.nan]), "y": np.arange(2)}, "y", missing="error")
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

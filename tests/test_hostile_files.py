@@ -2,6 +2,7 @@
 import errno
 import gzip
 import json
+import lzma
 import os
 import re
 import struct
@@ -251,20 +252,22 @@ def test_an_empty_idx_file_of_a_shape_that_no_array_has(tmp_path, shape):
 
 
 def test_tables_that_pandas_does_not_read_in_its_own_way(tmp_path, monkeypatch):
-    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
     (tmp_path / "table.parquet").write_bytes(b"PAR1 is not enough PAR1")
     with pytest.raises(ValueError, match=r"table\.parquet cannot be read"):
         read_table(tmp_path / "table.parquet")
+
+    parquet = pytest.importorskip("pyarrow.parquet")
 
     def fail(error):
         def read(_):
             raise error
         return read
 
-    monkeypatch.setattr(pandas, "read_parquet", fail(NotImplementedError("a kind of column")))
-    with pytest.raises(ValueError, match=r"table\.parquet cannot be read: a kind"):
+    monkeypatch.setattr(parquet, "ParquetFile", fail(NotImplementedError("a kind of column")))
+    with pytest.raises(ValueError, match=r"table\.parquet cannot be read: it is damaged, or not of the kind"):
         read_table(tmp_path / "table.parquet")
-    monkeypatch.setattr(pandas, "read_parquet", fail(PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(parquet, "ParquetFile", fail(PermissionError(13, "Permission denied")))
     with pytest.raises(PermissionError):
         read_table(tmp_path / "table.parquet")
 
@@ -334,6 +337,42 @@ def test_a_comma_at_the_end_of_each_row_moves_no_column(tmp_path):
         "a": [1, 4], "b": [2, 5]}
 
 
+BOMB = 8 * 2**20
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.csv.xz", "t.csv.zip", "t.jsonl.gz", "line.jsonl.gz", "t.xlsx",
+                                  "t.parquet"])
+def test_a_packed_table_takes_no_memory_for_what_it_claims(tmp_path, name, monkeypatch):
+    """Of 8 MiB where 64 KiB and four times its size are allowed."""
+    pytest.importorskip("pandas")
+    for limit, value in (("MOST_TEXT", 2**16), ("TEXT_EXPANSION", 4), ("MOST_CELLS", 2**18), ("CELLS_EXPANSION", 4)):
+        monkeypatch.setattr(f"fastsgd.table.{limit}", value)
+    line = b'{"a": 0}\n' if "json" in name else b"0,1\n"
+    content = (b" " if name.startswith("line") else line) * (BOMB // (1 if name.startswith("line") else len(line)))
+    if name.endswith((".zip", ".xlsx")):
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr("xl/worksheets/sheet1.xml", content)
+    elif name.endswith(".parquet"):
+        pa = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+        parquet.write_table(pa.table({"a": pa.array(np.zeros(BOMB // 8))}), tmp_path / name, compression="zstd")
+    else:
+        (tmp_path / name).write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else
+                                      lzma.compress(content, preset=0))
+    if name.endswith(".xlsx"):
+        pytest.importorskip("openpyxl")
+    message, memory = peak(read_table, tmp_path / name)
+    assert re.match(rf".*{name} cannot be read: (it unpacks to more than|it claims|its 1,048,576 rows)", message)
+    assert memory < 3 * BOMB / 4
+
+
+def test_json_lines_of_ever_new_names_take_no_memory(tmp_path):
+    (tmp_path / "t.jsonl").write_text("".join(f'{{"{i}": 0}}\n' for i in range(20_000)))
+    message, memory = peak(read_table, tmp_path / "t.jsonl")
+    assert re.match(r".*t\.jsonl cannot be read: its .* rows of .* columns are more than such a file can hold", message)
+    assert memory < 2**29
+
+
 def npz(path, **members):
     """A file of arrays whose headers claim what they like: (dtype, shape, content) each."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -347,11 +386,11 @@ def npz(path, **members):
     ("<f8", (2**40,), b"", "does not have the 8,796,093,022,208 bytes that it claims"),
     ("<f8", (2**62, 2**62, 2), b"", "100,000 columns are allowed"),
     ("<f8", (2,), bytes(17), "does not have the 16 bytes that it claims"),
-    ("<U0", (30_000_000,), b"", "holds <U0, neither numbers nor strings"),
-    ("|S0", (30_000_000,), b"", r"holds \|S0, neither numbers nor strings"),
-    ("|O", (2,), b"cos\nsystem\n.", "holds object, neither numbers nor strings"),
-    ([("n" * 10**4, "<f8")], (2,), bytes(16), "Header info length"),
-    ([(f"{i}", "<f8") for i in range(500)], (2,), bytes(8000), "neither numbers nor strings"),
+    ("<U0", (30_000_000,), b"", "holds <U0, neither numbers, dates nor strings"),
+    ("|S0", (30_000_000,), b"", r"holds \|S0, neither numbers, dates nor strings"),
+    ("|O", (2,), b"cos\nsystem\n.", "holds object, neither numbers, dates nor strings"),
+    ([("n" * 10**4, "<f8")], (2,), bytes(16), "has no header of the .npy format"),
+    ([(f"{i}", "<f8") for i in range(500)], (2,), bytes(8000), "neither numbers, dates nor strings"),
     ("|u1", (1, 10**6), bytes(10**6), r"has the shape \(1, 1000000\); 100,000 columns are allowed in all"),
     ("|u1", (0, 10**6), b"", "100,000 columns are allowed in all"),
 ])

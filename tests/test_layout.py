@@ -40,9 +40,12 @@ RANKS = [
     {"evaluation", "checkpoint", "streams", "step_budget"},
     {"network", "callbacks", "feeds", "history"},
     {"machine", "modelfile", "table", "datasets"},
-    {"tensorfile", "report", "encoding", "prediction_file"},
-    {"data", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console", "scores",
-     "suffixes", "datasets.idx"},
+    {"tensorfile", "report", "encoding", "object_rows", "prediction_file"},
+    {"table_inputs", "table_targets", "delimited"},
+    {"wording"},
+    {"columns"},
+    {"data", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console", "scores", "suffixes",
+     "datasets.idx", "spelling", "identifiers", "reading", "arrow_columns"},
     {"architecture", "files"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
