@@ -13,7 +13,7 @@ from fastsgd.files import refuse_replacing
 from fastsgd.loggers import to_json
 from fastsgd.prediction_file import ARROW, KINDS, LINES, as_text, check_kind, write_table
 from fastsgd.reading import Reading, add_reading_options
-from fastsgd.scorecard import in_own_units, scorecard
+from fastsgd.scorecard import in_own_units, scorecard, targets_for
 from fastsgd.table import read_for, read_table
 
 
@@ -52,7 +52,7 @@ def evaluate(options: argparse.Namespace) -> int:
     table = read_for(encoding, options.data, Reading.of_options(options), tell)
     _require(table, encoding.target_names, options.data, "which the model predicts")
     table = rows_with_targets(table, encoding.target_names, tell)
-    card = scorecard(net, encoding, encoding.rows(table, net.dtype, warn), encoding.targets(table, net.dtype))
+    card = scorecard(net, encoding, encoding.rows(table, net.dtype, warn), targets_for(net, encoding, table))
     print(to_json(card.figures()) if options.json else card.text())
     if doubt := card.doubt():
         warn(doubt)
@@ -82,7 +82,7 @@ def predict(options: argparse.Namespace) -> int:
         sys.stdout.flush()
     if all(name in table for name in encoding.target_names):
         try:
-            y = encoding.targets(table, net.dtype)
+            y = targets_for(net, encoding, table)
         except ValueError as error:
             warn(f"the predictions are not scored: {error}")
         else:
@@ -115,14 +115,21 @@ def _predictions(net: fastsgd.Network, encoding: Encoding, X: np.ndarray, probab
 
 
 def _kept(options: argparse.Namespace, encoding: Encoding, table: dict[str, np.ndarray]) -> dict[str, list]:
-    """The columns of the input that are written too, as they stand in a text file where text is written."""
+    """The columns of the input that are written too: as they stand in a text file, where text is written, and
+    identifiers in any case."""
     names = list(table) if options.keep_columns else list(dict.fromkeys(options.id))
     if not names:
         return {}
     written = read_table(options.data, names, reading=Reading.of_options(options).or_else(encoding.reading),
                          needs=names)
     typed = options.out is not None and check_kind(options.out).removesuffix(".gz") in (*ARROW, *LINES)
-    return {name: _plain(table[name] if typed and name not in options.id else written[name]) for name in names}
+    return {name: _plain(table[name] if typed and (name not in options.id or _as_written(table[name], written[name]))
+                         else written[name]) for name in names}
+
+
+def _as_written(values: np.ndarray, written: np.ndarray) -> bool:
+    """Whether nothing of the text is lost, as the zeros of 007 would be."""
+    return list(map(str, values.tolist())) == list(map(str, written.tolist()))
 
 
 def _plain(values: np.ndarray) -> list:

@@ -17,7 +17,7 @@ KINDS = (*TEXT, ".csv.gz", ".tsv.gz", ".parquet", ".feather", ".jsonl")
 Columns = Mapping[str, Sequence]
 
 
-def check_kind(path: str) -> str:
+def check_kind(path: str | Path) -> str:
     """The suffix, such as ".csv.gz"; ValueError for one that nothing is written as, ImportError without pyarrow."""
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     kind = "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
@@ -29,13 +29,13 @@ def check_kind(path: str) -> str:
     return kind
 
 
-def write_table(path: str, columns: Columns) -> None:
-    """Writes columns of equal length, of numbers, strings, booleans and None: the whole file or nothing.
+def write_table(path: str | Path, columns: Columns) -> None:
+    """Writes columns of equal length, of numbers, strings, booleans, dates and None: the whole file or nothing.
 
-    >>> import tempfile
-    >>> path = tempfile.mkdtemp() + "/table.tsv"
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "table.tsv")
     >>> write_table(path, {"a": [1, 2], "b": ["x", None]})
-    >>> open(path).read()
+    >>> path.read_text()
     'a\\tb\\n1\\tx\\n2\\t\\n'
     """
     kind = check_kind(path)
@@ -59,11 +59,11 @@ def as_text(columns: Columns, separator: str = ",") -> str:
 
 
 def _json_lines(columns: Columns) -> str:
-    return "".join(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n"
+    return "".join(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False, default=str) + "\n"
                    for row in zip(*columns.values(), strict=True))
 
 
-def _arrow(path: str, kind: str, columns: Columns) -> bytes:
+def _arrow(path: str | Path, kind: str, columns: Columns) -> bytes:
     pyarrow = _pyarrow(path)
     arrays = {}
     for name, values in columns.items():
@@ -80,7 +80,7 @@ def _arrow(path: str, kind: str, columns: Columns) -> bytes:
     return out.getvalue()
 
 
-def _pyarrow(path: str):
+def _pyarrow(path: str | Path):
     try:
         import pyarrow
     except ImportError:

@@ -22,7 +22,7 @@ MOST_IN_JSON = 100          # classes of a confusion table there
 
 
 def scorecard(net: Network, encoding: Encoding, X: np.ndarray, y: np.ndarray) -> ClassScores | QuantityScores:
-    """Of a model on rows and targets as ``encoding.rows`` and ``encoding.targets`` give them."""
+    """Of a model on rows and targets as ``encoding.rows`` and :func:`targets_for` give them."""
     cost, metric = net.evaluate(X, y)
     if encoding.classes:
         outputs = net.predict(X)
@@ -37,6 +37,13 @@ def scorecard(net: Network, encoding: Encoding, X: np.ndarray, y: np.ndarray) ->
     return QuantityScores(len(X), cost, metric, tuple(
         Quantity(name, net.loss, truth[:, i * each], predicted[:, i * each:(i + 1) * each], quantiles)
         for i, name in enumerate(names)))
+
+
+def targets_for(net: Network, encoding: Encoding, table: dict[str, np.ndarray]) -> np.ndarray:
+    """What the network is trained on and compared with: as ``encoding.targets``, but each of several once a quantile.
+    """
+    y = encoding.targets(table, net.dtype)
+    return np.repeat(y, net.sizes[-1] // y.shape[1], axis=1) if net.loss == "quantile" and y.ndim == 2 else y
 
 
 def in_own_units(net: Network, encoding: Encoding, X: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from fastsgd.feeds import steps_in
 from fastsgd.files import check_writable, refuse_replacing
 from fastsgd.predict_command import load
 from fastsgd.reading import Reading
-from fastsgd.scorecard import FEWEST_ROWS, scorecard
+from fastsgd.scorecard import FEWEST_ROWS, scorecard, targets_for
 from fastsgd.suffixes import refuse_other_suffix
 from fastsgd.table import read_for, read_table
 from fastsgd.train_config import is_ours, with_config, write_config
@@ -209,13 +209,11 @@ def _begin(options: argparse.Namespace):
         raise ValueError("--class-weight is for classes; this target is a quantity")
     if not given:
         net = _network(options, encoding)
-    X, y = encoding.rows(table, net.dtype, warn if given else None), encoding.targets(table, net.dtype)
+    X, y = encoding.rows(table, net.dtype, warn if given else None), targets_for(net, encoding, table)
     if net.loss == "poisson":
         _check_counts(encoding, y)
         if not given:
             net.biases[-1][:] = np.log(np.maximum(y.reshape(len(y), -1)[kept].mean(axis=0), 1e-6))
-    if net.loss == "quantile" and y.ndim == 2:
-        y = np.repeat(y, net.sizes[-1] // y.shape[1], axis=1)
     return net, encoding, X, y, kept, held_out
 
 
