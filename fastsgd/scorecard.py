@@ -104,7 +104,15 @@ class ClassScores:
                 f"({self.shares.max():.4f})")
         if mean > 1.1 / np.isfinite(found).sum():
             said += f"; rare classes are found more often than by that, though: the mean recall is {mean:.4f}"
+        elif self.tells_more:
+            said += (f"; the probabilities tell more, though: the AUC is {self.auc:.4f} (--class-weight balanced makes "
+                     "a model that names rare classes more often)")
         return said
+
+    @property
+    def tells_more(self) -> bool:
+        """Whether the probabilities rank rows well, whatever the accuracy is."""
+        return self.auc > 0.6
 
     def text(self) -> str:
         """Figures, classes and a confusion table."""
@@ -235,6 +243,11 @@ class QuantityScores:
         """Where the model is no better than a constant, that in words."""
         found = [doubt for target in self.targets for doubt in target.doubts()]
         return f"no better than the same for every row: {', '.join(found)}" if found else None
+
+    @property
+    def tells_more(self) -> bool:
+        """Nothing but its figures is looked at."""
+        return False
 
     def text(self) -> str:
         """Figures, each on a line."""

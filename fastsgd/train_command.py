@@ -82,7 +82,8 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
         say(early * (history.epochs < options.epochs) + f"the best parameters are kept, those of epoch {of:,}")
     elif step_budget.still_falling(history):
         more = max(3 * options.epochs, step_budget.epochs_for(len(kept), options.batch_size))
-        say(f"the cost is still falling after {history.steps:,} steps; try --epochs {more}" + _going_on(options, more))
+        say(f"the cost is still falling after {history.steps:,} steps; try --epochs {more}"
+            + f" --early-stopping {options.early_stopping}" * bool(stopping) + _going_on(options, more))
     elif not stopping and (best := step_budget.rising_since(history)):
         say(f"the validation cost was lowest after epoch {best:,} and has risen since; --early-stopping keeps the best "
             "parameters")
@@ -90,8 +91,11 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     card = scorecard(net, encoding, X[shown], y[shown])
     for line in card.line().split("\n"):
         say(f"{'held-out' if len(held_out) else 'training'} rows: {line}")
-    if doubt := card.doubt() or (scorecard(net, encoding, X, y).doubt() if len(shown) < FEWEST_ROWS else None):
-        warn(f"{doubt}; other --epochs, --learning-rate or --hidden may help, if the columns tell of the target at all")
+    if len(shown) < FEWEST_ROWS:
+        card = scorecard(net, encoding, X, y)                   # of all rows: so few say nothing
+    if doubt := card.doubt():
+        warn(doubt + "; other --epochs, --learning-rate or --hidden may help, if the columns tell of the target at all"
+             * (not card.tells_more))
     for path in filter(None, [options.out, folder and folder / MODEL]):
         net.save(path)
         say(f"saved {path}")
