@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +30,8 @@ class Callback:
     >>> fastsgd.train(net, X, y, epochs=50, seed=0, callbacks=[StopWhenGood()]).stopped
     True
     """
+
+    explains: ClassVar[bool] = False         # whether it tells, instead of ``train``, why a run came to nothing
 
     def on_start(self, run: Run) -> None:
         """Before the first epoch, or before the first one after a checkpoint."""
@@ -199,6 +202,27 @@ class TimeLimit(Callback):
     on_epoch = on_rows
 
 
+# Words of a metric's name by which less of it is better, or more.
+LESS = {"cost", "loss", "error", "err", "mse", "mae", "rmse", "mape", "smape", "msle", "rmsle", "deviance", "nll",
+        "brier", "perplexity", "pinball", "logloss", "ece", "distance", "regret"}
+MORE = {"accuracy", "acc", "score", "r2", "d2", "auc", "auroc", "auprc", "roc", "precision", "recall", "sensitivity",
+        "specificity", "f1", "f2", "fbeta", "jaccard", "iou", "dice", "kappa", "mcc", "matthews", "corrcoef",
+        "correlation", "pearson", "spearman", "ndcg", "dcg", "gini", "variance", "likelihood", "completeness",
+        "homogeneity", "rand", "mutual", "measure", "mallows", "gain", "lift"}
+
+
+def less_is_better(name: str) -> bool | None:
+    """Whether a metric of this name is the better the smaller it is, by the field's names; None where none is known.
+
+    >>> [less_is_better(name) for name in ("rmse", "neg_log_loss", "brier_score_loss", "f1_macro", "my_metric")]
+    [True, False, True, False, None]
+    """
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    if words[:1] == ["neg"] or words[-1:] == ["score"]:
+        return False
+    return True if LESS & set(words) else False if MORE & set(words) else None
+
+
 class _Watch(Callback):
     """Counts how often in a row a figure of the history has not improved."""
 
@@ -225,8 +249,11 @@ class _Watch(Callback):
             raise ValueError(f"{type(self).__name__}: monitor must be one of {', '.join(figures)}; got "
                              f"{self.monitor!r}" + ("" if "validation_cost" in figures else "; there are no validation "
                                                     "rows"))
-        least = self.mode == "min" or (self.mode == "auto" and self._watched.endswith("cost"))
-        self._sign = 1 if least else -1
+        less = self.mode == "min" if self.mode != "auto" else less_is_better(self._watched.removeprefix("validation_"))
+        if less is None:
+            raise ValueError(f"{type(self).__name__}: mode='auto' does not know whether more or less of "
+                             f"{self._watched!r} is better; give mode='min' or mode='max'")
+        self._sign = 1 if less else -1
 
     def on_evaluation(self, run: Run) -> None:
         if self._watched.startswith("validation_"):
@@ -275,7 +302,8 @@ class EarlyStopping(_Watch):
     min_delta : float
         An improvement must be larger than this.
     mode : "auto", "min" or "max"
-        Which way is better; auto means down for costs and up for all others.
+        Which way is better; auto goes by the figure's name: down for costs, losses and errors (mse, rmse, log_loss,
+        ...), up for accuracies, scores and the like, and asks for a mode where the name says neither.
     restore_best : bool
         Whether the network ends with the parameters of the best figure.
 

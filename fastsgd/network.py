@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fastsgd import _kernel, modelfile
+from fastsgd import _kernel, advice, modelfile
 from fastsgd.architecture import OUTPUTS, Architecture
 from fastsgd.data import CLASSIFICATION, Csr, check_rows, check_sample_weight, check_targets, check_whole, generator
 from fastsgd.machine import choose_threads, cores
@@ -406,8 +406,9 @@ class Network:
                                     optimizer.learning_rates(state.steps, 1), threads=self._threads(threads, len(X)))
         cost = state.cost / len(X)
         if not steps:
-            raise FloatingPointError(f"the cost is {cost}; nothing was changed. Try a smaller learning rate or scale "
-                                     "the inputs")
+            rate = float(optimizer.learning_rates(state.steps, 1)[0])
+            raise FloatingPointError(f"the cost is {cost}; nothing was changed. "
+                                     + advice.of_divergence(self.architecture, X, y, rate))
         return cost
 
     def _check_rows(self, X, name: str = "X") -> np.ndarray | Csr:

@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from fastsgd import _kernel, modelfile
+from fastsgd import _kernel, advice, modelfile
 from fastsgd.callbacks import Callback, as_callback
 from fastsgd.checkpoint import Checkpoint, Saved
 from fastsgd.data import (
@@ -66,7 +67,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         :func:`fastsgd.descent.suggest_batch_size`, without weights and dropout. What it takes depends on this machine
         and moment; ``history.batch_size`` tells it, and given the next time makes the run reproducible.
     epochs : int
-        Passes over the rows.
+        Passes over the rows; 0 trains nothing, but checks all arguments.
     seed : int or None
         Of the order of the rows, of a validation fraction and of dropout. The same seed gives the same bits, for any
         number of threads; None draws one from the operating system.
@@ -134,6 +135,12 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     KeyboardInterrupt
         On Ctrl-C, between two steps: the network keeps the steps done so far, and so does the checkpoint.
 
+    Warns
+    -----
+    UserWarning
+        Where the rows are predicted no better than by a constant, and X or y are far from unit size or steps were too
+        long: it names what is far, and the cure. Where the checkpoint is of a run that has ended.
+
     Examples
     --------
     >>> import fastsgd
@@ -190,7 +197,11 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         feed: Feed = Blocks(X, y, weight, chosen, batch_size, metric, net.dtype, bool(shuffle))
     else:
         feed = Rows(X, y, weight, chosen, batch_size, metric, bool(shuffle))
-    return settings.run(feed, optimizer.over(settings.epochs * steps_in(rows, batch_size)), state).go()
+    history = settings.go(feed, optimizer.over(settings.epochs * steps_in(rows, batch_size)), state)
+    if not any(listener.explains for listener in settings.listeners) and (
+            cause := advice.of_nothing_learned(net.architecture, X, y, weight, chosen, history)):
+        warnings.warn(cause, stacklevel=2)
+    return history
 
 
 def train_stream(net: Network, source: Source, *, rows: int | None = None, window: int | None = None,
@@ -284,7 +295,7 @@ label_smoothing, accumulate, weighted_steps, checkpoint, kernel, backend
     if rows is not None:
         batch_size = min(batch_size, rows)
         optimizer = optimizer.over(settings.epochs * steps_in(rows, batch_size))
-    return settings.run(Stream(net, source, batch_size, rows, window, shuffle, class_weight), optimizer).go()
+    return settings.go(Stream(net, source, batch_size, rows, window, shuffle, class_weight), optimizer)
 
 
 class _Settings:
@@ -329,7 +340,7 @@ class _Settings:
         self._backend = backend
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}")
-        self._listeners = [as_callback(callback) for callback in callbacks]
+        self.listeners = [as_callback(callback) for callback in callbacks]
         self._checkpoint = Checkpoint.checked(checkpoint)
 
     def begin(self, seed, resume) -> np.random.Generator:
@@ -352,7 +363,18 @@ class _Settings:
         from fastsgd.descent import suggest_batch_size  # which imports this module
         return suggest_batch_size(self._net, X, y, optimizer, seconds=AUTO_SECONDS, threads=self._threads).batch_size
 
-    def run(self, feed: Feed, optimizer: Optimizer, state: State | None = None) -> Run:
+    def go(self, feed: Feed, optimizer: Optimizer, state: State | None = None) -> History:
+        """The whole run, from its beginning or from a checkpoint."""
+        run = self._run(feed, optimizer, state)
+        steps_before = run.steps
+        history = run.go()
+        if self._saved is not None and run.steps == steps_before:
+            done = "had been stopped" if run.stop else f"has made all of its {self.epochs} epochs"
+            warnings.warn(f"nothing was trained: {self._resumed_from!s} is the checkpoint of a run that {done}; a "
+                          "larger epochs= trains on", stacklevel=3)
+        return history
+
+    def _run(self, feed: Feed, optimizer: Optimizer, state: State | None) -> Run:
         """A run that is about to begin, or to go on."""
         net = self._net
         seed_of_dropout = int(self._rng.integers(2**63)) if self._dropout else 0
@@ -360,7 +382,7 @@ class _Settings:
                         self._backend, self.positive_weight, self._weighted_steps)
         run = Run(net, feed, recipe, epochs=self.epochs, rng=self._rng, adapts=self._threads is None,
                   threads=choose_threads(self._threads, net.architecture.flops * feed.batch_size),
-                  train_epoch=self._train_epoch, listeners=self._listeners, evaluation=self.evaluation,
+                  train_epoch=self._train_epoch, listeners=self.listeners, evaluation=self.evaluation,
                   evaluate_every=self._evaluate_every, checkpoint=self._checkpoint, plan=self._plan(feed, recipe),
                   first_draw=self._first_draw, state=state)
         if self._saved is not None:

@@ -341,3 +341,30 @@ def test_the_bar_of_a_stream_and_of_a_run_that_goes_on(digits, tmp_path):
     assert [bar._bar.n for bar in bars] == [2 * len(X), 3 * len(X), 3 * len(X)]
     assert bars[1]._bar.initial == 2 * len(X)
     assert all(bar._bar.disable for bar in bars)           # closed
+
+
+@pytest.mark.parametrize(("metric", "better"), [
+    ("rmse", min), ("mean_absolute_error", min), ("my_loss", min), ("f1_macro", max), ("r2_score", max)])
+def test_auto_goes_by_the_names_of_metrics(data, metric, better):
+    figures = iter([3.0, 1.0, 2.0, 4.0, 5.0, 0.5] * 9)
+
+    def measure(y, outputs):
+        return next(figures)
+
+    measure.__name__ = metric
+    stopping = fastsgd.EarlyStopping(9, f"validation_{metric}")
+    fastsgd.train(net_of(), *data, epochs=5, seed=0, validation=0.5, metrics=[measure], callbacks=[stopping])
+    assert stopping.best == better(3.0, 1.0, 2.0, 4.0, 5.0)
+
+
+def test_auto_asks_for_a_mode_where_a_name_says_nothing(data):
+    def fancy(y, outputs):
+        return 1.0
+
+    for kind in (fastsgd.EarlyStopping, fastsgd.ReduceOnPlateau):
+        net = net_of()
+        before = net.params.copy()
+        with pytest.raises(ValueError, match=rf"{kind.__name__}: mode='auto' does not know whether more or less of "
+                                             r"'validation_fancy' is better; give mode='min' or mode='max'"):
+            fastsgd.train(net, *data, validation=0.5, metrics=[fancy], callbacks=[kind(monitor="validation_fancy")])
+        np.testing.assert_array_equal(net.params, before)

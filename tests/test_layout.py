@@ -37,10 +37,10 @@ RANKS = [
     {"plots._axes"},
     {"run"},
     {"evaluation", "checkpoint", "streams"},
-    {"network", "callbacks", "feeds", "history"},
+    {"network", "callbacks", "feeds"},
     {"machine", "modelfile", "table", "datasets"},
-    {"tensorfile", "report", "encoding"},
-    {"data", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console",
+    {"tensorfile", "report", "encoding", "advice"},
+    {"data", "history", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console",
      "datasets.idx"},
     {"architecture", "files"},
 ]

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import threading
 import warnings
 from collections.abc import Sequence
@@ -26,6 +27,15 @@ from fastsgd.training import train
 MAKING = threading.Lock()                    # a model just read may be asked by many threads at once
 FLOATS = (np.float64, np.float32)            # dtypes of X that are kept
 SEEDS = 2**31 - 1                            # drawn below this
+
+
+def _renew_lock() -> None:
+    global MAKING
+    MAKING = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):          # a thread that holds it at a fork does not exist in the child
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class EngineEstimator(CallbackSupportMixin, BaseEstimator):

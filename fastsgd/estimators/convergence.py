@@ -72,6 +72,8 @@ class Validation:
 class Convergence(Callback):
     """What the rules of both kinds of estimators share; subclasses say when a fit stops and what follows."""
 
+    explains = True
+
     def __init__(self, estimator: Any, validation: Validation | None, optimizer: Optimizer):
         self.estimator, self.validation, self.optimizer = estimator, validation, optimizer
 
