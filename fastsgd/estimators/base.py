@@ -144,12 +144,15 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         """y as the network takes it."""
         raise NotImplementedError
 
-    def _judges(self, targets) -> tuple:
-        """Of (y, outputs, sample_weight): a score where the kernel's is not meant, and one for each output."""
+    def _judges(self, targets, trained) -> tuple:
+        """Of (y, outputs, sample_weight): a score where the kernel's is not meant, and one for each output.
+
+        For a network that is trained on some targets and judged by others.
+        """
         return None, None
 
-    def _validation(self, held_out: tuple) -> Validation | None:
-        """Of X_val, y_val and sample_weight_val, where there are any."""
+    def _validation(self, held_out: tuple, trained: np.ndarray) -> Validation | None:
+        """Of X_val, y_val and sample_weight_val, where there are any, for a network trained on other targets."""
         X, y, sample_weight = held_out
         if X is None:
             if y is not None or sample_weight is not None:
@@ -161,15 +164,17 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         targets = self._encode(y, X.dtype)
-        return Validation(self, (X, targets, sample_weight), held_out, self.scoring, *self._judges(targets))
+        return Validation(self, (X, targets, sample_weight), held_out, self.scoring,
+                          *self._judges(targets, trained))
 
     def _hold_out(self, rows: np.ndarray, table, X, y, targets, sample_weight) -> Validation:
         """Of some rows of a fit, whose X came as ``table``: scorers get its names of columns, if there are any."""
-        X, y, targets = X[rows], y[rows], targets[rows]
+        X, y, trained, targets = X[rows], y[rows], targets, targets[rows]
         sample_weight = None if sample_weight is None else sample_weight[rows]
         named = _safe_indexing(table, rows) if hasattr(table, "columns") else X
-        return Validation(self, (X, targets, sample_weight), (named, y, sample_weight), self.scoring,
-                          *self._judges(targets))
+        told = None if sample_weight is None or (sample_weight == 1).all() else sample_weight
+        return Validation(self, (X, targets, sample_weight), (named, y, told), self.scoring,
+                          *self._judges(targets, trained))
 
     # ---- training and predicting ----
 

@@ -149,7 +149,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         if first or not hasattr(self, "_random_state"):
             self._random_state = check_random_state(self.random_state)
         targets, rows = self._encode(y, X.dtype), X.shape[0]
-        validation = self._validation(held_out)
+        validation = self._validation(held_out, targets)
         if getattr(self, "coef_", None) is None or coef_init is not None or intercept_init is not None:
             net = self._new_network([X.shape[1], self._outputs_of()], X.dtype, 0)
             self._fill(net, coef_init, intercept_init)
@@ -188,7 +188,9 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
                     metrics=() if validation is None else validation.metrics, **more)
         convergence.finish(net)
         self.t_ += float(self.n_iter_ * rows)
-        if not incremental and self.tol is not None and self.n_iter_ == max_iter:
+        if incremental or (validation and validation.warn_if_never_defined(self, stacklevel=6)):
+            return self
+        if self.tol is not None and self.n_iter_ == max_iter:
             warnings.warn("Maximum number of iteration reached before convergence. Consider increasing max_iter to "
                           "improve the fit.", ConvergenceWarning, stacklevel=6)
         return self

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
-from sklearn.metrics import accuracy_score, d2_pinball_score, r2_score
+from sklearn.metrics import accuracy_score, d2_pinball_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -17,6 +17,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from sklearn.utils.validation import validate_data
 
 from fastsgd.estimators.base import FLOATS
+from fastsgd.estimators.convergence import r2_judge
 from fastsgd.estimators.perceptron import MultilayerPerceptron
 
 
@@ -201,7 +202,7 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
         enough = counts[counts > 0].min() >= 2 and (counts > 0).sum() <= min(held_out, len(targets) - held_out)
         return targets if enough else None
 
-    def _judges(self, targets):
+    def _judges(self, targets, trained):
         if targets.ndim == 1 or targets.shape[1] == 1:
             return None, None
         return lambda y, outputs, weight: accuracy_score(y > 0.5, outputs > 0.5, sample_weight=weight), None
@@ -333,12 +334,10 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
         # scikit-learn takes the mean of squared errors over the targets, and the sum of Poisson's.
         return cost if self.loss == "poisson" else cost / self.n_outputs_
 
-    def _judges(self, targets):
+    def _judges(self, targets, trained):
         if self._quantiles() is not None:
-            return self._mean_pinball, None
-        if targets.shape[1] == 1 and (targets != targets[0]).any():
-            return None, None
-        return lambda y, outputs, weight: r2_score(y, outputs, sample_weight=weight), None
+            return self._mean_pinball if len(targets) > 1 else lambda y, outputs, weight: np.nan, None
+        return r2_judge(targets, trained), None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

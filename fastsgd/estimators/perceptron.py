@@ -149,9 +149,12 @@ class MultilayerPerceptron(EngineEstimator):
         return net
 
     def _open_account(self) -> None:
-        self._no_improvement_count = 0
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+        self._forget_the_best()
+
+    def _forget_the_best(self) -> None:
+        self._no_improvement_count = 0
         self.best_validation_score_ = -np.inf if self.early_stopping else None
         self.best_loss_ = None if self.early_stopping else np.inf
 
@@ -169,13 +172,15 @@ class MultilayerPerceptron(EngineEstimator):
             raise ValueError(NOT_FINITE)
 
     def _fit_stochastic(self, net, X, targets, y, sample_weight, incremental, table, held_out) -> None:
-        validation = self._validation(held_out)
+        validation = self._validation(held_out, targets)
         if self.early_stopping and validation is None:
             chosen, others = self._split(targets, y)
             validation = self._hold_out(others, table, X, y, targets, sample_weight)
             X, targets, y = X[chosen], targets[chosen], y[chosen]
             sample_weight = None if sample_weight is None else sample_weight[chosen]
         optimizer = self._optimizer_of()
+        if not incremental:                  # its rows may be others than those of the fit before
+            self._forget_the_best()
         self._remember(optimizer, net, not incremental)
         convergence = MLPConvergence(self, validation, optimizer, X.shape[0])
         history = self._train(
@@ -185,9 +190,11 @@ class MultilayerPerceptron(EngineEstimator):
             validation=None if validation is None else validation.rows,
             metrics=() if validation is None else validation.metrics, sample_weight=self._weights_of(y, sample_weight),
             dropout=self.dropout, shuffle=self.shuffle, **self._more_for_training())
-        if self.early_stopping and convergence.best_params is not None:
+        if convergence.best_params is not None:
             net.params = convergence.best_params
-        if history is not None and not incremental and not history.stopped:
+        if history is None or incremental or (validation and validation.warn_if_never_defined(self, stacklevel=6)):
+            return
+        if not history.stopped:
             warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
                           "hasn't converged yet.", ConvergenceWarning, stacklevel=6)
 

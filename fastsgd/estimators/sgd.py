@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import validate_data
 
 from fastsgd.data import ONE_AGAINST_REST
+from fastsgd.estimators.convergence import r2_judge
 from fastsgd.estimators.linear import DEFAULT_EPSILON, LinearSGD
 
 
@@ -215,7 +216,7 @@ early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start,
     def _outputs_of(self):
         return 1 if len(self.classes_) == 2 else len(self.classes_)
 
-    def _judges(self, targets):
+    def _judges(self, targets, trained):
         if self._loss() == "cross_entropy":
             return None, None
         border = 0.5 if self._loss() == "binary_cross_entropy" else 0
@@ -325,6 +326,9 @@ scoring, callbacks, progress, n_jobs
 
     def _encode(self, y, dtype):
         return y.astype(dtype, copy=False)[:, np.newaxis]
+
+    def _judges(self, targets, trained):
+        return r2_judge(targets, trained), None
 
     def _outputs_of(self):
         return 1
