@@ -13,15 +13,16 @@ class History:
     metric_name : str
         "accuracy" for classifiers, "r2" (R^2) otherwise.
     cost : list of float
-        Mean cost over the epoch's rows, each measured just before its own step.
+        Mean cost over the epoch's rows, each measured just before its own step; weighted where rows or classes are.
     metric : list of float
-        The metric over the same rows.
+        The metric over the same rows; weighted where rows are, or where classes are by weights of their rows.
     seconds : list of float
         Wall time of the epoch's steps and of waiting for its rows; validation and callbacks excluded.
     learning_rate : list of float
         Of the epoch's last step.
     validation_cost, validation_metric : list of float
-        One entry per evaluation, after every epoch or every so many steps; empty without validation.
+        One entry per evaluation, after every epoch or every so many steps; empty without validation. Weighted by the
+        validation rows' sample_weight alone, never by class_weight.
     validation_steps : list of int
         The steps taken before each evaluation.
     scores : dict of str to list of float

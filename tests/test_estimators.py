@@ -147,3 +147,21 @@ def test_many_threads_may_predict_with_a_model_that_has_just_been_read():
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: other.predict_proba(X[:3]), range(4000)))
     assert all((answer == expected).all() for answer in found)
+
+
+@quiet
+@pytest.mark.parametrize("kind", ["MLPClassifier", "SGDClassifier"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_balanced_classes_are_those_of_logistic_regression(kind, classes):
+    rows, y = X[:90], np.arange(90) % 5 % classes
+    weight = np.random.default_rng(0).uniform(0, 2, 90)
+    weight[::7] = 0
+    counts = np.bincount(y, weight)
+    given = dict(enumerate(counts.sum() / (classes * counts)))       # compute_class_weight's, with sample_weight
+    models = [getattr(fastsgd, kind)(class_weight=class_weight, max_iter=3, tol=0, random_state=0)
+              .fit(rows, y, sample_weight=weight) for class_weight in ("balanced", given)]
+    np.testing.assert_allclose(*(model.network_.params for model in models), rtol=1e-9, atol=1e-12)
+    none = np.where(y == 0, 0, weight)                               # a class that counts nothing, nor in the balance
+    with np.errstate(all="raise"):
+        models[0].fit(rows, y, sample_weight=none)
+    assert np.isfinite(models[0].network_.params).all()

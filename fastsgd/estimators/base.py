@@ -11,10 +11,11 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastsgd.callbacks import Callback, Progress
+from fastsgd.data import weights_of_classes
 from fastsgd.estimators.convergence import Convergence, Validation
 from fastsgd.estimators.sklearn_callbacks import CallbackSupportMixin, Epochs
 from fastsgd.history import History
@@ -26,6 +27,17 @@ from fastsgd.training import train
 MAKING = threading.Lock()                    # a model just read may be asked by many threads at once
 FLOATS = (np.float64, np.float32)            # dtypes of X that are kept
 SEEDS = 2**31 - 1                            # drawn below this
+
+
+def weights_for_classes(class_weight, classes: np.ndarray, labels: np.ndarray, sample_weight) -> np.ndarray:
+    """The weight of each class from ``class_weight``, "balanced" by the sums of the rows' weights.
+
+    ``labels`` number the classes.
+    """
+    weights = compute_class_weight(class_weight, classes=classes, y=classes[labels])
+    if not isinstance(class_weight, str):
+        return weights
+    return weights_of_classes(class_weight, labels, len(classes), sample_weight)
 
 
 class EngineEstimator(CallbackSupportMixin, BaseEstimator):

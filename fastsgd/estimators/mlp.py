@@ -10,13 +10,13 @@ from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.metrics import accuracy_score, d2_pinball_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
 
-from fastsgd.estimators.base import FLOATS
+from fastsgd.estimators.base import FLOATS, weights_for_classes
 from fastsgd.estimators.convergence import r2_judge
 from fastsgd.estimators.perceptron import MultilayerPerceptron
 
@@ -53,7 +53,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     dropout : float or sequence of float
         The part of a hidden layer's units that is left out in a step.
     class_weight : "balanced" or dict, optional
-        How much the rows of each class count, times ``sample_weight``.
+        How much the rows of each class count, times ``sample_weight``; "balanced" makes the sums of their weights
+        alike, as LogisticRegression's. It acts on training and ``loss_`` alone: validation rows count by their
+        ``sample_weight``.
     label_smoothing : float
         The part of a target that is spread evenly over all classes.
     scoring : "loss", str or callable, optional
@@ -187,8 +189,8 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
             return sample_weight
         if self._label_binarizer.y_type_.startswith("multilabel"):
             raise ValueError("class_weight is not supported for multi-label targets; use sample_weight")
-        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-        weights = weights[np.searchsorted(self.classes_, y)]
+        labels = np.searchsorted(self.classes_, y)
+        weights = weights_for_classes(self.class_weight, self.classes_, labels, sample_weight)[labels]
         return weights if sample_weight is None else weights * sample_weight
 
     def _more_for_training(self):

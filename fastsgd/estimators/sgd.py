@@ -7,13 +7,13 @@ import numpy as np
 from scipy.special import expit
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
-from sklearn.utils import compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import validate_data
 
 from fastsgd.data import ONE_AGAINST_REST
+from fastsgd.estimators.base import weights_for_classes
 from fastsgd.estimators.convergence import r2_judge
 from fastsgd.estimators.linear import DEFAULT_EPSILON, LinearSGD
 
@@ -34,9 +34,12 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
     learning_rate : str
         constant, optimal (Bottou 2012), invscaling, adaptive, pa1 or pa2 (Crammer 2006).
     alpha, l1_ratio, fit_intercept, max_iter, tol, shuffle, verbose, epsilon, random_state, eta0, power_t, \
-early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start, average
+early_stopping, validation_fraction, n_iter_no_change, warm_start, average
         As in scikit-learn. Classes are trained together, and the fit stops when the sum of their costs does not become
         better.
+    class_weight : "balanced" or dict, optional
+        As in scikit-learn, but "balanced" makes the sums of the classes' ``sample_weight`` alike, as
+        LogisticRegression's. It acts on training alone: validation rows count by their ``sample_weight``.
     n_jobs : int, optional
         Threads; None takes as many as pay. No bit depends on it.
     batch_size : int
@@ -235,9 +238,10 @@ early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start,
     def _weigh(self, y, sample_weight):
         if self.class_weight is None:
             return sample_weight, {}
-        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        labels = np.searchsorted(self.classes_, y)
+        weights = weights_for_classes(self.class_weight, self.classes_, labels, sample_weight)
         if len(self.classes_) == 2:
-            return sample_weight * weights[np.searchsorted(self.classes_, y)], {}
+            return sample_weight * weights[labels], {}
         if self._loss() not in ("cross_entropy", *ONE_AGAINST_REST):
             raise ValueError(f"class_weight with more than two classes is not supported for loss {self.loss!r}; use "
                              "sample_weight")
