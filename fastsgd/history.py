@@ -1,7 +1,7 @@
 """What happened in a training run, as numbers."""
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 
 @dataclass
@@ -99,8 +99,24 @@ class History:
         return replace(self, **lists, scores=scores, stopped=False)
 
     def as_dict(self) -> dict:
-        """All fields as plain lists and numbers, for JSON or a data frame."""
-        return asdict(self)
+        """All fields as plain lists of one length and numbers, for JSON or ``pandas.DataFrame``.
+
+        A list has an entry for each epoch; those of the validation have one for each evaluation, and where there was
+        none they are left out. A score f is ``validation_f``. Where the numbers of epochs and of evaluations differ,
+        shorter lists end with None.
+
+        >>> History("accuracy", cost=[0.5, 0.25], metric=[0.8, 0.9], validation_cost=[0.3]).as_dict()["validation_cost"]
+        [0.3, None]
+        """
+        named = vars(self)
+        scores = {f"validation_{name}" if f"validation_{name}" not in named else f"scores.{name}": values
+                  for name, values in self.scores.items()}
+        lists = {name: values for name, values in {**named, **scores}.items() if isinstance(values, list)}
+        length = max(len(values) for values in lists.values())
+        columns = {name: values + [None] * (length - len(values)) for name, values in lists.items()
+                   if values or not name.startswith(("validation_", "scores."))}
+        numbers = {name: value for name, value in named.items() if name not in lists and name != "scores"}
+        return {**columns, **numbers}
 
     def last(self) -> dict[str, float]:
         """The latest figure of each kind, by name.

@@ -14,10 +14,11 @@ pytest.importorskip("sklearn")
 import joblib
 import sklearn
 from scipy.sparse import csr_matrix
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV, cross_validate
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -73,6 +74,22 @@ def test_a_grid_search_is_the_same_in_processes_and_threads(backend):
     alone, shared = search(1), search(2)
     assert alone.best_params_ == shared.best_params_
     np.testing.assert_array_equal(alone.cv_results_["mean_test_score"], shared.cv_results_["mean_test_score"])
+
+
+@quiet
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_search_among_an_optimizer_s_parameters(kind):
+    optimizer = fastsgd.SGD(fastsgd.schedules.Cosine(0.001))
+    model = getattr(fastsgd, kind)(optimizer=optimizer, max_iter=2, random_state=0)
+    grid = {"model__optimizer__learning_rate__rate": [1e-9, 0.01], "model__optimizer__momentum": [0.0, 0.5]}
+    search = GridSearchCV(Pipeline([("model", model)]), grid, cv=2).fit(X[:200], Y[:200])
+    assert search.best_params_["model__optimizer__learning_rate__rate"] == 0.01
+    assert search.best_estimator_[0].optimizer.learning_rate.rate == 0.01
+    assert model.optimizer is optimizer == fastsgd.SGD(fastsgd.schedules.Cosine(0.001))
+    assert clone(model).set_params(optimizer__momentum=0.1).optimizer.momentum == 0.1
+    assert model.set_params(optimizer=fastsgd.Adam(), optimizer__learning_rate=0.5).optimizer == fastsgd.Adam(0.5)
+    with pytest.raises(ValueError, match=r"optimizer__momentum needs an optimizer to change, such as .*; it is None"):
+        model.set_params(optimizer=None, optimizer__momentum=0.5)
 
 
 @quiet

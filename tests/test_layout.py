@@ -42,7 +42,7 @@ RANKS = [
     {"tensorfile", "report", "encoding"},
     {"architecture", "data", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console",
      "datasets.idx"},
-    {"files"},
+    {"files", "parameters"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 

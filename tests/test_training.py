@@ -1,6 +1,7 @@
 """Does train() do what it says: shuffling, batches, history, callbacks, interruption, divergence?"""
 import importlib.util
 import io
+import json
 import os
 import signal
 import sys
@@ -700,3 +701,25 @@ def test_threads_that_are_asked_for_are_had():
         fastsgd.train(fastsgd.Network([500, 500, 10]), X, y, batch_size=600, threads=threads, epochs=1,
                       callbacks=[lambda run: met.append(run.threads)])
     assert met == [1, min(2, fastsgd.config()["cores"])]
+
+
+@pytest.mark.parametrize("more", [{}, {"validation": 0.2}, {"validation": 0.2, "evaluate_every": 2}, {"epochs": 0}])
+def test_a_history_becomes_a_data_frame_and_json(digits, more):
+    pandas = pytest.importorskip("pandas")
+    net, X, y = small(digits)
+
+    def f(y, outputs):
+        return 0.5
+
+    history = fastsgd.train(net, X, y, **{"epochs": 3, **more}, metrics=[f] if "validation" in more else [])
+    figures = history.as_dict()
+    frame = pandas.DataFrame(figures)
+    assert json.loads(json.dumps(figures)) == figures
+    assert frame["cost"].dropna().tolist() == history.cost
+    assert len(frame) == max(history.epochs, len(history.validation_cost))
+    if "validation" in more:
+        assert frame["validation_cost"].dropna().tolist() == history.validation_cost
+        assert frame["validation_f"].dropna().tolist() == history.scores["f"]
+        assert frame["validation_steps"].tolist() == history.validation_steps
+    else:
+        assert not [name for name in frame if name.startswith("validation")]

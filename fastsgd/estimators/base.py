@@ -66,6 +66,18 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         """The arguments of ``__init__`` as attributes, untouched."""
         self.__dict__.update((name, value) for name, value in parameters.items() if name not in ("self", "__class__"))
 
+    def set_params(self, **params):
+        """Changes parameters, as in scikit-learn; ``optimizer__learning_rate`` and the like replace ``optimizer``."""
+        prefix = "optimizer__"
+        of_optimizer = {name[len(prefix):]: value for name, value in params.items() if name.startswith(prefix)}
+        super().set_params(**{name: value for name, value in params.items() if not name.startswith(prefix)})
+        if of_optimizer:
+            if not isinstance(self.optimizer, Optimizer):
+                raise ValueError(f"{prefix}{next(iter(of_optimizer))} needs an optimizer to change, such as "
+                                 f"optimizer=fastsgd.SGD(0.1); it is {self.optimizer!r}")
+            self.optimizer = self.optimizer.set_params(**of_optimizer)           # which is frozen, and may be shared
+        return self
+
     # ---- the network ----
 
     def _new_network(self, sizes: Sequence[int], dtype, seed: int) -> Network:
