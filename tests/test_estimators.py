@@ -182,3 +182,29 @@ def test_balanced_classes_are_those_of_logistic_regression(kind, classes):
     with np.errstate(all="raise"):
         models[0].fit(rows, y, sample_weight=none)
     assert np.isfinite(models[0].network_.params).all()
+
+
+@quiet
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("model", "y"), [
+    (fastsgd.MLPClassifier((8,), max_iter=2), Y), (fastsgd.MLPClassifier((8,), max_iter=2), Y > 4),
+    (fastsgd.MLPClassifier((8,), max_iter=2), np.eye(10, dtype=int)[Y]), (fastsgd.SGDClassifier("log_loss"), Y),
+    (fastsgd.SGDClassifier("log_loss"), Y > 4), (fastsgd.SGDClassifier("log_loss", multi_class="multinomial"), Y)])
+def test_logarithms_of_probabilities_that_are_rounded_to_0_or_1(model, y, dtype):
+    rows = X[:200].astype(dtype)
+    model = clone(model).set_params(random_state=0).fit(rows, y[:200])
+    net = model.network_
+    net.params = net.params * dtype(0.5 / abs(net._before_output().predict(rows)).max())
+    found = model.predict_log_proba(rows)
+    np.testing.assert_allclose(found, np.log(model.predict_proba(rows)), rtol=1e-5, atol=1e-6)
+    net.weights[-1][:] *= 1e4 / abs(net._before_output().predict(rows)).max()
+    net.biases[-1][:] = 0
+    found = model.predict_log_proba(rows)                            # warnings are errors
+    assert found.dtype == dtype
+    assert np.isfinite(found).all()
+    assert found.min() < -1000
+    np.testing.assert_allclose(np.exp(found), model.predict_proba(rows), rtol=1e-5, atol=1e-6)
+
+
+def test_logarithms_of_probabilities_that_are_0():
+    assert (fastsgd.SGDClassifier("modified_huber", random_state=0).fit(X, Y).predict_log_proba(X) == -np.inf).any()

@@ -40,6 +40,11 @@ def weights_for_classes(class_weight, classes: np.ndarray, labels: np.ndarray, s
     return weights_of_classes(class_weight, labels, len(classes), sample_weight)
 
 
+def logarithms(probabilities: np.ndarray, from_logits: np.ndarray) -> np.ndarray:
+    """Of probabilities: those of small ones as they follow from the logits, as they may be rounded to 0."""
+    return np.log(probabilities, out=from_logits, where=probabilities > 0.5)
+
+
 class EngineEstimator(CallbackSupportMixin, BaseEstimator):
     """An estimator whose fitted attributes are views of a :class:`fastsgd.Network`'s arrays.
 

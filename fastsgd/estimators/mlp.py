@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
+from scipy.special import log_expit, log_softmax
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.metrics import accuracy_score, d2_pinball_score
 from sklearn.preprocessing import LabelBinarizer
@@ -16,7 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
 
-from fastsgd.estimators.base import FLOATS, weights_for_classes
+from fastsgd.estimators.base import FLOATS, logarithms, weights_for_classes
 from fastsgd.estimators.convergence import r2_judge
 from fastsgd.estimators.perceptron import MultilayerPerceptron
 
@@ -146,9 +147,12 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
         return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
 
     def predict_log_proba(self, X):
-        """The logarithms of ``predict_proba``."""
+        """The logarithms of ``predict_proba``, also where it is rounded to 0 or 1."""
         probabilities = self.predict_proba(X)
-        return np.log(probabilities, out=probabilities)
+        z = self._outputs(self._network()._before_output(), X)
+        if self._loss() == "cross_entropy":
+            return logarithms(probabilities, log_softmax(z, axis=1))
+        return logarithms(probabilities, log_expit(np.hstack([-z, z]) if self.n_outputs_ == 1 else z))
 
     # ---- what training needs to know ----
 

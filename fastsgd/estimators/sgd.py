@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from sklearn.utils._param_validation import StrOptions
@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import validate_data
 
 from fastsgd.data import ONE_AGAINST_REST
-from fastsgd.estimators.base import weights_for_classes
+from fastsgd.estimators.base import logarithms, weights_for_classes
 from fastsgd.estimators.convergence import r2_judge
 from fastsgd.estimators.linear import DEFAULT_EPSILON, LinearSGD
 
@@ -187,16 +187,27 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
         if yes.shape[1] == 1:
             return np.hstack([1 - yes, yes])
         total = np.add.reduce(yes, axis=1, keepdims=True)
-        if not total.all():                             # as likely one as another where all say no
+        if not total.all():                             # modified_huber: as likely one as another where all say no
             none = total[:, 0] == 0
-            yes[none], total[none] = 1, yes.shape[1]
+            yes[none] = 1 if self.loss == "modified_huber" else softmax(log_expit(scores[none]), axis=1)
+            total[none] = np.add.reduce(yes[none], axis=1, keepdims=True)
         yes /= total
         return yes
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X):
-        """The logarithms of ``predict_proba``; modified_huber's probabilities may be 0."""
-        return np.log(self.predict_proba(X))
+        """The logarithms of ``predict_proba``, with log_loss also where it is rounded to 0 or 1.
+
+        modified_huber's probabilities may be 0, whose logarithm is -inf.
+        """
+        probabilities = self.predict_proba(X)
+        if self.loss == "modified_huber":
+            with np.errstate(divide="ignore"):
+                return np.log(probabilities)
+        z = self._scores(X)
+        if z.shape[1] == 1:
+            return logarithms(probabilities, log_expit(np.hstack([-z, z])))
+        return logarithms(probabilities, log_softmax(z if self._loss() == "cross_entropy" else log_expit(z), axis=1))
 
     # ---- what training needs to know ----
 
