@@ -286,6 +286,27 @@ def test_models_move_both_ways(kind, y, average):
         assert abs(model.score(X, y) - theirs.score(X, y)) < 0.2
 
 
+@pytest.mark.parametrize("average", [True, 500, 2000])
+@pytest.mark.parametrize(("kind", "y"), [("SGDClassifier", Y), ("SGDClassifier", Y > 4), ("SGDRegressor", Y / 10)])
+def test_averages_go_on_on_the_other_side(kind, y, average):
+    rows, parameters = X[:, :8], {"average": average, "learning_rate": "constant", "eta0": 0.001}
+    # scikit-learn's classifiers forget the intercept before the average after each call.
+    ours, theirs = both(kind, rows, y, fit_intercept=kind == "SGDRegressor", **parameters)
+    moved = [pickle.loads(pickle.dumps(fastsgd.interop.from_sklearn(theirs))), fastsgd.interop.to_sklearn(ours),
+             fastsgd.interop.to_sklearn(fastsgd.interop.from_sklearn(theirs))]
+    for _ in range(3):
+        for model in (ours, theirs, *moved):
+            model.partial_fit(rows[::2], y[::2])
+        for model in (ours, *moved):
+            same(model, theirs)
+
+
+def test_the_first_call_after_a_move_is_scikit_learns_also_with_an_intercept():
+    _, theirs = both("SGDClassifier", X, Y > 4, average=True)
+    ours = fastsgd.interop.from_sklearn(theirs)
+    same(*(model.partial_fit(X, Y > 4) for model in (ours, theirs)))
+
+
 @pytest.mark.parametrize("change", [{"penalty": "l1"}, {"loss": "hinge"}, {"optimizer": fastsgd.SGD(1e-4)}])
 def test_a_change_of_parameters_does_not_begin_the_rates_afresh(change):
     clf, y = SGDClassifier("log_loss", alpha=0.01, random_state=0), Y > 4

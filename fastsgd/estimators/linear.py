@@ -211,6 +211,30 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
                 raise ValueError("Provided intercept_init does not match dataset.")
             net.biases[0][:] = intercept
 
+    # ---- averages ----
+
+    def _unaveraged(self) -> tuple[np.ndarray, np.ndarray]:
+        """What ``coef_`` and ``intercept_`` are averages of, as new arrays; copies of these where that is unknown."""
+        net = self._network().copy()
+        state = self.__dict__.get("_state")
+        if state is not None and state.averaged is not None:
+            net.params = state.averaged
+        return np.array(self._coefficients(net.weights[0]), order="C"), net.biases[0].copy()
+
+    def _go_on_averaging(self, coef, intercept) -> None:
+        """Makes ``partial_fit`` go on from these, in the shapes of ``coef_`` and ``intercept_``.
+
+        The fitted attributes are their average, if there have been enough steps for one to begin.
+        """
+        net = self._network()
+        last = net.copy()
+        self._fill(last, coef, intercept)
+        optimizer = self._optimizer_of(sparse=False)
+        self._state, self._rate_factor = optimizer.state(net.params), 1.0
+        self._state.steps, self._state.averaged = int(self.t_ - 1) // self.batch_size, last.params.copy()
+        if self._state.steps <= optimizer.average_from:
+            self._state.average[:] = last.params
+
     # ---- its parts ----
 
     def _check_parameters(self, incremental: bool = False) -> None:
