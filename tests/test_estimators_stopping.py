@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn")
+from scipy.sparse import csr_matrix
 from sklearn.exceptions import ConvergenceWarning
 
-from fastsgd import MLPClassifier, MLPRegressor, SGDClassifier, SGDRegressor
+from fastsgd import SGD, MLPClassifier, MLPRegressor, SGDClassifier, SGDRegressor
 
 X = np.linspace(-1, 1, 200)[:, np.newaxis]
 Y = X[:, 0]
@@ -115,8 +116,103 @@ def test_a_score_that_is_not_finite_now_and_then_is_passed_over(kind):
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model = kind(early_stopping=True, scoring=scoring, n_iter_no_change=4, random_state=0).fit(X, POSITIVE)
+        model = kind(early_stopping=True, scoring=scoring, n_iter_no_change=4, batch_size=10, random_state=0)
+        model.fit(X, POSITIVE)
     assert model.n_iter_ in (8, 9)                       # scikit-learn's rules for the two differ by one
     if kind is MLPClassifier:
         assert model.best_validation_score_ == 0.9
         np.testing.assert_array_equal(model.predict_proba(X), kept[3])
+
+
+# ---- fits that came to nothing ----
+
+def said_of(model, X, y, **more):
+    """What a fit warns of, in one warning at most."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y, **more)
+    assert all(warning.category is ConvergenceWarning and warning.filename == __file__ for warning in caught)
+    assert len(caught) <= 1
+    return str(caught[0].message) if caught else ""
+
+
+STANDARD = np.random.default_rng(0).standard_normal((120, 3))
+LINEAR = STANDARD @ [0.3, 0.5, 0.8]
+
+
+@pytest.mark.parametrize(("y", "more", "parts"), [
+    (2000 + 300 * LINEAR, {}, ("Maximum iterations (200)", "Y has mean 1.99e+03 and standard deviation ",
+                               "TransformedTargetRegressor")),
+    (LINEAR / 1000, {}, ("that of predicting the mean ", "Y has mean")),
+    (2000 + 300 * LINEAR, {"early_stopping": True, "loss": "absolute_error"}, ("that of predicting the median ",)),
+    (2000 + 300 * LINEAR, {"loss": "quantile", "quantile": [0.2, 0.8]}, ("that of predicting the quantile 0.2 ",)),
+    (np.exp(9 + 0.3 * LINEAR), {"loss": "poisson", "max_iter": 9}, ("divide it by its mean",)),
+    (np.c_[LINEAR, 5e4 + 300 * LINEAR], {}, ("nothing of column 1 of y", "Column 1 of y has mean 5e+04")),
+    (LINEAR / 1000, {"solver": "lbfgs", "max_iter": 1000}, ("The fit explains nothing of y",)),
+], ids=["large", "small", "absolute", "quantiles", "poisson", "two", "lbfgs"])
+def test_targets_that_are_to_blame(y, more, parts):
+    said = said_of(MLPRegressor(random_state=0, **more), STANDARD, y)
+    for part in parts:
+        assert part in said
+    assert "X has columns" not in said
+
+
+def test_columns_that_are_to_blame():
+    said = said_of(MLPRegressor(random_state=0), STANDARD * 1e4, LINEAR)
+    assert "explains nothing" in said
+    assert "X has columns of a size (root mean square) up to 1.14e+04: scale them" in said
+    assert "standardise" not in said
+    assert "Y has mean" in said_of(MLPRegressor(random_state=0), csr_matrix(STANDARD * 1e4), 2000 + 300 * LINEAR)
+
+
+@pytest.mark.parametrize(("model", "y"), [
+    (MLPRegressor(solver="lbfgs", random_state=0, max_iter=5000), 2000 + 300 * LINEAR),        # which manages these
+    (MLPRegressor(solver="sgd", learning_rate_init=0.01, random_state=0), 12 + LINEAR),
+    (MLPRegressor(random_state=0, tol=1e-3), LINEAR),
+    (MLPRegressor(random_state=0, early_stopping=True), LINEAR), (MLPRegressor(random_state=0), np.full(120, 500.0)),
+    (SGDRegressor(random_state=0), LINEAR), (SGDRegressor(random_state=0), 1000 + LINEAR),
+    (SGDRegressor(random_state=0, fit_intercept=False), 1000 + LINEAR),
+    (SGDRegressor(random_state=0), np.random.default_rng(1).standard_normal(120)),
+    (SGDClassifier(random_state=0), LINEAR > 0), (SGDClassifier("squared_hinge", random_state=0), LINEAR > 0)])
+def test_nothing_is_said_of_fits_that_worked(model, y):
+    said = said_of(model, STANDARD, y)
+    assert not said or said.endswith("hasn't converged yet.")
+
+
+@pytest.mark.parametrize("model", [
+    SGDRegressor(random_state=0), SGDRegressor("squared_epsilon_insensitive", random_state=0),
+    SGDClassifier("squared_error", random_state=0)], ids=str)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_divergence_that_stays_finite(model, classes):
+    y = LINEAR if isinstance(model, SGDRegressor) else np.digitize(LINEAR, [-1, 0][:classes - 1])
+    said = said_of(model, STANDARD * 1e4, y)
+    assert "The fit diverged" in said
+    assert "X has columns of a size (root mean square) up to 1.14e+04: scale them" in said
+    assert "The fit diverged" in said_of(model, csr_matrix(STANDARD * 1e4), y)
+
+
+@pytest.mark.parametrize(("parameters", "cure"), [
+    ({"eta0": 100.0}, "Give a smaller eta0; it is 100."),
+    ({"learning_rate": "optimal", "alpha": 1e-9, "max_iter": 9}, "Give a larger alpha, or learning_rate='invscaling'"),
+    ({"optimizer": SGD(9.0), "max_iter": 2}, "Give the optimizer a smaller learning rate; it is SGD(9.0"),
+])
+def test_a_divergence_by_long_steps(parameters, cure):
+    assert cure in said_of(SGDRegressor(random_state=0, **parameters), STANDARD, LINEAR)
+
+
+def test_classifiers_that_are_right_are_left_in_peace_whatever_their_cost():
+    for loss in ("hinge", "log_loss", "modified_huber", "perceptron"):
+        assert "diverged" not in said_of(SGDClassifier(loss, random_state=0), STANDARD * 1e4, LINEAR > 0)
+
+
+@pytest.mark.parametrize("y", [ONE_OF_THREE := np.arange(120) % 3, np.eye(3, dtype=int)[ONE_OF_THREE]],
+                         ids=["classes", "labels"])
+def test_early_stopping_after_too_few_steps(y):
+    rows = STANDARD + np.eye(3)[ONE_OF_THREE] * 2
+    said = said_of(MLPClassifier(early_stopping=True, random_state=0, n_iter_no_change=3), rows, y)
+    assert "Early stopping ended the fit after " in said
+    assert "while the training cost was still falling" in said
+    model = MLPClassifier(early_stopping=True, random_state=0, batch_size=10, learning_rate_init=0.01)
+    assert not said_of(model, rows, y)
+    stopped = MLPClassifier(early_stopping=True, random_state=0, callbacks=[lambda run: setattr(run, "stop", True)])
+    assert not said_of(stopped, rows, y)                   # by the user

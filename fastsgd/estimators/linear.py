@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastsgd import schedules
 from fastsgd.estimators.base import FLOATS, SEEDS, EngineEstimator
+from fastsgd.estimators.diagnosis import divergence
 from fastsgd.estimators.linear_convergence import LinearConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
 from fastsgd.network import Network
@@ -190,9 +191,15 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         self.t_ += float(self.n_iter_ * rows)
         if incremental or (validation and validation.warn_if_never_defined(self, stacklevel=6)):
             return self
+        said = []
         if self.tol is not None and self.n_iter_ == max_iter:
-            warnings.warn("Maximum number of iteration reached before convergence. Consider increasing max_iter to "
-                          "improve the fit.", ConvergenceWarning, stacklevel=6)
+            said.append("Maximum number of iteration reached before convergence. Consider increasing max_iter to "
+                        "improve the fit.")
+        by_labels = self._first_attribute == "classes_"
+        if cause := divergence(net, X, targets, sample_weight, by_labels, self._shorter_steps()):
+            said.append(cause)
+        if said:
+            warnings.warn(" ".join(said), ConvergenceWarning, stacklevel=6)
         return self
 
     def _fill(self, net: Network, coef_init, intercept_init) -> None:
@@ -285,6 +292,14 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
                 return partial(_growing, self.eta0, self.power_t)
             return schedules.InverseScaling(self.eta0, self.power_t)
         return self.eta0
+
+    def _shorter_steps(self) -> str:
+        if self.optimizer is not None:
+            return f"Give the optimizer a smaller learning rate; it is {self.optimizer!r}."
+        if self.learning_rate == "optimal":
+            return ("Give a larger alpha, or learning_rate='invscaling' with a small eta0: 'optimal' begins with long "
+                    "steps.")
+        return f"Give a smaller eta0; it is {self.eta0:g}."
 
     def _warn_of_power_t(self) -> None:
         if self.power_t < 0:

@@ -19,6 +19,7 @@ from sklearn.utils.validation import validate_data
 
 from fastsgd.estimators.base import FLOATS, logarithms, weights_for_classes
 from fastsgd.estimators.convergence import r2_judge
+from fastsgd.estimators.diagnosis import regression_cause
 from fastsgd.estimators.perceptron import MultilayerPerceptron
 
 
@@ -81,6 +82,12 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
     ValueError, TypeError
         As scikit-learn does. A fit that diverges raises, or with early stopping warns and ends with its best
         parameters.
+
+    Warns
+    -----
+    ConvergenceWarning
+        As scikit-learn does; where the score of early stopping was never finite, which keeps the last parameters; and
+        where early stopping came after a few steps that left most of the cost.
 
     Examples
     --------
@@ -245,6 +252,12 @@ beta_1, beta_2, epsilon, n_iter_no_change, max_fun, optimizer, dropout, scoring,
 validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_names_in_
         As there.
 
+    Warns
+    -----
+    ConvergenceWarning
+        As there; and where the fit predicts its targets no better than a constant, and they or X are far from unit
+        size.
+
     Examples
     --------
     >>> from fastsgd import MLPRegressor
@@ -339,6 +352,9 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
     def _shown_loss(self, cost):
         # scikit-learn takes the mean of squared errors over the targets, and the sum of Poisson's.
         return cost if self.loss == "poisson" else cost / self.n_outputs_
+
+    def _cause(self, net, X, targets, weight, metric):
+        return regression_cause(net, X, targets, weight, self._loss_parameters(), metric)
 
     def _judges(self, targets, trained):
         if self._quantiles() is not None:

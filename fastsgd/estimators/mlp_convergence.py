@@ -23,6 +23,8 @@ class MLPConvergence(Convergence):
         self._rows = rows
         self.count, self.best = estimator._no_improvement_count, -np.inf
         self.best_params: np.ndarray | None = None           # of the best score, where there has been a finite one
+        self.best_epoch = 0                                  # from 0
+        self.lost_patience = False
         if not estimator.early_stopping and estimator.best_loss_ is not None:
             self.best = -estimator.best_loss_
 
@@ -72,7 +74,7 @@ class MLPConvergence(Convergence):
         if defined and figure > self.best:
             self.best = figure
             if self.estimator.early_stopping:
-                self.best_params = run.result.params.copy()
+                self.best_params, self.best_epoch = run.result.params.copy(), run.epoch - 1
 
     def _judge(self, run: Run) -> float:
         """The score of the validation rows, noted; NaN where there are none."""
@@ -106,7 +108,7 @@ class MLPConvergence(Convergence):
         if estimator.verbose:
             print(message)
         if not adaptive or rate <= LEAST_RATE:
-            run.stop = True
+            run.stop = self.lost_patience = True
 
     def diverged(self, error: FloatingPointError) -> None:
         estimator = self.estimator

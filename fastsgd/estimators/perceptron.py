@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from fastsgd.architecture import ACTIVATIONS
 from fastsgd.estimators.base import SEEDS, EngineEstimator
+from fastsgd.estimators.diagnosis import few_steps
 from fastsgd.estimators.lbfgs import minimise
 from fastsgd.estimators.mlp_convergence import NOT_FINITE, MLPConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
@@ -170,6 +171,8 @@ class MultilayerPerceptron(EngineEstimator):
             net.params = double.params
         if not np.isfinite(net.params).all():
             raise ValueError(NOT_FINITE)
+        if cause := self._cause(net, X, targets, weight, np.nan):
+            warnings.warn(cause, ConvergenceWarning, stacklevel=6)
 
     def _fit_stochastic(self, net, X, targets, y, sample_weight, incremental, table, held_out) -> None:
         validation = self._validation(held_out, targets)
@@ -183,20 +186,26 @@ class MultilayerPerceptron(EngineEstimator):
             self._forget_the_best()
         self._remember(optimizer, net, not incremental)
         convergence = MLPConvergence(self, validation, optimizer, X.shape[0])
+        weight = self._weights_of(y, sample_weight)
         history = self._train(
             net, X, targets, convergence, (y, sample_weight), optimizer=optimizer, state=self._state,
             batch_size=self._batch_size_of(X.shape[0]), epochs=1 if incremental else self.max_iter,
             seed=self._random_state.randint(SEEDS),
             validation=None if validation is None else validation.rows,
-            metrics=() if validation is None else validation.metrics, sample_weight=self._weights_of(y, sample_weight),
+            metrics=() if validation is None else validation.metrics, sample_weight=weight,
             dropout=self.dropout, shuffle=self.shuffle, **self._more_for_training())
         if convergence.best_params is not None:
             net.params = convergence.best_params
         if history is None or incremental or (validation and validation.warn_if_never_defined(self, stacklevel=6)):
             return
-        if not history.stopped:
-            warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
-                          "hasn't converged yet.", ConvergenceWarning, stacklevel=6)
+        said = [] if history.stopped else [f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and "
+                                           "the optimization hasn't converged yet."]
+        cause = self._cause(net, X, targets, sample_weight, history.metric[-1])
+        if not cause and self.early_stopping and convergence.lost_patience:
+            cause = few_steps(net, X, targets, weight, history.steps, history.cost, convergence.best_epoch)
+        said += [cause] if cause else []
+        if said:
+            warnings.warn(" ".join(said), ConvergenceWarning, stacklevel=6)
 
     # ---- its parts ----
 
@@ -260,6 +269,10 @@ class MultilayerPerceptron(EngineEstimator):
 
     def _more_for_training(self) -> dict:
         return {}
+
+    def _cause(self, net: Network, X, targets, weight, metric: float) -> str:
+        """What is to blame where a fit explains nothing; ``metric`` is that of the last epoch, if there were any."""
+        return ""
 
     def _strata(self, targets):
         return None

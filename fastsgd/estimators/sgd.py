@@ -71,6 +71,12 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
     ValueError, TypeError
         As scikit-learn does, also where the fit diverges.
 
+    Warns
+    -----
+    ConvergenceWarning
+        As scikit-learn does; where the score of early stopping was never finite; and where the fit ends at more than
+        twice the cost of coefficients of 0 (a classifier: and is right no more often than the commonest class).
+
     Examples
     --------
     >>> from fastsgd import SGDClassifier
