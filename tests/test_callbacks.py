@@ -342,3 +342,15 @@ def test_the_bar_of_a_stream_and_of_a_run_that_goes_on(digits, tmp_path):
     assert [bar._bar.n for bar in bars] == [2 * len(X), 3 * len(X), 3 * len(X)]
     assert bars[1]._bar.initial == 2 * len(X)
     assert all(bar._bar.disable for bar in bars)           # closed
+
+
+@pytest.mark.parametrize(("watch", "said"), [
+    (fastsgd.EarlyStopping(3, "validation_r2"), "EarlyStopping .* was NaN all 3 times, and the last parameters"),
+    (fastsgd.ReduceOnPlateau(0.5, 3, "validation_r2"), "ReduceOnPlateau .* was NaN all 4 times, and the learning rate"),
+])
+def test_a_figure_that_is_never_a_number_is_said(watch, said):
+    X = np.linspace(-1, 1, 50)[:, np.newaxis]
+    net = fastsgd.Network([1, 1], loss="squared_error", seed=0)
+    with pytest.warns(RuntimeWarning, match=said) as caught:
+        fastsgd.train(net, X, X[:, 0], validation=(X[:1], X[:1, 0]), epochs=4, callbacks=[watch])
+    assert [warning.filename for warning in caught] == [__file__]
