@@ -36,7 +36,11 @@ def expected(model):
     return EXPECTED if type(model).__name__.startswith("SGD") else {}
 
 
-@parametrize_with_checks([getattr(fastsgd, kind)() for kind in KINDS], expected_failed_checks=expected)
+CHECKS = parametrize_with_checks([getattr(fastsgd, kind)() for kind in KINDS], expected_failed_checks=expected).mark
+
+
+# As a list: scikit-learn 1.8 gives a generator, which pytest 9 warns of.
+@pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
 @pytest.mark.filterwarnings("default")
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
