@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 import time
+import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -223,6 +225,16 @@ def less_is_better(name: str) -> bool | None:
     return True if LESS & set(words) else False if MORE & set(words) else None
 
 
+def _warn(message: str) -> None:
+    """A RuntimeWarning that points at the first caller outside this package."""
+    package, level = os.path.dirname(__file__), 2
+    frame = sys._getframe(1)
+    while frame.f_back is not None and (frame.f_code.co_filename.startswith(package) or
+                                        frame.f_globals.get("__name__") == "contextlib"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, RuntimeWarning, stacklevel=level)
+
+
 class _Watch(Callback):
     """Counts how often in a row a figure of the history has not improved."""
 
@@ -239,7 +251,7 @@ class _Watch(Callback):
 
     def _forget(self) -> None:
         self.best: float = math.nan
-        self.best_step = self.waited = 0
+        self.best_step = self.waited = self._looks = 0
 
     def on_start(self, run: Run) -> None:
         self._forget()
@@ -272,6 +284,15 @@ class _Watch(Callback):
             self.waited += 1
             if self.waited >= self.patience:
                 self._lost_patience(run)
+        self._looks += 1
+
+    def on_end(self, run: Run) -> None:
+        if self._looks and math.isnan(self.best):
+            _warn(f"{type(self).__name__} had nothing to go by: {self._watched} was NaN all {self._looks} times, "
+                  f"{self._consequence}. Give rows on which it is defined (R^2 needs targets that differ, AUC both "
+                  "classes), or another monitor")
+
+    _consequence: ClassVar[str]              # of a figure that was never a number
 
     def _improved(self, run: Run) -> None:
         """The figure is better than ever."""
@@ -319,6 +340,8 @@ class EarlyStopping(_Watch):
     (True, True)
     """
 
+    _consequence = "and the last parameters are kept"
+
     def __init__(self, patience: int = 10, monitor: str | None = None, min_delta: float = 0.0, mode: str = "auto",
                  restore_best: bool = True):
         super().__init__(patience, monitor, min_delta, mode)
@@ -336,6 +359,7 @@ class EarlyStopping(_Watch):
         run.stop = True
 
     def on_end(self, run: Run) -> None:
+        super().on_end(run)
         if self._best_params is not None:
             run.net.params[:] = self._best_params
 
@@ -367,6 +391,8 @@ class ReduceOnPlateau(_Watch):
     >>> history.learning_rate[0], history.learning_rate[-1] < 0.1
     (0.5, True)
     """
+
+    _consequence = "and the learning rate was lowered whatever the network learned"
 
     def __init__(self, factor: float = 0.5, patience: int = 5, monitor: str | None = None, min_delta: float = 0.0,
                  mode: str = "auto", least: float = 1e-4):

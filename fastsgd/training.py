@@ -76,7 +76,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         epoch are quicker with fewer.
     validation : (X, y), (X, y, sample_weight) or float, optional
         Rows to evaluate the network on after every epoch; a number between 0 and 1 holds this fraction of the rows
-        aside, drawn by the seed, which are then not trained on.
+        aside, drawn by the seed, which are then not trained on. In cost and metric a row counts by its sample_weight,
+        never by class_weight, so both ways agree.
     metrics : iterable
         More to measure on the validation rows: names of scikit-learn's scorers, such as "f1_macro", or functions of
         (y, outputs); sample weights do not enter. They appear in ``history.scores``.
@@ -88,8 +89,10 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     sample_weight : array (rows,), optional
         How much each row counts: means over rows become weighted means.
     class_weight : "balanced", dict or sequence, optional
-        How much the rows of each class count, times sample_weight; "balanced" makes all classes count alike. Where
-        classes are told one from the rest, as in scikit-learn: how much a class counts where it is the one.
+        How much the rows of each class count, times sample_weight; "balanced" makes all classes count alike, by the
+        sums of their rows' sample_weight. Where classes are told one from the rest, as in scikit-learn: how much a
+        class counts where it is the one. It acts on training alone: on the gradient, and on ``history.cost`` and
+        ``history.metric``, which are then weighted; validation rows do not meet it.
     dropout : float or sequence of float
         The part of a hidden layer's units that is left out in a step; one for all hidden layers, or one each.
     label_smoothing : float
@@ -162,13 +165,14 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         y = net._check_targets(y, len(X))
     else:
         X, y = net._check(X, y)
-    weight = check_sample_weight(sample_weight, len(y))
+    of_rows = check_sample_weight(sample_weight, len(y))
     if y.ndim == 1 and net.loss in ONE_AGAINST_REST:
-        settings.positive_weight, class_weight = check_positive_weight(class_weight, y, net.sizes[-1]), None
-    of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1])
-    weight = of_classes if weight is None else weight if of_classes is None else weight * of_classes
-    weight = check_sample_weight(weight, len(y), "sample_weight" if of_classes is None else
-                                 "sample_weight times class_weight", dtype=net.dtype)
+        settings.positive_weight = check_positive_weight(class_weight, y, net.sizes[-1], of_rows)
+        class_weight = None
+    of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1], of_rows)
+    weight = of_classes if of_rows is None else of_rows if of_classes is None else of_rows * of_classes
+    named = "sample_weight" if of_classes is None else "sample_weight times class_weight"
+    weight = check_sample_weight(weight, len(y), named, dtype=net.dtype)
     if isinstance(batch_size, str):
         _check_automatic(batch_size, by_blocks, settings.accumulate)
     else:
@@ -178,15 +182,15 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     chosen = None
     if settings.fraction is not None:
         held_out, chosen = _split(len(X), settings.fraction, rng)
-        for part, what in ((held_out, "held out"), (chosen, "trained on")):
-            if weight is not None and not weight[part].any():
-                raise ValueError(f"sample_weight times class_weight is 0 for all rows that validation={validation} has "
-                                 f"{what}")
+        for counted, name, part, what in ((of_rows, "sample_weight", held_out, "held out"),
+                                          (weight, named, chosen, "trained on")):
+            if counted is not None and not counted[part].any():
+                raise ValueError(f"{name} is 0 for all rows that validation={validation} has {what}")
         if by_blocks and readable_in_place(X, net.dtype) and X.dtype != np.uint8:
             bad = _kernel.bring_in(X, held_out, True)
             if bad >= 0:
                 raise ValueError(f"X[{bad}] has NaN or infinity, which must be removed or filled first")
-        settings.evaluation = Evaluation(net, X, y, weight, held_out, settings.metrics, threads)
+        settings.evaluation = Evaluation(net, X, y, of_rows, held_out, settings.metrics, threads)
     rows = len(X) if chosen is None else len(chosen)
     if isinstance(batch_size, str):
         trained = (X, y) if chosen is None else (X[chosen], y[chosen])
@@ -234,7 +238,7 @@ def train_stream(net: Network, source: Source, *, rows: int | None = None, windo
     shuffle : bool
         Whether the rows of a window are shuffled.
     class_weight : dict or sequence, optional
-        How much the rows of each class count.
+        How much the rows of each class count, in training alone, as in :func:`fastsgd.train`.
     optimizer, batch_size, epochs, seed, threads, validation, metrics, evaluate_every, callbacks, dropout, \
 label_smoothing, accumulate, weighted_steps, checkpoint, kernel, backend
         As in :func:`fastsgd.train`; validation is (X, y) or (X, y, sample_weight).

@@ -150,9 +150,10 @@ def test_weights_of_rows_and_classes(data):
     assert history.metric[0] == pytest.approx(np.average(net_of().predict(X).argmax(axis=1) == y, weights=weights))
     assert (net.predict(X).argmax(axis=1) != 3).all()        # what does not count is not learned
     by_class, by_hand = net_of(), net_of()
-    counts = np.bincount(y)
+    counts = np.bincount(y, weights)                         # of nine classes, as the rows of one count nothing
+    of_classes = np.divide(counts.sum(), 9 * counts, out=np.ones(10), where=counts > 0)
     fastsgd.train(by_class, X, y, class_weight="balanced", sample_weight=weights, seed=0)
-    fastsgd.train(by_hand, X, y, sample_weight=weights * (600 / 10 / counts)[y], seed=0)
+    fastsgd.train(by_hand, X, y, sample_weight=weights * of_classes[y], seed=0)
     np.testing.assert_array_equal(by_class.params, by_hand.params)
     some = net_of()
     fastsgd.train(some, X, y, class_weight={3: 0.0}, seed=0)
@@ -368,3 +369,15 @@ def test_auto_asks_for_a_mode_where_a_name_says_nothing(data):
                                              r"'validation_fancy' is better; give mode='min' or mode='max'"):
             fastsgd.train(net, *data, validation=0.5, metrics=[fancy], callbacks=[kind(monitor="validation_fancy")])
         np.testing.assert_array_equal(net.params, before)
+
+
+@pytest.mark.parametrize(("watch", "said"), [
+    (fastsgd.EarlyStopping(3, "validation_r2"), "EarlyStopping .* was NaN all 3 times, and the last parameters"),
+    (fastsgd.ReduceOnPlateau(0.5, 3, "validation_r2"), "ReduceOnPlateau .* was NaN all 4 times, and the learning rate"),
+])
+def test_a_figure_that_is_never_a_number_is_said(watch, said):
+    X = np.linspace(-1, 1, 50)[:, np.newaxis]
+    net = fastsgd.Network([1, 1], loss="squared_error", seed=0)
+    with pytest.warns(RuntimeWarning, match=said) as caught:
+        fastsgd.train(net, X, X[:, 0], validation=(X[:1], X[:1, 0]), epochs=4, callbacks=[watch])
+    assert [warning.filename for warning in caught] == [__file__]

@@ -27,7 +27,7 @@ RANKS = [
     {"estimators.mlp", "estimators.sgd"},
     {"estimators.perceptron", "estimators.linear"},
     {"estimators.base", "estimators.mlp_convergence", "estimators.linear_convergence", "estimators.lbfgs"},
-    {"estimators.convergence", "estimators.sklearn_callbacks"},
+    {"estimators.convergence", "estimators.diagnosis", "estimators.sklearn_callbacks"},
     {"interop.onnx_rows", "interop.torch_own", "interop.c99_templates", "descent"},
     {"descent.batch_size", "descent.surface"},
     {"descent.race"},
@@ -42,7 +42,7 @@ RANKS = [
     {"tensorfile", "report", "encoding", "advice"},
     {"data", "history", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console",
      "datasets.idx"},
-    {"architecture", "files"},
+    {"architecture", "files", "parameters"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 
