@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastsgd.bars import bar
+
 if TYPE_CHECKING:
     from fastsgd.run import Run
 
@@ -70,12 +72,13 @@ def as_callback(callback) -> Callback:
 class Progress(Callback):
     """A bar with rows per second and the time left, by tqdm where it is installed; else one line per epoch.
 
-    Where the output is not a terminal there are only lines.
+    In a notebook the bar is tqdm's widget, or without tqdm or ipywidgets a line that changes in place. In files and
+    pipes there are only lines.
 
     Parameters
     ----------
     file : text stream, optional
-        Where to write; standard error by default.
+        Where to write; standard error, or the notebook's output, by default.
 
     >>> import fastsgd, sys
     >>> (X, y), _ = fastsgd.datasets.digits()
@@ -88,16 +91,9 @@ class Progress(Callback):
         self.file = file
 
     def on_start(self, run: Run) -> None:
-        self._out = self.file or sys.stderr
-        self._bar: Any = None
-        if getattr(self._out, "isatty", lambda: False)():
-            try:
-                from tqdm import tqdm
-            except ImportError:
-                return
-            total = None if run.rows is None else run.epochs * run.rows
-            self._bar = tqdm(total=total, initial=(run.history.epochs * run.rows if run.rows else 0), file=self._out,
-                             unit=" rows", unit_scale=True, dynamic_ncols=True)
+        total = None if run.rows is None else run.epochs * run.rows
+        self._bar: Any = bar(total, " rows", file=self.file, initial=run.history.epochs * run.rows if run.rows else 0)
+        if self._bar is not None:
             self._epochs_done = 0 if run.rows else self._bar.n
 
     def on_rows(self, run: Run) -> None:
@@ -106,8 +102,9 @@ class Progress(Callback):
 
     def on_epoch(self, run: Run) -> None:
         if self._bar is None:
-            self._out.write(epoch_line(run) + "\n")
-            self._out.flush()
+            out = self.file or sys.stderr
+            out.write(epoch_line(run) + "\n")
+            out.flush()
             return
         self._bar.set_postfix_str(figures_line(run), refresh=False)
         self._advance(run, run.history.epochs - 1)
@@ -124,14 +121,8 @@ class Progress(Callback):
 
 
 def figures_line(run: Run) -> str:
-    """The latest figures of a run, by name."""
-    parts, validation = [], ""
-    for name, value in run.history.last().items():
-        shown = name.removeprefix("validation_")
-        if shown != name and not validation:
-            validation = shown = f"validation {shown}"
-        parts.append(f"{shown} {value:.4f}")
-    return "  ".join(parts)
+    """The latest figures of a run, each by its whole name; those of weighted training rows are called weighted."""
+    return "  ".join(f"{name} {value:.4f}" for name, value in run.history.named().items())
 
 
 def epoch_line(run: Run) -> str:

@@ -41,7 +41,7 @@ RANKS = [
     {"machine", "modelfile", "table", "datasets"},
     {"tensorfile", "report", "encoding"},
     {"architecture", "data", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console",
-     "datasets.idx"},
+     "bars", "datasets.idx", "shown"},
     {"files"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
