@@ -85,7 +85,7 @@ class BatchSize(Shown):
                  + f" cost {self.target:.3g}; noise scale {in_words(self.noise_scale)}")
         rows = [[f"{each.batch_size:,}", f"{each.step * 1e6:.1f}",
                  f"x {each.steps:.2f}" if math.isfinite(each.steps) else "-", f"x {each.expected:.2f}",
-                 "" if each.seconds is None else f"{each.seconds:.3f}" if math.isfinite(each.seconds) else "-",
+                 "" if each.seconds is None else f"{each.seconds:.3g}" if math.isfinite(each.seconds) else "-",
                  "" if each.cost is None else f"{each.cost:.4g}" if math.isfinite(each.cost) else "diverged"]
                 for each in self.candidates]
         head = ("batch size", "microseconds a step", "steps needed", "time expected", "seconds to the cost", "cost")

@@ -117,7 +117,7 @@ class Race(Shown):
             return ""
         after, sooner = runner.time_to(self.goal), self.sooner(runner)
         if not math.isfinite(after):
-            return f"not in {runner.seconds[-1]:.3g} s"
+            return "no" if runner.diverged else f"not in {runner.seconds[-1]:.3g} s"
         times = f"{sooner:,.0f}" if sooner >= 99.95 else f"{sooner:.3g}"
         return f"after {after:.3g} s, " + (f"{times} times sooner" if sooner >= 1.005 else "no sooner")
 
