@@ -22,10 +22,13 @@ def bar(total: float | None, unit: str, *, file: Any = None, initial: float = 0,
         leave: bool = True) -> Any:
     """A bar of tqdm, or what behaves like one in a notebook that has no widgets; None where only lines can be written.
 
-    ``file`` is standard error, or a notebook's output, where it is None. ``delay`` are seconds before it is shown.
+    ``file`` is standard error, or a notebook's output, where it is None. ``delay`` are seconds before it is shown, if
+    whoever sets its words does so without refresh. Of a total in seconds only the share that is done is told.
     """
     settings: dict[str, Any] = {"total": total, "initial": initial, "unit": unit, "unit_scale": True, "delay": delay,
                                 "leave": leave}
+    if unit == " s":
+        settings["bar_format"] = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
     if file is None and in_notebook():
         return _widget(settings) or NotebookLine(**settings)
     file = sys.stderr if file is None else file
@@ -55,7 +58,8 @@ def _widget(settings: dict) -> Any:
 class NotebookLine:
     """One line of a notebook's output that changes in place, with the methods of a tqdm bar that are used here."""
 
-    def __init__(self, total: float | None, initial: float, unit: str, unit_scale: bool, delay: float, leave: bool):
+    def __init__(self, total: float | None, initial: float, unit: str, unit_scale: bool, delay: float, leave: bool,
+                 bar_format: str = ""):
         self.total, self.initial, self.n, self.unit, self.leave = total, initial, initial, unit, leave
         self.disable, self._description, self._figures, self._handle = False, "", "", None
         self._began = time.perf_counter()
@@ -112,6 +116,7 @@ class Meter:
         self._name, self._lines = name, False
         self._bar = None
         if progress is not False:
+            self._refreshes = bool(progress)
             self._bar = bar(total, unit, delay=0.0 if progress else SHOWN_AFTER, leave=bool(progress))
             self._lines = bool(progress) and self._bar is None
 
@@ -127,14 +132,14 @@ class Meter:
         if self._lines and line:
             self._write(what)
         elif self._bar is not None:
-            self._bar.set_description_str(what)
+            self._bar.set_description_str(what, refresh=self._refreshes)
 
-    def found(self, what: str, figures: str) -> None:
-        """Tells what came of it."""
+    def found(self, what: str, figures: str, short: str | None = None) -> None:
+        """Tells what came of it; ``short`` is for the bar."""
         if self._lines:
             self._write(f"{what}: {figures}")
         elif self._bar is not None:
-            self._bar.set_postfix_str(figures)
+            self._bar.set_postfix_str(f"{what}: {short or figures}", refresh=self._refreshes)
 
     def at(self, done: float) -> None:
         """So far of the total; never back."""

@@ -1,6 +1,7 @@
 """Are the figures of fastsgd.descent right, against brute force over the gradients of single rows?"""
 import importlib.util
 import math
+import re
 import time
 import types
 
@@ -233,7 +234,9 @@ def test_learning_rates_may_be_given_and_a_diverging_runner_is_told_of():
     assert only.full is None
     assert math.isnan(only.sooner(only.runners[0]))
     assert math.isnan(only.goal)
-    assert "as good as" not in str(only)
+    assert "reaches" not in str(only)
+    assert "diverged" in str(race).splitlines()[1]
+    assert "diverged" in repr(race.runners[0])
 
 
 def test_time_to_a_cost_lies_between_measurements():
@@ -300,6 +303,67 @@ def test_the_plane_is_that_of_a_singular_value_decomposition():
     x_from, x_to, y_from, y_to = both.extent()
     assert (coordinates > [x_from, y_from]).all()
     assert (coordinates < [x_to, y_to]).all()
+
+
+@pytest.mark.parametrize("seconds", [None, 0.004])
+def test_descents_of_equal_time_make_as_many_steps_as_fit(seconds):
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 12, 10], seed=0)
+    both = descent.trajectory(net, X, y, (10, None), seconds=seconds, optimizer=fastsgd.SGD(0.3), snapshots=20)
+    quick, careful = both.paths
+    assert both.equal == "seconds"
+    assert careful.steps[-1] == 30 if seconds is None else careful.steps[-1] >= 1
+    assert quick.steps[-1] > 3 * careful.steps[-1]
+    assert quick.cost[-1] < careful.cost[-1]
+    for path in both.paths:
+        pace = path.seconds[-1] / path.steps[-1]
+        np.testing.assert_allclose(path.seconds, path.steps * pace)
+        assert len(path.steps) == len(path.cost) == len(path.params) <= 20
+        assert abs(path.seconds[-1] - (seconds or careful.seconds[-1])) <= 0.51 * pace
+    same = descent.trajectory(net, X, y, (10, None), 40, fastsgd.SGD(0.3), 5)
+    assert same.equal == "steps"
+    assert [path.steps.tolist() for path in same.paths] == [[0, 10, 20, 30, 40]] * 2
+
+
+def test_a_time_too_short_for_a_step_has_one():
+    (X, y), _ = fastsgd.datasets.digits()
+    paths = descent.trajectory(fastsgd.Network([64, 10], seed=0), X, y, (10, None), seconds=1e-9).paths
+    assert [path.steps.tolist() for path in paths] == [[0, 1], [0, 1]]
+
+
+def test_results_are_shown_as_short_tables_and_lines():
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 8, 10], seed=0)
+    paths = descent.trajectory(net, X, y, (10, None), steps=200)
+    noise = descent.gradient_noise(net, X, y)
+    race = descent.race(net, X, y, (10, None), 0.01)
+    suggestion = descent.suggest_batch_size(net, X, y, batch_sizes=(20, 100), seconds=0.02)
+    tables = (noise, descent.row_noise(net, X[:90], y[:90]), race, suggestion, paths)
+    lines = (race.runners[0], noise.layers[0], paths.paths[0], paths.plane, suggestion.candidates[0],
+             descent.cost_surface(net, X[:90], y[:90], paths, 5))
+    for result in tables:
+        assert repr(result) == str(result)
+        assert 3 <= len(repr(result).splitlines()) <= 15
+        assert max(map(len, repr(result).splitlines())) <= 110
+        html = result._repr_html_()
+        assert html.count("<tr>") == html.count("</tr>") == len(repr(result).splitlines()) - (
+            result._shown().about != "")
+        assert "script" not in html
+        assert not re.search(r"(?<!&)#", html)          # the page's own colours
+    for result in lines:
+        assert "\n" not in repr(result)
+        assert len(repr(result)) < 200
+        assert "array" not in repr(result)
+
+
+def test_tables_escape_what_is_written_in_them():
+    from fastsgd.shown import Table
+    table = Table("1 < 2", ["<b>", "n"], [["a & b", "1,000"], ["c", "2"]], marked=1)
+    assert table.text().splitlines() == ["1 < 2", "<b>        n", "a & b  1,000", "c          2  <"]
+    html = table.html()
+    for escaped in ("1 &lt; 2", "&lt;b&gt;", "a &amp; b"):
+        assert escaped in html
+    assert html.count("font-weight: bold") == 2
 
 
 @pytest.mark.parametrize("sizes", [(6, 3), (6, 9, 3), (6, 9, 5, 3)])
@@ -423,6 +487,8 @@ def test_what_cannot_be_used_is_said():
             (lambda: descent.trajectory(net, X, y, ()), ValueError, "batch_sizes must not be empty"),
             (lambda: descent.trajectory(net, X, y, (60,)), ValueError, "at most the rows of X, 50, got 60"),
             (lambda: descent.trajectory(net, X, y, steps=0), ValueError, "steps must be at least 1"),
+            (lambda: descent.trajectory(net, X, y, seconds=0), ValueError, "seconds must be above 0"),
+            (lambda: descent.trajectory(net, X, y, steps=5, seconds=1), ValueError, "steps or seconds, not both"),
             (lambda: descent.trajectory(net, X, y, optimizer=(fastsgd.SGD(),)), ValueError, "one for each of the 2"),
             (lambda: descent.trajectory(net, X, y, steps=9, optimizer=fastsgd.SGD(0.0)), ValueError, "did not move"),
             (lambda: descent.trajectory(net, X, y, (None,), steps=1), ValueError, "lie on a line"),

@@ -496,6 +496,7 @@ def test_descent_writes_a_page_and_a_film(tmp_path, capsys):
     told = capsys.readouterr()
     assert "batch size" in told.out
     assert "noise scale" in told.out
+    assert "descents of equal steps" in told.out
     page = (out / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 4
     assert page.count("data:image/gif;base64,") == 1
@@ -507,9 +508,12 @@ def test_descent_on_a_quantity_takes_smaller_steps_and_says_what_to_do_where_it_
     X = rng.normal(size=(300, 3))
     table = tmp_path / "table.csv"
     pandas.DataFrame(X, columns=list("abc")).assign(y=20 + 9 * X[:, 0] + X[:, 1]**2).to_csv(table, index=False)
-    command = ["descent", str(table), "--target", "y", "--steps", "30", "--out", str(tmp_path / "out")]
+    command = ["descent", str(table), "--target", "y", "--out", str(tmp_path / "out")]
     assert main(command) == 0
-    assert "learning rate 0.01." in (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "learning rate 0.01." in page
+    assert "Descents of equal seconds" in page
+    assert "last 0." in page
     capsys.readouterr()
     assert main([*command, "--learning-rate", "3"]) == 1
     assert "error: the descent diverges with --learning-rate 3; try a smaller one\n" in capsys.readouterr().err
@@ -525,6 +529,7 @@ def test_descent_on_a_quantity_takes_smaller_steps_and_says_what_to_do_where_it_
     (["race", "--seconds", "-1"], "--seconds must be above 0, got -1"),
     (["race", "--batch-sizes", "5000"], "must have one below the 1438 rows"),
     (["descent", "--steps", "0"], "--steps must be at least 2, got 0"),
+    (["descent", "--seconds", "0"], "--seconds must be above 0 and finite, got 0"),
     (["descent", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
     (["descent", "--learning-rate", "-1"], "learning_rate must be at least 0"),
 ])

@@ -222,7 +222,7 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
             found.runners.append(Runner(name, size, best, tried, times, examples, steps, costs, watch.diverged))
             meter.at((number + 1) * of_one)
             meter.found(name, f"learning rate {best:.3g}, cost {costs[-1]:.4g} after {times[-1]:.2f} s and "
-                              f"{steps[-1]:,} steps")
+                              f"{steps[-1]:,} steps", f"cost {costs[-1]:.3g}")
     return found
 
 

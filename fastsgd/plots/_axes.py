@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+from fastsgd.bars import in_notebook
 from fastsgd.files import write_atomically
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
@@ -17,17 +18,25 @@ WORDS = 9                           # points of the letters of a legend
 LEGEND_ROW, LEGEND_FRAME = 1.55 * WORDS, 0.5 * WORDS          # points that a row of it and its edges take
 
 
-def axes_of(ax: Any, size: tuple[float, float] = (8, 5), **kind: Any) -> Any:
-    """These axes, or those of a new figure of so many inches, a hundred pixels each."""
+def axes_of(ax: Any, size: tuple[float, float] = (8, 5), shows: bool = True, **kind: Any) -> Any:
+    """These axes, or those of a new figure of so many inches, a hundred pixels each.
+
+    In a notebook it is one of pyplot's, so that it is shown below its cell, unless it is not to be shown.
+    """
     if ax is not None:
         return ax
+    flat = "projection" not in kind        # "constrained" leaves other axes in space no room, and says so
+    settings: dict[str, Any] = {"figsize": size, "dpi": 100, **({"layout": "constrained"} if flat else {})}
     try:
         from matplotlib.figure import Figure
+        if shows and in_notebook():
+            from matplotlib import pyplot
+            figure = pyplot.figure(**settings)
+        else:
+            figure = Figure(**settings)
     except ImportError:
         raise ImportError(MISSING) from None
-    if "projection" in kind:        # "constrained" leaves axes in space no room, and says so
-        return Figure(figsize=size, dpi=100).add_axes((0, 0, 1, 1), **kind)
-    return Figure(figsize=size, dpi=100, layout="constrained").add_subplot(**kind)
+    return figure.add_subplot(**kind) if flat else figure.add_axes((0, 0, 1, 1), **kind)
 
 
 def panels_below(ax: Any, shares: Sequence[float]) -> list[Any]:

@@ -208,7 +208,7 @@ def animate_descent(trajectory: Trajectory, surface: CostSurface, path: str | os
         raise ValueError("an .mp4 needs ffmpeg, which is not installed here; a .gif does not")
     if not seconds > 0 or frames_per_second < 1:
         raise ValueError(f"seconds and frames_per_second must be above 0, got {seconds!r} and {frames_per_second!r}")
-    ax = axes_of(None, (8, 5.5))
+    ax = axes_of(None, (8, 5.5), shows=False)
     _contours(trajectory, surface, ax)
     drawn = []
     for i, each in _careful_last(trajectory):
