@@ -261,7 +261,8 @@ def test_the_suggested_batch_size_is_the_best_of_those_tried():
         assert each.steps == pytest.approx(1 + found.noise_scale / each.batch_size)
     assert sum(entry["chosen"] for entry in found.table()) == 1
     assert "  <" in str(found)
-    nowhere = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.1), target=-1.0, batch_sizes=(20, 1400), seconds=0.1)
+    nowhere = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.1), target=-1.0, batch_sizes=(20, 1400), seconds=0.1,
+                                          threads=1)
     assert not nowhere.reached
     assert nowhere.batch_size == 20
 
@@ -527,6 +528,38 @@ def test_sparse_rows_serve_everywhere(scale):
         np.testing.assert_allclose(same.params, dense.params, rtol=1e-4, atol=1e-6)
     history = fastsgd.train(net.copy(), sparse, y, batch_size="auto", epochs=1)
     assert history.batch_size >= 1
+
+
+def test_targets_with_a_unit_of_their_own_serve_everywhere():
+    """A checked target is scaled already, and must not be again."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 4))
+    plain_y = X[:, 0] + 0.1 * rng.standard_normal(300)
+    settings = {"loss": "squared_error", "dtype": "float64", "seed": 0}
+    plain = fastsgd.Network([4, 6, 1], **settings)
+    net, y = fastsgd.Network([4, 6, 1], **settings, output_scale=50.0, output_offset=2000.0), 2000 + 50 * plain_y
+    start = plain.cost(X, plain_y)
+    assert net.cost(X, y) == pytest.approx(start)
+    race = descent.race(net, X, y, (20, None), 0.02, (0.05, 0.05))
+    assert [runner.cost[0] for runner in race.runners] == pytest.approx([start] * 2)
+    assert race.runners[0].cost[-1] < 0.5 * start
+    found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.05), batch_sizes=(20, 50), seconds=0.03)
+    assert found.target == pytest.approx(0.1 * start)
+    assert min(each.cost for each in found.candidates if each.cost is not None) < 0.5 * start
+    seen = []
+    for each, targets in ((net, y), (plain, plain_y)):
+        paths = descent.trajectory(each, X, targets, (20, None), 20, fastsgd.SGD(0.05))
+        assert paths.paths[0].cost[0] == pytest.approx(start)
+        seen.append((paths.paths[0].params, descent.cost_surface(each, X, targets, paths, 5).cost,
+                     descent.gradient_noise(each, X, targets, 20).cosines))
+    for scaled, unscaled in zip(*seen, strict=True):
+        np.testing.assert_allclose(scaled, unscaled, rtol=1e-7, atol=1e-9)
+    targets = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastsgd.descent.batch_size.row_noise", lambda each, *rows: targets.append(each.cost(*rows[:2]))
+                      or types.SimpleNamespace(noise_scale=1.0))
+        fastsgd.train(net, X, y, batch_size="auto", epochs=1, optimizer=fastsgd.SGD(0.05))
+    assert targets[0] <= 1.01 * start
 
 
 def test_sizes_that_diverge_are_passed_over():

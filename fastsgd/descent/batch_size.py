@@ -142,6 +142,7 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     True
     """
     X, y = net._check(X, y)
+    net = net._for_checked()
     check_optimizer(optimizer)
     check_fits(optimizer, net.architecture)
     optimizer = _at_its_largest_rate(optimizer)

@@ -180,6 +180,7 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
     (['mini-batches of 100', 'full gradient, 1,438 rows'], True)
     """
     X, y = net._check(X, y)
+    net = net._for_checked()
     sizes = list(batch_sizes)
     for size in sizes:
         if size is not None:

@@ -189,6 +189,7 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
     (True, 30)
     """
     X, y = net._check(X, y)
+    net = net._for_checked()
     sizes = list(batch_sizes)
     if not sizes:
         raise ValueError("batch_sizes must not be empty")
