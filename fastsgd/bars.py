@@ -23,12 +23,13 @@ def bar(total: float | None, unit: str, *, file: Any = None, initial: float = 0,
     """A bar of tqdm, or what behaves like one in a notebook that has no widgets; None where only lines can be written.
 
     ``file`` is standard error, or a notebook's output, where it is None. ``delay`` are seconds before it is shown, if
-    whoever sets its words does so without refresh. Of a total in seconds only the share that is done is told.
+    whoever sets its words does so without refresh. What matters least stands last, as a terminal may be too narrow.
     """
     settings: dict[str, Any] = {"total": total, "initial": initial, "unit": unit, "unit_scale": True, "delay": delay,
                                 "leave": leave}
-    if unit == " s":
-        settings["bar_format"] = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+    if total is not None:
+        settings["bar_format"] = "{desc}: {percentage:3.0f}%|{bar}| {remaining}{postfix}" + (
+            "" if unit == " s" else ", {rate_fmt}")
     if file is None and in_notebook():
         return _widget(settings) or NotebookLine(**settings)
     file = sys.stderr if file is None else file
@@ -127,10 +128,10 @@ class Meter:
         if self._bar is not None:
             self._bar.close()
 
-    def begin(self, what: str, line: bool = True) -> None:
-        """Tells what is being done now; without ``line`` on the bar alone."""
+    def begin(self, what: str, more: str = "", line: bool = True) -> None:
+        """Tells what is being done now; ``more`` in a line alone, and without ``line`` on the bar alone."""
         if self._lines and line:
-            self._write(what)
+            self._write(what + more)
         elif self._bar is not None:
             self._bar.set_description_str(what, refresh=self._refreshes)
 

@@ -13,6 +13,7 @@ from fastsgd.bars import bar
 if TYPE_CHECKING:
     from fastsgd.run import Run
 
+BESIDE = 20                 # columns of a bar beside its words: the share, four for the bar, the time left
 NUMBER = int | float | np.integer | np.floating
 
 
@@ -106,7 +107,7 @@ class Progress(Callback):
             out.write(epoch_line(run) + "\n")
             out.flush()
             return
-        self._bar.set_postfix_str(figures_line(run), refresh=False)
+        self._bar.set_postfix_str(figures_line(run, self._room(run)), refresh=False)
         self._advance(run, run.history.epochs - 1)
         self._epochs_done += run.rows_done
 
@@ -114,15 +115,31 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.close()
 
+    def _room(self, run: Run) -> int | None:
+        """Columns of a terminal that a bar leaves to the figures."""
+        width = getattr(self._bar, "ncols", None)
+        return width - len(f"epoch {run.epoch}/{run.epochs}") - BESIDE if isinstance(width, int) else None
+
     def _advance(self, run: Run, epochs: int) -> None:
         self._bar.set_description_str(f"epoch {run.epoch}/{run.epochs}", refresh=False)
         done = epochs * run.rows if run.rows else self._epochs_done
         self._bar.update(done + run.rows_done - self._bar.n)
 
 
-def figures_line(run: Run) -> str:
-    """The latest figures of a run, each by its whole name; those of weighted training rows are called weighted."""
-    return "  ".join(f"{name} {value:.4f}" for name, value in run.history.named().items())
+def figures_line(run: Run, room: int | None = None) -> str:
+    """The latest figures of a run, each by its whole name; those of weighted training rows are called weighted.
+
+    In less room, of so many characters, those of the training rows are left out first, then all but the last one that
+    is measured in any case.
+    """
+    figures = [f"{name} {value:.4f}" for name, value in run.history.named().items()]
+    least_first = [1, *range(len(figures) - 1, 3, -1), 0, 2] if len(figures) > 2 else [1]
+    left_out: set[int] = set()
+    while True:
+        line = "  ".join(figure for i, figure in enumerate(figures) if i not in left_out)
+        if room is None or len(line) <= room or not least_first:
+            return line
+        left_out.add(least_first.pop(0))
 
 
 def epoch_line(run: Run) -> str:

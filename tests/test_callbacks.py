@@ -352,6 +352,39 @@ def test_figures_are_named_in_whole_and_weighted_ones_so(digits, kind):
     assert re.fullmatch(r"Run\(epoch 2 of 2, 4 steps, .* s, " + shown, seen[-1][1])
 
 
+def test_figures_that_do_not_fit_are_left_out_whole():
+    from fastsgd.callbacks import figures_line
+    history = fastsgd.History("accuracy", cost=[0.25], metric=[0.5], validation_cost=[0.125], validation_metric=[0.75],
+                              scores={"f1": [0.5]}, weighted=True)
+    whole = ("weighted cost 0.2500  weighted accuracy 0.5000  validation cost 0.1250  validation accuracy 0.7500  "
+             "validation f1 0.5000")
+    for room, line in ((None, whole), (125, whole), (105, whole.replace("weighted accuracy 0.5000  ", "")),
+                       (75, whole[:22] + whole[48:-22]), (60, whole[48:-22]), (30, "validation accuracy 0.7500"),
+                       (5, "validation accuracy 0.7500")):
+        assert figures_line(SimpleNamespace(history=history), room) == line, room
+    alone = fastsgd.History("r2", cost=[0.25], metric=[0.5])
+    assert figures_line(SimpleNamespace(history=alone), 15) == "cost 0.2500"
+
+
+@pytest.mark.parametrize(("columns", "shown", "not_shown"), [(80, "validation accuracy", "validation cost"),
+                                                             (200, "cost 0.", "nothing")])
+def test_a_narrow_terminal_shows_whole_figures(digits, columns, shown, not_shown, monkeypatch):
+    pytest.importorskip("tqdm")
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("tqdm.std._screen_shape_wrapper", lambda: lambda file: (columns, 24))
+    out = Terminal()
+    fastsgd.train(fastsgd.Network([64, 10], seed=0), *digits[0], epochs=1000, validation=digits[1], seed=0,
+                  callbacks=[fastsgd.Progress(out), lambda run: setattr(run, "stop", run.epoch > 40)])
+    last = out.getvalue().strip().split("\r")[-1]
+    assert shown in last
+    assert not_shown not in last
+    assert len(last) <= columns
+
+
 def test_a_weighted_run_that_goes_on_is_one(digits, tmp_path):
     (X, y), _ = digits
     for epochs in (1, 2, 2):

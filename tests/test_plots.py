@@ -110,7 +110,10 @@ def test_a_race_with_a_runner_that_diverged_is_drawn():
         assert np.isnan(race.goal) == np.isnan(race.sooner(race.runners[0])) == (which == 1)
         assert ("reaches" in str(race)) == (which == 0)
         assert "diverged" in str(race).splitlines()[1 + which]
-        assert "sooner" not in text_of(race.plot())
+        ax = race.plot()
+        assert "sooner" not in text_of(ax)
+        assert ax.get_ylim()[1] <= 10 * race.runners[0].cost[0]
+        assert "learning rate 1e30, diverged" in text_of(ax)
         assert plots._axes.picture_of(race.plot()).startswith(b"\x89PNG")
 
 

@@ -207,7 +207,7 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
             before = number * of_one
             tried: dict[float, float] = {}
             if rate is None:
-                meter.begin(f"{name}: looking for its learning rate")
+                meter.begin(name, more=": looking for its learning rate")
                 tried = _try_rates(net, X, y, size, seconds * TRIAL, seed, threads,
                                    meter.within(before, seconds))
                 before += seconds

@@ -56,13 +56,12 @@ def race(race: Race, ax: Any = None, against: str = "seconds") -> Any:
         full = runner.batch_size is None
         colour = "black" if full else COLOURS[i % len(COLOURS)]
         handles.append(_measured(ax, runner, against, color=colour, linewidth=2.2 if full else 1.6,
-                                 label=f"{runner.name}, learning rate {runner.learning_rate:.2g}"
+                                 label=f"{runner.name}, learning rate {plain(runner.learning_rate, 2)}"
                                        + (", diverged" if runner.diverged else "")))
     title = f"cost of all {race.rows:,} rows" + ("" if against == "seconds" else " against the examples seen")
     if race.full is not None and not math.isnan(race.goal) and len(race.runners) > 1:
-        ax.axhline(race.goal, color="black", linewidth=1, linestyle=":")
-        ax.annotate("where full gradient descent ends", (0, race.goal), (4, 3), xycoords=("axes fraction", "data"),
-                    textcoords="offset points", fontsize=8)
+        handles.append(ax.axhline(race.goal, color="black", linewidth=1, linestyle=":",
+                                  label="where full gradient descent ends"))
         others = [runner for runner in race.runners if runner is not race.full]
         for i, runner in enumerate(race.runners):
             below = np.flatnonzero(runner.cost[1:] <= race.goal) + 1
@@ -77,6 +76,9 @@ def race(race: Race, ax: Any = None, against: str = "seconds") -> Any:
     logarithmic(ax.xaxis, [value for values in seen for value in values if value > 0])
     if all((runner.cost > 0).all() for runner in race.runners):
         logarithmic(ax.yaxis, [cost for runner in race.runners for cost in runner.cost if math.isfinite(cost)])
+    if any(runner.diverged for runner in race.runners):
+        top, start = ax.get_ylim()[1], float(race.runners[0].cost[0])
+        ax.set_ylim(top=min(top, start + 9 * abs(start)))          # so that the others are seen
     ax.set_xlabel("seconds of steps" if against == "seconds" else "examples seen")
     ax.set_ylabel("mean cost over all rows")
     ax.grid(alpha=0.3)
