@@ -300,6 +300,12 @@ def test_paths_of_equal_time_show_what_they_cost_themselves(seen):
         label, = (text for text in ax.texts if text.get_text() == f"own cost {plain(path.cost[-1])}")
         box, room = label.get_window_extent(), ax.get_window_extent()
         assert room.x0 < box.x0 < box.x1 < room.x1
+    start = next(line for line in ax.get_lines() if line.get_marker() == "s")
+    ends = [line for line in ax.get_lines() if line.get_marker() == "o"]
+    assert len(ends) == 3
+    for end in ends:                        # one that did not get far is seen before the start's square
+        assert end.get_zorder() > start.get_zorder()
+        assert end.get_markersize() < start.get_markersize()
     require_a_clear_layout(ax)
     assert plots.descent(seen["paths"], seen["surface"]).figure.axes[1].get_xlabel() == "steps"
     landscape = plots.descent(paths, surface, view="3d")

@@ -159,7 +159,7 @@ def descent(trajectory: Trajectory, surface: CostSurface, ax: Any = None, view: 
         points, colour = trajectory.coordinates(path), _colour(path, i)
         ax.plot(*points.T, color="white", linewidth=3.5, alpha=0.7)
         handles[i], = ax.plot(*points.T, color=colour, linewidth=1.8, marker=".", markersize=4, label=_told(path))
-        ax.plot(*points[-1], "o", color=colour, markeredgecolor="white", markersize=11, zorder=5)
+        ax.plot(*points[-1], "o", color=colour, markeredgecolor="white", markersize=10, zorder=5)
         ax.annotate(_own(path), points[-1], at_ends[i], textcoords=ax.transAxes, ha="center", va="center", fontsize=9,
                     color=colour, fontweight="bold", zorder=7,
                     bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8})
@@ -216,7 +216,7 @@ def animate_descent(trajectory: Trajectory, surface: CostSurface, path: str | os
     for i, each in _careful_last(trajectory):
         points, colour = trajectory.coordinates(each), _colour(each, i)
         line, = ax.plot([], [], color=colour, linewidth=1.8, marker=".", markersize=4, label=each.name)
-        head, = ax.plot([], [], "o", color=colour, markeredgecolor="white", markersize=11, zorder=5)
+        head, = ax.plot([], [], "o", color=colour, markeredgecolor="white", markersize=10, zorder=5)
         drawn.append((each, points, line, head))
     title_and_legend(ax, " ", [*(line for *_, line, _ in drawn), _mark_start(trajectory, ax)])
     words = ax.get_legend().get_texts()
@@ -256,7 +256,7 @@ def _colour(path: Any, i: int) -> str:
 
 def _mark_start(trajectory: Trajectory, ax: Any) -> Any:
     start = trajectory.plane.coordinates(trajectory.paths[0].params[0])
-    mark, = ax.plot(*start, "s", color="black", markeredgecolor="white", markersize=10, zorder=6, linestyle="none",
+    mark, = ax.plot(*start, "s", color="black", markeredgecolor="white", markersize=14, zorder=4, linestyle="none",
                     label=f"start, cost {plain(float(trajectory.paths[0].cost[0]))}")
     return mark
 
