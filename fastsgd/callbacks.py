@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fastsgd.bars import bar
+
 if TYPE_CHECKING:
     from fastsgd.run import Run
 
+BESIDE = 20                 # columns of a bar beside its words: the share, four for the bar, the time left
 NUMBER = int | float | np.integer | np.floating
 
 
@@ -75,12 +78,13 @@ def as_callback(callback) -> Callback:
 class Progress(Callback):
     """A bar with rows per second and the time left, by tqdm where it is installed; else one line per epoch.
 
-    Where the output is not a terminal there are only lines.
+    In a notebook the bar is tqdm's widget, or without tqdm or ipywidgets a line that changes in place. In files and
+    pipes there are only lines.
 
     Parameters
     ----------
     file : text stream, optional
-        Where to write; standard error by default.
+        Where to write; standard error, or the notebook's output, by default.
 
     >>> import fastsgd, sys
     >>> (X, y), _ = fastsgd.datasets.digits()
@@ -93,16 +97,9 @@ class Progress(Callback):
         self.file = file
 
     def on_start(self, run: Run) -> None:
-        self._out = self.file or sys.stderr
-        self._bar: Any = None
-        if getattr(self._out, "isatty", lambda: False)():
-            try:
-                from tqdm import tqdm
-            except ImportError:
-                return
-            total = None if run.rows is None else run.epochs * run.rows
-            self._bar = tqdm(total=total, initial=(run.history.epochs * run.rows if run.rows else 0), file=self._out,
-                             unit=" rows", unit_scale=True, dynamic_ncols=True)
+        total = None if run.rows is None else run.epochs * run.rows
+        self._bar: Any = bar(total, " rows", file=self.file, initial=run.history.epochs * run.rows if run.rows else 0)
+        if self._bar is not None:
             self._epochs_done = 0 if run.rows else self._bar.n
 
     def on_rows(self, run: Run) -> None:
@@ -111,10 +108,11 @@ class Progress(Callback):
 
     def on_epoch(self, run: Run) -> None:
         if self._bar is None:
-            self._out.write(epoch_line(run) + "\n")
-            self._out.flush()
+            out = self.file or sys.stderr
+            out.write(epoch_line(run) + "\n")
+            out.flush()
             return
-        self._bar.set_postfix_str(figures_line(run), refresh=False)
+        self._bar.set_postfix_str(figures_line(run, self._room(run)), refresh=False)
         self._advance(run, run.history.epochs - 1)
         self._epochs_done += run.rows_done
 
@@ -122,21 +120,31 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.close()
 
+    def _room(self, run: Run) -> int | None:
+        """Columns of a terminal that a bar leaves to the figures."""
+        width = getattr(self._bar, "ncols", None)
+        return width - len(f"epoch {run.epoch}/{run.epochs}") - BESIDE if isinstance(width, int) else None
+
     def _advance(self, run: Run, epochs: int) -> None:
         self._bar.set_description_str(f"epoch {run.epoch}/{run.epochs}", refresh=False)
         done = epochs * run.rows if run.rows else self._epochs_done
         self._bar.update(done + run.rows_done - self._bar.n)
 
 
-def figures_line(run: Run) -> str:
-    """The latest figures of a run, by name."""
-    parts, validation = [], ""
-    for name, value in run.history.last().items():
-        shown = name.removeprefix("validation_")
-        if shown != name and not validation:
-            validation = shown = f"validation {shown}"
-        parts.append(f"{shown} {value:.4f}")
-    return "  ".join(parts)
+def figures_line(run: Run, room: int | None = None) -> str:
+    """The latest figures of a run, each by its whole name; those of weighted training rows are called weighted.
+
+    In less room, of so many characters, those of the training rows are left out first, then all but the last one that
+    is measured in any case.
+    """
+    figures = [f"{name} {value:.4f}" for name, value in run.history.named().items()]
+    least_first = [1, *range(len(figures) - 1, 3, -1), 0, 2] if len(figures) > 2 else [1]
+    left_out: set[int] = set()
+    while True:
+        line = "  ".join(figure for i, figure in enumerate(figures) if i not in left_out)
+        if room is None or len(line) <= room or not least_first:
+            return line
+        left_out.add(least_first.pop(0))
 
 
 def epoch_line(run: Run) -> str:

@@ -53,6 +53,10 @@ class Feed(Protocol):
     def rows(self) -> int | None:
         """Of an epoch, where it is known."""
 
+    @property
+    def weighted(self) -> bool:
+        """Whether rows are known to have weights."""
+
     def epoch(self, number: int, rng: np.random.Generator, skipped: int) -> Iterator[Segment | None]:
         """The segments of an epoch, from 1, in an order that rng draws, without the rows of the first so many steps.
 
@@ -83,6 +87,10 @@ class Rows:
     @property
     def rows(self):
         return self._rows
+
+    @property
+    def weighted(self):
+        return self.weight is not None
 
     def epoch(self, number, rng, skipped):
         order = self.chosen

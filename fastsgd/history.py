@@ -33,6 +33,8 @@ class History:
         Rows of each, but for the last of an epoch.
     stopped : bool
         Whether the training ended early.
+    weighted : bool
+        Whether weights of rows or classes were in use: ``cost`` and ``metric`` are then weighted means.
 
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
@@ -53,6 +55,7 @@ class History:
     steps: int = 0
     batch_size: int = 0
     stopped: bool = False
+    weighted: bool = False
 
     @classmethod
     def checked(cls, names: dict, lists: dict) -> History:
@@ -129,8 +132,18 @@ class History:
                    **{f"validation_{name}": values for name, values in self.scores.items()}}
         return {name: values[-1] for name, values in figures.items() if values}
 
+    def named(self) -> dict[str, float]:
+        """The latest figures under the names that are shown: those of weighted training rows are called weighted.
+
+        >>> History("accuracy", cost=[0.25], metric=[0.9], validation_cost=[0.5], weighted=True).named()
+        {'weighted cost': 0.25, 'weighted accuracy': 0.9, 'validation cost': 0.5}
+        """
+        weighted = "weighted " if self.weighted else ""
+        return {f"validation {name.removeprefix('validation_')}" if name.startswith("validation_")
+                else weighted + name: value for name, value in self.last().items()}
+
     def __repr__(self) -> str:
         if not self.cost and not self.validation_cost:
             return "History(no epochs)"
-        figures = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.last().items())
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in self.named().items())
         return f"History({self.epochs} epochs, {self.steps} steps, {sum(self.seconds):.3g} s: {figures})"

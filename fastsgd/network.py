@@ -420,6 +420,14 @@ class Network:
         X = self._check_rows(X, f"{prefix}X")
         return X, self._check_targets(y, len(X), f"{prefix}y")
 
+    def _for_checked(self) -> Network:
+        """The network for targets that :meth:`_check` returned, which must not be scaled again: itself, or a copy."""
+        if not self.architecture.scales_output:
+            return self
+        copy = self.copy()
+        copy.output_scale, copy.output_offset = 1.0, 0.0
+        return copy
+
     def _check_targets(self, y, rows: int, name: str = "y") -> np.ndarray:
         return check_targets(y, rows, self.architecture, self.dtype, name)
 

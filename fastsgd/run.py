@@ -47,6 +47,9 @@ class Run:
     rows_done, steps : int
         Rows of the present epoch that have been trained on, and steps in all.
     batch_size, threads : int
+    weighted : bool
+        Whether weights of rows or classes are in use, so that ``history.cost`` and ``history.metric`` are weighted
+        means; of a stream, whether any have come so far.
     learning_rates : list of ndarray
         Those of the present epoch's steps.
     rate_factor : float
@@ -63,7 +66,7 @@ class Run:
                  evaluation: Evaluation | None, evaluate_every: int | None, checkpoint: Checkpoint | None, plan: dict,
                  first_draw: Mapping, state: State | None = None):
         self.net, self.epochs, self.threads = net, epochs, threads
-        self.history = History(net.metric, batch_size=feed.batch_size)
+        self.history = History(net.metric, batch_size=feed.batch_size, weighted=_weighted(feed, recipe))
         self.epoch, self.rows_done, self.rate_factor, self.stop = 0, 0, 1.0, False
         self.learning_rates: list[np.ndarray] = []
         self.evaluate_every = evaluate_every
@@ -97,6 +100,11 @@ class Run:
         return self._feed.batch_size
 
     @property
+    def weighted(self) -> bool:
+        """Whether weights of rows or classes are in use."""
+        return self.history.weighted
+
+    @property
     def rows(self) -> int | None:
         """Rows of an epoch."""
         return self._feed.rows
@@ -121,6 +129,10 @@ class Run:
             names += ["validation_cost", f"validation_{self.history.metric_name}",
                       *(f"validation_{name}" for name in self._evaluation.metrics)]
         return names
+
+    def __repr__(self) -> str:
+        return (f"Run(epoch {self.epoch} of {self.epochs}, {self.steps:,} steps, {self.seconds:.3g} s"
+                + "".join(f", {name} {value:.4g}" for name, value in self.history.named().items()) + ")")
 
     # ---- the story ----
 
@@ -213,6 +225,7 @@ class Run:
         steps = steps_in(len(segment), self.batch_size)
         rates = self.optimizer.learning_rates(self.steps, steps) * self._acting_factor
         self._latest = segment
+        self.history.weighted |= segment.weight is not None
 
         def poll(rows_done: int) -> bool:
             self._look(rows_before + rows_done)
@@ -373,7 +386,7 @@ class Run:
         if self.rows is not None and saved.progress.skipped > steps_in(self.rows, self.batch_size):
             raise ValueError(f"{path} is damaged: an epoch has not {saved.progress.skipped:,} steps")
         self._saved, self.history = saved, saved.history
-        self.history.batch_size = self.batch_size
+        self.history.batch_size, self.history.weighted = self.batch_size, _weighted(self._feed, self._recipe)
         self.net.params[:] = saved.params
         self._state.slots[:] = saved.slots
         if self._state.average is not None and saved.average is not None:
@@ -408,3 +421,7 @@ class Run:
                                  f"{type(error).__name__}: {error!s:.300}") from error
         self._good[:], self._good_are = self.net.params, "the parameters of the checkpoint"
         self._saved = None
+
+
+def _weighted(feed: Feed, recipe: Recipe) -> bool:
+    return feed.weighted or bool(recipe.positive_weight)

@@ -365,7 +365,8 @@ class _Settings:
         if self._saved is not None:
             return self._saved.batch_size
         from fastsgd.descent import suggest_batch_size  # which imports this module
-        return suggest_batch_size(self._net, X, y, optimizer, seconds=AUTO_SECONDS, threads=self._threads).batch_size
+        return suggest_batch_size(self._net._for_checked(), X, y, optimizer, seconds=AUTO_SECONDS,
+                                  threads=self._threads).batch_size
 
     def go(self, feed: Feed, optimizer: Optimizer, state: State | None = None) -> History:
         """The whole run, from its beginning or from a checkpoint."""

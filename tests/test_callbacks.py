@@ -1,5 +1,6 @@
 """Do callbacks and metrics do what they promise: early stopping, a reduced rate, time limits, figures by name?"""
 import io
+import re
 import time
 from types import SimpleNamespace
 
@@ -324,6 +325,73 @@ def test_the_rows_per_second_of_a_line_are_those_of_its_epoch(digits):
     fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=4, callbacks=[
         fastsgd.Progress(out), lambda run: seen.append(f"  {len(X) / run.history.seconds[-1]:,.0f} rows/s")])
     assert all(line.endswith(rate) for line, rate in zip(out.getvalue().splitlines(), seen, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["rows", "classes", "one against the rest", "stream", "stream with classes", "none"])
+def test_figures_are_named_in_whole_and_weighted_ones_so(digits, kind):
+    (X, y), test = digits
+    X, y, test = X[:200], y[:200], tuple(part[:50] for part in test)
+    weights, classes = np.linspace(1, 2, 200), dict.fromkeys(range(10), 2.0)
+    out, seen = io.StringIO(), []
+    net = fastsgd.Network([64, 10], loss="hinge" if kind == "one against the rest" else "cross_entropy", seed=0)
+    more = {"epochs": 2, "validation": test, "callbacks": [fastsgd.Progress(out), lambda run: seen.append(
+        (run.weighted, repr(run)))]}
+    if kind.startswith("stream"):
+        history = fastsgd.train_stream(net, [(X, y) if "classes" in kind else (X, y, weights)], **more,
+                                       class_weight=classes if "classes" in kind else None)
+    else:
+        history = fastsgd.train(net, X, y, **more, sample_weight=weights if kind == "rows" else None,
+                                class_weight=None if kind in ("rows", "none") else classes)
+    weighted = "" if kind == "none" else "weighted "
+    assert history.weighted == (kind != "none") == seen[-1][0]
+    line = (r"epoch \d/2  {0}cost [\d.]+  {0}accuracy [\d.]+  validation cost [\d.]+  validation accuracy [\d.]+"
+            r"  [\d,]+ rows/s")
+    for text in out.getvalue().splitlines():
+        assert re.fullmatch(line.format(weighted), text)
+    shown = rf"{weighted}cost [\d.]+, {weighted}accuracy [\d.]+, validation cost [\d.]+, validation accuracy [\d.]+\)"
+    assert re.fullmatch(r"History\(2 epochs, 4 steps, .* s: " + shown, repr(history))
+    assert re.fullmatch(r"Run\(epoch 2 of 2, 4 steps, .* s, " + shown, seen[-1][1])
+
+
+def test_figures_that_do_not_fit_are_left_out_whole():
+    from fastsgd.callbacks import figures_line
+    history = fastsgd.History("accuracy", cost=[0.25], metric=[0.5], validation_cost=[0.125], validation_metric=[0.75],
+                              scores={"f1": [0.5]}, weighted=True)
+    whole = ("weighted cost 0.2500  weighted accuracy 0.5000  validation cost 0.1250  validation accuracy 0.7500  "
+             "validation f1 0.5000")
+    for room, line in ((None, whole), (125, whole), (105, whole.replace("weighted accuracy 0.5000  ", "")),
+                       (75, whole[:22] + whole[48:-22]), (60, whole[48:-22]), (30, "validation accuracy 0.7500"),
+                       (5, "validation accuracy 0.7500")):
+        assert figures_line(SimpleNamespace(history=history), room) == line, room
+    alone = fastsgd.History("r2", cost=[0.25], metric=[0.5])
+    assert figures_line(SimpleNamespace(history=alone), 15) == "cost 0.2500"
+
+
+@pytest.mark.parametrize(("columns", "shown", "not_shown"), [(80, "validation accuracy", "validation cost"),
+                                                             (200, "cost 0.", "nothing")])
+def test_a_narrow_terminal_shows_whole_figures(digits, columns, shown, not_shown, monkeypatch):
+    pytest.importorskip("tqdm")
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("tqdm.std._screen_shape_wrapper", lambda: lambda file: (columns, 24))
+    out = Terminal()
+    fastsgd.train(fastsgd.Network([64, 10], seed=0), *digits[0], epochs=1000, validation=digits[1], seed=0,
+                  callbacks=[fastsgd.Progress(out), lambda run: setattr(run, "stop", run.epoch > 40)])
+    last = out.getvalue().strip().split("\r")[-1]
+    assert shown in last
+    assert not_shown not in last
+    assert len(last) <= columns
+
+
+def test_a_weighted_run_that_goes_on_is_one(digits, tmp_path):
+    (X, y), _ = digits
+    for epochs in (1, 2, 2):
+        history = fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=epochs, class_weight="balanced", seed=0,
+                                checkpoint=tmp_path / "run", resume=True)
+        assert history.weighted
 
 
 def test_the_bar_of_a_stream_and_of_a_run_that_goes_on(digits, tmp_path):

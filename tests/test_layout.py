@@ -41,8 +41,8 @@ RANKS = [
     {"machine", "modelfile", "table", "datasets"},
     {"tensorfile", "report", "encoding", "advice"},
     {"data", "history", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console",
-     "datasets.idx"},
-    {"architecture", "files", "parameters"},
+     "bars", "datasets.idx"},
+    {"architecture", "files", "parameters", "shown"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 
