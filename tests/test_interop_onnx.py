@@ -189,6 +189,16 @@ READ = {
         ("Mul", ["z", "one"], "u"), ("Softplus", "u", "v"), ("Div", ["v", "one"], "w"),
         ("Constant", "", "k", {"value_float": 20.0}), ("Greater", "uk", "g"), ("Where", "gzw", "a")]),
     "logistic as a quotient": dense([("Exp", "z", "u"), ("Add", ["u", "one"], "v"), ("Div", "uv", "a")]),
+    "relu as Where": dense([("Constant", "", "k", {"value_float": 0.0}), ("Greater", "zk", "g"),
+                            ("Where", "gzk", "a")]),
+    "relu as a product": dense([("Constant", "", "k", {"value_float": 0.0}), ("Less", "kz", "g"),
+                                ("Cast", "g", "u", {"to": 1}), ("Mul", "uz", "a")]),
+    "relu by its absolute value": dense([("Abs", "z", "u"), ("Add", "uz", "v"), ("Mul", ["v", "half"], "a")]),
+    "elu as Where": dense([("Exp", "z", "u"), ("Sub", ["u", "one"], "v"), ("Constant", "", "k", {"value_float": 0.0}),
+                           ("Less", "zk", "g"), ("Where", "gvz", "a")]),
+    "relu within the ends of float32": dense([
+        ("Constant", "", "k", {"value_float": 0.0}), ("Constant", "", "n", {"value_float": 3.4028234663852886e38}),
+        ("Max", "zk", "u"), ("Min", "un", "a")]),
     "softplus as Log": dense([("Exp", "z", "u"), ("Add", ["u", "one"], "v"), ("Log", "v", "a")]),
 }
 
@@ -292,6 +302,31 @@ REFUSED = {  # nodes, what is done to the model, the message
                                 r"\(Min\) gives is none of"),
     "a small slope": (dense([("LeakyRelu", "z", "a", {"alpha": 1e-9})]), None, r"\(LeakyRelu\) gives is none of"),
     "a tanh gelu": (dense([("Gelu", "z", "a", {"approximate": "tanh"})]), None, r"\(Gelu\) gives is none of"),
+    "a threshold near zero": (dense([("Constant", "", "k", {"value_float": 0.2}), ("Greater", "zk", "g"),
+                                     ("Cast", "g", "u", {"to": 1}), ("Mul", "uz", "a")]), None,
+                              r"\(Mul\) gives is none of"),
+    "a threshold by Where": (dense([("Constant", "", "k", {"value_float": 0.1}), ("Less", "zk", "g"),
+                                    ("Sub", "kk", "u"), ("Where", "guz", "a")]), None, "does not act on the rows"),
+    "a hard shrink": (dense([("Constant", "", "k", {"value_float": 0.1}), ("Constant", "", "n", {"value_float": 0.0}),
+                             ("Abs", "z", "u"), ("Greater", "uk", "g"), ("Where", "gzn", "a")]), None,
+                      r"\(Where\) gives is none of"),
+    "a soft shrink": (dense([("Constant", "", "k", {"value_float": 1e-3}), ("Sub", "zk", "u"), ("Relu", "u", "v"),
+                             ("Neg", "z", "w"), ("Sub", "wk", "p"), ("Relu", "p", "q"), ("Sub", "vq", "a")]), None,
+                      r"\(Sub\): its operands come from different layers"),
+    "a narrow bump on relu": (dense([("Constant", "", "k", {"value_float": 1000.0}), ("Mul", "zk", "u"),
+                                     ("Constant", "", "n", {"value_float": 130.0}), ("Sub", "un", "v"),
+                                     ("Mul", "vv", "w"), ("Neg", "w", "q"), ("Exp", "q", "p"), ("Relu", "z", "r"),
+                                     ("Add", "pr", "a")]), None, r"\(Add\) gives is none of"),
+    "a softplus that is straight from 8": (dense([
+        ("Softplus", "z", "v"), ("Constant", "", "k", {"value_float": 8.0}), ("Greater", "zk", "g"),
+        ("Where", "gzv", "a")]), None, r"\(Where\) gives is none of"),
+    "an overflow": (dense([("Constant", "", "k", {"value_float": 3e38}), ("Mul", "zk", "u"), ("Mul", "uk", "a")]), None,
+                    r"\(Gemm\): what node .* gives is none of"),
+    "a constant divided by zero": (dense([("Constant", "", "k", {"value_float": 0.0}), ("Div", "zk", "a")]), None,
+                                   r"node 'n2' \(Div\): "),
+    "many squares": (dense([("Exp", "z", "u"), ("Add", ["u", "one"], "v"), ("Mul", "vv", "w"), *(
+        ("Mul", [f"{'w' if i == 0 else i - 1}"] * 2, str(i)) for i in range(30)), ("Mul", ["29", "z"], "a")]), None,
+                     "more complicated than any activation"),
     "an attribute": (dense([("Relu", "z", "a", {"alpha": 1.0})]), None, r"node 'n1' \(Relu\): .*unexpected keyword"),
     "relu at the end": ([("Gemm", "xWb", "z"), ("Relu", "z", "y")], None, "the last layer's activation is relu"),
     "softmax inside": (dense([("Softmax", "z", "a")]), None, "got 'softmax'"),
@@ -431,6 +466,61 @@ def test_no_changed_graph_is_read_as_something_else():
         np.testing.assert_allclose(found.predict(X), expected, rtol=1e-4, atol=1e-5, err_msg=str(nodes))
         read += 1
     assert read > 100
+
+
+def random_function(rng):
+    """Nodes of a random function of "z", which gives "a", and its constants: thresholds, shrinks and the like."""
+    nodes, constants, names = [], {}, ["z"]
+
+    def constant():
+        value = rng.choice([0.0, 0.0, 1.0, -1.0, 0.5, 0.01, 20.0, round(rng.uniform(-0.6, 0.6), 2), rng.normal()])
+        constants[f"k{len(constants)}"] = np.float32(value)
+        return f"k{len(constants) - 1}"
+
+    def add(operation, inputs, **attributes):
+        nodes.append((operation, inputs, f"t{len(nodes)}", attributes))
+        return nodes[-1][2]
+
+    def either():
+        return str(rng.choice(names)) if rng.random() < 0.6 else constant()
+
+    for _ in range(rng.integers(1, 4)):
+        kind, last = rng.integers(7), str(rng.choice(names[-2:]))
+        if kind == 0:
+            chosen = add(str(rng.choice(["Greater", "Less"])), [last, constant()])
+            names.append(add("Where", [chosen, either(), either()]))
+        elif kind == 1:
+            chosen = add(str(rng.choice(["Greater", "Less"])), [last, constant()])
+            names.append(add("Mul", [add("Cast", [chosen], to=1), str(rng.choice(names))]))
+        elif kind in (2, 3):
+            names.append(add(str(rng.choice(["Max", "Min", "Add", "Sub", "Mul"])), [last, either()]))
+        elif kind == 4:
+            names.append(add(str(rng.choice(["LeakyRelu", "Elu"])), [last], alpha=rng.choice([0.01, 0.1, 1.0])))
+        else:
+            names.append(add(str(rng.choice(["Relu", "Sigmoid", "Tanh", "Softplus", "Abs", "Neg", "Erf"])), [last]))
+    add("Identity", [names[-1]])
+    nodes[-1] = (*nodes[-1][:2], "a", nodes[-1][3])
+    return nodes, constants
+
+
+def test_random_functions_are_read_right_or_refused():
+    rng = np.random.default_rng(6)
+    X = np.concatenate([np.linspace(-3, 3, 1201), [0.0, -30.0, 30.0, 1e4, -1e4]]).astype("float32")[:, None]
+    one, read = np.ones((1, 1), np.float32), {}
+    for _ in range(300):
+        nodes, constants = random_function(rng)
+        model = graph([("MatMul", "xW", "z"), *nodes, ("MatMul", "aV", "y")], {"W": one, "V": one, **constants},
+                      ("rows", 1))
+        try:
+            net = from_onnx(model)
+        except ValueError:
+            continue
+        expected = run(model, X)
+        assert (abs(net.predict(X) - expected) <= 1e-6 * np.maximum(1, abs(expected))).all(), nodes
+        name = net.architecture.activations[0]
+        read[name] = read.get(name, 0) + 1
+    assert min(read["relu"], read["identity"]) > 5
+    assert len(read) > 5
 
 
 # ---- PyTorch's export ----

@@ -114,6 +114,12 @@ def test_the_last_activation_or_the_caller_decides_the_loss(last, loss, expected
     assert from_torch(nn.Linear(3, 2, dtype=torch.float64)).dtype == np.float64
 
 
+def replaced():
+    layer = nn.ReLU()
+    layer.forward = lambda x: torch.where(x > 0.1, x, 0)
+    return [nn.Linear(3, 2), layer, nn.Linear(2, 2)]
+
+
 def hooked():
     layer = nn.Linear(3, 2)
     layer.register_forward_hook(lambda *_: None)
@@ -133,6 +139,15 @@ REFUSED = {
                       r"LeakyReLU\(negative_slope=0.2\)"),
     "a small slope": (lambda: [nn.Linear(3, 2), nn.LeakyReLU(1e-9), nn.Linear(2, 2)],
                       r"LeakyReLU\(negative_slope=1e-09\)"),
+    "nearly the slope": (lambda: [nn.Linear(3, 2), nn.LeakyReLU(0.0100001), nn.Linear(2, 2)],
+                         r"LeakyReLU\(negative_slope=0.0100001\)"),
+    "a softplus that is straight from 8": (lambda: [nn.Linear(3, 2), nn.Softplus(threshold=8), nn.Linear(2, 2)],
+                                           r"Softplus\(beta=1.0, threshold=8"),
+    **{f"torch's {kind}": (lambda kind=kind, more=more: [nn.Linear(3, 2), getattr(nn, kind)(*more), nn.Linear(2, 2)],
+                           rf"module\[1\], {kind}\(.*is not part of a chain")
+       for kind, *more in (("Threshold", 0.1, 0), ("Hardshrink", 0.1), ("Softshrink", 0.1), ("Hardtanh", -1e6, 1e6),
+                           ("ReLU6",), ("PReLU",), ("CELU",), ("SELU",), ("RReLU",), ("Hardsigmoid",), ("Mish",))},
+    "another function put there": (replaced, r"module\[1\], ReLU\(\), is not part of a chain"),
     "another alpha": (lambda: [nn.Linear(3, 2), nn.ELU(0.5), nn.Linear(2, 2)], r"ELU\(alpha=0.5\)"),
     "another gelu": (lambda: [nn.Linear(3, 2), nn.GELU("tanh"), nn.Linear(2, 2)], r"GELU\(approximate='tanh'\)"),
     "another softplus": (lambda: [nn.Linear(3, 2), nn.Softplus(2), nn.Linear(2, 2)], r"Softplus\(beta=2"),

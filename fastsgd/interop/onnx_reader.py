@@ -142,7 +142,7 @@ def _rows(onnx, model) -> Rows:
                 found = follow(node.op_type, operands, attributes, where)
             else:
                 found = _constant(onnx, node.op_type, operands, attributes)
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
             raise ValueError(f"{where}: {error}") from None
         room -= _bytes_made(found, operands)
         if room < 0:

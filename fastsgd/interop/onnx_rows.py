@@ -1,49 +1,22 @@
 """What each ONNX operation makes of the rows of a table, for those operations that a chain of dense layers consists of.
 
-Rows are described, not computed: where they began, which is a layer's x W + b, and the values at a few points of the
-function applied since. What that function is called shows when the next layer begins; written as one operation or as
-several, an activation is known by its values.
+Rows are described, not computed: where they began, which is a layer's x W + b, and the function applied since. What
+that function is called shows when the next layer begins, whether it was written as one operation or as several.
 """
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from fastsgd.architecture import ACTIVATIONS
-from fastsgd.interop.layers import POINTS, Layer, activation_of
+from fastsgd.interop import elementwise
+from fastsgd.interop.elementwise import Function, Z, activation_of
+from fastsgd.interop.layers import Layer
 
-_erf = np.vectorize(math.erf, otypes=[float])
-FUNCTIONS: dict[str, Callable[..., Any]] = {    # elementwise, of the operands and the node's attributes
-    "Add": lambda x, y: x + y,
-    "Sub": lambda x, y: x - y,
-    "Mul": lambda x, y: x * y,
-    "Div": lambda x, y: x / y,
-    "Max": lambda x, y: np.maximum(x, y),
-    "Min": lambda x, y: np.minimum(x, y),
-    "Greater": lambda x, y: np.where(x > y, 1.0, 0.0),
-    "Less": lambda x, y: np.where(x < y, 1.0, 0.0),
-    "Where": lambda condition, x, y: np.where(condition, x, y),
-    "Relu": lambda x: np.maximum(x, 0),
-    "LeakyRelu": lambda x, alpha=0.01: np.where(x < 0, alpha * x, x),
-    "Elu": lambda x, alpha=1.0: np.where(x < 0, alpha * np.expm1(x), x),
-    "Gelu": lambda x, approximate=b"none": (x * (1 + _erf(x / math.sqrt(2))) / 2 if approximate == b"none" else
-                                            x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3))) / 2),
-    "Swish": lambda x, alpha=1.0: x / (1 + np.exp(-alpha * x)),
-    "Softplus": lambda x: np.logaddexp(x, 0),
-    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "Tanh": lambda x: np.tanh(x),
-    "Exp": lambda x: np.exp(x),
-    "Log": lambda x: np.log(x),
-    "Erf": lambda x: _erf(x),
-    "Abs": lambda x: np.abs(x),
-    "Neg": lambda x: -x,
-}
 UNCHANGED = ("Identity", "Dropout", "Cast", "Flatten", "Reshape")
-OPERATIONS = ("Gemm", "MatMul", *FUNCTIONS, "Softmax", *UNCHANGED)
+OPERATIONS = ("Gemm", "MatMul", *elementwise.OPERATIONS, "Softmax", *UNCHANGED)
 FLOAT, DOUBLE = 1, 11           # of onnx.TensorProto.DataType
 
 
@@ -60,20 +33,20 @@ class Base:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows on their way: where they began, the values at POINTS of the function since, None after Softmax."""
+    """Rows on their way: where they began, and the function of it since, None after Softmax."""
 
     base: Base
-    values: np.ndarray | None = field(default_factory=lambda: POINTS)
+    function: Function | None = Z
     where: str = "the input"        # the node that they come from
 
     @property
     def plain(self) -> bool:
         """Whether there is no function yet."""
-        return self.values is POINTS
+        return self.function == Z
 
     def settled(self) -> tuple[Layer, ...]:
         """The layers so far, the last with its activation."""
-        name = "softmax" if self.values is None else activation_of(self.values)
+        name = "softmax" if self.function is None else activation_of(self.function)
         if name is None:
             raise ValueError(f"what {self.where} gives is none of fastsgd's activations: {', '.join(ACTIVATIONS)}, "
                              "and softmax and exp after the last layer")
@@ -90,7 +63,7 @@ def follow(operation: str, operands: list, attributes: dict[str, Any], where: st
 
     Raises ValueError or TypeError for what a chain of dense layers does not do.
     """
-    if operation in FUNCTIONS:
+    if operation in elementwise.OPERATIONS:
         moved = _moved(operation, *operands) if len(operands) == 2 else None
         return moved or _apply(operation, operands, attributes, where)
     rows, *others = operands
@@ -110,21 +83,21 @@ def follow(operation: str, operands: list, attributes: dict[str, Any], where: st
 
 
 def _apply(operation: str, operands: list, attributes: dict[str, Any], where: str) -> Rows:
-    """An operation on every element by itself, done to the values at POINTS."""
+    """An operation on every element by itself."""
     base = next(operand.base for operand in operands if isinstance(operand, Rows))
-    values = []
+    functions = []
     for operand in operands:
         if isinstance(operand, Rows):
             if operand.base is not base:
                 raise ValueError("its operands come from different layers, but a chain has no branches")
-            if operand.values is None:
+            if operand.function is None:
                 raise ValueError("nothing but the end may follow a Softmax")
-            values.append(operand.values)
+            functions.append(operand.function)
         elif operand.size == 1 and operand.ndim <= 2:
-            values.append(operand.astype(float).item())
+            functions.append(elementwise.number(operand.item()))
         else:
             raise ValueError(f"a constant of shape {operand.shape} is not possible here")
-    return Rows(base, FUNCTIONS[operation](*values, **attributes), where)
+    return Rows(base, elementwise.OPERATIONS[operation](*functions, **attributes), where)
 
 
 def _moved(operation: str, left, right) -> Rows | None:
@@ -135,7 +108,8 @@ def _moved(operation: str, left, right) -> Rows | None:
     base = rows.base
     if base.layers and (operation == "Add" or (operation == "Sub" and rows_first)):
         last = base.layers[-1]
-        b = FUNCTIONS[operation](last.b, _per_column(constant, len(last.b)))
+        more = _per_column(constant, len(last.b))
+        b = last.b + more if operation == "Add" else last.b - more
         return Rows(replace(base, layers=(*base.layers[:-1], replace(last, b=b))))
     if base.layers or operation not in ("Add", "Sub", "Mul", "Div"):
         return None

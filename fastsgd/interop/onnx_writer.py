@@ -13,21 +13,11 @@ import numpy as np
 
 from fastsgd.files import write_atomically
 from fastsgd.interop.layers import third_party
+from fastsgd.interop.onnx_composed import COMPOSED
 from fastsgd.network import Network
 
 OPSET, IR_VERSION = 13, 7           # ONNX 1.8
 LARGEST_FILE = 2**31 - 2**20        # what Protocol Buffers take, and room for all but the parameters
-
-# (1 + 2x) exp(x^2) erfc(x) for x >= 0, as a Chebyshev series in (x - 3.75)/(x + 3.75): that of csrc/functions.inc.
-ERFCX = [
-    1.177578934567401754, -0.004590054580646477311, -0.08424913336651791556, 0.05920993999819189052,
-    -0.02665866843530575226, 0.009074997670705265111, -0.002413163540417608175, 4.907758365258086465e-4,
-    -6.916973302501205122e-5, 4.139027986073020707e-6, 7.740383066198575591e-7, -2.188640104923376217e-7,
-    1.076499946567500646e-8, 4.521959811220091695e-9, -7.754400208836441478e-10, -6.318088341168211185e-11,
-    2.868795010422285795e-11, 1.945586781725666405e-13, -9.654696842340401748e-13, 3.252547010858693508e-14,
-    3.347810627684053481e-14, -1.86457774665874454e-15, -1.250811385032029221e-15, 7.416476839409494903e-17,
-    5.066288241357258791e-17,
-]
 
 
 def to_onnx(net: Network, path=None) -> Any:
@@ -121,32 +111,3 @@ def _activate(graph: _Graph, name: str, z: str) -> str:
         "softmax": lambda: graph("Softmax", z, axis=1),
         "exp": lambda: graph("Exp", z),
     }[name]()
-
-
-def _leaky_relu(graph: _Graph, z: str) -> str:
-    return graph("Max", z, graph("Mul", z, 0.01))           # LeakyRelu's slope is a float32
-
-
-def _elu(graph: _Graph, z: str) -> str:
-    return graph("Add", graph("Relu", z), graph("Sub", graph("Exp", graph("Min", z, 0.0)), 1.0))
-
-
-def _softplus(graph: _Graph, z: str) -> str:
-    return graph("Add", graph("Relu", z), graph("Log", graph("Add", graph("Exp", graph("Neg", graph("Abs", z))), 1.0)))
-
-
-def _gelu(graph: _Graph, z: str) -> str:
-    """max(z, 0) - abs(z) erfc(x) / 2 with x = abs(z) / sqrt(2)."""
-    magnitude = graph("Abs", z)
-    x = graph("Mul", magnitude, math.sqrt(0.5))
-    t = graph("Div", graph("Sub", x, 3.75), graph("Add", x, 3.75))
-    *rest, p = [float(c) for c in np.polynomial.chebyshev.cheb2poly(ERFCX)]
-    polynomial = graph("Mul", t, p)
-    for c in reversed(rest[1:]):
-        polynomial = graph("Mul", graph("Add", polynomial, c), t)
-    erfcx = graph("Div", graph("Add", polynomial, rest[0]), graph("Add", graph("Mul", x, 2.0), 1.0))
-    erfc = graph("Mul", graph("Exp", graph("Neg", graph("Mul", x, x))), erfcx)
-    return graph("Sub", graph("Relu", z), graph("Mul", graph("Mul", magnitude, 0.5), erfc))
-
-
-COMPOSED = {"leaky_relu": _leaky_relu, "elu": _elu, "softplus": _softplus, "gelu": _gelu}

@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from fastsgd.interop.layers import POINTS, Layer, activation_of, network_of, third_party
+from fastsgd.interop.layers import Layer, network_of, third_party
 from fastsgd.network import Network
 
-ELEMENTWISE = ("ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Softplus", "Sigmoid", "Tanh")
+ELEMENTWISE: dict[str, tuple[str, dict]] = {      # the activation that a module is, and what its arguments must then be
+    "ReLU": ("relu", {}), "LeakyReLU": ("leaky_relu", {"negative_slope": 0.01}), "ELU": ("elu", {"alpha": 1.0}),
+    "GELU": ("gelu", {"approximate": "none"}), "SiLU": ("silu", {}), "Sigmoid": ("logistic", {}), "Tanh": ("tanh", {}),
+    "Softplus": ("softplus", {"beta": 1.0}),
+}
+STRAIGHT_FROM = 15      # Softplus is z itself above a threshold; from here on that is 2e-8 of it
 UNCHANGED = ("Identity", "Dropout", "Flatten")
 
 
@@ -91,7 +96,7 @@ def from_torch(module, loss: str | None = None) -> Network:
     torch = third_party("torch")
     from fastsgd.interop.torch_own import Exp, ScaleInput
     nn = torch.nn
-    elementwise = *(getattr(nn, name) for name in ELEMENTWISE), Exp
+    elementwise = [*(getattr(nn, name) for name in ELEMENTWISE), Exp]
     layers: list[Layer] = []
     scaling: dict[str, np.ndarray] = {}
     complete = True                             # no layer is waiting for its activation
@@ -103,10 +108,7 @@ def from_torch(module, loss: str | None = None) -> Network:
         elif _is(part, *elementwise, nn.Softmax):
             if complete:
                 raise ValueError(f"{where} must follow a Linear, which has one activation")
-            if _is(part, nn.Softmax):
-                name = "softmax" if part.dim in (1, -1) else None
-            else:
-                name = activation_of(part(torch.tensor(POINTS)).numpy())
+            name = _activation(nn, part)
             if name is None:
                 raise ValueError(f"{where} has arguments for which fastsgd has no activation")
             layers[-1] = replace(layers[-1], activation=name)
@@ -121,9 +123,21 @@ def from_torch(module, loss: str | None = None) -> Network:
     return network_of(layers, loss, **scaling)
 
 
+def _activation(nn, part) -> str | None:
+    """The activation that a module is, None where its arguments make it another."""
+    if _is(part, nn.Softmax):
+        return "softmax" if part.dim in (1, -1) else None
+    for kind, (name, arguments) in ELEMENTWISE.items():
+        if _is(part, getattr(nn, kind)):
+            same = all(getattr(part, key) == value for key, value in arguments.items())
+            return name if same and getattr(part, "threshold", STRAIGHT_FROM) >= STRAIGHT_FROM else None
+    return "exp"
+
+
 def _is(part, *kinds: type) -> bool:
     """Whether a module is of one of these kinds and computes what they do."""
-    return any(isinstance(part, kind) and type(part).forward is kind.forward for kind in kinds)     # type: ignore
+    return "forward" not in vars(part) and any(
+        isinstance(part, kind) and type(part).forward is kind.forward for kind in kinds)     # type: ignore
 
 
 def _parts(nn, module, name: str) -> Iterator[tuple[str, Any]]:
