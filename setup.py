@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
@@ -41,6 +42,17 @@ def openblas():
 
 
 class BuildExt(build_ext):
+    def build_extensions(self):
+        """One compiler per core, each on a source of its own."""
+        compile_in_turn = self.compiler.compile
+
+        def compile_at_once(sources, **arguments):
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                return sum(pool.map(lambda source: compile_in_turn([source], **arguments), sources), [])
+
+        self.compiler.compile = compile_at_once
+        super().build_extensions()
+
     def run(self):
         compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
         if not shutil.which(compiler):
@@ -70,7 +82,7 @@ if os.environ.get("COVERAGE"):
 setup(
     ext_modules=[Extension(
         "fastsgd._kernel",
-        sources=["fastsgd/_kernel.pyx", *(f"{CSRC}/{name}.c" for name in ("operations", "isa", "blas", "team"))],
+        sources=["fastsgd/_kernel.pyx", *map(str, sorted(CSRC.glob("*.c")))],
         depends=[str(path) for path in (*CSRC.glob("*"), *CSRC.parent.glob("*.p[xy]*"))
                  if path.suffix in (".h", ".inc", ".pxd", ".pxi")],
         include_dirs=["fastsgd", numpy.get_include()],

@@ -63,6 +63,8 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const uint64_t** x_bits
         void* a
         void* slope
+        const void* scale
+        const void* offset
         void* delta
         ptrdiff_t ld
 

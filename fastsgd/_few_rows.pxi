@@ -5,6 +5,7 @@ cdef enum:
     FEW_ROWS = 16
     FEW_NUMBERS = 4096      # in a layer's activations, which live on the stack
     FEW_PRODUCTS = 1 << 20  # beyond, other threads are let in
+    MANY_PRODUCTS = 1 << 26 # beyond, signals are let in
 
 
 cdef class Bound:
@@ -12,6 +13,8 @@ cdef class Bound:
 
     cdef Job job
     cdef list kept
+    cdef tuple watcher
+    cdef ptrdiff_t products           # of a row
     cdef uint64_t* bits               # of the rows, and where each row's are: for inputs with many zeros
     cdef const uint64_t** x_bits
 
@@ -24,7 +27,7 @@ cdef class Bound:
         table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
         self.kept = [table]
         self.job.layers = <fs_layer*><char*>table
-        lay_out_layers(&self.job, architecture, "auto", None)
+        lay_out_layers(&self.job, architecture, "auto", None, self.kept)
         self.job.params = floats(params, &self.job, self.job.parameters, "params", self.kept)
         lay_out_input(&self.job, architecture, numpy.empty((rows, architecture.sizes[0]), input_dtype), self.kept)
         memory = bytearray(lay_out_workspace(&self.job, NULL, threads) + 64)
@@ -32,11 +35,13 @@ cdef class Bound:
         base = <char*>&memory[0]
         lay_out_workspace(&self.job, base + (63 & -<size_t>base), threads)
         self.bits, self.x_bits = self.job.input.bits, self.job.layers[0].x_bits
+        self.watcher, self.products = (let_signals_in, [None]), self.job.parameters
 
     cdef bint predict(self, c_numpy.ndarray x, c_numpy.ndarray out, int threads) except -1:
         """Whether x is finite, and the predictions of its contiguous rows were made."""
         cdef Job* job = &self.job
         cdef bint skips
+        cdef list raised = self.watcher[1]
         job.input.rows, job.input.ld = c_numpy.PyArray_DATA(x), c_numpy.PyArray_DIM(x, 1)
         job.rows = job.data_rows = job.batch = c_numpy.PyArray_DIM(x, 0)
         job.out = c_numpy.PyArray_DATA(out)
@@ -46,8 +51,14 @@ cdef class Bound:
         job.input.bits = self.bits if skips else NULL
         job.layers[0].x_bits = self.x_bits if skips else NULL
         job.next_block = 0
+        job.watcher, job.stop = NULL, False
+        if job.rows > MANY_PRODUCTS // self.products:
+            job.watcher, job.last_watch = <void*>self.watcher, fs_seconds()
         with nogil:
             run_in_company(job, threads)
+        if job.stop:
+            error, raised[0] = raised[0], None
+            raise error
         return True
 
 
@@ -69,12 +80,12 @@ cdef class FewRows:
     cdef int depth, dtype
     cdef bytearray table
     cdef object architecture, params
+    cdef list kept                              # arrays that the table points into
     cdef ptrdiff_t most_rows, inputs, outputs
     cdef list free_floats, free_bytes           # calls at once each have a Bound
 
     def __cinit__(self, architecture, c_numpy.ndarray params):
         cdef Job job
-        cdef list kept = []
         cdef ptrdiff_t widest = 0, products = 0
         cdef int l
         memset(&job, 0, sizeof(Job))
@@ -83,11 +94,11 @@ cdef class FewRows:
         self.dtype = c_numpy.PyArray_TYPE(params)
         self.architecture, self.params = architecture, params
         self.free_floats, self.free_bytes = [], []
-        self.table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
+        self.table, self.kept = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1)), []
         job.layers = <fs_layer*><char*>self.table
-        lay_out_layers(&job, architecture, "native", None)
+        lay_out_layers(&job, architecture, "native", None, self.kept)
         self.depth = job.depth
-        job.params = floats(params, &job, job.parameters, "params", kept)
+        job.params = floats(params, &job, job.parameters, "params", self.kept)
         point_at_parameters(&job)
         for l in range(self.depth):
             job.layers[l].ld = job.layers[l].outputs

@@ -17,8 +17,9 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
     job.layers = <fs_layer*><char*>table
     job.fold_steps = steps_between_folds(architecture, X, recipe) if mode == TRAIN else 0
-    lay_out_layers(&job, architecture, backend, recipe)
+    lay_out_layers(&job, architecture, backend, recipe, kept)
     job.params = floats(params, &job, job.parameters, "params", kept, mode == TRAIN)
+    job.follows = job.fold_steps != 0 and average_was_parameters(state, params, recipe.optimizer)
     lay_out_input(&job, architecture, X, kept)
     if plane is not None:
         lay_out_plane(&job, plane, kept)
@@ -194,7 +195,13 @@ cdef lay_out_recipe(Job* job, recipe, state, list kept):
         job.target.aggressive, job.target.squared = True, optimizer.squared
 
 
-cdef lay_out_layers(Job* job, architecture, backend, recipe):
+cdef bint average_was_parameters(state, params, optimizer) except -1:
+    """Whether the last step of the pass before left the average equal to the parameters, as a pass that goes on knows."""
+    return (state.average is not None and state.steps > 0
+            and optimizer.averaging_weights(state.steps - 1, 1)[0] == 1 and numpy.array_equal(state.average, params))
+
+
+cdef lay_out_layers(Job* job, architecture, backend, recipe, list kept):
     """What each layer is, and who computes its products: BLAS, for "auto", where it is measurably faster."""
     cdef fs_layer* layer
     cdef int l
@@ -220,6 +227,10 @@ cdef lay_out_layers(Job* job, architecture, backend, recipe):
         if l < job.depth - 1 and layer.ld * job.ops.item % 512 == 0:
             layer.ld += 64 // job.ops.item          # or a column's entries would meet in a few sets of the cache
         job.parameters += (layer.inputs + 1) * layer.outputs
+    if job.mode == PREDICT and architecture.scales_output:
+        layer = &job.layers[job.depth - 1]
+        layer.scale = copy_of(architecture.output_scale, job, layer.outputs, "output_scale", kept)
+        layer.offset = copy_of(architecture.output_offset, job, layer.outputs, "output_offset", kept)
 
 
 cdef void part_rows_of_weights(Job* job) noexcept:

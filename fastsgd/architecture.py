@@ -23,6 +23,8 @@ OUTPUTS = {  # the output activations each loss allows, its own first
     "epsilon_insensitive": ("identity",),
     "squared_epsilon_insensitive": ("identity",),
 }
+QUANTITIES = ("squared_error", "absolute_error", "huber", "quantile", "epsilon_insensitive",
+              "squared_epsilon_insensitive")               # losses whose targets may have a unit of their own
 MAX_PARAMETERS = 2**31 - 1
 LARGEST_NUMBER = 1e30
 
@@ -34,7 +36,8 @@ class Architecture:
     ``activations`` has one name per layer, the output layer's last; ``loss_parameters`` one number per
     output: huber's delta, the quantile, the epsilon of an insensitive loss, the margin of hinge (1) and perceptron (0),
     0 for other losses. The first layer receives
-    ``x * input_scale + input_offset``, each one number or one per column.
+    ``x * input_scale + input_offset``, each one number or one per column; what the last layer computes,
+    times ``output_scale`` plus ``output_offset``, each one number or one per output, is the prediction.
     """
 
     sizes: tuple[int, ...]
@@ -43,22 +46,37 @@ class Architecture:
     loss_parameters: tuple[float, ...] = field(repr=False)
     input_scale: tuple[float, ...] = (1.0,)
     input_offset: tuple[float, ...] = (0.0,)
+    output_scale: tuple[float, ...] = (1.0,)
+    output_offset: tuple[float, ...] = (0.0,)
 
     @classmethod
     def checked(cls, sizes, activation, loss, output=None, huber_delta=1.0, quantile=0.5, input_scale=1.0,
-                input_offset=0.0, epsilon=0.1) -> Architecture:
+                input_offset=0.0, epsilon=0.1, output_scale=1.0, output_offset=0.0) -> Architecture:
         """From the arguments of :class:`fastsgd.Network`; what cannot be used is refused by name."""
         sizes = _check_sizes(sizes)
         hidden = _check_activation(activation, len(sizes) - 2)
         output = _check_output(loss, output, sizes[-1])
         return cls(sizes, (*hidden, output), loss, _loss_parameters(loss, sizes[-1], huber_delta, quantile, epsilon),
-                   _per_column("input_scale", input_scale, sizes[0]),
-                   _per_column("input_offset", input_offset, sizes[0]))
+                   _one_or_each("input_scale", input_scale, sizes[0], "column"),
+                   _one_or_each("input_offset", input_offset, sizes[0], "column"),
+                   ).with_output(output_scale, output_offset)
 
     def with_input(self, input_scale, input_offset) -> Architecture:
         """The same but for what is done to the rows."""
-        return replace(self, input_scale=_per_column("input_scale", input_scale, self.sizes[0]),
-                       input_offset=_per_column("input_offset", input_offset, self.sizes[0]))
+        return replace(self, input_scale=_one_or_each("input_scale", input_scale, self.sizes[0], "column"),
+                       input_offset=_one_or_each("input_offset", input_offset, self.sizes[0], "column"))
+
+    def with_output(self, output_scale, output_offset) -> Architecture:
+        """The same but for the units of its targets and predictions."""
+        changed = replace(self, output_scale=_one_or_each("output_scale", output_scale, self.sizes[-1], "output"),
+                          output_offset=_one_or_each("output_offset", output_offset, self.sizes[-1], "output"))
+        if not min(changed.output_scale) >= 1 / LARGEST_NUMBER:
+            raise ValueError(f"output_scale must be at least {1 / LARGEST_NUMBER:g}, got {min(changed.output_scale)!r}")
+        if changed.scales_output and not (self.loss in QUANTITIES and self.activations[-1] == "identity"):
+            raise ValueError("output_scale and output_offset are for losses of quantities "
+                             f"({', '.join(QUANTITIES)}) with the output identity; this network has {self.loss} with "
+                             f"{self.activations[-1]}")
+        return changed
 
     @property
     def tensors(self) -> list[tuple[str, int, tuple[int, ...]]]:
@@ -85,6 +103,11 @@ class Architecture:
     def scales_input(self) -> bool:
         """Whether the rows are scaled or shifted before the first layer."""
         return self.input_scale != (1.0,) or self.input_offset != (0.0,)
+
+    @property
+    def scales_output(self) -> bool:
+        """Whether predictions and targets have a unit of their own."""
+        return self.output_scale != (1.0,) or self.output_offset != (0.0,)
 
     @property
     def flops(self) -> int:
@@ -162,10 +185,10 @@ def _loss_parameters(loss: str, outputs: int, huber_delta, quantile, epsilon) ->
     return tuple(float(q) for q in quantiles)
 
 
-def _per_column(name: str, values, columns: int) -> tuple[float, ...]:
+def _one_or_each(name: str, values, count: int, what: str) -> tuple[float, ...]:
     numbers = (values,) if _is_number(values) else _sequence(name, values)
-    if len(numbers) not in (1, columns):
-        raise ValueError(f"{name} must be one number or {columns}, one per column, got {len(numbers)}")
+    if len(numbers) not in (1, count):
+        raise ValueError(f"{name} must be one number or {count}, one per {what}, got {len(numbers)}")
     for number in numbers:
         if not _is_number(number) or not abs(number) <= LARGEST_NUMBER:
             raise ValueError(f"{name} must hold numbers between -{LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}, "

@@ -9,6 +9,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from fastsgd.architecture import Architecture
 from fastsgd.files import require_regular
 
 MARGIN = ("hinge", "perceptron", "squared_hinge", "modified_huber")    # losses whose targets are -1 and 1
@@ -168,9 +169,9 @@ def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[floa
     return Csr(np.ascontiguousarray(indptr, dtype=np.int64), indices, np.ascontiguousarray(values), X.shape)
 
 
-def check_targets(y, rows: int, outputs: int, loss: str, dtype: np.dtype, name: str = "y") -> np.ndarray:
+def check_targets(y, rows: int, architecture: Architecture, dtype: np.dtype, name: str = "y") -> np.ndarray:
     """y as the kernel takes it: int32 class labels (rows,) or a contiguous (rows, outputs) array of targets."""
-    array = as_numbers(y, name)
+    array, outputs, loss = as_numbers(y, name), architecture.sizes[-1], architecture.loss
     if array.ndim not in (1, 2):
         raise ValueError(f"{name} must be 1-D or 2-D, got shape {array.shape}")
     if len(array) != rows:
@@ -186,6 +187,8 @@ def check_targets(y, rows: int, outputs: int, loss: str, dtype: np.dtype, name: 
     if array.shape[1] != outputs:
         raise ValueError(f"{name} must have shape ({rows}, {outputs}), outputs being the network's last size; "
                          f"got {array.shape}")
+    if architecture.scales_output:                           # in double: differences of large numbers
+        array = (to_dtype(array, np.dtype(float), name) - architecture.output_offset) / architecture.output_scale
     array = np.ascontiguousarray(to_dtype(array, dtype, name))
     if loss in MARGIN:
         other = ~np.isin(array, (-1, 0, 1))

@@ -38,6 +38,8 @@ class Evaluation:
         weight = self.weight if self.weight is None or self.chosen is None else self.weight[self.chosen]
         y = self.y if self.chosen is None else self.y[self.chosen]
         cost /= len(y) if weight is None else float(weight.sum())
+        if self.metrics and net.architecture.scales_output:
+            y = y * net.output_scale + net.output_offset
         return cost, self._metric(score), {name: _number(name, measure(y, np.concatenate(outputs)))
                                            for name, measure in self.metrics.items()}
 

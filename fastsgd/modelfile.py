@@ -4,7 +4,8 @@ A file holds ``weights.0`` (inputs, outputs), ``biases.0`` (outputs,), ``weights
 
 - ``fastsgd.version``: "1", the version of this layout;
 - ``fastsgd.architecture``: JSON with ``sizes``, ``activations`` (one per layer), ``loss``, ``loss_parameters``, and
-  where the rows are scaled or shifted, ``input_scale`` and ``input_offset`` (lists of one number or one per column);
+  where the rows are scaled or shifted, ``input_scale`` and ``input_offset`` (lists of one number or one per column),
+  where predictions are, ``output_scale`` and ``output_offset`` (of one or one per output);
 - any other key: the network's own ``metadata``.
 
 A checkpoint of a run (``checkpoint.py``) is a model file too: it holds more, under names that begin with ``run.``,
@@ -41,6 +42,8 @@ def describe(architecture: Architecture, params: np.ndarray,
                    "loss_parameters": architecture.loss_parameters}
     if architecture.scales_input:
         description |= {"input_scale": architecture.input_scale, "input_offset": architecture.input_offset}
+    if architecture.scales_output:
+        description |= {"output_scale": architecture.output_scale, "output_offset": architecture.output_offset}
     tensors = [(name, params[offset:offset + math.prod(shape)].reshape(shape))
                for name, offset, shape in architecture.tensors]
     return tensors, {"fastsgd.version": VERSION, "fastsgd.architecture": json.dumps(description), **metadata}
@@ -93,7 +96,8 @@ def _architecture(file: TensorFile, text: str) -> Architecture:
         architecture = Architecture.checked(
             fields["sizes"], fields["activations"][:-1], loss, fields["activations"][-1],
             given[0] if loss == "huber" else 1.0, given if loss == "quantile" else 0.5,
-            fields.get("input_scale", 1.0), fields.get("input_offset", 0.0), given[0] if "epsilon" in loss else 0.1)
+            fields.get("input_scale", 1.0), fields.get("input_offset", 0.0), given[0] if "epsilon" in loss else 0.1,
+            fields.get("output_scale", 1.0), fields.get("output_offset", 0.0))
         if architecture.loss_parameters != tuple(given):
             raise ValueError(f"its loss_parameters {given} are not those of {loss}")
         return architecture

@@ -68,6 +68,12 @@ class Network:
     input_scale, input_offset : float or sequence of float
         The first layer receives ``X * input_scale + input_offset``; one number for all columns, or one each. They are
         part of the network and of its file.
+    output_scale, output_offset : float or sequence of float
+        The unit of targets that are quantities: predictions are what the last layer computes, times output_scale plus
+        output_offset, and targets are compared as ``(y - output_offset) / output_scale``; one number for all outputs,
+        or one each. The spread and the mean of y make targets of unit size, which the usual learning rates and
+        initial weights are meant for. ``cost`` and ``gradient`` are of the targets so scaled, as are huber_delta and
+        epsilon; ``predict`` and R^2 know nothing of it. They are part of the network and of its file.
 
     Attributes
     ----------
@@ -110,9 +116,10 @@ class Network:
                  output: str | None = None, dtype: str = "float32", seed: int | None = None, init: str = "auto",
                  huber_delta: float = 1.0, quantile: float | Sequence[float] = 0.5,
                  input_scale: float | Sequence[float] = 1.0, input_offset: float | Sequence[float] = 0.0,
-                 epsilon: float = 0.1):
+                 epsilon: float = 0.1, output_scale: float | Sequence[float] = 1.0,
+                 output_offset: float | Sequence[float] = 0.0):
         architecture = Architecture.checked(sizes, activation, loss, output, huber_delta, quantile, input_scale,
-                                            input_offset, epsilon)
+                                            input_offset, epsilon, output_scale, output_offset)
         if init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
         if dtype not in ("float32", "float64", np.float32, np.float64):
@@ -130,9 +137,9 @@ class Network:
         self._stepping: tuple[Optimizer, State] | None = None
         self._few_rows = _kernel.FewRows(architecture, params)
 
-    def _change_input(self, scale: float | Sequence[float], offset: float | Sequence[float]) -> None:
-        self.architecture = self.architecture.with_input(scale, offset)
-        self._few_rows = _kernel.FewRows(self.architecture, self._params)
+    def _change(self, architecture: Architecture) -> None:
+        self.architecture = architecture
+        self._few_rows = _kernel.FewRows(architecture, self._params)
 
     def _initialise(self, rng: np.random.Generator, init: str) -> None:
         for W, b, name in zip(self.weights, self.biases, self.architecture.activations, strict=True):
@@ -180,7 +187,7 @@ class Network:
 
     @input_scale.setter
     def input_scale(self, scale: float | Sequence[float]) -> None:
-        self._change_input(scale, self.architecture.input_offset)
+        self._change(self.architecture.with_input(scale, self.architecture.input_offset))
 
     @property
     def input_offset(self) -> float | np.ndarray:
@@ -189,7 +196,25 @@ class Network:
 
     @input_offset.setter
     def input_offset(self, offset: float | Sequence[float]) -> None:
-        self._change_input(self.architecture.input_scale, offset)
+        self._change(self.architecture.with_input(self.architecture.input_scale, offset))
+
+    @property
+    def output_scale(self) -> float | np.ndarray:
+        """What the last layer's numbers are multiplied by: a float, or one per output. May be assigned."""
+        return _one_or_many(self.architecture.output_scale)
+
+    @output_scale.setter
+    def output_scale(self, scale: float | Sequence[float]) -> None:
+        self._change(self.architecture.with_output(scale, self.architecture.output_offset))
+
+    @property
+    def output_offset(self) -> float | np.ndarray:
+        """What is then added to them: a float, or one per output. May be assigned."""
+        return _one_or_many(self.architecture.output_offset)
+
+    @output_offset.setter
+    def output_offset(self, offset: float | Sequence[float]) -> None:
+        self._change(self.architecture.with_output(self.architecture.output_scale, offset))
 
     @property
     def loss(self) -> str:
@@ -392,7 +417,10 @@ class Network:
     def _check(self, X, y, prefix: str = "") -> tuple[np.ndarray | Csr, np.ndarray]:
         """X and y as the kernel takes them, or the error that says what is wrong with them."""
         X = self._check_rows(X, f"{prefix}X")
-        return X, check_targets(y, len(X), self.sizes[-1], self.loss, self.dtype, f"{prefix}y")
+        return X, self._check_targets(y, len(X), f"{prefix}y")
+
+    def _check_targets(self, y, rows: int, name: str = "y") -> np.ndarray:
+        return check_targets(y, rows, self.architecture, self.dtype, name)
 
     def _predict(self, X: np.ndarray | Csr, threads: int | None, chosen: np.ndarray | None) -> np.ndarray:
         """``predict`` for rows that :meth:`_check` returned, or those of the numbers chosen."""

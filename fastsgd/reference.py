@@ -110,7 +110,10 @@ def deltas(architecture, params, X, target, out, threads=1, backend="auto"):
 
 def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
     """The output layer's activations of every row, or of those numbered in ``rows``, into ``out`` (rows, outputs)."""
-    out[:] = forward(architecture, params, X if rows is None else X[rows])[1][-1]
+    a = forward(architecture, params, X if rows is None else X[rows])[1][-1]
+    if architecture.scales_output:
+        a = a * np.array(architecture.output_scale, a.dtype) + np.array(architecture.output_offset, a.dtype)
+    out[:] = a
 
 
 # ---- forward and backward ----
@@ -146,6 +149,8 @@ def forward(architecture, params, X, masks=()):
     for layer, (W, b) in enumerate(layers(architecture, params)):
         zs.append(activations[-1] @ W + b)
         activations.append(activate(architecture.activations[layer], zs[-1]))
+        if architecture.activations[layer] == "softmax" and not np.isfinite(activations[-1]).all():
+            activations[-1] = softmax_of_wide_logits(activations[-2], W, b)
         if layer < len(masks):
             activations[-1] = np.where(masks[layer] == 0, 0, activations[-1] * masks[layer])
     return zs, activations
@@ -235,6 +240,13 @@ def _normal_cdf(z):
 def _softmax(z):
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
+
+
+def softmax_of_wide_logits(x, W, b):
+    """Softmax of ``x W + b`` where it overflows: from logits in double, those of doubles scaled down by 2^-1040."""
+    unit = 2.0 ** -520 if x.dtype == np.float64 else 1.0
+    z = (x * unit).astype(float) @ (W * unit).astype(float) + b * unit * unit
+    return _softmax(np.maximum((z - z.max(axis=1, keepdims=True)) / unit / unit, -1e3)).astype(x.dtype)
 
 
 def activate(name, z):

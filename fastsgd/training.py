@@ -20,7 +20,6 @@ from fastsgd.data import (
     check_positive_weight,
     check_rates,
     check_sample_weight,
-    check_targets,
     check_whole,
     generator,
     open_npy,
@@ -153,7 +152,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     by_blocks = _by_blocks(shuffle, X)
     if by_blocks:
         X = check_mapped_rows(X, net.sizes[0])
-        y = check_targets(y, len(X), net.sizes[-1], net.loss, net.dtype)
+        y = net._check_targets(y, len(X))
     else:
         X, y = net._check(X, y)
     weight = check_sample_weight(sample_weight, len(y))
@@ -376,7 +375,8 @@ class _Settings:
         validation = None if self.evaluation is None else fingerprint(self.evaluation.X, self.evaluation.y,
                                                                       self.evaluation.weight)
         return {"network": repr(self._net),
-                **{name: details.get(name) for name in ("loss_parameters", "input_scale", "input_offset")},
+                **{name: details.get(name) for name in ("loss_parameters", "input_scale", "input_offset",
+                                                        "output_scale", "output_offset")},
                 "optimizer": repr(recipe.optimizer), "batch_size": recipe.batch_size, "dropout": list(recipe.dropout),
                 "label_smoothing": recipe.label_smoothing, "backend": recipe.backend, "kernel": self._kernel,
                 "seed": self._seed, "validation": self.fraction or validation, "evaluate_every": self._evaluate_every,

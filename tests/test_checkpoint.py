@@ -11,6 +11,7 @@ from test_modelfile import join, parts
 
 import fastsgd
 from fastsgd import checkpoint
+from fastsgd.run import Run
 from fastsgd.schedules import Cosine, WarmUp
 
 ROWS = 700
@@ -668,3 +669,21 @@ def test_a_checkpoint_with_an_average_that_is_not_finite(digits, tmp_path):
         forged(tensors=lambda tensors, name=name: tensors[name].fill(np.inf))(tmp_path / "run")
         with pytest.raises(ValueError, match=r"run is damaged: ValueError: a parameter is not finite$"):
             checkpoint.Saved.read(tmp_path / "run")
+
+
+@pytest.mark.parametrize("average_from", [254, 255, 256])
+def test_a_checkpoint_where_the_average_begins_changes_no_bit(tmp_path, monkeypatch, average_from):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((300, 5000), np.float32), rng.integers(0, 10, 300)
+    optimizer = fastsgd.SGD(0.01, average=1.0, average_from=average_from)
+    write = Run._write
+    monkeypatch.setattr(Run, "_write", lambda self, path: write(self, f"{path}.{self.steps}"))
+
+    def trained(**arguments):
+        net = fastsgd.Network([5000, 10], loss="hinge", seed=0)
+        fastsgd.train(net, X, y, optimizer=optimizer, batch_size=1, epochs=1, seed=0, **arguments)
+        return net.params
+
+    expected, path = trained(), tmp_path / "run"
+    np.testing.assert_array_equal(trained(checkpoint=fastsgd.Checkpoint(path, steps=256)), expected)
+    np.testing.assert_array_equal(trained(resume=f"{path}.256"), expected)

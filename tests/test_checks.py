@@ -11,6 +11,7 @@ from test_modelfile import join, make, parts
 
 import fastsgd
 from fastsgd import data, files, modelfile, tensorfile
+from fastsgd.architecture import Architecture
 from fastsgd.data import Csr
 
 F32, F64 = np.dtype("float32"), np.dtype("float64")
@@ -111,7 +112,8 @@ def test_sparse_matrices():
 
 
 def targets(y, outputs, loss, dtype=F32):
-    return data.check_targets(np.asarray(y), len(y), outputs, loss, dtype)
+    return data.check_targets(np.asarray(y), len(y), Architecture.checked([1, outputs], "relu", loss, quantile=0.5),
+                              dtype)
 
 
 @pytest.mark.parametrize("loss", data.MARGIN)

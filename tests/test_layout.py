@@ -40,9 +40,9 @@ RANKS = [
     {"network", "callbacks", "feeds", "history"},
     {"machine", "modelfile", "table", "datasets"},
     {"tensorfile", "report", "encoding"},
-    {"architecture", "data", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console",
+    {"data", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console",
      "datasets.idx"},
-    {"files"},
+    {"architecture", "files"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 

@@ -46,7 +46,7 @@ def test_denormals_count_after_every_call_and_in_what_python_sees_of_one(digits)
     seen = []
     for threads in (1, 2):
         state = fastsgd.SGD(0.1).state(net.params)
-        order = np.tile(np.arange(len(X)), 20)
+        order = np.tile(np.arange(len(X)), 80)      # more than a tenth of a second
         _kernel.train_epoch(net.architecture, net.params, X, y, order, Recipe(fastsgd.SGD(0.1), 100), state,
                             np.full(len(order), 1e-3), None, threads, lambda _: seen.append(denormals_count()))
         assert denormals_count()
@@ -55,6 +55,27 @@ def test_denormals_count_after_every_call_and_in_what_python_sees_of_one(digits)
     net.cost(X, y)
     net.gradient(X, y)
     assert denormals_count()
+
+
+@pytest.mark.parametrize("rows", [1, 40, 500])
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("kind", ["dense", "zeros", "sparse"])
+def test_softmax_of_logits_that_overflow(dtype, rows, kind):
+    net = fastsgd.Network([12 if kind == "zeros" else 2, 3], dtype=dtype)
+    net.params[:] = 0
+    net.weights[0][:2] = [[2, 1, -1], [1, 2, -1]]
+    large = np.finfo(dtype).max / 2
+    X = np.zeros((rows, net.sizes[0]), dtype)
+    X[:, :2] = np.array([[large, large / 2], [large / 2, large], [large, large], [-large, -large], [1, 2]],
+                        dtype)[np.arange(rows) % 5]
+    given = pytest.importorskip("scipy.sparse").csr_array(X) if kind == "sparse" else X
+    small = np.exp(np.array([4.0, 5, -3]) - 5)
+    expected = np.array([[1, 0, 0], [0, 1, 0], [0.5, 0.5, 0], [0, 0, 1], small / small.sum()])[np.arange(rows) % 5]
+    np.testing.assert_allclose(net.predict(given), expected, rtol=1e-6)
+    out = np.empty_like(expected, dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        reference.predict(net.architecture, net.params, X, out)
+    np.testing.assert_allclose(out, expected, rtol=1e-6)
 
 
 def test_training_full_of_denormals_takes_no_longer():

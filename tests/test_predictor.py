@@ -1,4 +1,7 @@
 """Does a compiled predictor answer like predict, from many threads at once, and refuse what it was not made for?"""
+import os
+import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,7 +15,8 @@ import fastsgd
 @pytest.mark.parametrize("sizes", [[5, 3], [5, 8, 7, 2], [300, 600, 4], [700, 20, 10]])
 def test_the_answers_are_those_of_predict(sizes, rows, dtype):
     rng = np.random.default_rng(0)
-    for arguments in ({}, {"input_scale": 0.5, "input_offset": -0.25}, {"input_scale": rng.random(sizes[0])}):
+    for arguments in ({}, {"input_scale": 0.5, "input_offset": -0.25}, {"input_scale": rng.random(sizes[0])},
+                      {"loss": "huber", "output_scale": 1 + rng.random(sizes[-1]), "output_offset": -3}):
         net = fastsgd.Network(sizes, "tanh", seed=0, dtype=dtype, **arguments)
         for density in (1.0, 0.1):
             X = (rng.random((rows, sizes[0])) * 255 * (rng.random((rows, sizes[0])) < density)).astype(np.uint8)
@@ -38,6 +42,27 @@ def test_many_threads_call_one_predictor(digits):
         with ThreadPoolExecutor(8) as pool:
             for found, right in zip(pool.map(predictor, blocks * 20), expected * 20, strict=True):
                 np.testing.assert_array_equal(found, right)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends itself SIGALRM")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_ctrl_c_reaches_into_it(compiled):
+    X = np.zeros((20_000, 64), np.float32) + np.arange(64, dtype=np.float32)
+    net = fastsgd.Network([64, 2048, 2048, 10], seed=0)
+    predictor = net.compile_predictor(len(X)) if compiled else None
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        begin = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):          # the whole call takes several seconds
+            predictor(X) if predictor else net.compile_predictor(len(X))
+        assert time.monotonic() - begin < 1.5
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    if predictor:
+        few = net.compile_predictor(200)
+        np.testing.assert_array_equal(few(X[:200]), net.predict(X[:200]))
 
 
 def test_what_it_was_not_made_for():

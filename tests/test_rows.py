@@ -1,4 +1,6 @@
 """Do rows of every kind (float, bytes, scaled, mostly zeros, CSR) give the result that plain dense rows give?"""
+import pickle
+
 import numpy as np
 import pytest
 from cases import OPTIMIZERS, TOLERANCE, Recipe, agree, make_net, one_epoch
@@ -131,6 +133,62 @@ def test_scale_and_offset_belong_to_the_network(tmp_path):
             setattr(net, name, value)
 
 
+def test_targets_and_predictions_have_their_own_unit(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 4)).astype("f4")
+    y = np.column_stack([2e6 + 50 * X[:, 0], -3 + 0.01 * X[:, 1]])
+    scale, offset = y.std(axis=0), y.mean(axis=0)
+    net = fastsgd.Network([4, 8, 2], "tanh", "squared_error", seed=0, output_scale=scale, output_offset=offset)
+    plain = fastsgd.Network([4, 8, 2], "tanh", "squared_error", seed=0)
+    unit = (y - offset) / scale
+    seen = []
+
+    def error(targets, outputs):
+        seen.append((targets, outputs))
+        return abs(targets - outputs).max(axis=0)[1]
+
+    arguments = {"optimizer": fastsgd.Adam(0.01), "epochs": 20, "seed": 0}
+    history = fastsgd.train(net, X, y, validation=(X[:50], y[:50]), metrics=[error], **arguments)
+    expected = fastsgd.train(plain, X, unit, validation=(X[:50], unit[:50]), **arguments)
+    np.testing.assert_array_equal(net.params, plain.params)
+    assert (history.cost, history.metric, history.validation_cost) == (
+        expected.cost, expected.metric, expected.validation_cost)
+    np.testing.assert_allclose(seen[-1][0], y[:50], rtol=1e-6)              # a metric sees the user's own targets
+    np.testing.assert_array_equal(seen[-1][1], net.predict(X[:50]))
+    np.testing.assert_allclose(net.predict(X), plain.predict(X) * scale + offset, rtol=1e-6)
+    assert net.score(X, y) == plain.score(X, unit) > 0.9
+    np.testing.assert_array_equal(net.gradient(X, y), plain.gradient(X, unit))
+    assert fastsgd.check_gradient(net, X[:8], y[:8]) < 1e-3
+    net.save(tmp_path / "net.safetensors")
+    for other in (net.copy(), pickle.loads(pickle.dumps(net)), fastsgd.Network.load(tmp_path / "net.safetensors")):
+        for rows in (1, 40, 300):
+            np.testing.assert_array_equal(other.predict(X[:rows]), net.predict(X)[:rows])
+        np.testing.assert_array_equal(other.output_offset, offset)
+    out = np.empty((300, 2), "f4")
+    reference.predict(net.architecture, net.params, X, out)
+    agree("predictions", net.predict(X), out, TOLERANCE["float32"])
+    fastsgd.train_stream(net, [(X, y)], seed=0)
+    fastsgd.train_stream(plain, [(X, unit)], seed=0)
+    np.testing.assert_array_equal(net.params, plain.params)
+    net.output_scale, net.output_offset = 1, 0
+    np.testing.assert_array_equal(net.predict(X), plain.predict(X))
+
+
+def test_units_that_cannot_be():
+    for arguments, message in (({"output_scale": 0}, "output_scale must be at least 1e-30, got 0.0"),
+                               ({"output_scale": [1, -1]}, "output_scale must be at least 1e-30, got -1.0"),
+                               ({"output_offset": [1, 2, 3]}, "output_offset must be one number or 2, one per output"),
+                               ({"output_offset": float("nan")}, "output_offset must hold numbers between"),
+                               ({"output_scale": 2, "loss": "poisson"}, "are for losses of quantities .* has poisson"),
+                               ({"output_scale": 2, "output": "tanh"}, "with the output identity; .* with tanh")):
+        with pytest.raises(ValueError, match=message):
+            fastsgd.Network([3, 2], **{"loss": "squared_error", **arguments})
+    net = fastsgd.Network([3, 2], seed=0)
+    with pytest.raises(ValueError, match="this network has cross_entropy"):
+        net.output_offset = 1
+    assert net.output_offset == 0
+
+
 def test_scipy_matrices_train_like_dense_ones():
     sparse = pytest.importorskip("scipy.sparse")
     rng = np.random.default_rng(0)
@@ -233,7 +291,7 @@ def test_a_sparse_matrix_may_change_during_a_training(part, hidden):
             else:
                 X.indptr[1:] = 2**40
 
-    settings = {"batch_size": 50, "epochs": 8} if hidden else {"batch_size": 1, "epochs": 60}
+    settings = {"batch_size": 50, "epochs": 40} if hidden else {"batch_size": 1, "epochs": 60}
     for net, callbacks in zip(nets, ([], [Spoil()]), strict=True):
         fastsgd.train(net, X, y, **settings, seed=0, callbacks=callbacks)
     assert met

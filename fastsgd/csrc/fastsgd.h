@@ -99,6 +99,7 @@ typedef struct {
     const uint64_t **x_bits;  /* (chunk,) where x holds whole rows: a bit for each entry that is not zero; or NULL */
     void *a;                  /* (chunk, outputs) f(x W + b) */
     void *slope;              /* (chunk, outputs) f'(x W + b), where the value a does not tell it; or NULL */
+    const void *scale, *offset;                 /* (outputs,) what a prediction is multiplied by, then added to it; or NULL */
     void *delta;              /* (chunk, outputs) dC/dz */
     ptrdiff_t ld;             /* between the rows of a, slope and delta */
 } fs_layer;
@@ -139,7 +140,7 @@ typedef struct {
     void (*gather_rows)(const void *x, ptrdiff_t cols, const int64_t *order, ptrdiff_t first, ptrdiff_t n, void *out);
     /* how many numbers of a dense row are not zero */
     ptrdiff_t (*count_nonzero)(const fs_input *input, ptrdiff_t row, ptrdiff_t cols);
-    /* a = f(x W + b), and slope = f'(x W + b) where it is wanted */
+    /* a = f(x W + b), times scale plus offset where there are such, and slope = f'(x W + b) where it is wanted */
     void (*forward)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n);
     /* delta of the layer below = (delta W^T) * f'; scratch as below */
     void (*backward)(const fs_layer *layer, const fs_layer *below, ptrdiff_t begin, ptrdiff_t n, void *scratch);

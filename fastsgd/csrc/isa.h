@@ -1,4 +1,4 @@
-/* The operation tables that operations.c compiles, one per dtype and instruction set. */
+/* The operation tables, one per dtype and instruction set (operations_isa.inc). */
 #ifndef FASTSGD_ISA_H
 #define FASTSGD_ISA_H
 
