@@ -110,7 +110,7 @@ def test_graph_and_description_must_agree():
         other.metadata_props[0].value = json.dumps(fields)
         return other
     for changes in ({"sizes": [2, 4, 2]}, {"activations": ["tanh", "identity"]}, {"loss": "hinge"}, {"loss": "poisson"},
-                    {"input_scale": [0.2]}, {"input_scale": [0.1] * 3}, {"loss_parameters": []}, {"sizes": None},
+                    {"input_scale": [0.2]}, {"input_scale": [0.1] * 3}, {"output_scale": [2.0]}, {"output_offset": [1.0]}, {"loss_parameters": []}, {"sizes": None},
                     {"more": 1}):
         with pytest.raises(ValueError, match=r"its fastsgd\.architecture does not describe its graph: .*with loss="):
             from_onnx(changed(**changes))
@@ -137,7 +137,7 @@ def graph(nodes, constants=(), shape=("rows", 3), opset=17, outputs=("y",), kind
 
 def arrays(seed=0):
     rng = np.random.default_rng(seed)
-    shapes = {"W": (3, 4), "V": (4, 2), "Wt": (4, 3), "b": (4,), "c": (2,), "row": (1, 4), "m": (3,), "s": (3,)}
+    shapes = {"W": (3, 4), "V": (4, 2), "Wt": (4, 3), "b": (4,), "c": (2,), "row": (1, 4), "m": (3,), "s": (3,), "d": (2,)}
     made = {name: rng.uniform(0.5, 1, shape).astype("float32") for name, shape in shapes.items()}
     return made | {"half": np.float32(0.5), "two": np.float32([2]), "one": np.float32(1),
                    "root": np.float32(np.sqrt(2)), "square": np.ones((4, 4), np.float32),
@@ -164,6 +164,14 @@ READ = {
     "one minus the rows, times two": [
         ("Sub", ["one", "x"], "u"), ("Mul", ["two", "u"], "v"), ("Gemm", "vWb", "z"), ("Relu", "z", "a"),
         ("Gemm", "aVc", "y")],
+    "scaled outputs": [("Gemm", "xWb", "z"), ("Mul", ["z", "half"], "y")],
+    "outputs in units of their own": [
+        ("Gemm", "xWb", "z"), ("Relu", "z", "a"), ("Gemm", "aVc", "u"), ("Mul", "uc", "v"), ("Sub", "vd", "y")],
+    "hidden units scaled by column": [
+        ("MatMul", "xW", "u"), ("Mul", "ub", "v"), ("Add", "vb", "z"), ("Relu", "z", "a"), ("Gemm", "aVc", "y")],
+    "hidden units halved, then less one": [
+        ("Gemm", "xWb", "u"), ("Mul", ["u", "half"], "v"), ("Sub", ["v", "one"], "z"), ("Gemm", "zVc", "y")],
+    "x + x": [("Add", "xx", "z"), ("Gemm", "zWb", "y")],
     "operations that change nothing": [
         ("Identity", "x", "u"), ("Flatten", "u", "v"), ("Reshape", ["v", "shape"], "w"), ("Cast", "w", "q", {"to": 1}),
         ("Gemm", "qWb", "z"), ("Relu", "z", "p"), ("Dropout", ["p", "half", "no"], "r"),
@@ -224,6 +232,21 @@ def test_opset_20_and_24_have_gelu_and_swish():
         net = from_onnx(model)
         assert net.architecture.activations == (name, "identity")
         assert difference(net.predict(X), run(model, X)) < 1e-6
+
+
+def test_the_units_of_outputs_come_back_and_of_older_files_are_one():
+    net = fastsgd.Network([2, 3, 1], loss="huber", seed=0, output_scale=1000.0, output_offset=0.1)
+    model = to_onnx(net)
+    assert [node.op_type for node in model.graph.node][-2:] == ["Mul", "Add"]
+    assert from_onnx(model).architecture == net.architecture
+    X = random_rows(np.random.default_rng(0), net)
+    assert difference(from_onnx(model, "quantile").predict(X), net.predict(X)) < 1e-6
+    net.output_scale, net.output_offset = 1.0, 0.0
+    model = to_onnx(net)
+    fields = json.loads(model.metadata_props[0].value)
+    del fields["output_scale"], fields["output_offset"]
+    model.metadata_props[0].value = json.dumps(fields)
+    assert from_onnx(model).architecture == net.architecture
 
 
 def test_the_caller_decides_the_loss():
@@ -321,7 +344,7 @@ REFUSED = {  # nodes, what is done to the model, the message
         ("Softplus", "z", "v"), ("Constant", "", "k", {"value_float": 8.0}), ("Greater", "zk", "g"),
         ("Where", "gzv", "a")]), None, r"\(Where\) gives is none of"),
     "an overflow": (dense([("Constant", "", "k", {"value_float": 3e38}), ("Mul", "zk", "u"), ("Mul", "uk", "a")]), None,
-                    r"\(Gemm\): what node .* gives is none of"),
+                    r"\(Gemm\): a layer scaled by 9e\+76 .*not finite"),
     "a constant divided by zero": (dense([("Constant", "", "k", {"value_float": 0.0}), ("Div", "zk", "a")]), None,
                                    r"node 'n2' \(Div\): "),
     "many squares": (dense([("Exp", "z", "u"), ("Add", ["u", "one"], "v"), ("Mul", "vv", "w"), *(
@@ -335,10 +358,9 @@ REFUSED = {  # nodes, what is done to the model, the message
                            "may follow a Softmax"),
     "scaled softmax": ([("Gemm", "xWb", "z"), ("Softmax", "z", "a"), ("Mul", ["a", "half"], "y")], None,
                        "may follow a Softmax"),
-    "scaled outputs": ([("Gemm", "xWb", "z"), ("Mul", ["z", "half"], "y")], None, r"\(Mul\) gives is none of"),
-    "scaled by column": ([("Gemm", "xWb", "z"), ("Mul", "zb", "y")], None, r"constant of shape \(4,\) is not possible"),
+    "scaled after an activation": ([("Gemm", "xWb", "z"), ("Tanh", "z", "a"), ("Mul", "ab", "y")], None,
+                                   r"constant of shape \(4,\) is not possible"),
     "an activation first": ([("Relu", "x", "z"), ("Gemm", "zWb", "y")], None, "comes before the first layer"),
-    "x + x": ([("Add", "xx", "z"), ("Gemm", "zWb", "y")], None, r"\(Add\) gives is none of"),
     "max of 2x and x": ([("Mul", ["x", "two"], "u"), ("Max", "ux", "z"), ("Gemm", "zWb", "y")], None,
                         "different layers"),
     "1 / x": ([("Div", ["one", "x"], "z"), ("Gemm", "zWb", "y")], None, "cannot be a divisor"),

@@ -32,6 +32,7 @@ def test_random_networks_agree_and_come_back(dtype):
         assert difference(found, net.predict(X)) < {"float32": 1e-5, "float64": 1e-13}[dtype]
         twin = from_torch(module, net.loss)
         assert twin.architecture.activations == net.architecture.activations
+        assert np.allclose(twin.output_scale, net.output_scale, rtol=1e-7)
         assert twin.dtype == net.dtype
         np.testing.assert_array_equal(twin.params, net.params)
         np.testing.assert_array_equal(twin.predict(X), net.predict(X))
@@ -69,6 +70,18 @@ def test_the_module_is_a_copy_in_evaluation_mode_that_scripts_pickles_and_trains
     optimizer.step()
     assert not np.array_equal(outputs(module, X), expected)
     np.testing.assert_allclose(net.predict(X), expected, rtol=1e-6)
+
+
+def test_the_units_of_outputs_come_last():
+    net = fastsgd.Network([4, 3], loss="huber", seed=0, output_scale=[1, 2, 3], output_offset=0.5)
+    module = to_torch(net, output_activation=False)
+    assert list(module.state_dict()) == ["0.weight", "0.bias", "1.scale", "1.offset"]
+    assert from_torch(module, "huber").architecture == net.architecture
+    for parts in ((module, nn.Linear(3, 2)), (module, module[1]), (module[1], module), (nn.Linear(3, 4), module[1])):
+        with pytest.raises(ValueError, match=r"is not part of a chain|must come last|one number or 4, one per output"):
+            from_torch(nn.Sequential(*parts))
+    with pytest.raises(ValueError, match="output_scale and output_offset are for losses of quantities"):
+        from_torch(module, "cross_entropy")
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")

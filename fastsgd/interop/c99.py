@@ -119,6 +119,8 @@ def _body(net: Network, name: str, real: str) -> tuple[str, int]:
                      f"{target});")
         if activation != "identity":
             lines.append(f"{name}_{activation}({target}, {outputs});")
+    if net.architecture.scales_output:
+        lines.append(f"{name}_scale_output(out);")
     return "\n".join(f"    {line}".rstrip() for line in lines), scratch
 
 
@@ -128,15 +130,9 @@ def _source(net: Network, fields: dict) -> Iterator[bytes]:
     architecture = net.architecture
     arrays = [(table.replace(".", "_"), net.params[offset:offset + math.prod(shape)])
               for table, offset, shape in architecture.tensors]
-    scaled = "x[i]"
-    for table, sign, numbers, neutral in (("input_scale", "*", architecture.input_scale, 1.0),
-                                          ("input_offset", "+", architecture.input_offset, 0.0)):
-        values = np.array(numbers, net.dtype)
-        if len(numbers) > 1:
-            arrays.append((table, values))
-            scaled += f" {sign} {fields['name']}_{table}[i]"
-        elif numbers != (neutral,):
-            scaled += f" {sign} {_literals(values)[0]}"
+    scaled, arrays_of_input = _scaled(net, fields["name"], "input", "x[i]")
+    scaled_output, arrays_of_output = _scaled(net, fields["name"], "output", "out[i]")
+    arrays += arrays_of_input + arrays_of_output
     for table, values in arrays:
         yield f"static const {fields['real']} {fields['name']}_{table}[{len(values)}] = {{\n".encode()
         for start in range(0, len(values), 8):
@@ -144,6 +140,8 @@ def _source(net: Network, fields: dict) -> Iterator[bytes]:
         yield b"};\n\n"
     if architecture.scales_input:
         yield templates.SCALE.format(**fields, scaled=scaled).encode()
+    if architecture.scales_output:
+        yield templates.SCALE_OUTPUT.format(**fields, scaled=scaled_output).encode()
     yield templates.DENSE.format(**fields).encode()
     for activation in dict.fromkeys(architecture.activations):          # each once
         if activation == "softmax":
@@ -152,6 +150,20 @@ def _source(net: Network, fields: dict) -> Iterator[bytes]:
             expression = templates.EXPRESSIONS[activation].format(**fields)
             yield templates.ELEMENTWISE.format(**fields, activation=activation, expression=expression).encode()
     yield templates.PREDICT.format(**fields).encode()
+
+
+def _scaled(net: Network, name: str, end: str, number: str) -> tuple[str, list[tuple[str, np.ndarray]]]:
+    """A number of the input or the output scaled, as an expression of i, and the tables that it takes."""
+    tables = []
+    for table, sign, neutral in ((f"{end}_scale", "*", 1.0), (f"{end}_offset", "+", 0.0)):
+        numbers = getattr(net.architecture, table)
+        values = np.array(numbers, net.dtype)
+        if len(numbers) > 1:
+            tables.append((table, values))
+            number += f" {sign} {name}_{table}[i]"
+        elif numbers != (neutral,):
+            number += f" {sign} {_literals(values)[0]}"
+    return number, tables
 
 
 def _literals(values: np.ndarray) -> list[str]:

@@ -49,6 +49,14 @@ static void {name}_scale(const {real} *restrict x, {real} *restrict out)
 }}
 
 """
+SCALE_OUTPUT = """\
+static void {name}_scale_output({real} *out)
+{{
+    for (int i = 0; i < {NAME}_OUTPUTS; i++)
+        out[i] = {scaled};
+}}
+
+"""
 DENSE = """\
 /* out = x W + b, where W has a row for each input and a column for each output */
 static void {name}_dense(const {real} *restrict x, int inputs, const {real} *restrict W, const {real} *restrict b,

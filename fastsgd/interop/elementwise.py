@@ -59,6 +59,13 @@ class Function:
         return self.terms[0][1] if len(self.terms) == 1 and not self.terms[0][0] else None
 
     @property
+    def line(self) -> tuple[float, float] | None:
+        """a and b where it is a z + b and depends on z."""
+        found = dict(self.terms)
+        slope = found.get((("z",),), 0.0)
+        return (slope, found.get((), 0.0)) if slope and not found.keys() - {(), (("z",),)} else None
+
+    @property
     def lead(self) -> float:
         """The first coefficient that is not the constant's."""
         return next(coefficient for product, coefficient in self.terms if product)

@@ -57,6 +57,10 @@ def to_onnx(net: Network, path=None) -> Any:
     for layer, name in enumerate(architecture.activations):
         z = graph("Gemm", a, f"weights.{layer}", f"biases.{layer}")
         a = _activate(graph, name, z)
+    if architecture.scales_output:
+        for operation, name in (("Mul", "output_scale"), ("Add", "output_offset")):
+            values = np.broadcast_to(getattr(architecture, name), net.sizes[-1:])
+            a = graph(operation, a, graph.initializer(name, values))
     graph.nodes[-1].output[0] = "output"
 
     kind = onnx.helper.np_dtype_to_tensor_dtype(net.dtype)

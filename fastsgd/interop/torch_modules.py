@@ -23,7 +23,7 @@ def to_torch(net: Network, output_activation: bool = True) -> Any:
     """The network as a ``torch.nn.Sequential`` in evaluation mode, with copies of the parameters, of the same dtype.
 
     It has a Linear per layer and a module per activation; where the network scales its input, a ``ScaleInput`` comes
-    first. ``state_dict``, ``torch.jit.script`` and further training work as with any other module.
+    first, and where it scales its output, a ``ScaleOutput`` last. ``state_dict``, ``torch.jit.script`` and further training work as with any other module.
 
     ``output_activation=False`` leaves the last activation out, as torch's losses want it: CrossEntropyLoss takes
     what is before the softmax, BCEWithLogitsLoss what is before the logistic function, PoissonNLLLoss before exp.
@@ -40,7 +40,7 @@ def to_torch(net: Network, output_activation: bool = True) -> Any:
     )
     """
     torch = third_party("torch")
-    from fastsgd.interop.torch_own import Exp, ScaleInput
+    from fastsgd.interop.torch_own import Exp, ScaleInput, ScaleOutput
     nn = torch.nn
     made = {
         "logistic": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU,
@@ -49,10 +49,13 @@ def to_torch(net: Network, output_activation: bool = True) -> Any:
         "softmax": lambda: nn.Softmax(dim=1),
     }
     architecture = net.architecture
+
+    def tensors(*given):
+        return (torch.from_numpy(np.array(values, net.dtype)) for values in given)
+
     modules = []
     if architecture.scales_input:
-        modules.append(ScaleInput(*(torch.from_numpy(np.array(values, net.dtype)) for values in
-                                    (architecture.input_scale, architecture.input_offset))))
+        modules.append(ScaleInput(*tensors(architecture.input_scale, architecture.input_offset)))
     for W, b, activation in zip(net.weights, net.biases, architecture.activations, strict=True):
         # Without the random weights that Linear begins with, which would move the caller's generator.
         linear = nn.utils.skip_init(nn.Linear, *W.shape, dtype=getattr(torch, str(net.dtype)))
@@ -64,6 +67,8 @@ def to_torch(net: Network, output_activation: bool = True) -> Any:
             modules.append(made[activation]())
     if not output_activation and architecture.activations[-1] != "identity":
         modules.pop()
+    if architecture.scales_output:
+        modules.append(ScaleOutput(*tensors(architecture.output_scale, architecture.output_offset)))
     return nn.Sequential(*modules).eval()
 
 
@@ -94,13 +99,15 @@ def from_torch(module, loss: str | None = None) -> Network:
     Network([4, 8, 3], activation='relu', loss='cross_entropy', dtype='float32')
     """
     torch = third_party("torch")
-    from fastsgd.interop.torch_own import Exp, ScaleInput
+    from fastsgd.interop.torch_own import Exp, ScaleInput, ScaleOutput
     nn = torch.nn
     elementwise = [*(getattr(nn, name) for name in ELEMENTWISE), Exp]
     layers: list[Layer] = []
     scaling: dict[str, np.ndarray] = {}
     complete = True                             # no layer is waiting for its activation
     for where, part in _parts(nn, module, "module"):
+        if "output_scale" in scaling:
+            raise ValueError(f"{where} follows a ScaleOutput, which must come last")
         if _is(part, nn.Linear):
             W = _array(part.weight, where).T
             layers.append(Layer(W, np.zeros(W.shape[1], W.dtype) if part.bias is None else _array(part.bias, where)))
@@ -113,13 +120,14 @@ def from_torch(module, loss: str | None = None) -> Network:
                 raise ValueError(f"{where} has arguments for which fastsgd has no activation")
             layers[-1] = replace(layers[-1], activation=name)
             complete = True
-        elif _is(part, ScaleInput) and not layers and not scaling:
-            scaling = {f"input_{name}": _array(values, where).reshape(-1) for name, values in part.named_buffers()}
+        elif _is(part, ScaleInput) and (bool(layers) == isinstance(part, ScaleOutput)) and (layers or not scaling):
+            prefix = "output" if layers else "input"
+            scaling |= {f"{prefix}_{name}": _array(values, where).reshape(-1) for name, values in part.named_buffers()}
         elif not (_is(part, nn.Identity, nn.Dropout)
                   or (_is(part, nn.Flatten) and (part.start_dim, part.end_dim) == (1, -1))):
             raise ValueError(f"{where} is not part of a chain of dense layers; allowed are Sequential, Linear, "
                              f"{', '.join(ELEMENTWISE)}, Softmax, Identity, Dropout, Flatten, and to_torch's own "
-                             "Exp and ScaleInput")
+                             "Exp, ScaleInput and ScaleOutput")
     return network_of(layers, loss, **scaling)
 
 
