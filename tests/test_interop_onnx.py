@@ -110,7 +110,8 @@ def test_graph_and_description_must_agree():
         other.metadata_props[0].value = json.dumps(fields)
         return other
     for changes in ({"sizes": [2, 4, 2]}, {"activations": ["tanh", "identity"]}, {"loss": "hinge"}, {"loss": "poisson"},
-                    {"input_scale": [0.2]}, {"input_scale": [0.1] * 3}, {"output_scale": [2.0]}, {"output_offset": [1.0]}, {"loss_parameters": []}, {"sizes": None},
+                    {"input_scale": [0.2]}, {"input_scale": [0.1] * 3}, {"output_scale": [2.0]},
+                    {"output_offset": [1.0]}, {"loss_parameters": []}, {"sizes": None},
                     {"more": 1}):
         with pytest.raises(ValueError, match=r"its fastsgd\.architecture does not describe its graph: .*with loss="):
             from_onnx(changed(**changes))
@@ -137,7 +138,8 @@ def graph(nodes, constants=(), shape=("rows", 3), opset=17, outputs=("y",), kind
 
 def arrays(seed=0):
     rng = np.random.default_rng(seed)
-    shapes = {"W": (3, 4), "V": (4, 2), "Wt": (4, 3), "b": (4,), "c": (2,), "row": (1, 4), "m": (3,), "s": (3,), "d": (2,)}
+    shapes = {"W": (3, 4), "V": (4, 2), "Wt": (4, 3), "b": (4,), "c": (2,), "row": (1, 4), "m": (3,), "s": (3,),
+              "d": (2,)}
     made = {name: rng.uniform(0.5, 1, shape).astype("float32") for name, shape in shapes.items()}
     return made | {"half": np.float32(0.5), "two": np.float32([2]), "one": np.float32(1),
                    "root": np.float32(np.sqrt(2)), "square": np.ones((4, 4), np.float32),

@@ -31,9 +31,9 @@ def from_onnx(path_or_model, loss: str | None = None) -> Network:
 
     The graph may be what :func:`to_onnx` wrote, which gives an equal network, or any chain of Gemm, or MatMul and Add,
     with fastsgd's activations between them, in one operation or several. Before the first layer the rows may be
-    scaled by constants (Mul, Add, Sub, Div), and so may the outputs of a layer, whose weights and biases then take it
-    in (those of a network with ``output_scale`` stay as they are); Identity, Dropout, Cast, and a Flatten or Reshape that keeps the rows,
-    change nothing.
+    scaled by constants (Mul, Add, Sub, Div), and so may the outputs of a layer, whose weights and biases take that in
+    (but a network's own ``output_scale`` comes back as that). Identity, Dropout, Cast, and a Flatten or Reshape that
+    keeps the rows, change nothing.
 
     Parameters
     ----------

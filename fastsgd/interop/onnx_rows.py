@@ -70,10 +70,10 @@ def scaled(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> Layer:
     """The layer whose outputs are these times scale plus offset; it has no activation."""
     if (scale == 1).all() and not offset.any():
         return layer
-    found = replace(layer, W=(layer.W * scale).astype(layer.W.dtype), b=(layer.b * scale + offset).astype(layer.b.dtype))
-    if not (np.isfinite(found.W).all() and np.isfinite(found.b).all()):
+    W, b = (layer.W * scale).astype(layer.W.dtype), (layer.b * scale + offset).astype(layer.b.dtype)
+    if not (np.isfinite(W).all() and np.isfinite(b).all()):
         raise ValueError(f"a layer scaled by {abs(scale).max():g} has weights that are not finite")
-    return found
+    return replace(layer, W=W, b=b)
 
 
 def follow(operation: str, operands: list, attributes: dict[str, Any], where: str) -> Rows:

@@ -23,7 +23,8 @@ def to_torch(net: Network, output_activation: bool = True) -> Any:
     """The network as a ``torch.nn.Sequential`` in evaluation mode, with copies of the parameters, of the same dtype.
 
     It has a Linear per layer and a module per activation; where the network scales its input, a ``ScaleInput`` comes
-    first, and where it scales its output, a ``ScaleOutput`` last. ``state_dict``, ``torch.jit.script`` and further training work as with any other module.
+    first, and where it scales its output, a ``ScaleOutput`` last. ``state_dict``, ``torch.jit.script`` and further
+    training work as with any other module.
 
     ``output_activation=False`` leaves the last activation out, as torch's losses want it: CrossEntropyLoss takes
     what is before the softmax, BCEWithLogitsLoss what is before the logistic function, PoissonNLLLoss before exp.
