@@ -36,7 +36,7 @@ RANKS = [
     {"plots.training", "plots.descent", "interop.onnx_composed"},
     {"plots._axes"},
     {"run"},
-    {"evaluation", "checkpoint", "streams"},
+    {"evaluation", "checkpoint", "streams", "given"},
     {"network", "callbacks", "feeds", "history"},
     {"machine", "modelfile", "table", "datasets"},
     {"tensorfile", "report", "encoding"},

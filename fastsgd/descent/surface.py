@@ -12,6 +12,7 @@ from fastsgd.architecture import Architecture
 from fastsgd.data import check_batch_size, check_whole, generator
 from fastsgd.descent.noise import layers_of, linear_map, require_finite, seen, shuffled_batches
 from fastsgd.descent.race import name_of
+from fastsgd.given import as_network, as_network_and_rows
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Optimizer, aligned_zeros, check_fits, check_optimizer
 
@@ -113,10 +114,10 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         Where all start; it is not changed.
     X, y
-        As in :func:`fastsgd.train`.
+        As in :func:`fastsgd.train`, for an estimator as in its fit.
     batch_sizes : iterable of int or None
         None is full gradient descent.
     steps : int
@@ -148,6 +149,7 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
     >>> [path.name for path in both.paths], both.paths[0].params.shape[0]
     (['mini-batches of 10', 'full gradient'], 51)
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
     sizes = list(batch_sizes)
     if not sizes:
@@ -232,14 +234,15 @@ def random_plane(net: Network, seed: int | None = 0) -> Plane:
 
     Each unit's incoming weights are drawn from the normal distribution and scaled to the length of the network's, so
     that pictures of networks can be compared whatever their scale; biases stay (Li et al. 2018, arXiv 1712.09913,
-    "filter normalisation"). On the grid, 1 is as far as the weights are from zero.
+    "filter normalisation"). On the grid, 1 is as far as the weights are from zero. A fitted estimator stands for its
+    network.
 
     >>> import fastsgd
     >>> plane = fastsgd.descent.random_plane(fastsgd.Network([64, 32, 10], seed=0))
     >>> plane.directions.shape
     (2, 2410)
     """
-    rng = generator(seed)
+    net, rng = as_network(net), generator(seed)
     directions = np.zeros((2, net.params.size))
     for direction in directions:
         for layer, W in zip(layers_of(net.architecture), net.weights, strict=True):
@@ -259,10 +262,11 @@ def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, re
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         Says what is computed; where ``plane`` is None, where, too.
     X, y
-        As in :func:`fastsgd.train`. A few thousand rows give the same picture as all of them.
+        As in :func:`fastsgd.train`, for an estimator as in its fit. A few thousand rows give the same picture
+        as all of them.
     plane : Plane or Trajectory, optional
         :func:`random_plane` of the network by default.
     resolution : int or two of them
@@ -292,6 +296,7 @@ def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, re
     >>> surface.cost.shape, bool(surface.cost[5, 5] == surface.cost.min())
     ((11, 11), True)
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
     if plane is None:
         plane = random_plane(net)
