@@ -78,6 +78,9 @@ def _network(onnx, model, loss: str | None) -> Network:
     properties = {entry.key: entry.value for entry in model.metadata_props}
     if not all(isinstance(text, str) for entry in properties.items() for text in entry):
         raise ValueError("it has metadata that is not text")            # what is not UTF-8 comes as bytes
+    if estimator := properties.get("fastsgd.estimator"):
+        raise ValueError(f"it says what an estimator does, an {estimator:.40}; only networks come back: write the "
+                         "estimator's network_")
     described = properties.pop("fastsgd.architecture", None)
     with np.errstate(all="ignore"):
         base = _rows(onnx, model).settled()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastsgd.given import as_network
 from fastsgd.interop.layers import Layer, network_of, third_party
 from fastsgd.network import Network
 
@@ -19,7 +20,7 @@ STRAIGHT_FROM = 15      # Softplus is z itself above a threshold; from here on t
 UNCHANGED = ("Identity", "Dropout", "Flatten")
 
 
-def to_torch(net: Network, output_activation: bool = True) -> Any:
+def to_torch(net: Network | Any, output_activation: bool = True) -> Any:
     """The network as a ``torch.nn.Sequential`` in evaluation mode, with copies of the parameters, of the same dtype.
 
     It has a Linear per layer and a module per activation; where the network scales its input, a ``ScaleInput`` comes
@@ -29,7 +30,12 @@ def to_torch(net: Network, output_activation: bool = True) -> Any:
     ``output_activation=False`` leaves the last activation out, as torch's losses want it: CrossEntropyLoss takes
     what is before the softmax, BCEWithLogitsLoss what is before the logistic function, PoissonNLLLoss before exp.
 
-    Raises ImportError without PyTorch.
+    Of a fitted estimator it is the network alone, ``estimator.network_``: probabilities of the classes in the order of
+    ``classes_``, of the second one alone where there are two, and with more than two of SGDClassifier's each by itself,
+    before they are divided by their sum. Labels are not part of it.
+
+    Raises ImportError without PyTorch, TypeError for what is neither network nor estimator, and scikit-learn's
+    NotFittedError.
 
     >>> import fastsgd
     >>> to_torch(fastsgd.Network([4, 8, 3], seed=0))
@@ -40,6 +46,7 @@ def to_torch(net: Network, output_activation: bool = True) -> Any:
       (3): Softmax(dim=1)
     )
     """
+    net = as_network(net)
     torch = third_party("torch")
     from fastsgd.interop.torch_own import Exp, ScaleInput, ScaleOutput
     nn = torch.nn
