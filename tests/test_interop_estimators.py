@@ -1,11 +1,16 @@
 """Do exports of fitted estimators say what the estimators do: labels, probabilities or decision values, predictions?"""
+import ctypes
+import os
+import shlex
+import subprocess
+import sysconfig
 import warnings
 
 import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd.interop import from_onnx, to_onnx
+from fastsgd.interop import from_onnx, to_c, to_onnx
 
 pytest.importorskip("sklearn")
 from sklearn.exceptions import NotFittedError
@@ -27,6 +32,8 @@ MODELS = {
     "quantiles": lambda: fastsgd.MLPRegressor("quantile", (4,), quantile=[0.1, 0.9], random_state=0),
 }
 
+REGRESSORS = ("regression", "mlp regression", "quantiles")
+
 
 def fitted(name, y, dtype):
     with warnings.catch_warnings():
@@ -36,7 +43,7 @@ def fitted(name, y, dtype):
 
 def cases():
     for name in MODELS:
-        if "regression" in name or name == "quantiles":
+        if name in REGRESSORS:
             yield name, abs(rng.standard_normal(40))
             continue
         for kind, classes in CLASSES.items():
@@ -97,6 +104,47 @@ def test_onnx_says_what_the_estimator_says(name, y, dtype):
             np.testing.assert_allclose(found[key], values, *{"float32": (1e-4, 1e-6), "float64": (1e-12, 1e-14)}[dtype])
     if name in ("log_loss", "modified_huber"):
         np.testing.assert_allclose(found["probabilities"].sum(axis=1), 1, rtol=1e-6)
+
+
+def test_c_says_what_the_estimator_says(tmp_path):
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    exported = {}
+    for number, (name, y) in enumerate(CASES):
+        if y.dtype == object or (y.dtype.kind in "iuf" and y.ndim == 1 and name not in REGRESSORS):
+            continue                                # names are written alike whatever they are made of
+        estimator = fitted(name, y, ("float32", "float64")[number % 2])
+        to_c(estimator, tmp_path / f"m{number}", f"m{number}")
+        exported[f"m{number}"] = estimator
+    subprocess.run([*compiler, "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", "-shared", "-fPIC", "-o",
+                    tmp_path / "lib.so", *(tmp_path / f"{name}.c" for name in exported), "-lm"], check=True)
+    library = ctypes.CDLL(str(tmp_path / "lib.so"))
+    for name, estimator in exported.items():
+        X = rows(estimator.network_.dtype)
+        expected = expected_of(estimator, X)
+        several = "label" in expected and expected["label"].ndim == 2
+        out = np.empty(expected.get("probabilities", expected.get("scores", expected.get("prediction"))).shape, X.dtype)
+        yes, said = np.empty((len(X), 3), np.intc), []
+        for row, numbers, more in zip(X, out.reshape(len(X), -1), yes, strict=True):
+            arrays = [row, more, numbers] if several else [row, numbers]
+            function = getattr(library, f"{name}_{'classify' if 'label' in expected else 'predict'}")
+            said.append(function(*(ctypes.c_void_p(array.ctypes.data) for array in arrays)))
+        if several:
+            np.testing.assert_array_equal(yes, expected["label"])
+        elif "label" in expected:
+            names = (ctypes.c_char_p * len(estimator.classes_)).in_dll(library, f"{name}_classes")
+            assert [names[k].decode() for k in said] == [str(label) for label in expected["label"].tolist()]
+        np.testing.assert_allclose(out, [*expected.values()][-1], *{4: (1e-4, 1e-6), 8: (1e-12, 1e-14)}[
+            X.dtype.itemsize], err_msg=str(estimator))
+    assert len(exported) > 20
+
+
+def test_classes_that_no_c_string_holds(tmp_path):
+    estimator = fitted("mlp", PLACES, "float32")
+    for label, message in (("a\0b", "which has a character 0"), ("a" * 5000, "longer than the 4,095 bytes")):
+        estimator.classes_ = np.array(["a", "b", label], object)
+        with pytest.raises(ValueError, match=f"the name of a class is .*{message}"):
+            to_c(estimator, tmp_path / "net")
+    assert not os.listdir(tmp_path)
 
 
 def test_onnx_knows_the_columns_and_does_not_come_back_as_a_network(tmp_path):

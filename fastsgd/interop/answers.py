@@ -42,6 +42,11 @@ class Answers:
         return len(self.classes) if self.share else self.net.sizes[-1]
 
 
+def _plain(classes: np.ndarray) -> tuple:
+    """As Python's own values."""
+    return tuple(label.item() if isinstance(label, np.generic) else label for label in classes.tolist())
+
+
 def answers_of(model: Any) -> Answers:
     """Of a fitted estimator; of a network its outputs alone. TypeError and NotFittedError as for a network."""
     net = as_network(model)
@@ -50,14 +55,14 @@ def answers_of(model: Any) -> Answers:
     from fastsgd.estimators.mlp import MLPClassifier
     from fastsgd.estimators.sgd import SGDClassifier
     if isinstance(model, MLPClassifier):
-        kind, classes = model._label_binarizer.y_type_, tuple(model.classes_.tolist())
+        kind, classes = model._label_binarizer.y_type_, _plain(model.classes_)
         if kind.startswith("multilabel"):
             return Answers(net, classes, 0.5, several=True)
         if len(classes) == 1:                   # a fit to one class, which is then all that is said
             classes *= 2
         return Answers(net, classes, None if kind == "multiclass" else 0.5)
     if isinstance(model, SGDClassifier):
-        classes = tuple(model.classes_.tolist())
+        classes = _plain(model.classes_)
         share = "softmax" if net.loss == "cross_entropy" else {"log_loss": "logistic", "modified_huber": "clipped"}.get(
             model.loss)
         if net.architecture.activations[-1] != "identity":

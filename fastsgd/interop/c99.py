@@ -1,17 +1,22 @@
 """A network as two C files, a header and a source, that need nothing but a C99 compiler and its math library."""
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from fastsgd.files import write_atomically, written_beside
+from fastsgd.given import as_network, is_estimator
 from fastsgd.interop import c99_templates as templates
+from fastsgd.interop.answers import Answers, answers_of
+from fastsgd.interop.c99_text import checked
 from fastsgd.network import Network
 
 LARGEST_STACK = 16 * 1024       # bytes; a network that needs more between its layers takes them from the caller
@@ -20,7 +25,7 @@ KEYWORDS = ("auto break case char const continue default do double else enum ext
             "while")
 
 
-def to_c(net: Network, path, name: str = "net") -> None:
+def to_c(net: Network | Any, path, name: str = "net") -> None:
     """Writes the network as C99: ``path`` with .c and with .h, all that a program needs to predict.
 
     The header declares ``void net_predict(const float x[NET_INPUTS], float out[NET_OUTPUTS])``, which computes for one
@@ -28,12 +33,19 @@ def to_c(net: Network, path, name: str = "net") -> None:
     threads at once. Up to 16 KiB for the layers lie on the stack; a wider network has its caller pass them, in a
     third argument ``float scratch[NET_SCRATCH]``.
 
+    Of a fitted estimator ``net_predict`` computes what its network does, of SGDClassifier the decision values. With
+    classes there are their names, ``net_classes[NET_CLASSES]``, and a function that returns the place among them of
+    what ``predict`` says and fills ``out`` with what ``predict_proba`` says, or where there is none
+    ``decision_function``:
+    ``int net_classify(const float x[NET_INPUTS], float out[NET_CLASSES])``. With several yes-or-no labels a row it
+    returns nothing and fills ``int yes[NET_CLASSES]`` before ``out``.
+
     ``cc -std=c99 -O2`` compiles it. Where the machine has fused multiply-add, ``-O3 -march=native -ffp-contract=fast``
     makes it faster, and the sums of layers with up to 512 inputs the same as fastsgd's to the bit.
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
     path : str or path
         Where the two files go, with or without .c.
     name : str
@@ -42,7 +54,10 @@ def to_c(net: Network, path, name: str = "net") -> None:
     Raises
     ------
     ValueError
-        For a name that is not a C identifier, a file name that C cannot include, or parameters that are not finite.
+        For a name that is not a C identifier, a file name that C cannot include, parameters that are not finite, or
+        the name of a class that no C string holds.
+    TypeError, NotFittedError
+        For what is neither network nor fitted estimator.
     OSError
         Where the files cannot be written; what was there before then stays.
 
@@ -71,33 +86,77 @@ def to_c(net: Network, path, name: str = "net") -> None:
     file = os.path.basename(stem)
     if not re.fullmatch(r'[^"\\?\r\n]+', file):
         raise ValueError(f"path must name a file that C can include, got {path!r}")
-    if not np.isfinite(net.params).all():
+    answers = answers_of(net)
+    network = answers.net
+    if not np.isfinite(network.params).all():
         raise ValueError("the network has parameters that are not finite")
 
-    real, f = ("float", "f") if net.dtype == np.float32 else ("double", "")
-    body, scratch = _body(net, name, real)
+    real, f = ("float", "f") if network.dtype == np.float32 else ("double", "")
+    body, scratch = _body(network, name, real)
     NAME = name.upper()
     fields = {
-        "net": net, "name": name, "NAME": NAME, "file": file, "real": real, "f": f, "body": body,
-        "inputs": net.sizes[0], "outputs": net.sizes[-1], "meaning": _meaning(net),
-        "checksum": zlib.crc32(net.params.tobytes(), zlib.crc32(repr(net.architecture).encode())),
+        "title": (f"{type(net).__name__}, " if is_estimator(net) else "") + repr(as_network(net)),
+        "name": name, "NAME": NAME, "file": file, "real": real, "f": f, "body": body,
+        "inputs": network.sizes[0], "outputs": network.sizes[-1], "meaning": _meaning(answers),
         "memory": templates.MEMORY if scratch else "",
         "scratch": f"#define {NAME}_SCRATCH {scratch}\n" if scratch else "",
-        "signature": f"void {name}_predict(const {real} x[{NAME}_INPUTS], {real} out[{NAME}_OUTPUTS]"
-                     + (f", {real} scratch[{NAME}_SCRATCH])" if scratch else ")"),
+        "scratch_parameter": f", {real} scratch[{NAME}_SCRATCH]" if scratch else "",
+        "scratch_argument": ", scratch" if scratch else "",
     }
+    fields["signature"] = (f"void {name}_predict(const {real} x[{NAME}_INPUTS], {real} out[{NAME}_OUTPUTS]"
+                           f"{fields['scratch_parameter']})")
+    parts = [_classes(answers, fields)] if answers.classes else []
+    fields["more"] = "".join(header for header, _ in parts)
+    sources = "".join(f"\n{source}" for _, source in parts)
+    fields["checksum"] = zlib.crc32(network.params.tobytes(), zlib.crc32(
+        f"{network.architecture!r}{fields['more']}{sources}".encode()))
     header = templates.HEADER.format(**fields).encode()
-    _write_both((f"{stem}.c", _source(net, fields)), (f"{stem}.h", [header]))
+    activations = (*network.architecture.activations, *(["softmax"] if answers.share == "softmax" else []))
+    source = _source(network, activations, fields)
+    _write_both((f"{stem}.c", itertools.chain(source, [sources.encode()])), (f"{stem}.h", [header]))
 
 
-def _meaning(net: Network) -> str:
-    outputs, output = net.sizes[-1], net.architecture.activations[-1]
+def _meaning(answers: Answers) -> str:
+    net, outputs = answers.net, answers.net.sizes[-1]
+    output = net.architecture.activations[-1]
+    if answers.share != "outputs":
+        return ("out[0] is the decision value: above 0 the row is of the second class." if outputs == 1 else
+                f"Of {outputs} classes, out[k] is the decision value of class k; the largest wins.")
     if output == "softmax":
         return f"Of {outputs} classes, out[k] is the probability of class k."
     if net.loss == "binary_cross_entropy":
         return ("out[0] is the probability of yes." if outputs == 1 else
                 f"Of {outputs} yes-or-no labels, out[k] is the probability of label k.")
     return f"It was trained with the loss {net.loss}; its outputs are {output}."
+
+
+def _classes(answers: Answers, fields: dict) -> tuple[str, str]:
+    """What the header and the source say of classes: their names, and a function that tells a row's."""
+    name, NAME, real, several = (fields[key] for key in ("name", "NAME", "real", "outputs"))
+    names = [checked(str(label), "the name of a class") for label in answers.classes]
+    out = "CLASSES" if answers.share else "OUTPUTS"
+    numbers = "the probability of each" if answers.share else "the decision values"
+    where = f"The class that a row is said to be of, by its place in {name}_classes; out gets {numbers}."
+    fields = {
+        **fields, "classes": len(names), "listed": "\n".join(f" * {k}: {each}" for k, each in enumerate(names)),
+        "names": ",\n".join(f"    {each}" for each in names),
+        "what": f"yes[k] becomes 1 where a row has label k, else 0; out gets {numbers}." if answers.several else where,
+        "classify": f"{'void' if answers.several else 'int'} {name}_classify(const {real} x[{NAME}_INPUTS], "
+                    f"{f'int yes[{NAME}_CLASSES], ' if answers.several else ''}{real} out[{NAME}_{out}]"
+                    f"{fields['scratch_parameter']})",
+        "threshold": f"{answers.threshold}{fields['f']}",
+    }
+    share = answers.share
+    each = None if share in (None, "softmax") else templates.SHARES[share].format(
+        **fields, a="a[0]" if several == 1 else "out[k]")
+    shared = ""
+    if share == "softmax":
+        shared = f"    {name}_softmax(out, {several});\n"
+    elif share in ("logistic", "clipped"):
+        shared = templates.SHARED.format(**fields, each=each)
+    kind = ("each" if answers.several else "largest" if answers.threshold is None else "second" if share else "side")
+    return templates.CLASSES.format(**fields), templates.NAMES.format(**fields) + templates.CLASSIFY[kind].format(
+        **fields, each=each, share=shared)
 
 
 def _body(net: Network, name: str, real: str) -> tuple[str, int]:
@@ -124,7 +183,7 @@ def _body(net: Network, name: str, real: str) -> tuple[str, int]:
     return "\n".join(f"    {line}".rstrip() for line in lines), scratch
 
 
-def _source(net: Network, fields: dict) -> Iterator[bytes]:
+def _source(net: Network, activations: Iterable[str], fields: dict) -> Iterator[bytes]:
     """The source file, piece by piece."""
     yield templates.SOURCE.format(**fields).encode()
     architecture = net.architecture
@@ -143,7 +202,7 @@ def _source(net: Network, fields: dict) -> Iterator[bytes]:
     if architecture.scales_output:
         yield templates.SCALE_OUTPUT.format(**fields, scaled=scaled_output).encode()
     yield templates.DENSE.format(**fields).encode()
-    for activation in dict.fromkeys(architecture.activations):          # each once
+    for activation in dict.fromkeys(activations):                       # each once
         if activation == "softmax":
             yield templates.SOFTMAX.format(**fields).encode()
         elif activation != "identity":

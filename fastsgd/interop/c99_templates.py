@@ -1,7 +1,7 @@
 """The C that to_c writes, to be filled in: {real} is float or double, {f} the suffix that goes with it."""
 
 HEADER = """\
-/* {net}
+/* {title}
  *
  * {name}_predict computes a row of outputs from a row of inputs.
  * {meaning}
@@ -19,7 +19,7 @@ extern "C" {{
 {scratch}#define {NAME}_CHECKSUM 0x{checksum:08x}u    /* {file}.c has the same */
 
 {signature};
-
+{more}
 #ifdef __cplusplus
 }}
 #endif
@@ -103,6 +103,74 @@ static void {name}_softmax({real} *a, int n)
         a[i] /= sum;
 }}
 
+"""
+CLASSES = """
+/* The classes, in order:
+{listed} */
+#define {NAME}_CLASSES {classes}
+extern const char *const {name}_classes[{NAME}_CLASSES];
+
+/* {what} */
+{classify};
+"""
+NAMES = """\
+const char *const {name}_classes[{NAME}_CLASSES] = {{
+{names}
+}};
+
+"""
+CLASSIFY = {       # by what is said of a row
+    "largest": """\
+{classify}
+{{
+    int best = 0;
+
+    {name}_predict(x, out{scratch_argument});
+    for (int k = 1; k < {NAME}_OUTPUTS; k++)
+        best = out[k] > out[best] ? k : best;
+{share}    return best;
+}}
+""",
+    "second": """\
+{classify}
+{{
+    {real} a[1];
+
+    {name}_predict(x, a{scratch_argument});
+    out[1] = {each};
+    out[0] = 1 - out[1];
+    return a[0] > {threshold};
+}}
+""",
+    "side": """\
+{classify}
+{{
+    {name}_predict(x, out{scratch_argument});
+    return out[0] > 0;
+}}
+""",
+    "each": """\
+{classify}
+{{
+    {name}_predict(x, out{scratch_argument});
+    for (int k = 0; k < {NAME}_OUTPUTS; k++)
+        yes[k] = out[k] > {threshold};
+}}
+""",
+}
+SHARES = {         # one output as a probability
+    "outputs": "{a}",
+    "logistic": "1 / (1 + exp{f}(-{a}))",
+    "clipped": "({a} > 1 ? 1 : {a} < -1 ? 0 : ({a} + 1) / 2)",
+}
+SHARED = """\
+    {real} sum = 0;
+    for (int k = 0; k < {NAME}_OUTPUTS; k++) {{
+        out[k] = {each};
+        sum += out[k];
+    }}
+    for (int k = 0; k < {NAME}_OUTPUTS; k++)
+        out[k] = sum > 0 ? out[k] / sum : ({real})1 / {NAME}_OUTPUTS;
 """
 PREDICT = """\
 {signature}
