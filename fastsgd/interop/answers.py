@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastsgd.encoding import Encoding
 from fastsgd.given import as_network, is_estimator
 from fastsgd.network import Network
 
@@ -69,6 +70,21 @@ def answers_of(model: Any) -> Answers:
             net = net._before_output()
         return Answers(net, classes, 0.0 if len(classes) == 2 else None, share=share)
     return Answers(net)
+
+
+def table_answers(net: Any) -> tuple[Answers, Encoding | None]:
+    """Of a network with a table's encoding, and that; as :func:`answers_of` for all others.
+
+    ValueError for an encoding that is damaged or another network's.
+    """
+    if not isinstance(net, Network) or "table" not in net.metadata:
+        return answers_of(net), None
+    encoding = Encoding.from_json(net.metadata["table"])
+    if (encoding.width, encoding.outputs) != (net.sizes[0], net.sizes[-1]):
+        raise ValueError(f"net.metadata['table'] describes {encoding.width} inputs and {encoding.outputs} outputs, the "
+                         f"network has {net.sizes[0]} and {net.sizes[-1]}")
+    tells = net.architecture.activations[-1] in ("softmax", "logistic")
+    return Answers(net, encoding.classes, share="outputs" if tells or not encoding.classes else None), encoding
 
 
 def class_array(classes: tuple) -> np.ndarray:

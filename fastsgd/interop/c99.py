@@ -15,7 +15,8 @@ import numpy as np
 from fastsgd.files import write_atomically, written_beside
 from fastsgd.given import as_network, is_estimator
 from fastsgd.interop import c99_templates as templates
-from fastsgd.interop.answers import Answers, answers_of
+from fastsgd.interop.answers import Answers, table_answers
+from fastsgd.interop.c99_table import table_of
 from fastsgd.interop.c99_text import checked
 from fastsgd.network import Network
 
@@ -40,6 +41,11 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
     ``int net_classify(const float x[NET_INPUTS], float out[NET_CLASSES])``. With several yes-or-no labels a row it
     returns nothing and fills ``int yes[NET_CLASSES]`` before ``out``.
 
+    Of a network that ``fastsgd train`` made there are the table's columns, with the levels of texts and the scaling of
+    numbers, and a struct ``net_row`` with a member for each, called like the column in lower case. From one
+    ``int net_classify_row(const net_row *row, float out[NET_CLASSES])`` tells the class, and of quantities
+    ``int net_predict_row(const net_row *row, double out[NET_OUTPUTS])`` predicts them in their own units.
+
     ``cc -std=c99 -O2`` compiles it. Where the machine has fused multiply-add, ``-O3 -march=native -ffp-contract=fast``
     makes it faster, and the sums of layers with up to 512 inputs the same as fastsgd's to the bit.
 
@@ -54,8 +60,8 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
     Raises
     ------
     ValueError
-        For a name that is not a C identifier, a file name that C cannot include, parameters that are not finite, or
-        the name of a class that no C string holds.
+        For a name that is not a C identifier, a file name that C cannot include, parameters that are not finite, a
+        class or level that no C string holds, or a table encoding that does not fit the network.
     TypeError, NotFittedError
         For what is neither network nor fitted estimator.
     OSError
@@ -86,7 +92,7 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
     file = os.path.basename(stem)
     if not re.fullmatch(r'[^"\\?\r\n]+', file):
         raise ValueError(f"path must name a file that C can include, got {path!r}")
-    answers = answers_of(net)
+    answers, encoding = table_answers(net)
     network = answers.net
     if not np.isfinite(network.params).all():
         raise ValueError("the network has parameters that are not finite")
@@ -101,11 +107,15 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
         "memory": templates.MEMORY if scratch else "",
         "scratch": f"#define {NAME}_SCRATCH {scratch}\n" if scratch else "",
         "scratch_parameter": f", {real} scratch[{NAME}_SCRATCH]" if scratch else "",
-        "scratch_argument": ", scratch" if scratch else "",
+        "scratch_argument": ", scratch" if scratch else "", "scratch_length": scratch,
+        "more_headers": "#include <float.h>\n#include <limits.h>\n" if encoding else "",
+        "string_header": "#include <string.h>\n" if encoding else "",
     }
     fields["signature"] = (f"void {name}_predict(const {real} x[{NAME}_INPUTS], {real} out[{NAME}_OUTPUTS]"
                            f"{fields['scratch_parameter']})")
     parts = [_classes(answers, fields)] if answers.classes else []
+    if encoding:
+        parts.append(table_of(encoding, fields, LARGEST_STACK))
     fields["more"] = "".join(header for header, _ in parts)
     sources = "".join(f"\n{source}" for _, source in parts)
     fields["checksum"] = zlib.crc32(network.params.tobytes(), zlib.crc32(

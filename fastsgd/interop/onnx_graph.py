@@ -23,16 +23,25 @@ class Graph:
         self.constants: dict[str, np.ndarray] = {}
         self.inputs: list = []
         self.outputs: list = []
+        self.taken: set[str] = set()            # names that only the caller may give
+        self.domains: set[str] = {""}
 
     def __call__(self, operation: str, *inputs: str | float, **attributes) -> str:
         names = [value if isinstance(value, str) else self.constant(f"{value:.17g}", value) for value in inputs]
-        name = f"{operation}.{len(self.nodes)}"
+        name = self._free(f"{operation}.{len(self.nodes)}")
+        self.domains.add(attributes.get("domain", ""))
         self.nodes.append(self.helper.make_node(operation, names, [name], name=name, **attributes))
         return name
 
     def constant(self, name: str, values) -> str:
-        """Arrays as they are, numbers of the graph's dtype."""
+        """Arrays as they are, numbers of the graph's dtype; what the constant is called."""
+        name = self._free(name)
         self.constants[name] = values if isinstance(values, np.ndarray) else np.array(values, self.dtype)
+        return name
+
+    def _free(self, name: str) -> str:
+        while name in self.taken:
+            name += "_"
         return name
 
     def declare(self, ends: list, name: str, dtype, *shape: int) -> str:
@@ -43,7 +52,8 @@ class Graph:
         return name
 
     def give(self, name: str, found: str, dtype, *shape: int) -> None:
-        """Makes what a node gives an output of this name."""
+        """Makes what a node gives an output of this name, with _ where an input has it."""
+        name = self._free(name)
         self.nodes.append(self.helper.make_node("Identity", [found], [self.declare(self.outputs, name, dtype, *shape)],
                                                 name=name))
 
@@ -51,16 +61,15 @@ class Graph:
 def network(graph: Graph, net: Network, rows: str) -> str:
     """Adds a network to the graph; what it makes of the rows of that name."""
     architecture, params = net.architecture, net.params
-    for name, offset, shape in architecture.tensors:
-        graph.constants[name] = params[offset:offset + math.prod(shape)].reshape(shape)
+    tensors = [graph.constant(name, params[offset:offset + math.prod(shape)].reshape(shape))
+               for name, offset, shape in architecture.tensors]
     a = rows
     if architecture.input_scale != (1.0,):
         a = graph("Mul", a, graph.constant("input_scale", architecture.input_scale))
     if architecture.input_offset != (0.0,):
         a = graph("Add", a, graph.constant("input_offset", architecture.input_offset))
-    for layer, name in enumerate(architecture.activations):
-        z = graph("Gemm", a, f"weights.{layer}", f"biases.{layer}")
-        a = activate(graph, name, z)
+    for W, b, name in zip(tensors[::2], tensors[1::2], architecture.activations, strict=True):
+        a = activate(graph, name, graph("Gemm", a, W, b))
     if architecture.scales_output:
         for operation, name in (("Mul", "output_scale"), ("Add", "output_offset")):
             values = np.broadcast_to(getattr(architecture, name), net.sizes[-1:]).astype(graph.dtype)

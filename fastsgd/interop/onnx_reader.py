@@ -81,6 +81,8 @@ def _network(onnx, model, loss: str | None) -> Network:
     if estimator := properties.get("fastsgd.estimator"):
         raise ValueError(f"it says what an estimator does, an {estimator:.40}; only networks come back: write the "
                          "estimator's network_")
+    if "fastsgd.columns" in properties:
+        raise ValueError("it takes a table's columns; only networks come back: write the network without columns")
     described = properties.pop("fastsgd.architecture", None)
     with np.errstate(all="ignore"):
         base = _rows(onnx, model).settled()

@@ -9,16 +9,17 @@ import numpy as np
 
 from fastsgd.files import write_atomically
 from fastsgd.given import is_estimator
-from fastsgd.interop.answers import Answers, answers_of, class_array
+from fastsgd.interop.answers import Answers, answers_of, class_array, table_answers
 from fastsgd.interop.layers import third_party
 from fastsgd.interop.onnx_graph import Graph, activate, network
+from fastsgd.interop.onnx_table import encoded, in_own_units
 from fastsgd.network import Network
 
-OPSET, IR_VERSION = 13, 7           # ONNX 1.8
+OPSETS, IR_VERSION = {"": 13, "ai.onnx.ml": 2}, 7           # ONNX 1.8
 LARGEST_FILE = 2**31 - 2**20        # what Protocol Buffers take, and room for all but the parameters
 
 
-def to_onnx(net: Network | Any, path=None) -> Any:
+def to_onnx(net: Network | Any, path=None, columns: bool = False) -> Any:
     """The network as an ``onnx.ModelProto``; where a path is given, it is also written there, whole or not at all.
 
     Input "X" (rows, inputs) takes what ``net.predict`` takes, before any scaling; "output" (rows, outputs) is what it
@@ -35,8 +36,14 @@ def to_onnx(net: Network | Any, path=None) -> Any:
     The names of its columns are in ``metadata_props["feature_names"]``, as JSON. To have such a graph back as a
     network, write ``estimator.network_``.
 
+    With ``columns`` the graph of a network that ``fastsgd train`` made takes the table's own columns, an input (rows, 1)
+    of each column's name: double for numbers (int64 where they are too large for that), NaN where one is missing;
+    strings, empty where one is missing; int64 for dates, microseconds since 1970, -2^63 where one is missing. Text that
+    the training rows did not have counts as none of the levels. Its outputs are "label" and "probabilities" as above,
+    or "prediction" in the target's own units, in double; an output that is called like a column has _ behind its name.
+
     Raises ImportError without the package onnx, ValueError for a network beyond ONNX's 2 GiB, metadata that is not text
-    or classes that ONNX has no type for, TypeError for what is neither network nor estimator, scikit-learn's
+    or classes or columns that ONNX has no type for, TypeError for what is neither network nor estimator, scikit-learn's
     NotFittedError, and OSError where the file cannot be written.
 
     >>> import fastsgd
@@ -44,16 +51,24 @@ def to_onnx(net: Network | Any, path=None) -> Any:
     >>> [node.op_type for node in model.graph.node]
     ['Gemm', 'Relu', 'Gemm', 'Softmax']
     """
-    answers = answers_of(net)
+    answers, encoding = table_answers(net) if columns else (answers_of(net), None)
+    if columns and encoding is None:
+        raise ValueError("columns=True needs a network with net.metadata['table'], as fastsgd train writes it")
     onnx = third_party("onnx")
     if answers.net.params.nbytes > LARGEST_FILE:
         raise ValueError(f"the network's parameters take {answers.net.params.nbytes:,} bytes; an ONNX file holds at "
                          f"most {LARGEST_FILE:,}")
     graph = Graph(answers.net.dtype)
-    rows = graph.declare(graph.inputs, "X", graph.dtype, answers.net.sizes[0])
+    rows = encoded(graph, encoding) if encoding else graph.declare(graph.inputs, "X", graph.dtype, answers.net.sizes[0])
     found = network(graph, answers.net, rows)
-    if is_estimator(net):
-        _answer(graph, answers, found)
+    if encoding:
+        if encoding.classes:
+            _answer(graph, answers, found, graph.dtype)
+        else:
+            _answer(graph, answers, in_own_units(graph, encoding, found), np.float64)
+        properties = {**_properties(net), "fastsgd.columns": "1"}
+    elif is_estimator(net):
+        _answer(graph, answers, found, graph.dtype)
         properties = {"fastsgd.estimator": type(net).__name__}
         if hasattr(net, "feature_names_in_"):
             properties["feature_names"] = json.dumps(net.feature_names_in_.tolist())
@@ -63,7 +78,8 @@ def to_onnx(net: Network | Any, path=None) -> Any:
     tensors = [onnx.numpy_helper.from_array(array, name) for name, array in graph.constants.items()]
     model = onnx.helper.make_model(
         onnx.helper.make_graph(graph.nodes, "fastsgd", graph.inputs, graph.outputs, tensors), producer_name="fastsgd",
-        doc_string=repr(answers.net), ir_version=IR_VERSION, opset_imports=[onnx.helper.make_opsetid("", OPSET)])
+        doc_string=repr(answers.net), ir_version=IR_VERSION,
+        opset_imports=[onnx.helper.make_opsetid(domain, OPSETS[domain]) for domain in sorted(graph.domains)])
     onnx.helper.set_model_props(model, properties)
     if path is not None:
         write_atomically(path, [model.SerializeToString()])
@@ -79,8 +95,8 @@ def _properties(net: Network) -> dict[str, str]:
     return properties
 
 
-def _answer(graph: Graph, answers: Answers, outputs: str) -> None:
-    """Adds the graph's outputs: labels and probabilities or decision values, or a prediction."""
+def _answer(graph: Graph, answers: Answers, outputs: str, dtype) -> None:
+    """Adds the graph's outputs: labels and probabilities or decision values, or a prediction, of this dtype."""
     count = answers.net.sizes[-1]
 
     def flat(found: str) -> str:
@@ -88,8 +104,8 @@ def _answer(graph: Graph, answers: Answers, outputs: str) -> None:
 
     if not answers.classes:
         if count == 1:
-            return graph.give("prediction", flat(outputs), graph.dtype)
-        return graph.give("prediction", outputs, graph.dtype, count)
+            return graph.give("prediction", flat(outputs), dtype)
+        return graph.give("prediction", outputs, dtype, count)
     if answers.threshold is None:
         number = graph("ArgMax", outputs, axis=1, keepdims=0)
     else:
@@ -101,10 +117,10 @@ def _answer(graph: Graph, answers: Answers, outputs: str) -> None:
         number = number if answers.threshold is None else flat(number)
         graph.give("label", graph("Gather", graph.constant("classes", classes), number), classes.dtype)
     if answers.share is not None:
-        return graph.give("probabilities", _probabilities(graph, answers, outputs), graph.dtype, answers.columns)
+        return graph.give("probabilities", _probabilities(graph, answers, outputs), dtype, answers.columns)
     if count == 1:
-        return graph.give("scores", flat(outputs), graph.dtype)
-    return graph.give("scores", outputs, graph.dtype, count)
+        return graph.give("scores", flat(outputs), dtype)
+    return graph.give("scores", outputs, dtype, count)
 
 
 def _probabilities(graph: Graph, answers: Answers, outputs: str) -> str:
