@@ -12,13 +12,14 @@ import numpy as np
 
 import fastsgd
 from fastsgd import descent_command, train_command
-from fastsgd.console import printable, say, warn
+from fastsgd.console import printable, say, tell, warn
 from fastsgd.demo import demo
 from fastsgd.encoding import Encoding
 from fastsgd.files import refuse_replacing, write_atomically
 from fastsgd.loggers import to_json
 from fastsgd.machine import cpu_name
-from fastsgd.table import read_table
+from fastsgd.reading import Reading, add_reading_options
+from fastsgd.table import read_for
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,6 +61,7 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     command.add_argument("model", metavar="MODEL")
     command.add_argument("data", metavar="DATA")
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
+    add_reading_options(command.add_argument_group("the table"))
     command.set_defaults(run_command=evaluate)
 
     command = commands.add_parser("predict", help="predict the rows of a table with a trained model")
@@ -67,6 +69,7 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     command.add_argument("data", metavar="DATA")
     command.add_argument("--out", metavar="CSV", help="where to write; standard output by default")
     command.add_argument("--probabilities", action="store_true", help="a column for each class's probability")
+    add_reading_options(command.add_argument_group("the table"))
     command.set_defaults(run_command=predict)
 
     command = commands.add_parser("export", help="write a trained model for other programs")
@@ -99,7 +102,7 @@ def _load(options) -> tuple[fastsgd.Network, Encoding]:
 def evaluate(options) -> int:
     """Prints cost and metric of a model on a table's rows, and of each class how many are recognised."""
     net, encoding = _load(options)
-    table = read_table(options.data, encoding.text)
+    table = read_for(encoding, options.data, Reading.of_options(options), tell)
     if encoding.target.name not in table:
         raise ValueError(f"{options.data} has no column {encoding.target.name!r}, which the model predicts")
     X, y = encoding.rows(table, net.dtype, warn), encoding.targets(table, net.dtype)
@@ -149,7 +152,7 @@ def predict(options) -> int:
     net, encoding = _load(options)
     if options.probabilities and not encoding.classes:
         raise ValueError("--probabilities needs a model of classes; this one predicts a quantity")
-    table = read_table(options.data, encoding.text)
+    table = read_for(encoding, options.data, Reading.of_options(options), tell)
     X = encoding.rows(table, net.dtype, warn)
     outputs = net.predict(X)
     name = f"predicted_{encoding.target.name}"

@@ -41,9 +41,10 @@ RANKS = [
     {"evaluation", "checkpoint", "streams", "given"},
     {"network", "callbacks", "feeds", "history"},
     {"machine", "modelfile", "table", "datasets"},
-    {"tensorfile", "report", "encoding"},
+    {"tensorfile", "report", "encoding", "object_rows"},
+    {"columns", "delimited"},
     {"data", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console",
-     "datasets.idx"},
+     "datasets.idx", "spelling", "identifiers", "reading", "arrow_columns"},
     {"architecture", "files"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
