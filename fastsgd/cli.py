@@ -77,6 +77,8 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     command.add_argument("--to", required=True, choices=["onnx", "c", "torch"], help="an ONNX graph; a header and a "
                          "source of C99; a program for torch.export.load")
     command.add_argument("--out", required=True, metavar="PATH")
+    command.add_argument("--encoded", action="store_true", help="of an ONNX graph: a single input, the network's own, "
+                         "instead of one for each column of the table")
     command.set_defaults(run_command=export)
 
     descent_command.add_arguments(
@@ -125,8 +127,9 @@ def export(options) -> int:
     """Writes a model, checkpoints too, in another program's format."""
     refuse_replacing(options.out, options.model)
     net = fastsgd.Network.load(options.model)
+    columns = options.to == "onnx" and "table" in net.metadata and not options.encoded
     if options.to == "onnx":
-        fastsgd.interop.to_onnx(net, options.out)
+        fastsgd.interop.to_onnx(net, options.out, columns)
     elif options.to == "c":
         fastsgd.interop.to_c(net, options.out)
     else:
@@ -140,8 +143,10 @@ def export(options) -> int:
     say(f"wrote {options.out}: {net.sizes[0]} inputs, {net.sizes[-1]} outputs")
     if "table" in net.metadata:
         encoding = Encoding.from_json(net.metadata["table"])
-        say("its inputs are the table's columns as the model file encodes them: "
-            + printable(", ".join(column.name for column in encoding.columns)[:200]))
+        takes = {"c": "net_predict takes the table's columns as the model file encodes them, "
+                      f"net_{'classify' if encoding.classes else 'predict'}_row as they are: "}.get(
+            options.to, f"its inputs are the table's columns{' as the model file encodes them' * (not columns)}: ")
+        say(takes + printable(", ".join(column.name for column in encoding.columns)[:200]))
     return 0
 
 

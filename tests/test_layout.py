@@ -23,7 +23,7 @@ RANKS = [
     {"__init__"},
     {"interop"},
     {"interop.onnx_writer", "interop.onnx_reader", "interop.torch_modules", "interop.c99", "interop.sklearn_models"},
-    {"interop.answers"},
+    {"interop.answers", "interop.c99_table", "interop.onnx_table"},
     {"estimators"},
     {"estimators.mlp", "estimators.sgd"},
     {"estimators.perceptron", "estimators.linear"},

@@ -132,7 +132,7 @@ def _whole(offset: int | float) -> bool:
     return isinstance(offset, int) and offset != 0
 
 
-def _whole_literal(value: int) -> str:
+def _whole_literal(value: int | float) -> str:
     if not -WHOLE < value < 2 * WHOLE:
         raise ValueError(f"{value} is beyond the whole numbers of C")
     return f"{value}ull" if value >= WHOLE else f"{value}ll"

@@ -12,6 +12,8 @@ MISSING_TIME = -2**63                   # NumPy's NaT
 A_DAY, AN_HOUR = 86_400_000_000, 3_600_000_000                  # microseconds
 AN_ERA, SINCE_ERA = 146_097, 719_468    # days of 400 years, and from 0000-03-01 to 1970-01-01
 
+ALONE = "columns=False (--encoded of fastsgd export) writes the network alone"
+
 
 def encoded(graph: Graph, encoding: Encoding) -> str:
     """Adds an input (rows, 1) for each column and what makes of them the rows that the network takes.
@@ -21,7 +23,7 @@ def encoded(graph: Graph, encoding: Encoding) -> str:
     names = [column.name for column in encoding.columns]
     for name in names:
         if not name or names.count(name) > 1:
-            raise ValueError(f"ONNX needs a name of its own for each column, got {name!r:.60}")
+            raise ValueError(f"ONNX needs a name of its own for each column, got {name!r:.60}; {ALONE}")
     graph.taken.update(names)
     parts = []
     for column in encoding.columns:
@@ -51,7 +53,7 @@ def _number_input(graph: Graph, column: Number) -> str:
         x = graph.declare(graph.inputs, column.name, np.float64, 1)
         return graph("Sub", x, _double(graph, column.offset)) if column.offset else x
     if abs(column.offset) >= 2**63:
-        raise ValueError(f"column {column.name!r:.60} holds whole numbers beyond the int64 of ONNX")
+        raise ValueError(f"column {column.name!r:.60} holds whole numbers beyond the int64 of ONNX; {ALONE}")
     x = graph.declare(graph.inputs, column.name, np.int64, 1)
     return graph("Cast", graph("Sub", x, _whole(graph, column.offset)), to=DOUBLE)
 

@@ -36,8 +36,8 @@ def to_onnx(net: Network | Any, path=None, columns: bool = False) -> Any:
     The names of its columns are in ``metadata_props["feature_names"]``, as JSON. To have such a graph back as a
     network, write ``estimator.network_``.
 
-    With ``columns`` the graph of a network that ``fastsgd train`` made takes the table's own columns, an input (rows, 1)
-    of each column's name: double for numbers (int64 where they are too large for that), NaN where one is missing;
+    With ``columns`` the graph of a network that ``fastsgd train`` made takes the table's own columns, an input of each
+    column's name, (rows, 1): double for numbers (int64 where they are too large for that), NaN where one is missing;
     strings, empty where one is missing; int64 for dates, microseconds since 1970, -2^63 where one is missing. Text that
     the training rows did not have counts as none of the levels. Its outputs are "label" and "probabilities" as above,
     or "prediction" in the target's own units, in double; an output that is called like a column has _ behind its name.
