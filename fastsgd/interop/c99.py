@@ -137,7 +137,8 @@ def _meaning(answers: Answers) -> str:
     if net.loss == "binary_cross_entropy":
         return ("out[0] is the probability of yes." if outputs == 1 else
                 f"Of {outputs} yes-or-no labels, out[k] is the probability of label k.")
-    return f"It was trained with the loss {net.loss}; its outputs are {output}."
+    units = ", in the units of the targets" if net.architecture.scales_output else ""
+    return f"It was trained with the loss {net.loss}; its outputs are {output}{units}."
 
 
 def _classes(answers: Answers, fields: dict) -> tuple[str, str]:

@@ -27,6 +27,7 @@ def table_of(encoding: Encoding, fields: dict, largest_stack: int) -> tuple[str,
     wide = encoding.width * np.dtype(real if real == "double" else "float32").itemsize > largest_stack
     scratch = encoding.width * wide + int(fields["scratch_length"])
     parameter = f", {real} scratch[{NAME}_ROW_SCRATCH]" if scratch else ""
+    memory = "numbers of memory, one array for each thread"
     row = f"const {name}_row *row"
     starts = [0, *accumulate(column.width for column in columns)][:-1]
     classes = bool(encoding.classes)
@@ -37,7 +38,7 @@ def table_of(encoding: Encoding, fields: dict, largest_stack: int) -> tuple[str,
     fields = {
         **fields, "columns": len(columns), "targets": ", ".join(map(literal, encoding.target_names)),
         "members": "\n".join(map(_member, columns, own)),
-        "row_scratch": f"#define {NAME}_ROW_SCRATCH {scratch}\n" if scratch else "",
+        "row_scratch": f"#define {NAME}_ROW_SCRATCH {scratch}      /* {memory} */\n" if scratch else "",
         "row_signature": f"int {name}_classify_row({row}, {real} out[{NAME}_CLASSES]{parameter})" if classes else
                          f"int {name}_predict_row({row}, double out[{NAME}_OUTPUTS]{parameter})",
         "says": (templates.SAYS_CLASS if classes else templates.SAYS_QUANTITIES).format(**fields),

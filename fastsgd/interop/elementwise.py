@@ -6,6 +6,7 @@ one all the same.
 """
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ from typing import Any
 
 from fastsgd.interop.onnx_composed import COMPOSED
 
-MOST_FACTORS, MOST_DEPTH = 2000, 60     # of a function's form; gelu's longest has a third of that
+MOST_FACTORS, MOST_DEPTH = 600, 40      # of a function's form; gelu's longest has 492 and 27
+MOST_PRODUCTS = 16                      # of terms, one by one, where there is a step among them
+COMPLICATED = "it is more complicated than any activation"
 LARGEST = 3.4028234e38                  # limits beyond are no limits: some exporters clip at the ends of float32
 STRAIGHT_FROM = 15.0                    # softplus may be replaced by z from here on, which is 2e-8 of it
 ROUNDED = 3e-7                          # relative, of constants that float32 cannot hold
@@ -31,6 +34,10 @@ class Function:
     terms: tuple[tuple[tuple, float], ...]
     size: int = field(default=0, compare=False)
     depth: int = field(default=0, compare=False)
+    hashed: int = field(default=0, compare=False)       # once, as there are functions of functions of functions
+
+    def __hash__(self) -> int:
+        return self.hashed
 
     @classmethod
     def of(cls, terms: Iterable[tuple[tuple, float]]) -> Function:
@@ -48,8 +55,8 @@ class Function:
         if not all(math.isfinite(coefficient) for _, coefficient in kept):
             raise ValueError("it makes numbers that are not finite")
         if size > MOST_FACTORS or depth > MOST_DEPTH:
-            raise ValueError("it is more complicated than any activation")
-        return cls(kept, size, depth)
+            raise ValueError(COMPLICATED)
+        return cls(kept, size, depth, hash(kept))
 
     @property
     def constant(self) -> float | None:
@@ -92,11 +99,10 @@ class Function:
                 return another.times(one.constant)
         if not (self.has_steps or other.has_steps):
             return _product(*self._as_product(), *other._as_product())
-        found = number(0.0)
-        for product, coefficient in self.terms:
-            for more, by in other.terms:
-                found += _product(product, coefficient, more, by)
-        return found
+        if len(self.terms) * len(other.terms) > MOST_PRODUCTS:
+            raise ValueError(COMPLICATED)
+        return Function.of(itertools.chain.from_iterable(
+            _product(*one, *another).terms for one in self.terms for another in other.terms))
 
     def _as_product(self) -> tuple[tuple, float]:
         if len(self.terms) == 1:
@@ -120,21 +126,28 @@ ONE = number(1.0)
 
 def _product(left: tuple, by: float, right: tuple, by_more: float) -> Function:
     """Of two products; a step that meets z or a relu of z makes one of them, once."""
-    factors = sorted((*left, *right))
+    factors = (*left, *right)
     steps = {factor for factor in factors if factor[0] == "step"}
-    others = [factor for factor in factors if factor not in steps]
-    up, down, relu_z = ("step", Z), ("step", -Z), ("relu", Z)
-    rest = number(by * by_more)
+    others = [factor for factor in factors if factor[0] != "step"]
+    up, down, relu_z = _of_z()
     if down in steps and (up in steps or relu_z in others):
         return number(0.0)
     if up in steps and relu_z in others:
         steps.remove(up)
-    for step, replaced in ((up, relu(Z)), (down, Z - relu(Z))):
+    rest = number(by * by_more)
+    for step, replaced in ((up, relu(Z)), (down, Z - relu(Z))) if steps & {up, down} else ():
         if step in steps and ("z",) in others:
             steps.remove(step)
             others.remove(("z",))
             rest = rest * replaced
-    return rest * Function.of([(tuple(sorted((*others, *steps))), 1.0)])
+    found = tuple(sorted((*others, *steps)))
+    return Function.of([(found, by * by_more)]) if rest.constant is not None else rest * Function.of([(found, 1.0)])
+
+
+@cache
+def _of_z() -> tuple[tuple, tuple, tuple]:
+    """The factors that are steps up and down at 0, and relu."""
+    return ("step", Z), ("step", -Z), ("relu", Z)
 
 
 # ---- functions of functions ----
