@@ -106,8 +106,11 @@ def test_onnx_says_what_the_estimator_says(name, y, dtype):
         np.testing.assert_allclose(found["probabilities"].sum(axis=1), 1, rtol=1e-6)
 
 
+COMPILER = [*shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"), "-std=c99", "-Wall",
+            "-Wextra", "-Wpedantic", "-Werror", "-O1", "-shared", "-fPIC", "-o"]
+
+
 def test_c_says_what_the_estimator_says(tmp_path):
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     exported = {}
     for number, (name, y) in enumerate(CASES):
         if y.dtype == object or (y.dtype.kind in "iuf" and y.ndim == 1 and name not in REGRESSORS):
@@ -115,8 +118,7 @@ def test_c_says_what_the_estimator_says(tmp_path):
         estimator = fitted(name, y, ("float32", "float64")[number % 2])
         to_c(estimator, tmp_path / f"m{number}", f"m{number}")
         exported[f"m{number}"] = estimator
-    subprocess.run([*compiler, "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", "-shared", "-fPIC", "-o",
-                    tmp_path / "lib.so", *(tmp_path / f"{name}.c" for name in exported), "-lm"], check=True)
+    subprocess.run([*COMPILER, tmp_path / "lib.so", *(tmp_path / f"{name}.c" for name in exported), "-lm"], check=True)
     library = ctypes.CDLL(str(tmp_path / "lib.so"))
     for name, estimator in exported.items():
         X = rows(estimator.network_.dtype)
@@ -136,6 +138,16 @@ def test_c_says_what_the_estimator_says(tmp_path):
         np.testing.assert_allclose(out, [*expected.values()][-1], *{4: (1e-4, 1e-6), 8: (1e-12, 1e-14)}[
             X.dtype.itemsize], err_msg=str(estimator))
     assert len(exported) > 20
+
+
+def test_c_knows_the_columns(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    names = ["a", "*/", "??/", '"', "\\"]
+    to_c(fastsgd.SGDRegressor(random_state=0).fit(pandas.DataFrame(X, columns=names), X[:, 0]), tmp_path / "net")
+    subprocess.run([*COMPILER, tmp_path / "net.so", tmp_path / "net.c", "-lm"], check=True)
+    found = (ctypes.c_char_p * 5).in_dll(ctypes.CDLL(str(tmp_path / "net.so")), "net_columns")
+    assert [name.decode() for name in found] == names
+    assert ' * 1: "\\052\\057"\n' in (tmp_path / "net.h").read_text()
 
 
 def test_classes_that_no_c_string_holds(tmp_path):

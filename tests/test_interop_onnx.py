@@ -420,7 +420,7 @@ def test_files_that_are_no_models(tmp_path):
         from_onnx(path)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         from_onnx(tmp_path / "nowhere.onnx")
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"path_or_model must be a path or an onnx\.ModelProto, got Network"):
         from_onnx(fastsgd.Network([2, 2]))
 
 

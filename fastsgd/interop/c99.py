@@ -39,7 +39,8 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
     what ``predict`` says and fills ``out`` with what ``predict_proba`` says, or where there is none
     ``decision_function``:
     ``int net_classify(const float x[NET_INPUTS], float out[NET_CLASSES])``. With several yes-or-no labels a row it
-    returns nothing and fills ``int yes[NET_CLASSES]`` before ``out``.
+    returns nothing and fills ``int yes[NET_CLASSES]`` before ``out``. ``net_columns[NET_INPUTS]`` are the names of the
+    columns, if it was fitted to such.
 
     Of a network that ``fastsgd train`` made there are the table's columns, with the levels of texts and the scaling of
     numbers, and a struct ``net_row`` with a member for each, called like the column in lower case. From one
@@ -113,7 +114,9 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
     }
     fields["signature"] = (f"void {name}_predict(const {real} x[{NAME}_INPUTS], {real} out[{NAME}_OUTPUTS]"
                            f"{fields['scratch_parameter']})")
-    parts = [_classes(answers, fields)] if answers.classes else []
+    parts = [_features(net.feature_names_in_, fields)] if hasattr(net, "feature_names_in_") else []
+    if answers.classes:
+        parts.append(_classes(answers, fields))
     if encoding:
         parts.append(table_of(encoding, fields, LARGEST_STACK))
     fields["more"] = "".join(header for header, _ in parts)
@@ -141,6 +144,17 @@ def _meaning(answers: Answers) -> str:
     return f"It was trained with the loss {net.loss}; its outputs are {output}{units}."
 
 
+def _features(names: Iterable[str], fields: dict) -> tuple[str, str]:
+    """What the header and the source say of the columns that an estimator was fitted to."""
+    more = _enumerated([checked(str(name), "the name of a column") for name in names])
+    return templates.FEATURES.format(**fields, **more), templates.FEATURE_NAMES.format(**fields, **more)
+
+
+def _enumerated(literals: list[str]) -> dict[str, str]:
+    return {"listed": "\n".join(f" * {k}: {each}" for k, each in enumerate(literals)),
+            "names": ",\n".join(f"    {each}" for each in literals)}
+
+
 def _classes(answers: Answers, fields: dict) -> tuple[str, str]:
     """What the header and the source say of classes: their names, and a function that tells a row's."""
     name, NAME, real, several = (fields[key] for key in ("name", "NAME", "real", "outputs"))
@@ -149,8 +163,7 @@ def _classes(answers: Answers, fields: dict) -> tuple[str, str]:
     numbers = "the probability of each" if answers.share else "the decision values"
     where = f"The class that a row is said to be of, by its place in {name}_classes; out gets {numbers}."
     fields = {
-        **fields, "classes": len(names), "listed": "\n".join(f" * {k}: {each}" for k, each in enumerate(names)),
-        "names": ",\n".join(f"    {each}" for each in names),
+        **fields, **_enumerated(names), "classes": len(names),
         "what": f"yes[k] becomes 1 where a row has label k, else 0; out gets {numbers}." if answers.several else where,
         "classify": f"{'void' if answers.several else 'int'} {name}_classify(const {real} x[{NAME}_INPUTS], "
                     f"{f'int yes[{NAME}_CLASSES], ' if answers.several else ''}{real} out[{NAME}_{out}]"

@@ -104,6 +104,16 @@ static void {name}_softmax({real} *a, int n)
 }}
 
 """
+FEATURES = """
+/* The columns of x, in order:
+{listed} */
+extern const char *const {name}_columns[{NAME}_INPUTS];
+"""
+FEATURE_NAMES = """\
+const char *const {name}_columns[{NAME}_INPUTS] = {{
+{names}
+}};
+"""
 CLASSES = """
 /* The classes, in order:
 {listed} */

@@ -59,6 +59,8 @@ def from_onnx(path_or_model, loss: str | None = None) -> Network:
     onnx = third_party("onnx")
     if isinstance(path_or_model, onnx.ModelProto):
         return _network(onnx, path_or_model, loss)
+    if not isinstance(path_or_model, str | bytes | os.PathLike):
+        raise TypeError(f"path_or_model must be a path or an onnx.ModelProto, got {type(path_or_model).__name__}")
     path = os.fsdecode(path_or_model)
     require_regular(path)
     try:
