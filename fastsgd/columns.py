@@ -172,7 +172,7 @@ class Category:
         """Into the columns of ``out``."""
         codes = self.codes(values)
         if self.other:
-            codes[(codes < 0) & np.array([value is not None for value in values.tolist()])] = len(self.levels)
+            codes[(codes < 0) & ~missing_in(values)] = len(self.levels)
         out[codes >= 0, codes[codes >= 0]] = 1
         unseen = codes < 0
         if warn and unseen.any():
@@ -184,8 +184,9 @@ class Category:
         """
         places: dict = {str(level): i for i, level in enumerate(self.levels) if level is not None}
         places |= {level: i for i, level in enumerate(self.levels)}
-        known = {value: places.get(value, places.get(_written(value), -1)) for value in set(values.tolist())}
-        return np.array([known[value] for value in values.tolist()], dtype=int)
+        given = [None if value != value else value for value in values.tolist()]       # a column of nothing is of NaN
+        known = {value: places.get(value, places.get(_written(value), -1)) for value in set(given)}
+        return np.array([known[value] for value in given], dtype=int)
 
 
 Column = Number | Date | Category
@@ -206,9 +207,13 @@ def as_numbers(name: str, values: np.ndarray, written: Spelling | None = None, d
     given = values.tolist()
     if all(value is None or isinstance(value, bool) for value in given):
         return np.array([np.nan if value is None else float(value) for value in given])
-    written = written or spelling.of_numbers(values, usual=decimal) or Spelling(decimal)
-    numbers = written.numbers(values)
-    strange = [row for row in np.flatnonzero(np.isnan(numbers)) if given[row] is not None]
+    for way in (written, spelling.of_numbers(values, usual=decimal), Spelling(decimal)):
+        if way is None:
+            continue
+        numbers = way.numbers(values)
+        strange = [row for row in np.flatnonzero(np.isnan(numbers)) if given[row] is not None]
+        if len(strange) <= (1 - spelling.NEARLY_ALL) * len(values):
+            break
     if strange and not (lenient and not any(map(has_digit, (given[row] for row in strange)))) and (
             len(strange) > (1 - spelling.NEARLY_ALL) * len(values)):
         raise ValueError(f"column {name!r} must hold numbers, got {given[strange[0]]!r} in row {strange[0]}, counted "
@@ -244,7 +249,7 @@ def plain(values: np.ndarray, row: int):
 def missing_in(values: np.ndarray) -> np.ndarray:
     """Where values are missing: None, NaN, NaT and infinity."""
     if values.dtype.kind == "O":
-        return np.array([value is None for value in values.tolist()], dtype=bool)
+        return np.equal(values, None).astype(bool)      # type: ignore[call-overload]
     return np.isnat(values) if values.dtype.kind in "mM" else ~np.isfinite(values)
 
 

@@ -45,13 +45,14 @@ def read_delimited(opened: Callable[[], IO[bytes]], suffix: str, text: Iterable[
     for magic, what in MAGIC.items():
         if head.startswith(magic):
             raise Unreadable(f"it is no text but {what}")
-    encodings = [reading.encoding] if reading.encoding else [
-        next((name for mark, name in MARKS.items() if head.startswith(mark)), "utf-8"), "cp1252", "latin-1"]
+    marked = next((name for mark, name in MARKS.items() if head.startswith(mark)), None)
+    encodings = [reading.encoding] if reading.encoding else ["utf-16"] if marked == "utf-16" else [
+        marked or "utf-8", "cp1252", "latin-1"]
     for encoding in encodings:
         try:
             found = _read(opened, head, encoding, suffix, tuple(text), reading, pandas)
         except UnicodeError:
-            if b"\0" in head and not encoding.startswith("utf-16"):
+            if b"\0" in head and len(encodings) > 1:
                 raise Unreadable("it is no text") from None
             continue
         frame, reading, notes = found
@@ -154,9 +155,19 @@ def _layout(lines: list[str], suffix: str, said: str | None) -> tuple[str, int]:
     if not found and said is None and (judged := _judge(lines, " ", numbers=suffix == ".csv")):
         return " ", judged[2]
     if not found:
-        return said or usual, 0
+        return said or _of_header(lines, usual), 0
     best = max(found, key=lambda sep: found[sep][0])
     return best, found[best][1]
+
+
+def _of_header(lines: list[str], usual: str) -> str:
+    """The separator of a header whose rows do not fit it, if most of them have it too."""
+    rows = [line for line in lines[:SAMPLE_ROWS] if line.strip()]
+    for sep in SEPARATORS:
+        if sep not in (usual, " ") and rows and usual not in rows[0] and sep in rows[0] and (
+                2 * sum(sep in row for row in rows) > len(rows)):
+            return sep
+    return usual
 
 
 def _judge(lines: list[str], sep: str, numbers: bool = False) -> tuple[float, int, int] | None:

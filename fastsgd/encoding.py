@@ -7,32 +7,18 @@ the target's classes or scale are remembered so that predictions come back in th
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from fastsgd import spelling
 from fastsgd.bounded_json import parse_json
-from fastsgd.columns import (
-    MOST_LEVELS,
-    Category,
-    Column,
-    Date,
-    Number,
-    as_dates,
-    as_numbers,
-    from_dict,
-    missing_in,
-    plain,
-    to_dict,
-)
-from fastsgd.identifiers import DIFFERENT, FEW, why_left_out
+from fastsgd.columns import Category, Column, Date, Number, as_dates, from_dict, missing_in, plain, to_dict
 from fastsgd.reading import Reading
+from fastsgd.table_inputs import learn_column, leave_out, read_inputs, tell_of_columns, without_fill
+from fastsgd.table_targets import are_whole, learn_targets
+from fastsgd.wording import LISTED, how_to_keep, refuse_missing, some
 
-MOST_CLASSES = 20  # whole-number targets with more distinct values than this are taken for quantities
-LISTED = 6         # columns that a line names
 Table = dict[str, np.ndarray]
 Teller = Callable[[str], object] | None
 PLAIN = Reading()
@@ -123,20 +109,20 @@ class Encoding:
             raise ValueError(f"column {both[0]!r} cannot be kept as an input: it is dropped or a target")
         tell, warn = tell or _silent, warn or _silent
         reading = getattr(table, "reading", PLAIN)
-        read = _read(table, set(table) - {*targets, *drop}, reading, rows, tell, warn)
-        left_out = _left_out(read, keep, rows, tell)
+        read = read_inputs(table, set(table) - {*targets, *drop}, reading, rows, tell, warn)
+        left_out = leave_out(read, keep, rows, tell)
         inputs = {name: found for name, found in read.items() if name not in left_out}
         if missing == "error":
-            _refuse_missing({name: values for name, (values, _) in inputs.items()})
+            refuse_missing({name: values for name, (values, _) in inputs.items()})
         if not inputs:
             raise ValueError(f"no columns are left to learn {', '.join(map(repr, targets))} from"
                              + "".join(f"; {name!r} is left out, {why} ({how_to_keep(name)})"
                                        for name, why in list(left_out.items())[:LISTED]))
-        columns = tuple(_column(name, values, written, rows) for name, (values, written) in inputs.items())
+        columns = tuple(learn_column(name, values, written, rows) for name, (values, written) in inputs.items())
         if missing == "error":
-            columns = tuple(_without_fill(column) for column in columns)
-        _tell_of_columns(columns, inputs, tell)
-        return cls(columns, _targets(targets, table, task, rows, reading, tell), own_units, reading)
+            columns = tuple(without_fill(column) for column in columns)
+        tell_of_columns(columns, inputs, tell)
+        return cls(columns, learn_targets(targets, table, task, rows, reading, tell), own_units, reading)
 
     def summary(self, most: int = 6) -> str:
         """What was made of the columns, the first of them by name."""
@@ -153,7 +139,7 @@ class Encoding:
         """
         read = {column.name: self._values(column, table) for column in self.columns}
         gaps = {column.name: missing_in(read[column.name]) for column in self.columns}
-        _refuse_missing({column.name: read[column.name] for column in self.columns
+        refuse_missing({column.name: read[column.name] for column in self.columns
                          if not isinstance(column, Category) and column.fill is None})
         X = np.zeros((len(next(iter(table.values()))), self.width), dtype=dtype)
         at, sudden = 0, []
@@ -164,14 +150,14 @@ class Encoding:
                 sudden.append(f"{column.name!r} ({int(gaps[column.name].sum()):,})")
         if warn and sudden:
             warn(f"values missing where the training rows had none, which take the median of those: column "
-                 f"{_some(sudden)}")
+                 f"{some(sudden)}")
         return X
 
     def _values(self, column: Column, table: Table) -> np.ndarray:
         if column.name not in table:
             raise ValueError(f"the table has no column {column.name!r}, which the model needs")
         values = table[column.name]
-        decimal = getattr(table, "reading", self.reading).decimal or "."
+        decimal = getattr(table, "reading", self.reading).usual
         return (column.numbers(values, decimal) if isinstance(column, Number) else
                 as_dates(column.name, values) if isinstance(column, Date) else values)
 
@@ -181,7 +167,7 @@ class Encoding:
         Quantities are standardised, unless with ``own_units``.
         """
         read = {column.name: self._values(column, table) for column in self.target_columns}
-        _refuse_missing(read, "fill them or drop the rows")
+        refuse_missing(read, "fill them or drop the rows")
         if isinstance(self.target, Number):
             found = [read[column.name].astype(float) if self.own_units else
                      column.standardised(read[column.name], dtype) for column in self._quantities]
@@ -267,195 +253,14 @@ def table_like(table: Table, columns: Table) -> Table:
     return made
 
 
-def how_to_drop(name: str) -> str:
-    """For a message: the option."""
-    return _option("--drop", name)
-
-
-def how_to_keep(name: str) -> str:
-    """For a message: the option."""
-    return _option("--keep", name)
-
-
-def _option(option: str, name: str) -> str:
-    return f"{option}{'=' if name.startswith('-') else ' '}{shlex.quote(name)}"
-
-
-def _silent(_: str) -> None:
-    pass
-
-
-def _some(parts: list[str]) -> str:
-    return ", ".join(parts[:LISTED]) + f", {len(parts) - LISTED} more" * (len(parts) > LISTED)
-
-
 def _whole_again(values: np.ndarray) -> np.ndarray:
     """Whole numbers and booleans that were something else for the sake of a gap."""
-    if values.dtype.kind == "f" and _are_whole(values) and abs(values).max() < 2**53:
+    if values.dtype.kind == "f" and are_whole(values) and abs(values).max() < 2**53:
         return values.astype(np.int64)
     if values.dtype.kind == "O" and all(isinstance(value, bool) for value in values.tolist()):
         return values.astype(bool)
     return values
 
 
-def _are_whole(values: np.ndarray) -> bool:
-    return bool(len(values)) and bool((np.isfinite(values) & (values == np.floor(values))).all())
-
-
-# ---- inputs ----
-
-def _read(table: Table, names: set[str], reading: Reading, rows, tell, warn) -> dict:
-    """``{name: (values, spelling)}`` of the inputs, with strings that are numbers or dates as such."""
-    found: dict = {}
-    numbers: list[str] = []
-    dates: list[str] = []
-    empty: list[str] = []
-    for name, values in table.items():
-        if name not in names:
-            continue
-        if missing_in(values[rows]).all():
-            empty.append(f"{name!r}")
-            continue
-        if values.dtype.kind != "O" or all(value is None or isinstance(value, bool) for value in values.tolist()):
-            found[name] = (values if values.dtype.kind == "M" else as_numbers(name, values), None)
-            continue
-        written = spelling.of_numbers(values, reading.decimal, reading.thousands, reading.usual)
-        times = None if written else spelling.dates(values)
-        read = written.numbers(values) if written else values if times is None else times
-        found[name] = (read, written)
-        if read is values:
-            continue
-        example = next(value for value in values.tolist() if value is not None)
-        (numbers if written else dates).append(f"{name!r} ({example!r:.40})")
-        if (strange := missing_in(read) & ~missing_in(values)).any():
-            row = int(np.argmax(strange))
-            warn(f"column {name!r} is read as {'numbers' if written else 'dates'}; other values, which count as "
-                 f"missing: {int(strange.sum()):,}, such as {values[row]!r} in row {row}, counted from 0")
-    for what, names_of in (("numbers", numbers), ("dates", dates)):
-        if names_of:
-            tell(f"strings read as {what}: {_some(names_of)}")
-    if empty:
-        tell(f"left out, as they hold nothing in the rows to train on: {_some(empty)}")
-    return found
-
-
-def _left_out(read: dict, keep: tuple[str, ...], rows, tell) -> dict[str, str]:
-    found = {name: why for name, (values, _) in read.items()
-             if name not in keep and (why := why_left_out(name, values, rows))}
-    if found:
-        tell(f"left out: {_some([f'{name!r} ({why})' for name, why in found.items()])}; "
-             f"{how_to_keep(next(iter(found)))} keeps {'it' if len(found) == 1 else 'the first'}")
-    return found
-
-
-def _column(name: str, values: np.ndarray, written, rows) -> Column:
-    if values.dtype.kind == "O":
-        return Category.learn(name, values, rows)
-    return Date.learn(name, values, rows) if values.dtype.kind == "M" else Number.learn(name, values, rows, written)
-
-
-def _without_fill(column: Column) -> Column:
-    if isinstance(column, Number):
-        return Number(column.name, column.mean, column.scale, column.constant, column.offset,
-                      spelling=column.spelling)
-    return Date(column.name, column.first, column.parts) if isinstance(column, Date) else column
-
-
-def _tell_of_columns(columns: tuple[Column, ...], inputs: dict, tell) -> None:
-    gaps = {column.name: int(missing_in(inputs[column.name][0]).sum()) for column in columns}
-    gaps = {name: count for name, count in gaps.items() if count}
-    if gaps:
-        tell(f"values missing (or infinite): {_some([f'{name!r} {count:,}' for name, count in gaps.items()])}; numbers "
-             "and dates take the median of the rows to train on, with an input that says where, categories have a "
-             "level for them (--missing error refuses them)")
-    if other := [column.name for column in columns if isinstance(column, Category) and column.other]:
-        tell(f"more than {MOST_LEVELS:,} levels: {_some(list(map(repr, other)))}; the {MOST_LEVELS:,} most frequent "
-             f"are kept, the rest are one level, \"other\" ({how_to_drop(other[0])} leaves "
-             f"{'it' if len(other) == 1 else 'the first'} out)")
-
-
-def _refuse_missing(columns: Table, advice: str = "") -> None:
-    """ValueError that names all columns with values missing."""
-    missing = {name: gone for name, values in columns.items() if (gone := missing_in(values)).any()}
-    if not missing:
-        return
-    parts = [f"{name!r} {int(gone.sum()):,}, the first in row {int(np.argmax(gone))}"
-             for name, gone in missing.items()]
-    advice = advice or ("fill them, or drop the rows or the column" + "s" * (len(missing) > 1) + " ("
-                        + " ".join(how_to_drop(name) for name in list(missing)[:LISTED]) + ")")
-    raise ValueError(f"values missing (as NA, None and null are in a CSV file, too) or infinite: column "
-                     f"{_some(parts)}, counted from 0; {advice}")
-
-
-# ---- targets ----
-
-def _targets(names: tuple[str, ...], table: Table, task: str, rows, reading: Reading,
-             tell) -> tuple[Number | Category, ...]:
-    if task not in ("auto", "classification", "regression"):
-        raise ValueError(f"task must be auto, classification or regression, got {task!r}")
-    _refuse_missing({name: table[name] for name in names}, "fill them or drop the rows")
-    if len(names) == 1:
-        return (_target(names[0], table[names[0]], task, rows, reading, tell),)
-    if task == "classification":
-        raise ValueError(f"several targets must be quantities (--task regression), got {len(names)} for classification")
-    return tuple(_quantity(name, table[name], rows, reading, tell) for name in names)
-
-
-def _quantity(name: str, values: np.ndarray, rows, reading: Reading, tell) -> Number:
-    written = None
-    if values.dtype.kind == "O":
-        written = spelling.of_numbers(values, reading.decimal, reading.thousands, reading.usual)
-        numbers = written.numbers(values) if written else np.full(len(values), np.nan)
-        if written is None or np.isnan(numbers).any():
-            row = int(np.argmax(np.isnan(numbers))) if written else next(
-                (row for row, value in enumerate(values.tolist())
-                 if not np.isfinite(spelling.Spelling().numbers(values[row:row + 1])[0])), 0)
-            raise ValueError(f"regression needs a target of numbers, but {name!r} holds {values[row]!r} in row {row}, "
-                             "counted from 0")
-        tell(f"strings read as numbers: target {name!r} ({values[0]!r:.40})")
-        values = numbers
-    if values.dtype.kind == "M":
-        raise ValueError(f"target {name!r} holds dates; turn it into numbers")
-    return Number.learn(name, values, rows, written)
-
-
-def _target(name: str, values: np.ndarray, task: str, rows, reading: Reading, tell) -> Number | Category:
-    if task == "regression":
-        return _quantity(name, values, rows, reading, tell)
-    distinct = sorted(set(values.tolist()))
-    if values.dtype.kind == "O" and task == "auto" and len(distinct) > MOST_CLASSES and spelling.of_numbers(
-            values, reading.decimal, reading.thousands, reading.usual):
-        tell(_how_chosen(name, distinct, "regression"))
-        return _quantity(name, values, rows, reading, tell)
-    if values.dtype.kind == "M":
-        raise ValueError(f"target {name!r} holds dates; turn it into numbers or classes")
-    whole = values.dtype.kind in "biu" or (values.dtype.kind == "f" and _are_whole(values))
-    if task == "auto" and values.dtype.kind in "iuf":
-        most = MOST_CLASSES if values.dtype.kind in "iu" else 2
-        task = "classification" if whole and len(distinct) <= most else "regression"
-        if whole:
-            tell(_how_chosen(name, distinct, task))
-        if task == "regression":
-            return _quantity(name, values, rows, reading, tell)
-    if len(distinct) < 2:
-        raise ValueError(f"target {name!r} has a single class, {distinct[0]!r}; there is nothing to learn")
-    if not whole and values.dtype.kind != "O":
-        row = int(np.argmax(values != np.floor(values)))
-        raise ValueError(f"classification needs a target of strings or whole numbers, but {name!r} holds "
-                         f"{plain(values, row)!r} in row {row}, counted from 0")
-    if len(distinct) > MOST_LEVELS or (values.dtype.kind == "O" and len(distinct) > FEW
-                                       and len(distinct) > DIFFERENT * len(values)):
-        why = (f"more than {MOST_LEVELS}" if len(distinct) > MOST_LEVELS else
-               f"nearly all of its {len(values)} values are different")
-        text = values.dtype.kind == "O" and spelling.of_numbers(values) is None
-        hint = "is it text?" if text else "is it a quantity (--task regression)?"
-        raise ValueError(f"target {name!r} has {len(distinct)} classes, {why}; {hint}")
-    levels = tuple(int(level) if isinstance(level, float) else level for level in distinct)
-    return Category(name, levels)
-
-
-def _how_chosen(name: str, distinct: list, task: str) -> str:
-    other = "regression" if task == "classification" else "classification"
-    return (f"target {name!r}: {len(distinct):,} different {'' if isinstance(distinct[0], str) else 'whole '}numbers, "
-            f"{distinct[0]} to {distinct[-1]}, taken for " + ("classes" if task == "classification" else "a quantity")
-            + f" (--task {other} takes them for {'classes' if other == 'classification' else 'a quantity'})")
+def _silent(_: str) -> None:
+    pass

@@ -7,7 +7,7 @@ import numpy as np
 
 DIFFERENT = 0.8            # so large a part of the rows makes a column of strings free text
 FEW = 20                   # different strings are levels in any case
-_INDEX = re.compile(r"|unnamed: *\d+(\.\d+)?|level_\d+|__index_level_\d+__|index|row[._ ]?(names?|id|num(ber)?|no|nr)?")
+_INDEX = re.compile(r"|unnamed: *\d+(\.\d+)?|level_\d+|index|row[._ ]?(names?|id|num(ber)?|no|nr)?")
 _IDENTIFIER = re.compile(r"(.*[^a-z0-9])?(id|ids|uuid|guid)|.*[a-z0-9](ID|Id|UUID|Guid)")
 
 
@@ -15,9 +15,12 @@ def why_left_out(name: str, values: np.ndarray, rows=slice(None)) -> str:
     """What a column is that should not be learned from, nothing where it may.
 
     An index is a column without a name, or one that is called index, row, rownames or the like; an identifier is called
-    id, or its name ends so (user_id, userId). Both are whole numbers or strings that are all different. Free text are
+    id, or its name ends so (user_id, userId). Both are whole numbers or strings that are all different; pandas's index in
+    a Parquet file is left out in any case. Free text are
     more than 20 different strings of the given rows, in more than 0.8 of them.
     """
+    if name.startswith("__index_level_"):
+        return "row numbers" if values.dtype.kind in "iuf" else "row names"
     whole = values.dtype.kind in "iuO" or (values.dtype.kind == "f" and _are_whole(values))
     if whole and len(values) > 1 and (names_index(name) or names_identifier(name)) and _all_different(values):
         return "row numbers" if names_index(name) and values.dtype.kind != "O" else (

@@ -10,33 +10,40 @@ from typing import IO
 
 import numpy as np
 
+from fastsgd.bounded_json import parse_json
 from fastsgd.delimited import Unreadable, refuse_repeated
 
+SHORT = 2**16            # characters of JSON whose memory is not reckoned first
 CELL_BYTES = 8           # that a value takes at least
 MOST_ABOVE = 50          # rows over the header of a sheet
 
 
 def read_json_lines(opened: Callable[[], IO[bytes]], most: int) -> dict[str, list]:
     """Lists of values, None where a row has none. Rows times columns may take ``most`` bytes."""
-    columns: dict[str, dict[int, object]] = {}
+    columns: dict[str, list] = {}
     count = 0
     with opened() as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"), object_pairs_hook=_once)
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                row = parse_json(text) if len(text) > SHORT else json.loads(text, object_pairs_hook=_once)
             except (ValueError, RecursionError) as error:
                 said = str(error) if isinstance(error, Unreadable) else "it is no JSON"
                 raise Unreadable(f"line {number}: {said}") from None
             if not isinstance(row, dict):
                 raise Unreadable(f"line {number} holds no object {{...}} of names and values")
-            for name, value in row.items():
-                columns.setdefault(name, {})[count] = value
-            count += 1
-            if CELL_BYTES * count * len(columns) > most:
+            if CELL_BYTES * (count + 1) * len(columns.keys() | row.keys()) > most:
                 raise Unreadable(f"its {count:,} rows of {len(columns):,} columns are more than such a file can hold")
-    return {name: [values.get(row) for row in range(count)] for name, values in columns.items()}
+            for name, value in row.items():
+                column = columns.setdefault(name, [])
+                column.extend([None] * (count - len(column)))
+                column.append(value)
+            count += 1
+    for column in columns.values():
+        column.extend([None] * (count - len(column)))
+    return columns
 
 
 def _once(pairs: list[tuple]) -> dict:

@@ -6,8 +6,10 @@ import errno
 import gzip
 import importlib
 import importlib.util
+import io
 import lzma
 import math
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -20,10 +22,11 @@ import numpy as np
 from fastsgd import arrow_columns
 from fastsgd.datasets.idx import MOST_EXPANSION
 from fastsgd.delimited import Unreadable, read_delimited, refuse_repeated
-from fastsgd.encoding import LISTED, Encoding, how_to_drop
+from fastsgd.encoding import Encoding
 from fastsgd.files import require_regular
 from fastsgd.object_rows import column_of, read_json_lines, read_sheet
 from fastsgd.reading import Reading
+from fastsgd.wording import LISTED, how_to_drop
 
 MOST_COLUMNS = 100_000  # of an .npz file
 MOST_TEXT, TEXT_EXPANSION = 64 * 2**20, 200  # bytes that any packed text may have, and times its size
@@ -81,8 +84,9 @@ def read_table(path, text: Iterable[str] = (), *, reading: Reading | None = None
         refused = {name: what for name, what in refused.items() if name in set(needs)}
     if refused:
         parts = [f"{name!r:.80} holds {what}" for name, what in list(refused.items())[:LISTED]]
+        drop_them = " ".join(how_to_drop(name[:80]) for name in list(refused)[:LISTED])
         raise ValueError(f"{path} cannot be read: column {', '.join(parts)}; turn what it holds into numbers or "
-                         f"strings, or leave it out ({' '.join(how_to_drop(name[:80]) for name in list(refused)[:LISTED])})")
+                         f"strings, or leave it out ({drop_them})")
     table = Table((name, column) for name, column in columns.items() if column is not None)
     lengths = {name: len(column) for name, column in table.items()}
     if columns and not lengths:
@@ -117,9 +121,7 @@ def _read(path: Path, kind: str, packed: str, text: tuple[str, ...], reading: Re
     if kind in ARROW:
         return (*_read_arrow(path, kind, drop), reading)
     if kind in LINES:
-        with opened() as file:
-            most = file.most if isinstance(file, _Bounded) else MOST_TEXT + TEXT_EXPANSION * path.stat().st_size
-        return (*_of_objects(read_json_lines(opened, most), drop, reading), reading)
+        return (*_of_objects(read_json_lines(opened, _most(path)), drop, reading), reading)
     pandas = _needed("pandas", path)
     if kind in SHEETS:
         return (*_of_objects(_read_sheet(path, kind, pandas, tell), drop, reading), reading)
@@ -160,73 +162,44 @@ def _of_objects(columns: dict[str, list], drop: set[str], reading: Reading):
 
 # ---- packed files ----
 
-class _Bounded:
+class _Bounded(io.RawIOBase):
     """Reads what a packed file holds, up to so many bytes: a small one may claim the whole memory."""
 
     def __init__(self, file: IO[bytes], most: int):
-        self._file, self.most, self._left = file, most, most
-
-    def read(self, size: int = -1) -> bytes:
-        piece = self._file.read(self._left + 1 if size is None or size < 0 else size)
-        self._left -= len(piece)
-        if self._left < 0:
-            raise Unreadable(f"it unpacks to more than {self.most:,} bytes; unpack it before")
-        return piece
+        self._file, self._most, self._left = file, most, most
 
     def readinto(self, buffer) -> int:
-        piece = self.read(len(buffer))
+        piece = self._file.read(len(buffer))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise Unreadable(f"it unpacks to more than {self._most:,} bytes; unpack it before")
         buffer[:len(piece)] = piece
         return len(piece)
-
-    read1 = read
-
-    def __iter__(self):
-        rest = b""
-        while piece := self.read(2**16):
-            *lines, rest = (rest + piece).split(b"\n")
-            yield from lines
-        if rest:
-            yield rest
 
     def readable(self) -> bool:
         return True
 
-    def writable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
-
-    def flush(self) -> None:
-        pass
-
     def close(self) -> None:
         self._file.close()
+        super().close()
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *_):
-        self.close()
+def _most(path: Path) -> int:
+    return MOST_TEXT + TEXT_EXPANSION * path.stat().st_size
 
 
 def _open(path: Path, packed: str) -> IO[bytes]:
     if not packed:
         return open(path, "rb")
-    most = MOST_TEXT + TEXT_EXPANSION * path.stat().st_size
     if packed == ".zip":
         archive = zipfile.ZipFile(path)
         members = [member for member in archive.infolist() if not member.is_dir()
                    and not member.filename.startswith("__MACOSX/")]
         if len(members) != 1:
             raise Unreadable(f"it holds {len(members)} files; one is expected")
-        return _Bounded(archive.open(members[0]), most)           # type: ignore[return-value]
+        return io.BufferedReader(_Bounded(archive.open(members[0]), _most(path)), 2**16)
     openers: dict[str, Callable] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-    return _Bounded(openers[packed](path, "rb"), most)            # type: ignore[return-value]
+    return io.BufferedReader(_Bounded(openers[packed](path, "rb"), _most(path)), 2**16)
 
 
 # ---- the kinds of files ----
@@ -279,9 +252,10 @@ def _read_sheet(path: Path, kind: str, pandas, tell) -> dict[str, list]:
     if kind != ".xls":
         with zipfile.ZipFile(path) as archive:
             claimed = sum(member.file_size for member in archive.infolist())
-            if claimed > MOST_TEXT + TEXT_EXPANSION * path.stat().st_size:
+            if claimed > _most(path):
                 raise Unreadable(f"it claims {claimed:,} bytes, more than such a file can hold")
-    with pandas.ExcelFile(path) as book:
+    with warnings.catch_warnings(), pandas.ExcelFile(path) as book:
+        warnings.simplefilter("ignore")                # of openpyxl, about styles
         sheets = list(book.sheet_names)
         if len(sheets) > 1:
             tell(f"the first of {len(sheets)} sheets is read, {sheets[0]!r:.60}")
