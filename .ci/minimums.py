@@ -1,0 +1,12 @@
+"""The oldest version of every dependency that pyproject.toml allows, for pip; without those named on the command line."""
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+extras = project["optional-dependencies"]
+for requirement in sorted({*project["dependencies"], *(each for extra in extras.values() for each in extra)}):
+    name, *version = re.split(">=", requirement)
+    if version and name not in sys.argv[1:]:
+        print(f"{name}=={version[0]}")
