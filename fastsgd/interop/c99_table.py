@@ -79,7 +79,7 @@ def _member(column: Column, member: str) -> str:
     if isinstance(column, Number):
         kind = "unsigned long long " if _whole(column.offset) and column.offset >= WHOLE else (
             "long long " if _whole(column.offset) else "double ")
-        written = f" before {literal(column.spelling.unit)}" if column.spelling and column.spelling.unit else ""
+        written = f", without its {literal(column.spelling.unit)}" if column.spelling and column.spelling.unit else ""
         if column.fill is not None and kind == "double ":
             missing = ", NAN where it is missing"
         says = f"a number{written}, mean {column.offset + column.mean:.6g}, scale {column.scale:.6g}{missing}"
