@@ -12,13 +12,14 @@ import numpy as np
 
 import fastsgd
 from fastsgd import descent_command, train_command
-from fastsgd.console import printable, say, warn
+from fastsgd.console import printable, say, tell, warn
 from fastsgd.demo import demo
 from fastsgd.encoding import Encoding
 from fastsgd.files import refuse_replacing, write_atomically
 from fastsgd.loggers import to_json
 from fastsgd.machine import cpu_name
-from fastsgd.table import read_table
+from fastsgd.reading import Reading, add_reading_options
+from fastsgd.table import read_for
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,6 +61,7 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     command.add_argument("model", metavar="MODEL")
     command.add_argument("data", metavar="DATA")
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
+    add_reading_options(command.add_argument_group("the table"))
     command.set_defaults(run_command=evaluate)
 
     command = commands.add_parser("predict", help="predict the rows of a table with a trained model")
@@ -67,6 +69,7 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     command.add_argument("data", metavar="DATA")
     command.add_argument("--out", metavar="CSV", help="where to write; standard output by default")
     command.add_argument("--probabilities", action="store_true", help="a column for each class's probability")
+    add_reading_options(command.add_argument_group("the table"))
     command.set_defaults(run_command=predict)
 
     command = commands.add_parser("export", help="write a trained model for other programs")
@@ -74,6 +77,8 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     command.add_argument("--to", required=True, choices=["onnx", "c", "torch"], help="an ONNX graph; a header and a "
                          "source of C99; a program for torch.export.load")
     command.add_argument("--out", required=True, metavar="PATH")
+    command.add_argument("--encoded", action="store_true", help="of an ONNX graph: a single input, the network's own, "
+                         "instead of one for each column of the table")
     command.set_defaults(run_command=export)
 
     descent_command.add_arguments(
@@ -99,7 +104,7 @@ def _load(options) -> tuple[fastsgd.Network, Encoding]:
 def evaluate(options) -> int:
     """Prints cost and metric of a model on a table's rows, and of each class how many are recognised."""
     net, encoding = _load(options)
-    table = read_table(options.data, encoding.text)
+    table = read_for(encoding, options.data, Reading.of_options(options), tell)
     if encoding.target.name not in table:
         raise ValueError(f"{options.data} has no column {encoding.target.name!r}, which the model predicts")
     X, y = encoding.rows(table, net.dtype, warn), encoding.targets(table, net.dtype)
@@ -122,8 +127,9 @@ def export(options) -> int:
     """Writes a model, checkpoints too, in another program's format."""
     refuse_replacing(options.out, options.model)
     net = fastsgd.Network.load(options.model)
+    columns = options.to == "onnx" and "table" in net.metadata and not options.encoded
     if options.to == "onnx":
-        fastsgd.interop.to_onnx(net, options.out)
+        fastsgd.interop.to_onnx(net, options.out, columns)
     elif options.to == "c":
         fastsgd.interop.to_c(net, options.out)
     else:
@@ -137,8 +143,10 @@ def export(options) -> int:
     say(f"wrote {options.out}: {net.sizes[0]} inputs, {net.sizes[-1]} outputs")
     if "table" in net.metadata:
         encoding = Encoding.from_json(net.metadata["table"])
-        say("its inputs are the table's columns as the model file encodes them: "
-            + printable(", ".join(column.name for column in encoding.columns)[:200]))
+        takes = {"c": "net_predict takes the table's columns as the model file encodes them, "
+                      f"net_{'classify' if encoding.classes else 'predict'}_row as they are: "}.get(
+            options.to, f"its inputs are the table's columns{' as the model file encodes them' * (not columns)}: ")
+        say(takes + printable(", ".join(column.name for column in encoding.columns)[:200]))
     return 0
 
 
@@ -149,7 +157,7 @@ def predict(options) -> int:
     net, encoding = _load(options)
     if options.probabilities and not encoding.classes:
         raise ValueError("--probabilities needs a model of classes; this one predicts a quantity")
-    table = read_table(options.data, encoding.text)
+    table = read_for(encoding, options.data, Reading.of_options(options), tell)
     X = encoding.rows(table, net.dtype, warn)
     outputs = net.predict(X)
     name = f"predicted_{encoding.target.name}"

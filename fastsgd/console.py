@@ -7,6 +7,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def tell(text: str) -> None:
+    """A line of the command's that may hold names out of files."""
+    say(printable(text))
+
+
 def warn(text: str) -> None:
     """A warning, which may hold names out of files."""
     say(f"fastsgd: warning: {printable(text)}")

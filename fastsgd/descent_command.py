@@ -16,12 +16,13 @@ import numpy as np
 import fastsgd
 from fastsgd import descent, plots
 from fastsgd.architecture import ACTIVATIONS
-from fastsgd.console import say, warn
+from fastsgd.console import say, tell, warn
 from fastsgd.data import check_whole
-from fastsgd.encoding import Encoding
+from fastsgd.encoding import Encoding, rows_with_targets
 from fastsgd.files import check_writable, write_atomically
 from fastsgd.machine import cpu_name
 from fastsgd.plots._axes import MISSING, picture_of
+from fastsgd.reading import Reading, add_column_options, add_reading_options
 from fastsgd.report import Report
 from fastsgd.table import read_table
 from fastsgd.train_command import sizes
@@ -45,6 +46,9 @@ def add_arguments(race_command: argparse.ArgumentParser, descent_command: argpar
         command.add_argument("--threads", type=int)
         command.add_argument("--out", default=out, metavar="FOLDER", help="where to write the pictures and report.html "
                              "(%(default)s)")
+        table = command.add_argument_group("the table")
+        add_column_options(table)
+        add_reading_options(table)
         command.set_defaults(run_command=run)
     race_command.add_argument("--seconds", type=float, default=2.0, help="of each runner; looking for its learning "
                               "rate takes about as long (%(default)s)")
@@ -180,9 +184,11 @@ def _begin(options: argparse.Namespace) -> tuple[fastsgd.Network, np.ndarray, np
     else:
         if options.target is None:
             raise ValueError(f"--target COLUMN is missing: which column of {options.data} is to be predicted?")
-        table = read_table(options.data)
+        table = rows_with_targets(read_table(options.data, reading=Reading.of_options(options), drop=options.drop,
+                                             tell=tell), options.target, tell, options.missing)
         rows = np.arange(len(next(iter(table.values()))))
-        encoding = Encoding.learn(table, options.target, rows=rows, warn=warn)
+        encoding = Encoding.learn(table, options.target, rows=rows, warn=warn, keep=options.keep,
+                                  missing=options.missing, tell=tell)
         X, y = encoding.rows(table, "float32"), encoding.targets(table)
         outputs, loss = encoding.outputs, encoding.loss
     net = fastsgd.Network([X.shape[1], *options.hidden, outputs], options.activation, loss, seed=options.seed)

@@ -1,39 +1,27 @@
 """Tables in, labels out: what lies between a table's columns and a network.
 
 An :class:`Encoding` is learned from the training table and travels in the model file (``net.metadata["table"]``):
-numbers are standardised, string columns become one-hot columns, and the target's classes or scale are
-remembered so that predictions come back in the table's own terms.
+numbers are standardised, dates become numbers, string columns become one-hot columns, missing values are filled, and
+the target's classes or scale are remembered so that predictions come back in the table's own terms.
 """
 from __future__ import annotations
 
 import json
-import shlex
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
 from fastsgd.bounded_json import parse_json
+from fastsgd.columns import Category, Column, Date, Number, as_dates, from_dict, missing_in, plain, to_dict
+from fastsgd.reading import Reading
+from fastsgd.table_inputs import learn_column, leave_out, read_inputs, tell_of_columns, without_fill
+from fastsgd.table_targets import are_whole, learn_targets
+from fastsgd.wording import LISTED, how_to_keep, refuse_missing, some
 
-MOST_LEVELS = 1000
-MOST_CLASSES = 20  # whole-number targets with more distinct values than this are taken for quantities
-
-
-@dataclass(frozen=True)
-class Number:
-    """A numeric column, standardised as (x - mean) / scale; ``constant`` where it was mean throughout the training."""
-
-    name: str
-    mean: float
-    scale: float
-    constant: bool = False
-
-
-@dataclass(frozen=True)
-class Category:
-    """A column of one-hot coded levels, or a target of classes."""
-
-    name: str
-    levels: tuple[str | int | bool, ...]
+Table = dict[str, np.ndarray]
+Teller = Callable[[str], object] | None
+PLAIN = Reading()
 
 
 @dataclass(frozen=True)
@@ -48,29 +36,48 @@ class Encoding:
     [0]
     """
 
-    columns: tuple[Number | Category, ...]
-    target: Number | Category
+    columns: tuple[Column, ...]
+    target_columns: tuple[Number | Category, ...]
+    own_units: bool = False  # quantities come to the network as they are: its output_scale standardises them
+    reading: Reading = PLAIN
+
+    @property
+    def target(self) -> Number | Category:
+        """The target, the first of several."""
+        return self.target_columns[0]
+
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The columns that are predicted."""
+        return tuple(column.name for column in self.target_columns)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that the model knows, the targets last."""
+        return (*(column.name for column in self.columns), *self.target_names)
 
     @property
     def width(self) -> int:
         """The network's inputs."""
-        return sum(1 if isinstance(column, Number) else len(column.levels) for column in self.columns)
+        return sum(column.width for column in self.columns)
 
     @property
-    def classes(self) -> tuple[str | int | bool, ...]:
+    def classes(self) -> tuple[str | int | bool | None, ...]:
         """The target's classes, none where it is a quantity."""
         return self.target.levels if isinstance(self.target, Category) else ()
 
     @property
     def text(self) -> tuple[str, ...]:
         """The columns that the training table had as strings."""
-        return tuple(column.name for column in (*self.columns, self.target)
-                     if isinstance(column, Category) and all(isinstance(level, str) for level in column.levels))
+        return tuple(column.name for column in (*self.columns, *self.target_columns)
+                     if (isinstance(column, Number) and column.spelling) or (
+                         isinstance(column, Category)
+                         and all(isinstance(level, str | None) for level in column.levels)))
 
     @property
     def outputs(self) -> int:
         """How many a network for the target has."""
-        return len(self.classes) or 1
+        return len(self.classes) or len(self.target_columns)
 
     @property
     def loss(self) -> str:
@@ -78,208 +85,182 @@ class Encoding:
         return "cross_entropy" if self.classes else "squared_error"
 
     @classmethod
-    def learn(cls, table: dict[str, np.ndarray], target: str, task: str = "auto", drop: tuple[str, ...] = (),
-              rows=slice(None), warn=None) -> Encoding:
+    def learn(cls, table: Table, targets: str | tuple[str, ...], task: str = "auto", drop: Iterable[str] = (),
+              rows=slice(None), warn: Teller = None, *, keep: Iterable[str] = (), missing: str = "fill",
+              own_units: bool = False, tell: Teller = None) -> Encoding:
         """Means, scales and levels from the given rows of a table; the target's classes are the whole table's.
 
-        ``task`` is "auto", "classification" or "regression"; ``warn`` is told of a column of strings that are nearly
-        all numbers.
+        Several targets must all be quantities, an output each. ``task`` is "auto", "classification" or "regression".
+        Columns of row numbers, identifiers and free text are left out, but those named in ``keep``. ``missing`` is
+        "fill" or "error". With ``own_units`` quantities are not standardised: the network does that, with
+        ``target_scale()`` and ``target_offset()``. ``tell`` and ``warn`` are told, a line each, what was made of the
+        columns where it is not plain, and what looks like a mistake.
         """
-        for name in (target, *drop):
+        targets = (targets,) if isinstance(targets, str) else tuple(targets)
+        drop, keep = tuple(drop), tuple(keep)
+        if not targets or len(set(targets)) < len(targets):
+            raise ValueError(f"targets must be one column or several different ones, got {list(targets)}")
+        if missing not in ("fill", "error"):
+            raise ValueError(f"missing must be fill or error, got {missing!r}")
+        for name in (*targets, *drop, *keep):
             if name not in table:
                 raise ValueError(f"there is no column {name!r}; the columns are {', '.join(table)}")
-        columns: list[Number | Category] = []
-        for name, values in table.items():
-            if name == target or name in drop:
-                continue
-            _refuse_missing(name, values, f"fill them, or drop the rows or the column ({how_to_drop(name)})")
-            if values.dtype.kind != "O":
-                columns.append(_number(name, values[rows]))
-                continue
-            levels = tuple(sorted(set(values[rows])))
-            if len(levels) > MOST_LEVELS:
-                raise ValueError(f"column {name!r} has {len(levels)} different strings, more than {MOST_LEVELS}"
-                                 f"{_stray(values)}; drop it ({how_to_drop(name)}) or encode it yourself")
-            columns.append(Category(name, levels))
-        if not columns:
-            raise ValueError(f"no columns are left to learn {target!r} from")
-        encoding = cls(tuple(columns), _target(target, table[target], task, rows))
-        for name in encoding.text if warn else ():
-            if stray := _stray(table[name]):
-                warn(f"column {name!r} is read as strings{stray}; mend it if the column holds numbers")
-        return encoding
+        if both := sorted(set(keep) & {*drop, *targets}):
+            raise ValueError(f"column {both[0]!r} cannot be kept as an input: it is dropped or a target")
+        tell, warn = tell or _silent, warn or _silent
+        reading = getattr(table, "reading", PLAIN)
+        read = read_inputs(table, set(table) - {*targets, *drop}, reading, rows, tell, warn)
+        left_out = leave_out(read, keep, rows, tell)
+        inputs = {name: found for name, found in read.items() if name not in left_out}
+        if missing == "error":
+            refuse_missing({name: values for name, (values, _) in inputs.items()})
+        if not inputs:
+            raise ValueError(f"no columns are left to learn {', '.join(map(repr, targets))} from"
+                             + "".join(f"; {name!r} is left out, {why} ({how_to_keep(name)})"
+                                       for name, why in list(left_out.items())[:LISTED]))
+        columns = tuple(learn_column(name, values, written, rows) for name, (values, written) in inputs.items())
+        if missing == "error":
+            columns = tuple(without_fill(column) for column in columns)
+        tell_of_columns(columns, inputs, tell)
+        return cls(columns, learn_targets(targets, table, task, rows, reading, tell), own_units, reading)
 
     def summary(self, most: int = 6) -> str:
         """What was made of the columns, the first of them by name."""
-        parts = [f"{column.name:.40}: " + ("number" if isinstance(column, Number) else f"{len(column.levels)} levels")
-                 for column in self.columns]
+        parts = [f"{column.name:.40}: {column.kind}" for column in self.columns]
         parts[most:] = [f"{len(parts) - most} more"] * (len(parts) > most)
         kind = f"classification, {len(self.classes)} classes" if self.classes else "regression"
-        return f"{', '.join(parts)}; target {self.target.name:.40}: {kind}"
+        names = ", ".join(f"{name:.40}" for name in self.target_names)
+        return f"{', '.join(parts)}; target{'s' * (len(self.target_names) > 1)} {names}: {kind}"
 
-    def rows(self, table: dict[str, np.ndarray], dtype="float32", warn=None) -> np.ndarray:
-        """The network's input (rows, width). Levels never seen become zeros; ``warn`` is told of them."""
-        length = len(next(iter(table.values())))
-        X = np.zeros((length, self.width), dtype=dtype)
-        at = 0
+    def rows(self, table: Table, dtype="float32", warn: Teller = None) -> np.ndarray:
+        """The network's input (rows, width). Levels never seen become zeros; ``warn`` is told of them.
+
+        A value that is missing where the training rows had none is filled, and ``warn`` told of it.
+        """
+        read = {column.name: self._values(column, table) for column in self.columns}
+        gaps = {column.name: missing_in(read[column.name]) for column in self.columns}
+        refuse_missing({column.name: read[column.name] for column in self.columns
+                         if not isinstance(column, Category) and column.fill is None})
+        X = np.zeros((len(next(iter(table.values()))), self.width), dtype=dtype)
+        at, sudden = 0, []
         for column in self.columns:
-            if column.name not in table:
-                raise ValueError(f"the table has no column {column.name!r}, which the model needs")
-            values = table[column.name]
-            _refuse_missing(column.name, values)
-            if isinstance(column, Number):
-                X[:, at] = _standardised(column, values, dtype)
-                at += 1
-                if warn and column.constant and (others := ~np.isclose(values, column.mean, rtol=1e-12, atol=0)).any():
-                    warn(f"column {column.name!r} was {column.mean:g} in all rows of the training; other values: "
-                         f"{int(others.sum())}, such as {_plain(values, int(np.argmax(others)))!r}; what they mean was "
-                         "not learned")
-                continue
-            codes = _codes(column, values)
-            X[codes >= 0, at + codes[codes >= 0]] = 1
-            if warn and (codes < 0).any():
-                warn(f"column {column.name!r}: values not in the training table: {int((codes < 0).sum())}, "
-                     f"such as {_plain(values, int(np.argmax(codes < 0)))!r}; they count as none of its levels")
-            at += len(column.levels)
+            column.encode(read[column.name], np.dtype(dtype), X[:, at:at + column.width], warn)
+            at += column.width
+            if not isinstance(column, Category) and not column.gaps and gaps[column.name].any():
+                sudden.append(f"{column.name!r} ({int(gaps[column.name].sum()):,})")
+        if warn and sudden:
+            warn(f"values missing where the training rows had none, which take the median of those: column "
+                 f"{some(sudden)}")
         return X
 
-    def targets(self, table: dict[str, np.ndarray], dtype="float32") -> np.ndarray:
-        """The network's targets: class labels, or the standardised quantity."""
-        values = table[self.target.name]
-        _refuse_missing(self.target.name, values)
+    def _values(self, column: Column, table: Table) -> np.ndarray:
+        if column.name not in table:
+            raise ValueError(f"the table has no column {column.name!r}, which the model needs")
+        values = table[column.name]
+        decimal = getattr(table, "reading", self.reading).usual
+        return (column.numbers(values, decimal) if isinstance(column, Number) else
+                as_dates(column.name, values) if isinstance(column, Date) else values)
+
+    def targets(self, table: Table, dtype="float32") -> np.ndarray:
+        """The network's targets: class labels (rows,), a quantity (rows,), or several of them (rows, targets).
+
+        Quantities are standardised, unless with ``own_units``.
+        """
+        read = {column.name: self._values(column, table) for column in self.target_columns}
+        refuse_missing(read, "fill them or drop the rows")
         if isinstance(self.target, Number):
-            return _standardised(self.target, values, dtype)
-        codes = _codes(self.target, values)
+            found = [read[column.name].astype(float) if self.own_units else
+                     column.standardised(read[column.name], dtype) for column in self._quantities]
+            return found[0] if len(found) == 1 else np.stack(found, axis=1)
+        codes = self.target.codes(read[self.target.name])
         if (codes < 0).any():
             row = int(np.argmax(codes < 0))
-            raise ValueError(f"target {self.target.name!r} is {_plain(values, row)!r} in row {row}, counted from 0, "
-                             f"which is none of the model's classes {list(self.target.levels)}")
+            raise ValueError(f"target {self.target.name!r} is {plain(table[self.target.name], row)!r} in row {row}, "
+                             f"counted from 0, which is none of the model's classes {list(self.target.levels)}")
         return codes
 
+    def target_scale(self) -> list[float]:
+        """What an output of 1 is in the target's own units, for each output; 1 for classes."""
+        return [column.scale for column in self._quantities] or [1.0] * self.outputs
+
+    def target_offset(self) -> list[float]:
+        """What an output of 0 is in the target's own units, for each output; 0 for classes."""
+        return [column.offset + column.mean for column in self._quantities] or [0.0] * self.outputs
+
+    @property
+    def _quantities(self) -> list[Number]:
+        return [column for column in self.target_columns if isinstance(column, Number)]
+
     def labels(self, outputs: np.ndarray) -> list:
-        """Predictions in the table's own terms from the network's outputs (rows, outputs)."""
-        if isinstance(self.target, Number):
-            return (outputs[:, 0].astype(float) * self.target.scale + self.target.mean).tolist()
-        return [self.target.levels[i] for i in outputs.argmax(axis=1)]
+        """Predictions in the table's own terms from the network's outputs (rows, outputs); tuples of several targets.
+        """
+        if isinstance(self.target, Category):
+            return [self.target.levels[i] for i in outputs.argmax(axis=1)]
+        found = outputs.astype(float)
+        if not self.own_units:
+            found = found * self.target_scale() + self.target_offset()
+        return found[:, 0].tolist() if found.shape[1] == 1 else list(map(tuple, found.tolist()))
 
     def to_json(self) -> str:
-        return json.dumps({"columns": [_as_dict(column) for column in self.columns], "target": _as_dict(self.target)})
+        """For a model's metadata."""
+        targets = [to_dict(column) for column in self.target_columns]
+        return json.dumps({"columns": [to_dict(column) for column in self.columns],
+                           "target": targets[0] if len(targets) == 1 else targets,
+                           **({"own_units": True} if self.own_units else {}),
+                           **({"reading": self.reading.as_dict()} if self.reading != PLAIN else {})})
 
     @classmethod
     def from_json(cls, text: str) -> Encoding:
         """ValueError where the text is not what :meth:`to_json` writes."""
         try:
             value = parse_json(text)
-            return cls(tuple(_from_dict(column) for column in value["columns"]), _from_dict(value["target"]))
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            targets = value["target"] if isinstance(value["target"], list) else [value["target"]]
+            found = tuple(map(from_dict, targets))
+            if not found or (len(found) > 1 and not all(isinstance(column, Number) for column in found)) or any(
+                    isinstance(column, Date) or (isinstance(column, Category) and (column.other or
+                                                                                   None in column.levels))
+                    for column in found):
+                raise ValueError("its targets are neither quantities nor one of classes")
+            return cls(tuple(map(from_dict, value["columns"])), tuple(
+                column for column in found if not isinstance(column, Date)), value.get("own_units", False) is True,
+                Reading.from_dict(value.get("reading", {})))
+        except (AttributeError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"the model file's table encoding is damaged: {error!s:.300}") from None
 
 
-def _plain(values: np.ndarray, row: int):
-    """A value as Python's own, which a message shows as it was written."""
-    return values[row:row + 1].tolist()[0]
+def rows_with_targets(table: Table, targets: str | tuple[str, ...], tell: Teller = None,
+                      missing_values: str = "fill") -> Table:
+    """The table without the rows that lack a target, of which ``tell`` is told; all of it with "error"."""
+    targets = (targets,) if isinstance(targets, str) else tuple(targets)
+    missing = np.zeros(len(next(iter(table.values()), ())), dtype=bool)
+    for name in targets:
+        if name in table:                          # what is not there is refused by learn, in words
+            missing |= missing_in(table[name])
+    if not missing.any() or missing.all() or missing_values == "error":
+        return table
+    if tell:
+        tell(f"rows left out: {int(missing.sum()):,} of {len(missing):,}, whose target is missing")
+    return table_like(table, {name: _whole_again(values[~missing]) if name in targets else values[~missing]
+                              for name, values in table.items()})
 
 
-def how_to_drop(name: str) -> str:
-    return f"--drop{'=' if name.startswith('-') else ' '}{shlex.quote(name)}"
+def table_like(table: Table, columns: Table) -> Table:
+    """Other columns that were read as those of a table were."""
+    if not hasattr(table, "reading"):
+        return columns
+    made = type(table)(columns)
+    made.reading = table.reading                   # type: ignore[attr-defined]
+    return made
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text
+def _whole_again(values: np.ndarray) -> np.ndarray:
+    """Whole numbers and booleans that were something else for the sake of a gap."""
+    if values.dtype.kind == "f" and are_whole(values) and abs(values).max() < 2**53:
+        return values.astype(np.int64)
+    if values.dtype.kind == "O" and all(isinstance(value, bool) for value in values.tolist()):
+        return values.astype(bool)
+    return values
 
 
-def _first_text(values: np.ndarray) -> str:
-    """The first string of a column that is no number, or the first of all, and where it is."""
-    row = next((row for row, text in enumerate(values) if not _is_number(text)), 0)
-    return f"{values[row]!r} in row {row}, counted from 0"
-
-
-def _stray(values: np.ndarray) -> str:
-    """For a message: the first string that is no number, where nine of ten different ones are numbers; else nothing."""
-    different = set(values)
-    texts = sum(not _is_number(text) for text in different)
-    return f", as {_first_text(values)}, is no number" if 0 < 10 * texts <= len(different) else ""
-
-
-def _standardised(column: Number, values: np.ndarray, dtype) -> np.ndarray:
-    """In float64, and within what the dtype holds."""
-    if values.dtype.kind == "O":
-        raise ValueError(f"column {column.name!r} must hold numbers, got {_first_text(values)}")
-    with np.errstate(over="ignore"):
-        numbers = (values.astype(float) - column.mean) / column.scale
-    large = abs(numbers) > np.finfo(dtype).max
-    if large.any():
-        row = int(np.argmax(large))
-        raise ValueError(f"column {column.name!r} holds {_plain(values, row)!r} in row {row}, counted from 0, which is "
-                         f"too large for a model of {np.dtype(dtype)}")
-    return numbers
-
-
-def _codes(category: Category, values: np.ndarray) -> np.ndarray:
-    """The place of each value among the levels, also of one that is written like a level; -1 where there is none."""
-    places: dict = {str(level): i for i, level in enumerate(category.levels)}
-    places |= {level: i for i, level in enumerate(category.levels)}
-    return np.array([places.get(value, places.get(str(value), -1)) for value in values.tolist()])
-
-
-def _as_dict(column: Number | Category) -> dict:
-    return {"kind": type(column).__name__.lower(), **asdict(column)}
-
-
-def _from_dict(value: dict) -> Number | Category:
-    if value["kind"] == "number":
-        number = Number(str(value["name"]), float(value["mean"]), float(value["scale"]),
-                        value.get("constant", False) is True)
-        if not (np.isfinite(number.mean) and np.isfinite(number.scale) and number.scale > 0):
-            raise ValueError(f"column {number.name!r} has mean {number.mean} and scale {number.scale}")
-        return number
-    levels = tuple(value["levels"])
-    if not levels or len(set(levels)) < len(levels) or not all(isinstance(level, str | int) for level in levels):
-        raise ValueError(f"column {value['name']!r} has levels {levels!r}")
-    return Category(str(value["name"]), levels)
-
-
-def _refuse_missing(name: str, values: np.ndarray, advice: str = "fill them or drop the rows") -> None:
-    text = values.dtype.kind == "O"
-    missing = np.array([value is None for value in values]) if text else ~np.isfinite(values)
-    if missing.any():
-        what = "missing (as NA, None and null are in a CSV file, too)" if text else "missing or infinite"
-        raise ValueError(f"column {name!r}: values {what}: {int(missing.sum())}, the first in row "
-                         f"{int(np.argmax(missing))}, counted from 0; {advice}")
-
-
-def _number(name: str, values: np.ndarray) -> Number:
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, scale = float(values.mean(dtype=float)), float(values.std(dtype=float))
-    if not (np.isfinite(mean) and np.isfinite(scale)):
-        raise ValueError(f"column {name!r} holds values too large to standardise, up to {abs(values).max():g}")
-    constant = scale <= 1e-14 * abs(mean)              # the mean of equal values is rounded, so scale may not be 0
-    return Number(name, mean, 1.0 if constant else scale, constant)
-
-
-def _target(name: str, values: np.ndarray, task: str, rows) -> Number | Category:
-    if task not in ("auto", "classification", "regression"):
-        raise ValueError(f"task must be auto, classification or regression, got {task!r}")
-    _refuse_missing(name, values)
-    whole = values.dtype.kind in "biu"
-    if task == "auto":
-        few = whole and len(np.unique(values)) <= MOST_CLASSES
-        task = "classification" if values.dtype.kind in "Ob" or few else "regression"
-    if task == "regression":
-        if values.dtype.kind == "O":
-            raise ValueError(f"regression needs a target of numbers, but {name!r} holds {_first_text(values)}")
-        return _number(name, values[rows])
-    levels = tuple(sorted(set(values.tolist())))
-    if len(levels) < 2:
-        raise ValueError(f"target {name!r} has a single class, {levels[0]!r}; there is nothing to learn")
-    if not whole and values.dtype.kind != "O":
-        raise ValueError(f"classification needs a target of strings or whole numbers, but {name!r} holds "
-                         f"{_plain(values, 0)!r}")
-    if len(levels) > MOST_LEVELS:
-        raise ValueError(f"target {name!r} has {len(levels)} classes, more than {MOST_LEVELS}; is it a quantity "
-                         "(--task regression)?")
-    return Category(name, levels)
+def _silent(_: str) -> None:
+    pass

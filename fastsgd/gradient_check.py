@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from fastsgd.data import Csr, generator
+from fastsgd.given import as_network_and_rows
 from fastsgd.network import Network
 
 
@@ -53,10 +54,10 @@ def check_gradient(net: Network, X, y, *, gradient: np.ndarray | None = None, to
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         Not changed.
     X, y : arrays
-        A few rows are enough: the cost is evaluated four times per coordinate.
+        Of an estimator as in its fit. A few rows are enough: the cost is evaluated four times per coordinate.
     gradient : array (P,), optional
         What to check; ``net.gradient(X, y)`` by default.
     tolerance : float, optional
@@ -81,8 +82,7 @@ def check_gradient(net: Network, X, y, *, gradient: np.ndarray | None = None, to
     >>> fastsgd.check_gradient(net, X[:8], y[:8]) < 1e-6
     True
     """
-    if not isinstance(net, Network):
-        raise TypeError(f"net must be a fastsgd.Network, got {type(net).__name__}")
+    net, X, y = as_network_and_rows(net, X, y)
     if tolerance is not None and not tolerance > 0:
         raise ValueError(f"tolerance must be above 0, got {tolerance!r}")
     if samples < 1:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from fastsgd.arrow_columns import is_number, numbers
 from fastsgd.data import CLASSIFICATION, Csr, check_class_weight, check_sample_weight, check_whole, own, stack
 from fastsgd.feeds import WINDOW_BYTES, Segment, ahead
 from fastsgd.network import Network
@@ -220,7 +221,7 @@ def arrow(data, target: str, *, columns: Sequence[str] | None = None, sample_wei
     target : str
         The column to predict: class labels 0, 1, ... or numbers.
     columns : sequence of str, optional
-        The network's inputs in order; all numeric columns but the target and the weight by default.
+        The network's inputs in order; all but the target and the weight by default, which must then be numbers.
     sample_weight : str, optional
         A column that says how much each row counts.
     batch_rows : int
@@ -228,7 +229,8 @@ def arrow(data, target: str, *, columns: Sequence[str] | None = None, sample_wei
     seed : int or None
         Of the order of the row groups, another one in each epoch; None reads them as they lie.
 
-    ValueError names a column that is missing, is not of numbers or has missing values.
+    Decimals and booleans are numbers. ValueError names a column that is missing, the columns that are not of numbers
+    (``columns`` leaves them out), and one with missing values.
 
     >>> import os, tempfile
     >>> import pandas, fastsgd
@@ -242,7 +244,6 @@ def arrow(data, target: str, *, columns: Sequence[str] | None = None, sample_wei
     1.0
     """
     try:
-        import pyarrow as pa
         from pyarrow import dataset as datasets
     except ImportError:
         raise ImportError('streams.arrow needs pyarrow: pip install "fastsgd[table]"') from None
@@ -255,20 +256,18 @@ def arrow(data, target: str, *, columns: Sequence[str] | None = None, sample_wei
         data = datasets.dataset(paths, format="ipc" if first.endswith((".arrow", ".feather")) else "parquet")
     types = dict(zip(data.schema.names, data.schema.types, strict=True))
     if columns is None:
-        columns = [name for name, kind in types.items() if name not in (target, sample_weight) and _is_number(pa, kind)]
-    for name in [*columns, target, *([sample_weight] if sample_weight else [])]:
+        columns = [name for name in types if name not in (target, sample_weight)]
+    used = [*columns, target, *([sample_weight] if sample_weight else [])]
+    for name in used:
         if name not in types:
             raise ValueError(f"the data have no column {name!r}; they have {', '.join(map(repr, list(types)[:20]))}")
-        if not _is_number(pa, types[name]):
-            raise ValueError(f"column {name!r} must hold numbers, it holds {types[name]}")
+    if strange := [f"{name!r} holds {types[name]!s:.60}" for name in used if not is_number(types[name])]:
+        raise ValueError(f"columns must hold numbers, but {', '.join(strange[:20])}; give columns= without them, or "
+                         "turn them into numbers")
     return Arrow(data, target, list(columns), sample_weight, int(batch_rows), seed)
-
-
-def _is_number(pa, kind) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
 
 
 def _numbers(column, name: str) -> np.ndarray:
     if column.null_count:
         raise ValueError(f"column {name!r} has {column.null_count:,} missing values")
-    return column.to_numpy(zero_copy_only=False)
+    return numbers(column)

@@ -16,10 +16,11 @@ import fastsgd
 from fastsgd import schedules
 from fastsgd.architecture import ACTIVATIONS
 from fastsgd.checkpoint import Saved
-from fastsgd.console import printable, say, warn
+from fastsgd.console import printable, say, tell, warn
 from fastsgd.data import generator
-from fastsgd.encoding import Encoding
+from fastsgd.encoding import Encoding, rows_with_targets
 from fastsgd.files import check_writable, refuse_replacing, require_regular, write_atomically
+from fastsgd.reading import Reading, add_column_options, add_reading_options
 from fastsgd.table import read_table
 from fastsgd.training import AUTO_SECONDS
 
@@ -54,7 +55,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     table = command.add_argument_group("the table")
     table.add_argument("--target", metavar="COLUMN", help="the column to predict")
     table.add_argument("--task", default="auto", choices=["auto", "classification", "regression"])
-    table.add_argument("--drop", action="append", default=[], metavar="COLUMN", help="a column to leave out")
+    add_column_options(table)
+    add_reading_options(table)
     table.add_argument("--validation", type=float, default=0.2, metavar="FRACTION", help="of the rows, held out and "
                        "evaluated after every epoch (%(default)s)")
 
@@ -138,9 +140,9 @@ def with_config(arguments: list[str], command: argparse.ArgumentParser) -> list[
             found += [f"--data-of-config={value}"]
         elif flag:
             found += [actions[name].option_strings[0]] * value
-        elif name == "drop":
-            for column in value if isinstance(value, list) else [value]:
-                found += [f"--drop={column}"]
+        elif isinstance(actions[name].default, list) and actions[name].type is None:       # may be given repeatedly
+            for each in value if isinstance(value, list) else [value]:
+                found += [f"{actions[name].option_strings[0]}={each}"]
         else:
             text = (",".join(map(str, value)) or "0") if isinstance(value, list) else str(value)
             found += [f"{actions[name].option_strings[0]}={text}"]
@@ -194,13 +196,15 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     _check_folder(options)
     optimizer = _optimizer(options)
 
-    table = read_table(options.data)
+    table = rows_with_targets(read_table(options.data, reading=Reading.of_options(options), drop=options.drop,
+                                         tell=tell), options.target, tell, options.missing)
     order = generator(options.seed).permutation(len(next(iter(table.values()))))
     held_out = order[:round(len(order) * options.validation)]
     kept = np.sort(order[len(held_out):])
     if not len(kept):
         raise ValueError(f"--validation {options.validation} leaves none of the {len(order)} rows to train on")
-    encoding = Encoding.learn(table, options.target, options.task, tuple(options.drop), kept, warn)
+    encoding = Encoding.learn(table, options.target, options.task, rows=kept, warn=warn, keep=options.keep,
+                              missing=options.missing, tell=tell)
     say(printable(encoding.summary()))
     X, y = encoding.rows(table, options.dtype), encoding.targets(table, options.dtype)
     if options.class_weight and not encoding.classes:

@@ -27,6 +27,7 @@ from fastsgd.data import (
 )
 from fastsgd.evaluation import Evaluation, Metric, check_metrics
 from fastsgd.feeds import Blocks, Feed, Rows, fingerprint, readable_in_place, steps_in
+from fastsgd.given import require_network
 from fastsgd.history import History
 from fastsgd.machine import choose_threads
 from fastsgd.network import Network
@@ -307,8 +308,7 @@ class _Settings:
 
     def __init__(self, net, *, optimizer, epochs, validation, metrics, evaluate_every, callbacks, dropout,
                  label_smoothing, accumulate, checkpoint, kernel, backend, threads, weighted_steps) -> None:
-        if not isinstance(net, Network):
-            raise TypeError(f"net must be a fastsgd.Network, got {type(net).__name__}")
+        require_network(net)
         check_optimizer(optimizer)
         check_fits(optimizer, net.architecture)
         self._net, self._threads = net, threads

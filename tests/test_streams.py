@@ -304,7 +304,7 @@ def test_parquet_files_that_cannot_be_used(parquet, tmp_path):
     with pytest.raises(ValueError, match=r"the data have no column 'number'; they have 'pixel 0', "):
         fastsgd.streams.arrow(parquet, "number")
     pq.write_table(pa.table({"a": ["x", "y"], "y": [0, 1]}), tmp_path / "text.parquet")
-    with pytest.raises(ValueError, match="column 'a' must hold numbers, it holds string"):
+    with pytest.raises(ValueError, match="columns must hold numbers, but 'a' holds string; give"):
         fastsgd.streams.arrow(tmp_path / "text.parquet", "y", columns=["a"])
     pq.write_table(pa.table({"a": [1.0, None], "y": [0, 1]}), tmp_path / "missing.parquet")
     with pytest.raises(RuntimeError, match="batch 1 of the stream could not be read: ValueError: column 'a' has 1"):
@@ -403,10 +403,18 @@ def test_a_stream_that_has_nothing_to_learn_or_to_explain(digits):
 
 def test_columns_and_kinds_of_arrow_files(tmp_path):
     pa = pytest.importorskip("pyarrow")
+    from decimal import Decimal
+
     from pyarrow import feather
-    table = pa.table({"a": [1.0, 2.0], "flag": [True, False], "text": ["u", "v"], "w": [0.5, 1.5], "y": [0, 1]})
+    table = pa.table({"a": [1.0, 2.0], "flag": [True, False], "price": [Decimal("0.5"), Decimal("1.25")],
+                      "w": [0.5, 1.5], "y": [0, 1]})
     feather.write_feather(table, tmp_path / "rows.arrow", compression="uncompressed")
     source = fastsgd.streams.arrow(tmp_path / "rows.arrow", "y", sample_weight="w", seed=None)
-    assert source.columns == ["a", "flag"]
+    assert source.columns == ["a", "flag", "price"]
     (X, y, weight), = source(1)
-    assert (X.tolist(), y.tolist(), weight.tolist()) == ([[1, 1], [2, 0]], [0, 1], [0.5, 1.5])
+    assert (X.tolist(), y.tolist(), weight.tolist()) == ([[1, 1, 0.5], [2, 0, 1.25]], [0, 1], [0.5, 1.5])
+    table = table.append_column("text", [["u", "v"]]).append_column("list", [[[1], [2]]])
+    feather.write_feather(table, tmp_path / "rows.arrow", compression="uncompressed")
+    with pytest.raises(ValueError, match="but 'text' holds string, 'list' holds list"):
+        fastsgd.streams.arrow(tmp_path / "rows.arrow", "y")
+    assert fastsgd.streams.arrow(tmp_path / "rows.arrow", "y", columns=["a", "price"]).columns == ["a", "price"]

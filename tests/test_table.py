@@ -2,8 +2,11 @@
 import numpy as np
 import pytest
 
-from fastsgd.encoding import Category, Encoding, Number
-from fastsgd.table import read_table
+from fastsgd.columns import Category, Number
+from fastsgd.encoding import Encoding, rows_with_targets
+from fastsgd.reading import Reading
+from fastsgd.table import Table, read_table
+from fastsgd.wording import how_to_keep
 
 
 def column(*values):
@@ -15,25 +18,22 @@ def test_the_bounds_of_an_encoding():
         return Encoding.learn(table, "y")
 
     y = np.arange(2000) % 2
-    levels = np.arange(2000).astype(str).astype(object)
-    levels[1000:] = levels[:1000]
+    levels = np.array([f"n{i % 1000}" for i in range(2000)], object)
     assert learn(x=levels, y=y).width == 1000
     levels[-1] = "one more"
-    with pytest.raises(ValueError, match="has 1001 different strings, more than 1000"):
-        learn(x=levels, y=y)
+    assert learn(x=levels, y=y).width == 1001                  # the most frequent, and other
     assert len(learn(x=y, y=np.arange(100) % 20).classes) == 20
     assert learn(x=y, y=np.arange(100) % 21).classes == ()
     assert learn(x=y, y=y == 1).classes == (False, True)
     narrow = 1e9 + np.array([0.0, 1.0])                    # varies by 5e-10 of its mean, which is no rounding
-    assert learn(x=narrow, y=np.arange(2)).columns == (Number("x", 1e9 + 0.5, 0.5),)
-    with pytest.raises(ValueError, match="column 'x': values missing or infinite: 1, the first in row 1"):
-        learn(x=np.array([0.0, np.inf]), y=np.arange(2))
+    assert learn(x=narrow, y=np.arange(2)).columns == (Number("x", 1e9 + 0.5, 0.5, fill=1e9 + 0.5),)
 
 
 def test_rows_of_two_columns_of_strings_and_a_number():
     table = {"a": column("u", "v", "w"), "b": column("x", "y", "z"), "c": np.array([-1.0, 0, 1]), "y": np.arange(3)}
     encoding = Encoding.learn({**table, "c": np.array([-1.0, 1, 0])}, "y", rows=slice(0, 2))
-    assert encoding.columns == (Category("a", ("u", "v")), Category("b", ("x", "y")), Number("c", 0.0, 1.0))
+    assert encoding.columns == (Category("a", ("u", "v")), Category("b", ("x", "y")),
+                                Number("c", 0.0, 1.0, fill=0.0))
     told = []
     assert encoding.rows(table, warn=told.append).tolist() == [[1, 0, 1, 0, -1], [0, 1, 0, 1, 0], [0, 0, 0, 0, 1]]
     assert told == [f"column {name!r}: values not in the training table: 1, such as {value!r}; they count as none of "
@@ -44,7 +44,7 @@ def test_rows_of_two_columns_of_strings_and_a_number():
 
 def test_a_quantity_is_standardised_by_the_training_rows_alone():
     encoding = Encoding.learn({"x": np.arange(4.0), "y": np.array([0.0, 2, 100, 200])}, "y", rows=slice(0, 2))
-    assert encoding.target == Number("y", 1.0, 1.0)
+    assert encoding.target == Number("y", 1.0, 1.0, fill=1.0)
 
 
 def test_an_encoding_with_a_level_twice_is_damaged():
@@ -54,7 +54,7 @@ def test_an_encoding_with_a_level_twice_is_damaged():
         Encoding.from_json(text)
 
 
-def test_the_spellings_of_a_table_s_file(tmp_path, monkeypatch):
+def test_the_spellings_of_a_table_s_file(tmp_path):
     pandas = pytest.importorskip("pandas")
     contents = {"mark.csv": b"\xef\xbb\xbfa,b\n1,2\n", "blank.csv": b"\na,b\n1,2\n", "LOUD.CSV": b"a,b\n1,2\n"}
     for name, content in contents.items():
@@ -71,9 +71,9 @@ def test_the_spellings_of_a_table_s_file(tmp_path, monkeypatch):
     found = read_table(tmp_path / "short.pq")
     assert (found["t"].dtype, found["t"].tolist()) == (bool, [True, False])
     np.testing.assert_array_equal(found["n"], [1.0, np.nan])
-    frame = pandas.DataFrame([[1, 2]], columns=[1, "b"])
-    frame.columns = pandas.Index([1, "1"], dtype=object)
-    monkeypatch.setattr(pandas, "read_parquet", lambda path: frame)
+    import pyarrow
+    from pyarrow import parquet
+    parquet.write_table(pyarrow.table([[1], [2]], names=["1", "1"]), tmp_path / "short.pq")
     with pytest.raises(ValueError, match=r"has two columns of one name: \['1'\]"):
         read_table(tmp_path / "short.pq")
 
@@ -88,3 +88,285 @@ def test_what_an_npz_table_gives(tmp_path):
     np.savez(tmp_path / "more.npz", X=np.zeros((1, 60_000), "u1"), Y=np.zeros((1, 40_001), "u1"))
     with pytest.raises(ValueError, match="100,000 columns are allowed in all"):
         read_table(tmp_path / "more.npz")
+
+
+def test_several_targets_are_quantities_with_an_output_each():
+    table = {"x": np.arange(4.0), "a": np.array([0, 2, 0, 2]), "b": np.array([10.0, 10, 30, 30])}
+    encoding = Encoding.learn(table, ("a", "b"))
+    assert (encoding.target_names, encoding.outputs, encoding.loss) == (("a", "b"), 2, "squared_error")
+    assert encoding.summary() == "x: number; targets a, b: regression"
+    assert encoding.targets(table).tolist() == [[-1, -1], [1, -1], [-1, 1], [1, 1]]
+    assert encoding.labels(np.array([[1.0, -1], [0, 0]])) == [(2, 10), (1, 20)]
+    assert Encoding.from_json(encoding.to_json()) == encoding
+    words = {**table, "b": column("u", "v", "u", "v")}
+    for targets, task, message in ((("a", "b"), "classification", "several targets must be quantities"),
+                                   (("a", "a"), "auto", r"several different ones, got \['a', 'a'\]"),
+                                   ((), "auto", r"one column or several different ones, got \[\]")):
+        with pytest.raises(ValueError, match=message):
+            Encoding.learn(table, targets, task)
+    with pytest.raises(ValueError, match="regression needs a target of numbers, but 'b' holds 'u'"):
+        Encoding.learn(words, ("a", "b"))
+    for damaged in (encoding.to_json().replace("number", "category"), encoding.to_json()[:-1] + ', "target": []}'):
+        with pytest.raises(ValueError, match="table encoding is damaged"):
+            Encoding.from_json(damaged)
+
+
+def test_quantities_in_their_own_units():
+    table = {"x": np.arange(2.0), "y": np.array([1e6, 3e6])}
+    own = Encoding.learn(table, "y", "regression", own_units=True)
+    assert (own.target_scale(), own.target_offset()) == ([1e6], [2e6])
+    assert own.targets(table).tolist() == [1e6, 3e6]
+    assert own.labels(np.array([[5e5]])) == [5e5]
+    assert Encoding.from_json(own.to_json()) == own
+    classes = Encoding.learn({**table, "y": column("u", "v")}, "y")
+    assert (classes.target_scale(), classes.target_offset()) == ([1, 1], [0, 0])
+
+
+OLD = ('{"columns": [{"kind": "number", "name": "area", "mean": 100.0, "scale": 50.0, "constant": false}, '
+       '{"kind": "number", "name": "year", "mean": 2023.0, "scale": 1.0}, '
+       '{"kind": "category", "name": "colour", "levels": ["blue", "red"]}], '
+       '"target": {"kind": "number", "name": "price", "mean": 3000.0, "scale": 10.0, "constant": false}}')
+
+
+def test_an_encoding_written_before_predicts_the_same():
+    encoding = Encoding.from_json(OLD)
+    table = {"area": np.array([150, 50]), "year": np.array([2023, 2024]), "colour": column("red", "green")}
+    assert encoding.rows(table).tolist() == [[1, 0, 0, 1], [-1, 1, 0, 0]]
+    assert encoding.labels(np.array([[2.0], [-1.0]])) == [3020.0, 2990.0]
+    assert encoding.targets({"price": np.array([3010, 3000])}).tolist() == [1, 0]
+    kinds = ('"number", "name": "price"', '"category", "levels": [3, 5], "name": "price"')
+    classes = Encoding.from_json(OLD.replace(*kinds))
+    assert classes.labels(np.array([[0.1, 0.9]])) == [5]
+    with pytest.raises(ValueError, match=r"missing .*: column 'area' 1, the first in row 0"):
+        encoding.rows({**table, "area": np.array([np.nan, 1])})
+
+
+def learned(*values, **options):
+    """What is learned of a column, and what is told of it."""
+    told = []
+    values = values[0] if isinstance(values[0], np.ndarray) else column(*values)
+    table = {"v": values, "c": np.arange(len(values)) % 2, "y": np.arange(len(values)) % 2}
+    encoding = Encoding.learn(table, "y", tell=told.append, warn=told.append, **options)
+    assert Encoding.from_json(encoding.to_json()) == encoding
+    return encoding, [line for line in told if not line.startswith("target")]
+
+
+@pytest.mark.parametrize("values", [
+    1.7e18 + np.random.default_rng(0).integers(0, 50_000, 400), 2**60 + np.arange(400),
+    2**63 + np.arange(9, dtype="u8"), -1e15 - np.arange(5.0), np.array([-2**62, 0, 2**62]), 1e9 + np.array([0.0, 1.0])])
+def test_large_numbers_of_a_small_spread_are_told_apart(values):
+    encoding, _ = learned(values)
+    table = {"v": values, "c": np.zeros(len(values)), "y": values}
+    scores = encoding.rows(table, "float64")[:, 0]
+    assert not encoding.columns[0].constant
+    assert (scores.mean(), scores.std()) == (pytest.approx(0, abs=1e-6), pytest.approx(1, rel=1e-6))
+    assert len(np.unique(scores)) == len(np.unique(values))
+    quantity = Encoding.learn(table, "y", "regression").targets(table, "float64")
+    assert len(np.unique(quantity)) == len(np.unique(values))
+
+
+def test_constant_means_that_all_values_are_equal():
+    for value in (2**60, 1.7e18, 0.1, 0, True):
+        encoding, _ = learned(np.full(7, value))
+        assert encoding.columns[0].constant
+        table = {"v": np.full(2, value), "c": np.zeros(2)}
+        table["v"][1] = np.nextafter(value, 2 * value) if isinstance(value, float) else value - 1
+        told = []
+        assert encoding.rows(table, warn=told.append)[0, 0] == pytest.approx(0, abs=1e-15)
+        assert len(told) == (value != 0.1)            # 0.1 has no neighbour that a sum of values tells from it
+
+
+@pytest.mark.parametrize(("values", "numbers"), [
+    (("$1,234", "$5.5", None), [1234, 5.5, np.nan]), (("5.1%", "6 %"), [5.1, 6]), (("1 234", "22"), [1234, 22]),
+    (("1\xa0234,5", "3"), [1234.5, 3]), (("0,126", "1,234"), [0.126, 1.234]), (("1,234", "5,678"), [1234, 5678]),
+    (("1e3", "-2"), [1000, -2]), (("(5)", "7"), [-5, 7]), (("1.234", "5.678,9"), [1234, 5678.9]),
+    (("\u22125", "\u20ac 3"), [-5, 3]), (("1'234", "5"), [1234, 5]),
+    (("1", "2", *"3456789", "?"), [*range(1, 10), np.nan])])
+def test_numbers_written_as_text_are_numbers(values, numbers):
+    encoding, told = learned(*values)
+    assert told[-1 if len(told) < 2 else told.index(next(line for line in told if "strings" in line))] == (
+        f"strings read as numbers: 'v' ({values[0]!r})")
+    assert encoding.text == ("v",)
+    mean, std = np.nanmean(numbers), np.nanstd(numbers)
+    found = encoding.rows({"v": column(*values), "c": np.zeros(len(values))}, "float64")[:, 0]
+    there = np.isfinite(numbers)
+    np.testing.assert_allclose(found[there], (np.array(numbers)[there] - mean) / std)
+    plain = encoding.rows({"v": np.array(numbers), "c": np.zeros(len(values))}, "float64")[:, 0]
+    np.testing.assert_array_equal(plain, found)
+
+
+@pytest.mark.parametrize("values", [("007", "012"), ("5%", "1"), ("$5", "\u20ac5"), ("a1", "2"), ("1.2.3", "4"),
+                                    ("12,34,56", "1"), ("", "-"), ("9" * 70, "1" * 70)])
+def test_strings_that_are_no_numbers_are_levels(values):
+    encoding, told = learned(*values)
+    assert (encoding.columns[0], told) == (Category("v", tuple(sorted(values))), [])
+
+
+def test_quantities_written_as_text():
+    told = []
+    y = column(*(f"${v},000" for v in range(1, 31)))
+    encoding = Encoding.learn({"x": np.arange(30.0), "y": y}, "y", tell=told.append)
+    assert told == ["target 'y': 30 different numbers, taken for a quantity (--task classification takes them for "
+                    "classes)", "strings read as numbers: target 'y' ('$1,000')"]
+    assert encoding.target.mean == 15_500
+    assert Encoding.from_json(encoding.to_json()).targets({"y": column("$15,500")}).tolist() == [0]
+
+
+@pytest.mark.parametrize("kind", ["datetime64[us]", "datetime64[D]", "text"])
+def test_dates_are_years_months_days_weekdays_hours_and_days_since_the_first(kind):
+    times = np.array(["2023-12-31T23:30", "2024-02-29T00:00", "NaT", "2024-03-01T06:00"], "datetime64[us]")
+    given = column(*(None if np.isnat(time) else f"{time}"[:19] for time in times)) if kind == "text" else (
+        times.astype(kind))
+    encoding, told = learned(given)
+    date = encoding.columns[0]
+    names = ["days", "year", "month", "day", "weekday", "hour"][:5 if kind.endswith("[D]") else 6]
+    assert ([part.name for part in date.parts], date.width) == (names, len(names) + 1)
+    assert [part.mean for part in date.parts[1:5]] == [pytest.approx(mean) for mean in (
+        (2023 + 2 * 2024) / 3, (12 + 2 + 3) / 3, (31 + 29 + 1) / 3, (6 + 3 + 4) / 3)]
+    rows = encoding.rows({"v": given, "c": np.zeros(4)})
+    assert rows[2, :date.width].tolist() == [*rows[1, :date.width - 1].tolist(), 1]         # the median's, and a gap
+    assert told[0] == "strings read as dates: 'v' ('2023-12-31T23:30:00')" if kind == "text" else "missing" in told[0]
+    with pytest.raises(ValueError, match="column 'v' must hold dates such as 2024-02-29, got 'May' in row 0"):
+        encoding.rows({"v": column("May"), "c": np.zeros(1)})
+    with pytest.raises(ValueError, match="target 'v' holds dates" if kind != "text" else "missing"):
+        Encoding.learn({"v": given, "c": np.zeros(4)} if kind == "text" else {"v": times[:2], "c": np.zeros(2)}, "v")
+
+
+def test_missing_values_are_filled_and_remembered():
+    table = {"n": np.array([1.0, np.nan, 3, 8, np.inf]), "k": column("u", None, "v", "u", None),
+             "b": column(True, None, False, True, True), "y": np.arange(5) % 2, "whole": np.arange(5.0)}
+    told = []
+    encoding = Encoding.learn(table, "y", tell=told.append)
+    assert told[0].startswith("values missing (or infinite): 'n' 2, 'k' 2, 'b' 1; numbers and dates take the median")
+    assert [column.width for column in encoding.columns] == [2, 3, 2, 1]
+    encoding = Encoding.from_json(encoding.to_json())
+    rows = encoding.rows(table, "float64")
+    number = encoding.columns[0]
+    assert rows[:, 1].tolist() == [0, 1, 0, 0, 1]
+    assert rows[1, 0] == rows[4, 0] == (3 - number.mean) / number.scale
+    assert rows[:, 2:5].tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0], [0, 0, 1]]
+    assert rows[:, 6].tolist() == [0, 1, 0, 0, 0]
+    assert len(np.unique(rows[:, 5])) == 2
+    warned = []
+    gap = {**table, "whole": np.array([np.nan, *range(1, 5)]), "k": np.full(5, np.nan)}
+    assert encoding.rows(gap, warn=warned.append)[0, 7] == 0
+    assert encoding.rows(gap)[:, 2:5].tolist() == [[0, 0, 1]] * 5
+    assert warned == ["values missing where the training rows had none, which take the median of those: column "
+                      "'whole' (1)"]
+    with pytest.raises(ValueError, match="column 'n' 2, the first in row 1, 'k' 2, the first in row 1, 'b' 1"):
+        Encoding.learn(table, "y", missing="error")
+    strict = Encoding.learn({name: table[name] for name in ("whole", "y")}, "y", missing="error")
+    with pytest.raises(ValueError, match=r"missing .*: column 'whole' 1, the first in row 0"):
+        strict.rows(gap)
+    with pytest.raises(ValueError, match="missing must be fill or error, got 'drop'"):
+        Encoding.learn(table, "y", missing="drop")
+
+
+def test_gaps_are_those_of_the_training_rows():
+    table = {"x": np.array([1.0, 2, np.nan]), "nothing": np.array([np.nan, np.nan, 1]), "y": np.arange(3)}
+    told = []
+    encoding = Encoding.learn(table, "y", rows=slice(0, 2), tell=told.append)
+    assert encoding.columns == (Number("x", 1.5, 0.5, fill=1.5),)
+    assert told[0] == "left out, as they hold nothing in the rows to train on: 'nothing'"
+
+
+def test_rows_without_a_target_are_left_out():
+    told = []
+    table = {"x": np.arange(4.0), "y": np.array([1, np.nan, 3, 1]), "b": column(True, False, None, True)}
+    found = rows_with_targets(table, "y", told.append)
+    assert ({name: values.tolist() for name, values in found.items()}
+            == {"x": [0, 2, 3], "y": [1, 3, 1], "b": [True, None, True]})
+    assert found["y"].dtype.kind == "i"                     # the gap alone had made floats of them
+    assert told == ["rows left out: 1 of 4, whose target is missing"]
+    assert Encoding.learn(found, "y").classes == (1, 3)
+    assert rows_with_targets(table, ("y", "b"))["b"].dtype == bool
+    assert rows_with_targets(table, "y", None, "error") is table
+    with pytest.raises(ValueError, match="column 'y' 1, the first in row 1"):
+        Encoding.learn(table, "y")
+
+
+@pytest.mark.parametrize(("name", "values", "why"), [
+    ("Unnamed: 0", np.arange(30), "row numbers"), ("", np.arange(1, 31), "row numbers"),
+    ("index", np.arange(30.0), "row numbers"), ("rownames", [f"car {i}" for i in range(30)], "row names"),
+    ("__index_level_0__", np.arange(30) % 7, "row numbers"), ("Unnamed: 0", np.arange(30) * 7 % 31, "row numbers"),
+    ("id", np.arange(30) * 7, "an identifier: all values are different"),
+    ("PassengerId", np.arange(30), "an identifier: all values are different"),
+    ("user_id", [f"u{i}" for i in range(30)], "an identifier: all values are different"),
+    ("comment", [f"no {i}" for i in range(30)], "text: 30 different values in 30 rows"),
+    ("index", np.arange(30) / 7, ""), ("id", np.arange(30) % 9, ""), ("paid", np.arange(30), ""),
+    ("price", np.arange(30) * 1000, ""), ("z", np.arange(30), ""), ("x", np.random.default_rng(0).random(30), ""),
+    ("name", [f"n{i}" for i in range(20)] + ["n0"] * 10, ""), ("few", ["a", "b", "c"] * 10, ""),
+])
+def test_columns_that_tell_rows_apart_are_left_out(name, values, why):
+    values = values if isinstance(values, np.ndarray) else column(*values)
+    table = {name: values, "a": np.arange(len(values)) % 5, "y": np.arange(len(values)) % 2}
+    told = []
+    encoding = Encoding.learn(table, "y", tell=told.append)
+    assert [each.name for each in encoding.columns] == ["a"] if why else [name, "a"]
+    assert told[:-1] == ([f"left out: {name!r} ({why}); {how_to_keep(name)} keeps it"] if why else [])
+    assert encoding.rows({"a": np.arange(2)}).shape == (2, 1) if why else True      # a model does not need it
+    assert name in Encoding.learn(table, "y", keep=[name]).names
+
+
+def test_what_is_kept_must_be_there_and_an_input():
+    table = {"x": np.arange(3.0), "id": np.arange(3), "y": np.arange(3)}
+    for keep, drop, message in ((["no"], (), "there is no column 'no'"), (["y"], (), "column 'y' cannot be kept"),
+                                (["x"], ["x"], "column 'x' cannot be kept as an input: it is dropped or a target")):
+        with pytest.raises(ValueError, match=message):
+            Encoding.learn(table, "y", keep=keep, drop=drop)
+    with pytest.raises(ValueError, match=r"no columns are left to learn 'y' from; 'id' is left out, .* \(--keep id\)"):
+        Encoding.learn(table, "y", drop=["x"])
+
+
+def test_the_most_frequent_levels_and_other():
+    values = column(*(f"n{i // 2}" for i in range(2400)))
+    values[:60] = "n1199"
+    told = []
+    encoding = Encoding.learn({"v": values, "y": np.arange(2400) % 2}, "y", tell=told.append)
+    assert encoding.width == 1001
+    assert told[0].startswith("more than 1,000 levels: 'v'; the 1,000 most frequent are kept, the rest are one level, ")
+    encoding = Encoding.from_json(encoding.to_json())
+    rows = encoding.rows({"v": column("n1199", "never seen")}, warn=pytest.fail)
+    assert rows.argmax(axis=1).tolist() == [encoding.columns[0].levels.index("n1199"), 1000]
+    assert rows.sum(axis=1).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(("y", "task", "classes", "told"), [
+    (np.array([1.0, 0, 1]), "auto", (0, 1), "2 different whole numbers, 0 to 1, taken for classes (--task regression"),
+    (np.arange(9), "auto", tuple(range(9)), "9 different whole numbers, 0 to 8, taken for classes (--task regression"),
+    (np.arange(60), "auto", (), "60 different whole numbers, 0 to 59, taken for a quantity (--task classification"),
+    (np.arange(3.0), "auto", (), "3 different whole numbers, 0 to 2, taken for a quantity (--task classification"),
+    (np.arange(3.0), "classification", (0, 1, 2), None), (np.arange(3.0) / 2, "auto", (), None),
+    (np.array([True, False]), "auto", (False, True), None), (column("a", "b"), "auto", ("a", "b"), None),
+])
+def test_how_the_task_is_chosen(y, task, classes, told):
+    said = []
+    encoding = Encoding.learn({"x": np.arange(len(y)) / 3, "y": y}, "y", task, tell=said.append)
+    assert encoding.classes == classes
+    assert all(type(level) is not float for level in encoding.classes)
+    assert [line[:len(told or "") + 12] for line in said] == ([f"target 'y': {told}"] if told else [])
+    if classes:
+        assert [encoding.classes[i] for i in encoding.targets({"y": y})] == y.tolist()
+
+
+def test_targets_that_are_no_classes():
+    for y, message in ((column(*(f"n{i}" for i in range(30))), "has 30 classes, nearly all of its 30 values are diff"),
+                       (np.arange(3.0) / 2, "strings or whole numbers, but 'y' holds 0.5 in row 1, counted from 0")):
+        with pytest.raises(ValueError, match=message):
+            Encoding.learn({"x": np.arange(len(y)), "y": y}, "y", "classification")
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ('"first": ', '"first": 1e400, "x": '), ('"name": "days"', '"name": "eons"'), ('"fill": 0', '"fill": NaN, "x": 0'),
+    ('"unit": ""', '"unit": "kg"'), ('"decimal": ","', '"decimal": "x"'), ('"usual": ","', '"sep": 5'),
+    ('"usual": ","', '"na": "x"'), ('"offset": ', '"offset": 1e400, "x": '),
+    ('"levels": [0, 1]', '"levels": [0, null]')])
+def test_an_encoding_that_is_damaged(old, new):
+    table = Table({"d": np.array([0, 2**40], "datetime64[us]"), "n": column("1", "-1"), "o": 2**60 + np.arange(2),
+                   "y": np.arange(2)})
+    table.reading = Reading(usual=",")
+    text = Encoding.learn(table, "y").to_json()
+    assert Encoding.from_json(text).reading.usual == ","
+    assert old in text
+    with pytest.raises(ValueError, match="table encoding is damaged"):
+        Encoding.from_json(text.replace(old, new, 1))

@@ -12,6 +12,7 @@ from fastsgd.bars import Meter
 from fastsgd.data import check_whole, generator
 from fastsgd.descent.noise import in_words, require_finite, row_noise
 from fastsgd.descent.race import check_seconds, descend
+from fastsgd.given import as_network_and_rows
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Optimizer, check_fits, check_optimizer
 from fastsgd.shown import Shown, Table
@@ -103,10 +104,10 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         Where the training will begin; it is not changed.
     X, y
-        As in :func:`fastsgd.train`.
+        As in :func:`fastsgd.train`, for an estimator as in its fit.
     optimizer : Optimizer
         Taken as it is with every batch size; of a schedule the highest learning rate.
     target : float, optional
@@ -141,6 +142,7 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     >>> found.batch_size in (1, 2, 5, 10, 20, 50, 100, 200)
     True
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
     net = net._for_checked()
     check_optimizer(optimizer)

@@ -19,6 +19,7 @@ from fastsgd import _kernel
 from fastsgd.architecture import Architecture
 from fastsgd.callbacks import Callback
 from fastsgd.data import Csr, check_whole, generator
+from fastsgd.given import as_network_and_rows
 from fastsgd.network import Network
 from fastsgd.shown import Shown, Table
 
@@ -150,10 +151,10 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         Is not changed.
     X, y
-        As in :func:`fastsgd.train`; more than one row.
+        As in :func:`fastsgd.train`, for an estimator as in its fit; more than one row.
     batch_size, samples : int
         Rows of a mini-batch, and how many are compared.
     seed : int or None
@@ -182,6 +183,7 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
     >>> fastsgd.descent.gradient_noise(net, X, y, batch_size=50).noise_scale > before.noise_scale
     True
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
     rows = len(X)
     check_whole("batch_size", batch_size, least=1)
@@ -231,9 +233,9 @@ def row_noise(net: Network, X, y, threads: int | None = None) -> RowNoise:
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
     X, y
-        The rows of the mini-batch, as in :func:`fastsgd.train`; from 2 to 4,096.
+        The rows of the mini-batch, as in :func:`fastsgd.train`, for an estimator as in its fit; from 2 to 4,096.
     threads : int, optional
 
     Returns
@@ -251,6 +253,7 @@ def row_noise(net: Network, X, y, threads: int | None = None) -> RowNoise:
     >>> noise.kernel.shape, len(noise.layers), noise.noise_scale > 0
     ((100, 100), 2, True)
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
     rows = len(X)
     if not 2 <= rows <= ROWS_AT_ONCE:
@@ -276,7 +279,8 @@ class NoiseLog(Callback):
     Parameters
     ----------
     X, y
-        Where the rows are drawn from, as in :func:`fastsgd.train`.
+        Where the rows are drawn from, as in :func:`fastsgd.train`, also where an estimator's fit is followed: its
+        classes are numbers from 0 then.
     rows : int
         Of each measurement.
     share : float
@@ -316,7 +320,7 @@ class NoiseLog(Callback):
 
     def on_start(self, run: Run) -> None:
         """Checks the rows, before anything is trained."""
-        self._checked = run.net._check(self.X, self.y)
+        self._checked = run.net._check(self.X, self.y, "NoiseLog: ")
         if self.rows > len(self._checked[0]):
             raise ValueError(f"NoiseLog: rows must be at most those of X, {len(self._checked[0])}, got {self.rows}")
         for values in (self.steps, self.noise_scale, self.gradient_square, self.variance):

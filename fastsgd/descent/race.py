@@ -12,6 +12,7 @@ from fastsgd.bars import Meter
 from fastsgd.callbacks import Callback
 from fastsgd.data import check_batch_size
 from fastsgd.descent.noise import require_finite
+from fastsgd.given import as_network_and_rows
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Optimizer
 from fastsgd.shown import Shown, Table
@@ -141,10 +142,10 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         Where all start; it is not changed.
     X, y
-        As in :func:`fastsgd.train`.
+        As in :func:`fastsgd.train`, for an estimator as in its fit.
     batch_sizes : iterable of int or None
         None is full gradient descent. Sizes that are not below the number of rows are left out.
     seconds : float
@@ -179,6 +180,7 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
     >>> [runner.name for runner in race.runners], race.sooner(race.runners[0]) > 1
     (['mini-batches of 100', 'full gradient, 1,438 rows'], True)
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
     net = net._for_checked()
     sizes = list(batch_sizes)

@@ -14,6 +14,7 @@ from fastsgd.bars import Meter
 from fastsgd.data import check_batch_size, check_whole, generator
 from fastsgd.descent.noise import layers_of, linear_map, require_finite, seen, shuffled_batches
 from fastsgd.descent.race import check_seconds, name_of
+from fastsgd.given import as_network, as_network_and_rows
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Optimizer, aligned_zeros, check_fits, check_optimizer
 from fastsgd.shown import Shown, Table
@@ -146,10 +147,10 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         Where all start; it is not changed.
     X, y
-        As in :func:`fastsgd.train`.
+        As in :func:`fastsgd.train`, for an estimator as in its fit.
     batch_sizes : iterable of int or None
         None is full gradient descent.
     steps : int, optional
@@ -188,6 +189,7 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
     >>> bool(quick.steps[-1] > careful.steps[-1]), int(careful.steps[-1])
     (True, 30)
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
     net = net._for_checked()
     sizes = list(batch_sizes)
@@ -302,14 +304,15 @@ def random_plane(net: Network, seed: int | None = 0) -> Plane:
 
     Each unit's incoming weights are drawn from the normal distribution and scaled to the length of the network's, so
     that pictures of networks can be compared whatever their scale; biases stay (Li et al. 2018, arXiv 1712.09913,
-    "filter normalisation"). On the grid, 1 is as far as the weights are from zero.
+    "filter normalisation"). On the grid, 1 is as far as the weights are from zero. A fitted estimator stands for its
+    network.
 
     >>> import fastsgd
     >>> plane = fastsgd.descent.random_plane(fastsgd.Network([64, 32, 10], seed=0))
     >>> plane.directions.shape
     (2, 2410)
     """
-    rng = generator(seed)
+    net, rng = as_network(net), generator(seed)
     directions = np.zeros((2, net.params.size))
     for direction in directions:
         for layer, W in zip(layers_of(net.architecture), net.weights, strict=True):
@@ -330,10 +333,11 @@ def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, re
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         Says what is computed; where ``plane`` is None, where, too.
     X, y
-        As in :func:`fastsgd.train`. A few thousand rows give the same picture as all of them.
+        As in :func:`fastsgd.train`, for an estimator as in its fit. A few thousand rows give the same picture
+        as all of them.
     plane : Plane or Trajectory, optional
         :func:`random_plane` of the network by default.
     resolution : int or two of them
@@ -365,6 +369,7 @@ def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, re
     >>> surface.cost.shape, bool(surface.cost[5, 5] == surface.cost.min())
     ((11, 11), True)
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
     if plane is None:
         plane = random_plane(net)

@@ -146,6 +146,12 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         self._require_fitted()
         return self._network()
 
+    def _for_network(self, X, y) -> tuple:
+        """X and y, which holds the estimator's classes or targets, as its network takes them."""
+        net = self.network_
+        X, y = self._check_more(X, y)
+        return X, self._encode(y, net.dtype)
+
     def _require_fitted(self) -> None:
         if "_net" not in self.__dict__:          # check_is_fitted takes longer than a prediction
             check_is_fitted(self)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsgd.files import write_atomically
+from fastsgd.given import require_result
 from fastsgd.plots._axes import (
     BLUE,
     COLOURS,
@@ -48,6 +49,7 @@ def race(race: Race, ax: Any = None, against: str = "seconds") -> Any:
     -------
     matplotlib axes
     """
+    require_result(race, "race", "runners", "fastsgd.descent.race")
     if against not in ("seconds", "examples"):
         raise ValueError(f"against must be 'seconds' or 'examples', got {against!r}")
     ax = axes_of(ax, (8, 5.5))
@@ -100,6 +102,7 @@ def gradient_noise(noise: GradientNoise, ax: Any = None) -> Any:
     -------
     matplotlib axes
     """
+    require_result(noise, "noise", "norm_ratios", "fastsgd.descent.gradient_noise")
     ax = axes_of(ax, (8, 5.5))
     along = noise.norm_ratios * noise.cosines
     by_turns = np.where(np.arange(len(along)) % 2, -1, 1)
@@ -146,6 +149,7 @@ def descent(trajectory: Trajectory, surface: CostSurface, ax: Any = None, view: 
     matplotlib axes
         Those of the plane.
     """
+    require_result(trajectory, "trajectory", "paths", "fastsgd.descent.trajectory")
     if view not in ("above", "3d"):
         raise ValueError(f"view must be 'above' or '3d', got {view!r}")
     if view == "3d":
@@ -199,6 +203,7 @@ def animate_descent(trajectory: Trajectory, surface: CostSurface, path: str | os
     OSError
         Where the file cannot be written.
     """
+    require_result(trajectory, "trajectory", "paths", "fastsgd.descent.trajectory")
     try:
         from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
     except ImportError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsgd.data import MARGIN
+from fastsgd.given import as_network, as_network_and_rows, classes_of, require_result
 from fastsgd.plots._axes import (
     BLUE,
     GREEN,
@@ -55,6 +56,7 @@ def history(history: History, ax: Any = None) -> Any:
     >>> net = fastsgd.Network([64, 32, 10], seed=0)
     >>> ax = fastsgd.plots.history(fastsgd.train(net, X, y, validation=0.2))          # doctest: +SKIP
     """
+    require_result(history, "history", "metric_name", "fastsgd.train")
     metric = {"r2": "R\N{SUPERSCRIPT TWO}"}.get(history.metric_name, history.metric_name)
     scores = {name: values for name, values in history.scores.items() if np.isfinite(values).any()}
     beside = {name: values for name, values in scores.items() if np.nanmin(values) >= 0 and np.nanmax(values) <= 1}
@@ -118,7 +120,7 @@ def weights(net: Network, shape: tuple[int, int] | None = None, units: int = 32,
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
     shape : (height, width), optional
         Of an image; a square by default, where the inputs make one.
     units : int
@@ -134,6 +136,7 @@ def weights(net: Network, shape: tuple[int, int] | None = None, units: int = 32,
     ValueError
         Where the inputs do not have this shape.
     """
+    net = as_network(net)
     found = _image_shape(net.sizes[0], shape)
     if found is None:
         raise ValueError(f"shape must be given: {net.sizes[0]} inputs do not make a square")
@@ -169,12 +172,12 @@ def confusion(net: Network, X, y, classes: Sequence[str] | None = None, shape: t
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         A classifier.
     X, y
-        Rows and class labels.
+        Rows and class labels, an estimator's own.
     classes : sequence of str, optional
-        Their names; numbers by default.
+        Their names; numbers by default, or an estimator's own.
     shape : (height, width), optional
         Of the rows as images; a square by default. Where there is none the mistakes are left out.
     worst : int
@@ -191,9 +194,13 @@ def confusion(net: Network, X, y, classes: Sequence[str] | None = None, shape: t
     ValueError
         For a network that is no classifier, labels or names that do not fit.
     """
+    classes = classes_of(net) if classes is None else classes
+    net, X, y = as_network_and_rows(net, X, y)
     if net.metric != "accuracy":
         raise ValueError(f"net must be a classifier, got one with loss {net.loss!r}")
     outputs, labels = net.predict(X), np.asarray(y)
+    if labels.ndim == 2 and outputs.shape[1] == labels.shape[1] == 1:
+        labels = labels[:, 0]
     count = max(2, net.sizes[-1])
     if labels.ndim != 1 or len(labels) != len(outputs) or labels.min() < 0 or labels.max() >= count:
         raise ValueError(f"y must be {len(outputs)} class labels from 0 to {count - 1}, got an array of shape "

@@ -1,0 +1,52 @@
+"""Columns that tell rows apart and say nothing about them: row numbers, identifiers, free text."""
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+DIFFERENT = 0.8            # so large a part of the rows makes a column of strings free text
+FEW = 20                   # different strings are levels in any case
+_INDEX = re.compile(r"|unnamed: *\d+(\.\d+)?|level_\d+|index|row[._ ]?(names?|id|num(ber)?|no|nr)?")
+_IDENTIFIER = re.compile(r"(.*[^a-z0-9])?(id|ids|uuid|guid)|.*[a-z0-9](ID|Id|UUID|Guid)")
+
+
+def why_left_out(name: str, values: np.ndarray, rows=slice(None)) -> str:
+    """What a column is that should not be learned from, nothing where it may.
+
+    An index is a column without a name, or one that is called index, row, rownames or the like; an identifier is called
+    id, or its name ends so (user_id, userId). Both are whole numbers or strings that are all different; pandas's index in
+    a Parquet file is left out in any case. Free text are
+    more than 20 different strings of the given rows, in more than 0.8 of them.
+    """
+    if name.startswith("__index_level_"):
+        return "row numbers" if values.dtype.kind in "iuf" else "row names"
+    whole = values.dtype.kind in "iuO" or (values.dtype.kind == "f" and _are_whole(values))
+    if whole and len(values) > 1 and (names_index(name) or names_identifier(name)) and _all_different(values):
+        return "row numbers" if names_index(name) and values.dtype.kind != "O" else (
+            "row names" if names_index(name) else "an identifier: all values are different")
+    if values.dtype.kind == "O":
+        given = [value for value in values[rows].tolist() if value is not None]
+        different = len(set(given))
+        if different > FEW and different > DIFFERENT * len(given):
+            return f"text: {different:,} different values in {len(given):,} rows"
+    return ""
+
+
+def names_index(name: str) -> bool:
+    """Whether a column is called as pandas, R and databases call row numbers."""
+    return _INDEX.fullmatch(name.strip().lower()) is not None
+
+
+def names_identifier(name: str) -> bool:
+    """Whether a name is or ends with id."""
+    return _IDENTIFIER.fullmatch(name.strip().lower()) is not None or _IDENTIFIER.fullmatch(name.strip()) is not None
+
+
+def _are_whole(values: np.ndarray) -> bool:
+    return bool(np.isfinite(values).all()) and bool((values == np.floor(values)).all())
+
+
+def _all_different(values: np.ndarray) -> bool:
+    given = values.tolist()
+    return None not in given and len(set(given)) == len(given)

@@ -1,0 +1,131 @@
+"""Numbers and dates that are written as text: "$1,234", "5.1%", "(5)", "2024-02-29T12:30"."""
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+NEARLY_ALL = 0.9           # of the different values, and of the rows: what is left is no number and counts as missing
+TRIED = 1000               # different values that are looked at before all are
+MINUS = "\u2212"           # the sign itself
+CURRENCIES = "$¢£¤¥฿₠-₿"
+_FORM = re.compile(rf"(?P<open>\(?)\s*(?P<sign>[-+\u2212]?)\s*(?P<unit>[{CURRENCIES}]?)\s*(?P<second>[-+\u2212]?)"
+                   r"(?P<body>[\d.,'\u2019\s]*\d[\d.,'\u2019\s]*?(?:[eE][-+]?\d{1,4})?)"
+                   rf"\s*(?P<after>[%‰{CURRENCIES}]?)\s*(?P<close>\)?)")
+_DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
+                   r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,9})?)?\s*(?:Z|UTC|[+-]\d{2}:?\d{2})?)?")
+_GAP = re.compile(r"\s+")
+LONGEST = 64               # characters of a number or a date
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """How the numbers of a column of strings are written: the decimal mark, between thousands, and what is beside."""
+
+    decimal: str = "."
+    thousands: str = ""
+    unit: str = ""
+
+    def __post_init__(self):
+        if (self.decimal not in (".", ",") or self.thousands not in ("", ",", ".", " ", "'")
+                or self.decimal == self.thousands or len(self.unit) > 1):
+            raise ValueError(f"numbers cannot be written with the decimal mark {self.decimal!r:.20}, thousands "
+                             f"{self.thousands!r:.20} and unit {self.unit!r:.20}")
+
+    def numbers(self, values: np.ndarray) -> np.ndarray:
+        """The numbers of strings; NaN where a value is missing or no number of this spelling."""
+        parse = _parser(self.decimal, self.thousands)
+        known: dict = {None: np.nan}
+        for value in set(values.tolist()) - {None}:
+            number, unit = parse(str(value))
+            known[value] = np.nan if number is None or unit not in ("", self.unit) else number
+        return np.array([known[value] for value in values.tolist()], dtype=float)
+
+
+def of_numbers(values: np.ndarray, decimal: str | None = None, thousands: str | None = None,
+               usual: str = ".") -> Spelling | None:
+    """The spelling in which nearly all of the strings are numbers, if there is one.
+
+    ``decimal`` and ``thousands`` are what the user said, if anything; ``usual`` is the file's decimal mark, which
+    decides where "1,234" may be either.
+    """
+    distinct = sorted(set(values.tolist()) - {None})
+    ways = [(mark, between) for mark in sorted(".,", key=lambda mark: mark != usual)
+            for between in ("", ",", ".", " ", "'") if mark != between and decimal in (None, mark)
+            and thousands in (None, between)]
+    if not ways or not distinct:
+        return None
+    for part in (distinct[:: max(1, len(distinct) // TRIED)], distinct):
+        found = {way: _judge(part, way) for way in ways}
+        best = max(ways, key=lambda way: found[way][0])
+        if found[best][0] < NEARLY_ALL * len(part):
+            return None
+    units = found[best][1]
+    if len(units - {""}) > 1 or ("" in units and units & {"%", "‰"}):
+        return None
+    spelling = Spelling(best[0], best[1], "".join(units))
+    there = np.array([value is not None for value in values.tolist()])
+    return spelling if np.isfinite(spelling.numbers(values[there])).mean() >= NEARLY_ALL else None
+
+
+def _judge(values: Iterable[str], way: tuple[str, str]) -> tuple[int, set[str]]:
+    parse, count, units = _parser(*way), 0, set()
+    for value in values:
+        number, unit = parse(value)
+        if number is not None:
+            count += 1
+            units.add(unit)
+    return count, units
+
+
+def _parser(decimal: str, thousands: str):
+    """A function of a string that gives ``(number, unit)``, or None for a number where it is none."""
+    mark, whole = re.escape(decimal), r"(?:0|[1-9]\d*)"                   # 007 is a code
+    if thousands:
+        whole = rf"(?:[1-9]\d{{0,2}}(?:{re.escape(thousands)}\d{{3}})+|{whole})"
+    body = re.compile(rf"(?:{whole}(?:{mark}\d*)?|{mark}\d+)(?:[eE][-+]?\d+)?")
+
+    def parse(text: str) -> tuple[float | None, str]:
+        form = _FORM.fullmatch(text.strip()) if len(text) <= LONGEST else None
+        if form is None or bool(form["open"]) != bool(form["close"]) or (form["unit"] and form["after"]) or (
+                form["sign"] and form["second"]):
+            return None, ""
+        digits = _GAP.sub(" ", form["body"].strip()).replace("\u2019", "'")
+        if not body.fullmatch(digits):
+            return None, ""
+        number = float(digits.replace(thousands, "").replace(decimal, ".") if thousands else
+                       digits.replace(decimal, "."))
+        negative = form["open"] or (form["sign"] or form["second"]) in ("-", MINUS)
+        return -number if negative else number, form["unit"] or form["after"]
+
+    return parse
+
+
+def dates(values: np.ndarray) -> np.ndarray | None:
+    """The times of strings such as 2024-02-29 or 2024-02-29T12:30:00Z as datetime64[us], if nearly all are some.
+
+    Times of a zone are those of its clocks. What is no date is NaT.
+    """
+    distinct = sorted(set(values.tolist()) - {None})
+    for part in (distinct[:: max(1, len(distinct) // TRIED)], distinct):
+        known = {value: _date(value) for value in part}
+        if not part or sum(not np.isnat(date) for date in known.values()) < NEARLY_ALL * len(part):
+            return None
+    known[None] = np.datetime64("NaT", "us")
+    found = np.array([known[value] for value in values.tolist()], dtype="datetime64[us]")
+    there = np.array([value is not None for value in values.tolist()])
+    return found if (~np.isnat(found[there])).mean() >= NEARLY_ALL else None
+
+
+def _date(text: str) -> np.datetime64:
+    found = _DATE.fullmatch(text.strip()) if len(text) <= LONGEST else None
+    if found:
+        year, month, day, hour, minute, second, rest = found.groups()
+        try:
+            return np.datetime64(f"{year}-{month:0>2}-{day:0>2}T{hour or 0:0>2}:{minute or 0:0>2}:{second or 0:0>2}"
+                                 f"{(rest or '.0')[:7]}", "us")
+        except ValueError:                   # the 30th of February
+            pass
+    return np.datetime64("NaT", "us")
