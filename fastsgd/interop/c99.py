@@ -124,7 +124,8 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
     fields["checksum"] = zlib.crc32(network.params.tobytes(), zlib.crc32(
         f"{network.architecture!r}{fields['more']}{sources}".encode()))
     header = templates.HEADER.format(**fields).encode()
-    activations = (*network.architecture.activations, *(["softmax"] if answers.share == "softmax" else []))
+    takes_softmax = answers.share == "softmax" or (answers.share == "logistic" and network.sizes[-1] > 1)
+    activations = (*network.architecture.activations, *(["softmax"] if takes_softmax else []))
     source = _source(network, activations, fields)
     _write_both((f"{stem}.c", itertools.chain(source, [sources.encode()])), (f"{stem}.h", [header]))
 
@@ -176,7 +177,9 @@ def _classes(answers: Answers, fields: dict) -> tuple[str, str]:
     shared = ""
     if share == "softmax":
         shared = f"    {name}_softmax(out, {several});\n"
-    elif share in ("logistic", "clipped"):
+    elif share == "logistic":
+        shared = templates.SHARED_LOGISTIC.format(**fields)
+    elif share == "clipped":
         shared = templates.SHARED.format(**fields, each=each)
     kind = ("each" if answers.several else "largest" if answers.threshold is None else "second" if share else "side")
     return templates.CLASSES.format(**fields), templates.NAMES.format(**fields) + templates.CLASSIFY[kind].format(

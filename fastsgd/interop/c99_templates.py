@@ -173,6 +173,11 @@ SHARES = {         # one output as a probability
     "logistic": "1 / (1 + exp{f}(-{a}))",
     "clipped": "({a} > 1 ? 1 : {a} < -1 ? 0 : ({a} + 1) / 2)",
 }
+SHARED_LOGISTIC = """\
+    for (int k = 0; k < {NAME}_OUTPUTS; k++)    /* softmax of logarithms, none of which is rounded to that of 0 */
+        out[k] = (out[k] < 0 ? out[k] : 0) - log1p{f}(exp{f}(-fabs{f}(out[k])));
+    {name}_softmax(out, {NAME}_OUTPUTS);
+"""
 SHARED = """\
     {real} sum = 0;
     for (int k = 0; k < {NAME}_OUTPUTS; k++) {{

@@ -128,6 +128,8 @@ def _probabilities(graph: Graph, answers: Answers, outputs: str) -> str:
     if answers.share == "softmax":
         return activate(graph, "softmax", outputs)
     count, each = answers.net.sizes[-1], outputs
+    if answers.share == "logistic" and count > 1:       # of logarithms, none of which is rounded to that of 0
+        return activate(graph, "softmax", graph("Neg", activate(graph, "softplus", graph("Neg", outputs))))
     if answers.share == "logistic":             # not Sigmoid, whose float32 loses the digits of what is nearly 0
         each = graph("Div", 1.0, graph("Add", graph("Exp", graph("Neg", outputs)), 1.0))
     elif answers.share == "clipped":
