@@ -165,8 +165,8 @@ def test_spreadsheets(tmp_path, monkeypatch):
 
 
 def test_a_header_of_numbers_is_told(tmp_path):
-    for content, told in (("5.1,3\n1,2\n", ["t.csv: its header is of numbers (5.1, 3); a file without a header needs one"]),
-                          ("0,1\n1,2\n", [])):
+    note = "t.csv: its header is of numbers (5.1, 3); a file without a header needs one"
+    for content, told in (("5.1,3\n1,2\n", [note]), ("0,1\n1,2\n", [])):
         said = []
         (tmp_path / "t.csv").write_text(content)
         read_table(tmp_path / "t.csv", tell=said.append)
