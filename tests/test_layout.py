@@ -27,7 +27,7 @@ RANKS = [
     {"estimators.mlp", "estimators.sgd"},
     {"estimators.perceptron", "estimators.linear"},
     {"estimators.base", "estimators.mlp_convergence", "estimators.linear_convergence", "estimators.lbfgs"},
-    {"estimators.convergence", "estimators.sklearn_callbacks"},
+    {"estimators.convergence", "estimators.diagnosis", "estimators.sklearn_callbacks"},
     {"interop.onnx_rows", "interop.torch_own", "interop.c99_templates", "descent"},
     {"descent.batch_size", "descent.surface"},
     {"descent.race"},
@@ -37,15 +37,15 @@ RANKS = [
     {"plots._axes"},
     {"run"},
     {"evaluation", "checkpoint", "streams"},
-    {"network", "callbacks", "feeds", "history"},
+    {"network", "callbacks", "feeds"},
     {"machine", "modelfile", "table", "datasets"},
-    {"tensorfile", "report", "encoding", "object_rows"},
+    {"tensorfile", "report", "encoding", "object_rows", "advice"},
     {"table_inputs", "table_targets", "delimited"},
     {"wording"},
     {"columns"},
-    {"data", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console",
+    {"data", "history", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console", "bars",
      "datasets.idx", "spelling", "identifiers", "reading", "arrow_columns"},
-    {"architecture", "files"},
+    {"architecture", "files", "parameters", "shown"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 

@@ -20,6 +20,7 @@ from fastsgd.architecture import Architecture
 from fastsgd.callbacks import Callback
 from fastsgd.data import Csr, check_whole, generator
 from fastsgd.network import Network
+from fastsgd.shown import Shown, Table
 
 if TYPE_CHECKING:
     from fastsgd.run import Run
@@ -56,9 +57,9 @@ class Noise:
         return 1 / math.sqrt(1 + self.noise_scale / batch_size)
 
 
-@dataclass(frozen=True, eq=False)
-class RowNoise(Noise):
-    """What one mini-batch tells by itself: :class:`Noise` in all, and of each layer.
+@dataclass(frozen=True, eq=False, repr=False)
+class RowNoise(Shown, Noise):
+    """What one mini-batch tells by itself: :class:`Noise` in all, and of each layer. It is shown as a table.
 
     ``layers`` has one entry per layer, ``kernel`` (rows, rows) the dot products of the rows' gradients.
     """
@@ -66,8 +67,15 @@ class RowNoise(Noise):
     layers: tuple[Noise, ...]
     kernel: np.ndarray
 
+    def _shown(self) -> Table:
+        names = [*(f"layer {i + 1}" for i in range(len(self.layers))), "all"]
+        return Table(f"{len(self.kernel):,} rows; noise scale {in_words(self.noise_scale, 4)}",
+                     ("parameters", "|G|^2", "tr(Sigma)", "noise scale, rows"),
+                     [(name, f"{part.gradient_square:.3g}", f"{part.variance:.3g}", f"{part.noise_scale:.4g}")
+                      for name, part in zip(names, (*self.layers, self), strict=True)])
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class LayerNoise(Noise):
     """Of one layer's parameters: :class:`Noise`, and what was measured of mini-batches as in :class:`GradientNoise`."""
 
@@ -77,10 +85,14 @@ class LayerNoise(Noise):
     norm_ratios: np.ndarray
     distances: np.ndarray
 
+    def __repr__(self) -> str:
+        return (f"LayerNoise({self.name}: |G| {self.true_norm:.3g}, cosine {np.mean(self.cosines):.3f} on average of "
+                f"{len(self.cosines)}, noise scale {in_words(self.noise_scale)})")
 
-@dataclass(frozen=True, eq=False)
-class GradientNoise(LayerNoise):
-    """How mini-batch gradients of a network lie about the true one. Printing it shows a table.
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GradientNoise(Shown, LayerNoise):
+    """How mini-batch gradients of a network lie about the true one. It is shown as a table.
 
     Attributes
     ----------
@@ -118,16 +130,14 @@ class GradientNoise(LayerNoise):
         from fastsgd import plots
         return plots.gradient_noise(self, ax)
 
-    def __str__(self) -> str:
-        lines = [f"{len(self.cosines)} mini-batches of {self.batch_size} among {self.rows:,} rows; noise scale "
-                 f"{in_words(self.noise_scale, 4)}",
-                 f"{'parameters':12} {'|G|':>9} {'cosine: mean':>13} {'lowest':>8} {'|g| / |G|':>10} {'tr(Sigma)':>10} "
-                 f"{'noise scale':>12}"]
-        for part in self.table():
-            lines.append(f"{part['parameters']:12} {part['true_norm']:9.3g} {part['cosine']:13.3f} "
-                         f"{part['lowest_cosine']:8.3f} {part['norm_ratio']:10.3g} {part['variance']:10.3g} "
-                         f"{part['noise_scale']:12.4g}")
-        return "\n".join(lines)
+    def _shown(self) -> Table:
+        about = (f"{len(self.cosines)} mini-batches of {self.batch_size:,} among {self.rows:,} rows; noise scale "
+                 f"{in_words(self.noise_scale, 4)}")
+        head = ("parameters", "|G|", "cosine, mean", "lowest", "|g| / |G|", "tr(Sigma)", "noise scale, rows")
+        return Table(about, head, [
+            (part["parameters"], f"{part['true_norm']:.3g}", f"{part['cosine']:.3f}", f"{part['lowest_cosine']:.3f}",
+             f"{part['norm_ratio']:.3g}", f"{part['variance']:.3g}", f"{part['noise_scale']:.4g}")
+            for part in self.table()])
 
 
 def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100, seed: int | None = 0,
