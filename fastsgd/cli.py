@@ -14,7 +14,7 @@ import fastsgd
 from fastsgd import descent_command, train_command
 from fastsgd.console import printable, say, tell, warn
 from fastsgd.demo import demo
-from fastsgd.encoding import Encoding
+from fastsgd.encoding import Encoding, rows_with_targets
 from fastsgd.files import refuse_replacing, write_atomically
 from fastsgd.loggers import to_json
 from fastsgd.machine import cpu_name
@@ -107,6 +107,7 @@ def evaluate(options) -> int:
     table = read_for(encoding, options.data, Reading.of_options(options), tell)
     if encoding.target.name not in table:
         raise ValueError(f"{options.data} has no column {encoding.target.name!r}, which the model predicts")
+    table = rows_with_targets(table, encoding.target_names, tell)
     X, y = encoding.rows(table, net.dtype, warn), encoding.targets(table, net.dtype)
     cost, metric = net.evaluate(X, y)
     figures: dict = {"rows": len(X), "cost": cost, net.metric: metric}

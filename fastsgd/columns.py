@@ -174,7 +174,7 @@ class Category:
         if self.other:
             codes[(codes < 0) & ~missing_in(values)] = len(self.levels)
         out[codes >= 0, codes[codes >= 0]] = 1
-        unseen = codes < 0
+        unseen = (codes < 0) & ~missing_in(values)
         if warn and unseen.any():
             warn(f"column {self.name!r}: values not in the training table: {int(unseen.sum())}, such as "
                  f"{plain(values, int(np.argmax(unseen)))!r}; they count as none of its levels")
@@ -207,7 +207,8 @@ def as_numbers(name: str, values: np.ndarray, written: Spelling | None = None, d
     given = values.tolist()
     if all(value is None or isinstance(value, bool) for value in given):
         return np.array([np.nan if value is None else float(value) for value in given])
-    for way in (written, spelling.of_numbers(values, usual=decimal), Spelling(decimal)):
+    for find in (lambda: written, lambda: spelling.of_numbers(values, usual=decimal), lambda: Spelling(decimal)):
+        way = find()
         if way is None:
             continue
         numbers = way.numbers(values)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from fastsgd.table_targets import are_whole, learn_targets
 from fastsgd.wording import LISTED, how_to_keep, refuse_missing, some
 
 Table = dict[str, np.ndarray]
+AnyTable = TypeVar("AnyTable", bound=Table)
 Teller = Callable[[str], object] | None
 PLAIN = Reading()
 
@@ -146,11 +148,12 @@ class Encoding:
         for column in self.columns:
             column.encode(read[column.name], np.dtype(dtype), X[:, at:at + column.width], warn)
             at += column.width
-            if not isinstance(column, Category) and not column.gaps and gaps[column.name].any():
+            known = None in column.levels if isinstance(column, Category) else column.gaps
+            if not known and gaps[column.name].any():
                 sudden.append(f"{column.name!r} ({int(gaps[column.name].sum()):,})")
         if warn and sudden:
-            warn(f"values missing where the training rows had none, which take the median of those: column "
-                 f"{some(sudden)}")
+            warn(f"values missing where the training rows had none: column {some(sudden)}; numbers and dates take the "
+                 "median of those rows, categories none of the levels")
         return X
 
     def _values(self, column: Column, table: Table) -> np.ndarray:
@@ -228,8 +231,8 @@ class Encoding:
             raise ValueError(f"the model file's table encoding is damaged: {error!s:.300}") from None
 
 
-def rows_with_targets(table: Table, targets: str | tuple[str, ...], tell: Teller = None,
-                      missing_values: str = "fill") -> Table:
+def rows_with_targets(table: AnyTable, targets: str | tuple[str, ...], tell: Teller = None,
+                      missing_values: str = "fill") -> AnyTable:
     """The table without the rows that lack a target, of which ``tell`` is told; all of it with "error"."""
     targets = (targets,) if isinstance(targets, str) else tuple(targets)
     missing = np.zeros(len(next(iter(table.values()), ())), dtype=bool)
@@ -244,12 +247,11 @@ def rows_with_targets(table: Table, targets: str | tuple[str, ...], tell: Teller
                               for name, values in table.items()})
 
 
-def table_like(table: Table, columns: Table) -> Table:
+def table_like(table: AnyTable, columns: Table) -> AnyTable:
     """Other columns that were read as those of a table were."""
-    if not hasattr(table, "reading"):
-        return columns
     made = type(table)(columns)
-    made.reading = table.reading                   # type: ignore[attr-defined]
+    if hasattr(table, "reading"):
+        made.reading = table.reading               # type: ignore[attr-defined]
     return made
 
 

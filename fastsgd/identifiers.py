@@ -8,16 +8,18 @@ import numpy as np
 DIFFERENT = 0.8            # so large a part of the rows makes a column of strings free text
 FEW = 20                   # different strings are levels in any case
 _INDEX = re.compile(r"|unnamed: *\d+(\.\d+)?|level_\d+|index|row[._ ]?(names?|id|num(ber)?|no|nr)?")
-_IDENTIFIER = re.compile(r"(.*[^a-z0-9])?(id|ids|uuid|guid)|.*[a-z0-9](ID|Id|UUID|Guid)")
+_COUNTER = re.compile(r"#|order|obs\.?|observation|case|no\.?|nr\.?|number|seq|sequence|s\.?no\.?|sr\.?( ?no\.?)?")
+_IDENTIFIER = re.compile(r"(.*[^a-z0-9])?(id|ids|[pugcs]id|uuid|guid)|.*[a-z0-9](ID|Id|UUID|Guid)")
 
 
 def why_left_out(name: str, values: np.ndarray, rows=slice(None)) -> str:
     """What a column is that should not be learned from, nothing where it may.
 
     An index is a column without a name, or one that is called index, row, rownames or the like; an identifier is called
-    id, or its name ends so (user_id, userId). Both are whole numbers or strings that are all different; pandas's index in
-    a Parquet file is left out in any case. Free text are
-    more than 20 different strings of the given rows, in more than 0.8 of them.
+    id, or its name ends so (user_id, userId). Both are whole numbers or strings that are all different. A column
+    called order, number, case or the like is left out where it counts the rows from 0 or 1, and the index that pandas
+    keeps in a Parquet file in any case. Free text are more than 20 different strings of the given rows, in more than
+    0.8 of them.
     """
     if name.startswith("__index_level_"):
         return "row numbers" if values.dtype.kind in "iuf" else "row names"
@@ -25,6 +27,8 @@ def why_left_out(name: str, values: np.ndarray, rows=slice(None)) -> str:
     if whole and len(values) > 1 and (names_index(name) or names_identifier(name)) and _all_different(values):
         return "row numbers" if names_index(name) and values.dtype.kind != "O" else (
             "row names" if names_index(name) else "an identifier: all values are different")
+    if whole and _COUNTER.fullmatch(name.strip().lower()) and _are_row_numbers(values):
+        return "row numbers"
     if values.dtype.kind == "O":
         given = [value for value in values[rows].tolist() if value is not None]
         different = len(set(given))
@@ -45,6 +49,12 @@ def names_identifier(name: str) -> bool:
 
 def _are_whole(values: np.ndarray) -> bool:
     return bool(np.isfinite(values).all()) and bool((values == np.floor(values)).all())
+
+
+def _are_row_numbers(values: np.ndarray) -> bool:
+    """From 0 or 1, in the order of the rows."""
+    return values.dtype.kind != "O" and len(values) > 1 and values[0] in (0, 1) and bool(
+        (values == np.arange(len(values)) + values[0]).all())
 
 
 def _all_different(values: np.ndarray) -> bool:

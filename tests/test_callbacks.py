@@ -386,6 +386,7 @@ def test_a_narrow_terminal_shows_whole_figures(digits, columns, shown, not_shown
     assert len(last) <= columns
 
 
+@pytest.mark.filterwarnings("ignore:nothing was trained")
 def test_a_weighted_run_that_goes_on_is_one(digits, tmp_path):
     (X, y), _ = digits
     for epochs in (1, 2, 2):

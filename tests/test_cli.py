@@ -577,6 +577,55 @@ def test_one_string_among_numbers_is_told(tables, capsys):
     assert told.count("warning") == 1
 
 
+def test_a_table_as_people_have_it(tables, capsys):
+    """With an index, an identifier, gaps, decimal commas, dates, text; in a run folder that repeats it."""
+    rng, rows = np.random.default_rng(0), 60
+    frame = pandas.DataFrame({
+        "id": rng.permutation(rows),
+        "price": [f"{n:,}".replace(",", ".") + ",50 €" for n in rng.integers(500, 9999, rows)],
+        "when": pandas.date_range("2024-01-01", periods=rows).astype(str), "note": [f"no {i}" for i in range(rows)],
+        "odd": ["?", *range(rows - 1)], "colour": rng.choice(["red", "blue", None], rows),
+        "y": [1.0, 0.0, np.nan] * 20})
+    frame.to_csv("people.csv", sep=";")
+    arguments = ["train", "people.csv", "--target", "y", "--run", "r", "--epochs", "1", "--keep", "id", "--na", "?",
+                 "--drop", "odd"]
+    assert main(arguments) == 0
+    told = capsys.readouterr().err
+    for line in ("people.csv: separated by semicolons (--sep)\n", "rows left out: 20 of 60, whose target is missing\n",
+                 f"strings read as numbers: 'price' ({frame['price'][0]!r})\n", "strings read as dates: 'when' ('2024",
+                 "left out: 'Unnamed: 0' (row numbers), 'note' (text: 32 different values in 32 rows); --keep",
+                 "values missing (or infinite): 'colour' ", "target 'y': 2 different whole numbers, 0 to 1, taken for",
+                 "id: number, price: number, when: date (days, month, day, weekday), colour: 3 levels; target y: cl"):
+        assert line in told
+    assert "warning" not in told
+    assert main(["train", "--config", "r/config.toml", "--run", "again"]) == 0
+    assert (fastsgd.Network.load("again/model.safetensors").params
+            == fastsgd.Network.load("r/model.safetensors").params).all()
+    capsys.readouterr()
+    assert main(["evaluate", "r/model.safetensors", "people.csv"]) == 0
+    out = capsys.readouterr()
+    assert "rows left out: 20 of 60" in out.err
+    assert out.out.startswith("40 rows")
+    frame.head(3).drop(columns=["note", "odd", "y"]).to_csv("three.csv", sep=";", index=False)
+    assert main(["predict", "r/model.safetensors", "three.csv", "--out", "p.csv"]) == 0
+    assert [row[0] in ("0", "1") for row in read("p.csv")[1:]] == [True] * 3
+    assert main([*arguments, "--overwrite", "--missing", "error"]) == 1
+    assert "--drop colour" in capsys.readouterr().err
+    assert main(["train", "people.csv", "--target", "y", "--out", "m", "--sep", "xx"]) == 1
+    assert "sep must be one character, or one of tab, " in capsys.readouterr().err
+
+
+def test_a_column_that_cannot_be_read_is_dropped(tables, capsys):
+    frame = houses(rows=30)
+    frame["list"] = [[1]] * 30
+    frame.to_parquet("lists.parquet")
+    train = ["train", "lists.parquet", "--target", "price", "--out", "m.safetensors", "--epochs", "1"]
+    assert main(train) == 1
+    assert "column 'list' holds values of the type list" in capsys.readouterr().err
+    assert main([*train, "--drop", "list"]) == 0
+    assert main(["evaluate", "m.safetensors", "lists.parquet"]) == 0          # the model does not need it
+
+
 def test_another_value_of_a_constant_column_is_told(tables, capsys):
     rows = pandas.DataFrame({"year": 2023, "sign": [-1, 1] * 20, "y": np.arange(40.0)})
     rows.to_csv("train.csv", index=False)

@@ -2,6 +2,7 @@
 import errno
 import gzip
 import json
+import lzma
 import os
 import re
 import struct
@@ -27,7 +28,7 @@ from fastsgd.encoding import Encoding
 from fastsgd.history import History
 from fastsgd.table import read_table
 
-COUNTS = {"model": 1200, "checkpoint": 400, "idx": 800, "csv": 100, "npz": 500, "onnx": 500}
+COUNTS = {"model": 1200, "checkpoint": 400, "idx": 800, "csv": 100, "jsonl": 100, "npz": 500, "onnx": 500}
 
 
 @pytest.mark.parametrize("kind", COUNTS)
@@ -334,6 +335,42 @@ def test_a_comma_at_the_end_of_each_row_moves_no_column(tmp_path):
     (tmp_path / "table.csv").write_text("a,b\n1,2,\n4,5,\n")
     assert {name: column.tolist() for name, column in read_table(tmp_path / "table.csv").items()} == {
         "a": [1, 4], "b": [2, 5]}
+
+
+BOMB = 8 * 2**20
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.csv.xz", "t.csv.zip", "t.jsonl.gz", "line.jsonl.gz", "t.xlsx",
+                                  "t.parquet"])
+def test_a_packed_table_takes_no_memory_for_what_it_claims(tmp_path, name, monkeypatch):
+    """Of 8 MiB where 64 KiB and four times its size are allowed."""
+    pytest.importorskip("pandas")
+    for limit, value in (("MOST_TEXT", 2**16), ("TEXT_EXPANSION", 4), ("MOST_CELLS", 2**18), ("CELLS_EXPANSION", 4)):
+        monkeypatch.setattr(f"fastsgd.table.{limit}", value)
+    line = b'{"a": 0}\n' if "json" in name else b"0,1\n"
+    content = (b" " if name.startswith("line") else line) * (BOMB // (1 if name.startswith("line") else len(line)))
+    if name.endswith((".zip", ".xlsx")):
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr("xl/worksheets/sheet1.xml", content)
+    elif name.endswith(".parquet"):
+        pa = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+        parquet.write_table(pa.table({"a": pa.array(np.zeros(BOMB // 8))}), tmp_path / name, compression="zstd")
+    else:
+        (tmp_path / name).write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else
+                                      lzma.compress(content, preset=0))
+    if name.endswith(".xlsx"):
+        pytest.importorskip("openpyxl")
+    message, memory = peak(read_table, tmp_path / name)
+    assert re.match(rf".*{name} cannot be read: (it unpacks to more than|it claims|its 1,048,576 rows)", message)
+    assert memory < 3 * BOMB / 4
+
+
+def test_json_lines_of_ever_new_names_take_no_memory(tmp_path):
+    (tmp_path / "t.jsonl").write_text("".join(f'{{"{i}": 0}}\n' for i in range(20_000)))
+    message, memory = peak(read_table, tmp_path / "t.jsonl")
+    assert re.match(r".*t\.jsonl cannot be read: its .* rows of .* columns are more than such a file can hold", message)
+    assert memory < 2**29
 
 
 def npz(path, **members):

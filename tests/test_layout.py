@@ -45,8 +45,8 @@ RANKS = [
     {"table_inputs", "table_targets", "delimited"},
     {"wording"},
     {"columns"},
-    {"data", "history", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console",
-     "bars", "datasets.idx", "spelling", "identifiers", "reading", "arrow_columns"},
+    {"data", "history", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console", "bars",
+     "datasets.idx", "spelling", "identifiers", "reading", "arrow_columns"},
     {"architecture", "files", "parameters", "shown"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

@@ -251,8 +251,12 @@ def test_missing_values_are_filled_and_remembered():
     gap = {**table, "whole": np.array([np.nan, *range(1, 5)]), "k": np.full(5, np.nan)}
     assert encoding.rows(gap, warn=warned.append)[0, 7] == 0
     assert encoding.rows(gap)[:, 2:5].tolist() == [[0, 0, 1]] * 5
-    assert warned == ["values missing where the training rows had none, which take the median of those: column "
-                      "'whole' (1)"]
+    assert warned == ["values missing where the training rows had none: column 'whole' (1); numbers and dates take "
+                      "the median of those rows, categories none of the levels"]
+    told_of = encoding.learn({"k": column("u", "v"), "y": np.arange(2)}, "y")
+    assert told_of.rows({"k": column(None, "w")}, warn=warned.append).tolist() == [[0, 0], [0, 0]]
+    assert "column 'k': values not in the training table: 1, such as 'w'" in warned[1]
+    assert warned[2].startswith("values missing where the training rows had none: column 'k' (1); ")
     with pytest.raises(ValueError, match="column 'n' 2, the first in row 1, 'k' 2, the first in row 1, 'b' 1"):
         Encoding.learn(table, "y", missing="error")
     strict = Encoding.learn({name: table[name] for name in ("whole", "y")}, "y", missing="error")
@@ -293,7 +297,9 @@ def test_rows_without_a_target_are_left_out():
     ("PassengerId", np.arange(30), "an identifier: all values are different"),
     ("user_id", [f"u{i}" for i in range(30)], "an identifier: all values are different"),
     ("comment", [f"no {i}" for i in range(30)], "text: 30 different values in 30 rows"),
-    ("index", np.arange(30) / 7, ""), ("id", np.arange(30) % 9, ""), ("paid", np.arange(30), ""),
+    ("Order", np.arange(30) + 1, "row numbers"), ("order", np.arange(30) + 2, ""), ("no", np.arange(30) * 2, ""),
+    ("PID", np.arange(30) * 3, "an identifier: all values are different"), ("index", np.arange(30) / 7, ""),
+    ("id", np.arange(30) % 9, ""), ("paid", np.arange(30), ""),
     ("price", np.arange(30) * 1000, ""), ("z", np.arange(30), ""), ("x", np.random.default_rng(0).random(30), ""),
     ("name", [f"n{i}" for i in range(20)] + ["n0"] * 10, ""), ("few", ["a", "b", "c"] * 10, ""),
 ])
