@@ -47,7 +47,7 @@ def of_nothing_learned(architecture: Architecture, X, y: np.ndarray, weight: np.
         return ""
     than = f"always the largest class ({baseline:.3f})" if classifies else "the mean of y"
     return (f"the network predicts the training rows no better than {than}: {'accuracy' if classifies else 'R^2'} "
-            f"{metric:.3f}. {'. '.join(causes)}")
+            f"{metric:.4g}. {'. '.join(causes)}")
 
 
 def _some(X, y: np.ndarray, order: np.ndarray | None) -> tuple:
