@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import numpy
@@ -48,7 +49,8 @@ class BuildExt(build_ext):
 
         def compile_at_once(sources, **arguments):
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                return sum(pool.map(lambda source: compile_in_turn([source], **arguments), sources), [])
+                objects = pool.map(lambda source: compile_in_turn([source], **arguments), sources)
+                return list(chain.from_iterable(objects))
 
         self.compiler.compile = compile_at_once
         super().build_extensions()

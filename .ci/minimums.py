@@ -1,4 +1,4 @@
-"""The oldest version of every dependency that pyproject.toml allows, for pip; without those named on the command line."""
+"""The oldest versions that pyproject.toml allows, for pip; those named on the command line left out."""
 import re
 import sys
 import tomllib

@@ -2,15 +2,21 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+import warnings
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+
+from fastsgd.bars import bar
 
 if TYPE_CHECKING:
     from fastsgd.run import Run
 
+BESIDE = 20                 # columns of a bar beside its words: the share, four for the bar, the time left
 NUMBER = int | float | np.integer | np.floating
 
 
@@ -29,6 +35,8 @@ class Callback:
     >>> fastsgd.train(net, X, y, epochs=50, seed=0, callbacks=[StopWhenGood()]).stopped
     True
     """
+
+    explains: ClassVar[bool] = False         # whether it tells, instead of ``train``, why a run came to nothing
 
     def on_start(self, run: Run) -> None:
         """Before the first epoch, or before the first one after a checkpoint."""
@@ -70,12 +78,13 @@ def as_callback(callback) -> Callback:
 class Progress(Callback):
     """A bar with rows per second and the time left, by tqdm where it is installed; else one line per epoch.
 
-    Where the output is not a terminal there are only lines.
+    In a notebook the bar is tqdm's widget, or without tqdm or ipywidgets a line that changes in place. In files and
+    pipes there are only lines.
 
     Parameters
     ----------
     file : text stream, optional
-        Where to write; standard error by default.
+        Where to write; standard error, or the notebook's output, by default.
 
     >>> import fastsgd, sys
     >>> (X, y), _ = fastsgd.datasets.digits()
@@ -88,16 +97,9 @@ class Progress(Callback):
         self.file = file
 
     def on_start(self, run: Run) -> None:
-        self._out = self.file or sys.stderr
-        self._bar: Any = None
-        if getattr(self._out, "isatty", lambda: False)():
-            try:
-                from tqdm import tqdm
-            except ImportError:
-                return
-            total = None if run.rows is None else run.epochs * run.rows
-            self._bar = tqdm(total=total, initial=(run.history.epochs * run.rows if run.rows else 0), file=self._out,
-                             unit=" rows", unit_scale=True, dynamic_ncols=True)
+        total = None if run.rows is None else run.epochs * run.rows
+        self._bar: Any = bar(total, " rows", file=self.file, initial=run.history.epochs * run.rows if run.rows else 0)
+        if self._bar is not None:
             self._epochs_done = 0 if run.rows else self._bar.n
 
     def on_rows(self, run: Run) -> None:
@@ -106,10 +108,11 @@ class Progress(Callback):
 
     def on_epoch(self, run: Run) -> None:
         if self._bar is None:
-            self._out.write(epoch_line(run) + "\n")
-            self._out.flush()
+            out = self.file or sys.stderr
+            out.write(epoch_line(run) + "\n")
+            out.flush()
             return
-        self._bar.set_postfix_str(figures_line(run), refresh=False)
+        self._bar.set_postfix_str(figures_line(run, self._room(run)), refresh=False)
         self._advance(run, run.history.epochs - 1)
         self._epochs_done += run.rows_done
 
@@ -117,21 +120,31 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.close()
 
+    def _room(self, run: Run) -> int | None:
+        """Columns of a terminal that a bar leaves to the figures."""
+        width = getattr(self._bar, "ncols", None)
+        return width - len(f"epoch {run.epoch}/{run.epochs}") - BESIDE if isinstance(width, int) else None
+
     def _advance(self, run: Run, epochs: int) -> None:
         self._bar.set_description_str(f"epoch {run.epoch}/{run.epochs}", refresh=False)
         done = epochs * run.rows if run.rows else self._epochs_done
         self._bar.update(done + run.rows_done - self._bar.n)
 
 
-def figures_line(run: Run) -> str:
-    """The latest figures of a run, by name."""
-    parts, validation = [], ""
-    for name, value in run.history.last().items():
-        shown = name.removeprefix("validation_")
-        if shown != name and not validation:
-            validation = shown = f"validation {shown}"
-        parts.append(f"{shown} {value:.4f}")
-    return "  ".join(parts)
+def figures_line(run: Run, room: int | None = None) -> str:
+    """The latest figures of a run, each by its whole name; those of weighted training rows are called weighted.
+
+    In less room, of so many characters, those of the training rows are left out first, then all but the last one that
+    is measured in any case.
+    """
+    figures = [f"{name} {value:.4f}" for name, value in run.history.named().items()]
+    least_first = [1, *range(len(figures) - 1, 3, -1), 0, 2] if len(figures) > 2 else [1]
+    left_out: set[int] = set()
+    while True:
+        line = "  ".join(figure for i, figure in enumerate(figures) if i not in left_out)
+        if room is None or len(line) <= room or not least_first:
+            return line
+        left_out.add(least_first.pop(0))
 
 
 def epoch_line(run: Run) -> str:
@@ -199,6 +212,37 @@ class TimeLimit(Callback):
     on_epoch = on_rows
 
 
+# Words of a metric's name by which less of it is better, or more.
+LESS = {"cost", "loss", "error", "err", "mse", "mae", "rmse", "mape", "smape", "msle", "rmsle", "deviance", "nll",
+        "brier", "perplexity", "pinball", "logloss", "ece", "distance", "regret"}
+MORE = {"accuracy", "acc", "score", "r2", "d2", "auc", "auroc", "auprc", "roc", "precision", "recall", "sensitivity",
+        "specificity", "f1", "f2", "fbeta", "jaccard", "iou", "dice", "kappa", "mcc", "matthews", "corrcoef",
+        "correlation", "pearson", "spearman", "ndcg", "dcg", "gini", "variance", "likelihood", "completeness",
+        "homogeneity", "rand", "mutual", "measure", "mallows", "gain", "lift"}
+
+
+def less_is_better(name: str) -> bool | None:
+    """Whether a metric of this name is the better the smaller it is, by the field's names; None where none is known.
+
+    >>> [less_is_better(name) for name in ("rmse", "neg_log_loss", "brier_score_loss", "f1_macro", "my_metric")]
+    [True, False, True, False, None]
+    """
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    if words[:1] == ["neg"] or words[-1:] == ["score"]:
+        return False
+    return True if LESS & set(words) else False if MORE & set(words) else None
+
+
+def _warn(message: str) -> None:
+    """A RuntimeWarning that points at the first caller outside this package."""
+    package, level = os.path.dirname(__file__), 2
+    frame = sys._getframe(1)
+    while frame.f_back is not None and (frame.f_code.co_filename.startswith(package) or
+                                        frame.f_globals.get("__name__") == "contextlib"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, RuntimeWarning, stacklevel=level)
+
+
 class _Watch(Callback):
     """Counts how often in a row a figure of the history has not improved."""
 
@@ -215,7 +259,7 @@ class _Watch(Callback):
 
     def _forget(self) -> None:
         self.best: float = math.nan
-        self.best_step = self.waited = 0
+        self.best_step = self.waited = self._looks = 0
 
     def on_start(self, run: Run) -> None:
         self._forget()
@@ -225,8 +269,11 @@ class _Watch(Callback):
             raise ValueError(f"{type(self).__name__}: monitor must be one of {', '.join(figures)}; got "
                              f"{self.monitor!r}" + ("" if "validation_cost" in figures else "; there are no validation "
                                                     "rows"))
-        least = self.mode == "min" or (self.mode == "auto" and self._watched.endswith("cost"))
-        self._sign = 1 if least else -1
+        less = self.mode == "min" if self.mode != "auto" else less_is_better(self._watched.removeprefix("validation_"))
+        if less is None:
+            raise ValueError(f"{type(self).__name__}: mode='auto' does not know whether more or less of "
+                             f"{self._watched!r} is better; give mode='min' or mode='max'")
+        self._sign = 1 if less else -1
 
     def on_evaluation(self, run: Run) -> None:
         if self._watched.startswith("validation_"):
@@ -245,6 +292,15 @@ class _Watch(Callback):
             self.waited += 1
             if self.waited >= self.patience:
                 self._lost_patience(run)
+        self._looks += 1
+
+    def on_end(self, run: Run) -> None:
+        if self._looks and math.isnan(self.best):
+            _warn(f"{type(self).__name__} had nothing to go by: {self._watched} was NaN all {self._looks} times, "
+                  f"{self._consequence}. Give rows on which it is defined (R^2 needs targets that differ, AUC both "
+                  "classes), or another monitor")
+
+    _consequence: ClassVar[str]              # of a figure that was never a number
 
     def _improved(self, run: Run) -> None:
         """The figure is better than ever."""
@@ -275,7 +331,8 @@ class EarlyStopping(_Watch):
     min_delta : float
         An improvement must be larger than this.
     mode : "auto", "min" or "max"
-        Which way is better; auto means down for costs and up for all others.
+        Which way is better; auto goes by the figure's name: down for costs, losses and errors (mse, rmse, log_loss,
+        ...), up for accuracies, scores and the like, and asks for a mode where the name says neither.
     restore_best : bool
         Whether the network ends with the parameters of the best figure.
 
@@ -290,6 +347,8 @@ class EarlyStopping(_Watch):
     >>> history.stopped, stopping.best == min(history.validation_cost)
     (True, True)
     """
+
+    _consequence = "and the last parameters are kept"
 
     def __init__(self, patience: int = 10, monitor: str | None = None, min_delta: float = 0.0, mode: str = "auto",
                  restore_best: bool = True):
@@ -308,6 +367,7 @@ class EarlyStopping(_Watch):
         run.stop = True
 
     def on_end(self, run: Run) -> None:
+        super().on_end(run)
         if self._best_params is not None:
             run.net.params[:] = self._best_params
 
@@ -339,6 +399,8 @@ class ReduceOnPlateau(_Watch):
     >>> history.learning_rate[0], history.learning_rate[-1] < 0.1
     (0.5, True)
     """
+
+    _consequence = "and the learning rate was lowered whatever the network learned"
 
     def __init__(self, factor: float = 0.5, patience: int = 5, monitor: str | None = None, min_delta: float = 0.0,
                  mode: str = "auto", least: float = 1e-4):

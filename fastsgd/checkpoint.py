@@ -248,8 +248,12 @@ class Saved:
         except RecursionError:
             raise ValueError(f"{path} is damaged: its plan is nested too deeply") from None
         if differences:
+            only_longer = len(differences) == 1 and "steps=" in str(theirs.get("optimizer")) and \
+                theirs.get("optimizer") != ours.get("optimizer")
+            advice = ("; a schedule that reaches over the whole run belongs to its number of epochs: to train on, "
+                      "begin another run with fastsgd.Network.load of this file") if only_longer else ""
             raise ValueError(f"{path} is a checkpoint of another run, nothing was changed; "
-                             + "; ".join(differences[:20]))
+                             + "; ".join(differences[:20]) + advice)
 
 
 def _plain(value):

@@ -6,12 +6,13 @@ import io
 import os
 import platform
 import sys
+import warnings
 
 import numpy as np
 
 import fastsgd
 from fastsgd import descent_command, predict_command, train_command, train_options
-from fastsgd.console import printable, say
+from fastsgd.console import printable, say, warn
 from fastsgd.demo import demo
 from fastsgd.encoding import Encoding
 from fastsgd.files import refuse_replacing, write_atomically
@@ -27,7 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command. Its exit code: 0, 1 for an error that is reported, 2 for wrong usage, 130 for Ctrl-C."""
     try:
         options = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-        return options.run_command(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warned
+            return options.run_command(options)
     except KeyboardInterrupt:
         say("fastsgd: interrupted")
         return 130
@@ -37,6 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
         say(f"fastsgd: error: {printable(str(error)) or 'not enough memory'}")
         return 1
+
+
+def _warned(message, category, filename, lineno, file=None, line=None) -> None:
+    """A warning of the library, without the line of code that it comes from."""
+    warn(str(message))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--to", required=True, choices=list(EXPORTED), help="an ONNX graph; a header and a "
                          "source of C99; a program for torch.export.load")
     command.add_argument("--out", required=True, metavar="PATH")
+    command.add_argument("--encoded", action="store_true", help="of an ONNX graph: a single input, the network's own, "
+                         "instead of one for each column of the table")
     command.set_defaults(run_command=export)
 
     descent_command.add_arguments(
@@ -90,8 +100,9 @@ def export(options) -> int:
     refuse_replacing(options.out, options.model)
     refuse_other_suffix("--out", options.out, *EXPORTED[options.to])
     net = fastsgd.Network.load(options.model)
+    columns = options.to == "onnx" and "table" in net.metadata and not options.encoded
     if options.to == "onnx":
-        fastsgd.interop.to_onnx(net, options.out)
+        fastsgd.interop.to_onnx(net, options.out, columns)
     elif options.to == "c":
         fastsgd.interop.to_c(net, options.out)
     else:
@@ -105,8 +116,10 @@ def export(options) -> int:
     say(f"wrote {options.out}: {net.sizes[0]} inputs, {net.sizes[-1]} outputs")
     if "table" in net.metadata:
         encoding = Encoding.from_json(net.metadata["table"])
-        say("its inputs are the table's columns as the model file encodes them: "
-            + printable(", ".join(column.name for column in encoding.columns)[:200]))
+        takes = {"c": "net_predict takes the table's columns as the model file encodes them, "
+                      f"net_{'classify' if encoding.classes else 'predict'}_row as they are: "}.get(
+            options.to, f"its inputs are the table's columns{' as the model file encodes them' * (not columns)}: ")
+        say(takes + printable(", ".join(column.name for column in encoding.columns)[:200]))
     return 0
 
 

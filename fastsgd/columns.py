@@ -207,7 +207,8 @@ def as_numbers(name: str, values: np.ndarray, written: Spelling | None = None, d
     given = values.tolist()
     if all(value is None or isinstance(value, bool) for value in given):
         return np.array([np.nan if value is None else float(value) for value in given])
-    for way in (written, spelling.of_numbers(values, usual=decimal), Spelling(decimal)):
+    for find in (lambda: written, lambda: spelling.of_numbers(values, usual=decimal), lambda: Spelling(decimal)):
+        way = find()
         if way is None:
             continue
         numbers = way.numbers(values)

@@ -165,7 +165,13 @@ def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[floa
     if scale != (1.0,):
         factors = np.empty(columns, dtype)
         factors[:] = scale
-        values = values * factors[indices]
+        with np.errstate(over="ignore"):
+            scaled = values * factors[indices]
+        if not np.isfinite(scaled).all():
+            at = int(np.isfinite(scaled).argmin())
+            raise ValueError(f"{name}.data[{at}] is {values[at]:g}, which times input_scale {factors[indices[at]]:g} "
+                             f"is too large for {dtype}")
+        values = scaled
     return Csr(np.ascontiguousarray(indptr, dtype=np.int64), indices, np.ascontiguousarray(values), X.shape)
 
 
@@ -222,7 +228,7 @@ def check_sample_weight(weights, rows: int, name: str = "sample_weight", all_zer
                         dtype: np.dtype | None = None) -> np.ndarray | None:
     """How much each row counts, float64 (rows,): at least 0, and not all 0 unless they may. None counts all alike.
 
-    Where they will weigh gradients of a dtype, their products must stay within its range.
+    Where they will weigh gradients of a dtype, their products must stay within its range; what is 0 there is 0 here.
     """
     if weights is None:
         return None
@@ -239,13 +245,17 @@ def check_sample_weight(weights, rows: int, name: str = "sample_weight", all_zer
         if largest > most or (not all_zero and largest < 1 / most):
             raise ValueError(f"{name} is at most {largest:g}; with {dtype} its largest must lie between {1 / most:.0e} "
                              f"and {most:.0e}: divide all by the same number")
-    return np.array(array, order="C")                # a copy: the kernel trusts it while the caller's may change
+    array = np.array(array, order="C")               # a copy: the kernel trusts it while the caller's may change
+    if dtype is not None:
+        array[array < np.finfo(dtype).tiny] = 0      # a gradient would lose such a row, and still be divided by it
+    return array
 
 
-def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int) -> np.ndarray | None:
+def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int,
+                       sample_weight: np.ndarray | None = None) -> np.ndarray | None:
     """What each row counts by its class, float64 (rows,), or None.
 
-    "balanced" weighs every class alike: rows / (classes * rows of the class).
+    "balanced" weighs every class alike, as :func:`weights_of_classes` says.
     """
     if class_weight is None:
         return None
@@ -256,26 +266,36 @@ def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int) -> 
     else:
         raise ValueError("class_weight needs cross_entropy, or class labels, or one output of "
                          f"{', '.join(ONE_AGAINST_REST)}; this network has {loss}")
-    weights = weights_of_classes(class_weight, labels, classes)
+    weights = weights_of_classes(class_weight, labels, classes, sample_weight)
     return check_sample_weight(weights[labels], len(labels), "class_weight of the rows", all_zero=True)
 
 
-def check_positive_weight(class_weight, labels: np.ndarray, classes: int) -> tuple[float, ...]:
+def check_positive_weight(class_weight, labels: np.ndarray, classes: int,
+                          sample_weight: np.ndarray | None = None) -> tuple[float, ...]:
     """What a class counts where it is told from the rest, one number per output; () for None."""
     if class_weight is None:
         return ()
-    weights = weights_of_classes(class_weight, labels, classes)
+    weights = weights_of_classes(class_weight, labels, classes, sample_weight)
     check_sample_weight(weights, classes, "class_weight", all_zero=True)
     return tuple(float(weight) for weight in weights)
 
 
-def weights_of_classes(class_weight, labels: np.ndarray, classes: int) -> np.ndarray:
-    """The weight of each class, (classes,), from the argument of ``train``; its sign is not looked at."""
-    counts = np.bincount(labels, minlength=classes)
+def weights_of_classes(class_weight, labels: np.ndarray, classes: int,
+                       sample_weight: np.ndarray | None = None) -> np.ndarray:
+    """The weight of each class, (classes,), from the argument of ``train``; its sign is not looked at.
+
+    "balanced" is n / (k * n_c): n and n_c are the rows, of all classes and of one, or the sums of their
+    ``sample_weight``; k is the number of classes for which n_c is above 0. A row of weight 0 is as good as left out.
+
+    >>> weights_of_classes("balanced", np.array([0, 0, 0, 1]), 2, np.array([1.0, 1.0, 0.0, 1.0]))
+    array([0.75, 1.5 ])
+    """
     if isinstance(class_weight, str):
         if class_weight != "balanced":
             raise ValueError(f"class_weight must be 'balanced', a dict or a sequence, got {class_weight!r}")
-        weights = len(labels) / ((counts > 0).sum() * np.maximum(counts, 1))
+        counts = np.bincount(labels, minlength=classes) if sample_weight is None else \
+            np.bincount(labels, sample_weight, classes)
+        weights = counts.sum() / ((counts > 0).sum() * np.where(counts > 0, counts, 1))
     elif isinstance(class_weight, dict):
         weights = np.ones(classes)
         for label, weight in class_weight.items():

@@ -78,6 +78,8 @@ def _read(opened, head: bytes, encoding: str, suffix: str, text: tuple[str, ...]
     if above:
         notes.append(f"lines above the header, which are passed over: {passed}, such as {lines[0].strip()[:60]!r}")
     refuse_repeated(filter(None, names))
+    if names and all(map(_NUMBER.fullmatch, names)) and names != [str(i) for i in range(len(names))]:
+        notes.append(f"its header is of numbers ({', '.join(names[:3])[:60]}); a file without a header needs one")
     usual = reading.decimal or _usual_mark(lines[passed:], sep)
     if usual != "." and reading.decimal is None:
         notes.append("decimal commas (--decimal)")

@@ -56,7 +56,10 @@ def add_arguments(race_command: argparse.ArgumentParser, descent_command: argpar
     descent_command.add_argument("--batch-size", type=int, default=5, help="of the mini-batches (%(default)s)")
     descent_command.add_argument("--learning-rate", type=float, help=f"of both descents ({RATE}; {RATE_OF_QUANTITIES} "
                                  "where a quantity is predicted)")
-    descent_command.add_argument("--steps", type=int, default=600, help="of each (%(default)s)")
+    length = descent_command.add_mutually_exclusive_group()
+    length.add_argument("--seconds", type=float, help="of steps, for each descent; what full gradient descent needs "
+                        "for 30 steps by default")
+    length.add_argument("--steps", type=int, help="as many for each descent, instead of equal time")
     descent_command.add_argument("--film", action="store_true", help="also an animation, descent.gif")
 
 
@@ -76,18 +79,13 @@ def race(options: argparse.Namespace) -> int:
 
     report = Report(f"Full gradient descent against mini-batches: {what}")
     report.text("Every runner starts from the same weights and follows plain gradient descent at the learning rate "
-                "that brought it furthest in a short trial. The clock counts steps alone; all rows make the cost.")
-    rows = []
-    for entry in found.table():
-        after, sooner = "", ""
-        if entry["batch_size"] is not None and math.isfinite(entry["seconds_to_full"]):
-            after, sooner = f"{entry['seconds_to_full']:.3g}", f"{entry['sooner']:.3g}"
-        rows.append((entry["runner"], f"{entry['learning_rate']:.3g}", f"{entry['steps']:,}", f"{entry['seconds']:.2f}",
-                     f"{entry['cost']:.4g}", after, sooner))
-    best = min(range(len(rows)), key=lambda i: found.runners[i].cost[-1])
-    report.table(("runner", "learning rate", "steps", "seconds", "cost", "seconds to where full gradient descent ends",
-                  "times sooner"), rows, best)
-    pictures = {"race.png": (picture_of(found.plot()), "Cost against the seconds of the steps."),
+                "that brought it furthest in a short trial. The clock counts steps alone; all rows make the cost. "
+                "The row of the lowest cost is marked.")
+    best = min(range(len(found.runners)), key=lambda i: math.inf if found.runners[i].diverged
+               else found.runners[i].cost[-1])
+    report.show(found, best)
+    pictures = {"race.png": (picture_of(found.plot()), "Cost against the seconds of the steps. Points are "
+                             "measurements; a line is dotted where the next one is far away."),
                 "race_examples.png": (picture_of(found.plot(against="examples")),
                                       "Cost against the examples seen: an example teaches most in a small batch.")}
     _picture(report, pictures)
@@ -96,7 +94,10 @@ def race(options: argparse.Namespace) -> int:
 
 def look(options: argparse.Namespace) -> int:
     """Measures the gradient noise, suggests a batch size, and draws the paths of both descents."""
-    check_whole("--steps", options.steps, least=2)
+    if options.steps is not None:
+        check_whole("--steps", options.steps, least=2)
+    if options.seconds is not None and not 0 < options.seconds < math.inf:
+        raise ValueError(f"--seconds must be above 0 and finite, got {options.seconds:g}")
     check_whole("--batch-size", options.batch_size, least=1)
     if options.learning_rate is not None:
         fastsgd.SGD(options.learning_rate)              # says what is wrong with it
@@ -117,26 +118,34 @@ def look(options: argparse.Namespace) -> int:
         print(f"{when}: {noise}\n")
     say("2. the batch size that is soonest down on this machine")
     with _advising(rate):
-        suggestion = descent.suggest_batch_size(net, X, y, optimizer, seconds=3.0, **same)
+        suggestion = descent.suggest_batch_size(net, X, y, optimizer, seconds=3.0, progress=True, **same)
     print(f"{suggestion}\n")
     say("3. both paths")
     with _advising(rate):
-        both = descent.trajectory(net, X, y, (size, None), options.steps, optimizer, snapshots=300, **same)
+        both = descent.trajectory(net, X, y, (size, None), options.steps, optimizer, snapshots=300,
+                                  seconds=options.seconds, progress=True, **same)
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(X))[:SURFACE_ROWS])
-    surface = descent.cost_surface(net, X[chosen], y[chosen], both, threads=options.threads)
-    for path in both.paths:
-        print(f"{path.name:22} {path.steps[-1]:6,} steps  cost {path.cost[0]:.4g} to {path.cost[-1]:.4g}")
+    surface = descent.cost_surface(net, X[chosen], y[chosen], both, threads=options.threads, progress=True)
+    print(both)
 
     report = Report(f"Two ways down: {what}")
     pictures = {}
     report.heading("The paths")
-    report.text(f"Both descents start from the same weights and make {options.steps:,} steps at learning rate "
-                f"{rate:g}. One follows the gradient of {size:,} rows in each step and stumbles; the "
-                f"other that of all {len(X):,} rows, walks straight, and takes longer for each step. The picture shows "
-                f"the plane that holds most of both ways, {sum(both.explained):.0%} of their variance.")
+    quick, careful = both.paths
+    length = f"last {quick.seconds[-1]:.2g} s each" if options.steps is None else f"make {options.steps:,} steps each"
+    report.text(f"Both descents start from the same weights and {length}, at learning rate {rate:g}. One follows the "
+                f"gradient of {size:,} rows in each step and stumbles; the other that of all {len(X):,} rows, walks "
+                f"straight, and takes {careful.seconds[1] / careful.steps[1] / (quick.seconds[1] / quick.steps[1]):.3g}"
+                " times as long for a step. Seconds are steps times the time of one, which was measured before.")
+    report.show(both)
+    report.text(f"The picture shows the plane that holds most of both ways, {sum(both.explained):.0%} of their "
+                "variance, and the paths moved straight onto it. The networks lie off the plane and cost something "
+                "else than the place they are shown at: their own costs stand at the ends of the paths and are drawn "
+                "below.")
     pictures["descent.png"] = (picture_of(plots.descent(both, surface)),
-                               "The plane from above; lines join places of equal cost.")
-    pictures["descent_3d.png"] = (picture_of(plots.descent(both, surface, view="3d")), "The same as a landscape.")
+                               "The plane from above; lines join places of equal cost. Below, what the paths cost.")
+    pictures["descent_3d.png"] = (picture_of(plots.descent(both, surface, view="3d")),
+                                  "The same as a landscape. The paths lie as high as they themselves cost.")
     if options.film:
         say("   the film")
         with tempfile.TemporaryDirectory() as folder:
@@ -149,22 +158,17 @@ def look(options: argparse.Namespace) -> int:
                 "the arrow that of all rows. The noise scale is how many rows a batch needs to have as much gradient "
                 "as noise; it grows as the cost falls.")
     for when, noise in found.items():
-        report.table((when, "|G|", "cosine, mean", "lowest", "|g| / |G|", "noise scale, rows"), [
-            (part["parameters"], f"{part['true_norm']:.3g}", f"{part['cosine']:.3f}", f"{part['lowest_cosine']:.3f}",
-             f"{part['norm_ratio']:.3g}", f"{part['noise_scale']:.3g}") for part in noise.table()])
+        report.text(f"{when[0].upper()}{when[1:]}:")
+        report.show(noise)
         shown = {f"noise_{when.replace(' ', '_')}.png": (picture_of(noise.plot()), f"Mini-batch gradients {when}.")}
         _picture(report, shown)
         pictures |= shown
     report.heading("The batch size")
     report.text(f"Batches of {suggestion.batch_size:,} rows " + (
         f"are soonest at cost {suggestion.target:.3g} on this machine with {optimizer!r}." if suggestion.reached else
-        f"have the lowest cost after equal time on this machine with {optimizer!r}."))
-    report.table(("batch size", "microseconds a step", "steps needed", "time expected", "seconds tried", "cost"), [
-        (f"{each.batch_size:,}", f"{each.step * 1e6:.1f}", f"x {each.steps:.2f}" if math.isfinite(each.steps) else "-",
-         f"x {each.expected:.2f}",
-         "" if each.seconds is None else f"{each.seconds:.3f}" if math.isfinite(each.seconds) else "-",
-         "" if each.cost is None else f"{each.cost:.4g}") for each in suggestion.candidates],
-        [each.batch_size for each in suggestion.candidates].index(suggestion.batch_size))
+        f"have the lowest cost after equal time on this machine with {optimizer!r}.") + " Smaller batches need more "
+        "steps, as there is more noise in each; larger ones need more time for a step.")
+    report.show(suggestion)
     return _write(options, report, pictures)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import queue
 import threading
 import zlib
@@ -52,6 +53,10 @@ class Feed(Protocol):
     def rows(self) -> int | None:
         """Of an epoch, where it is known."""
 
+    @property
+    def weighted(self) -> bool:
+        """Whether rows are known to have weights."""
+
     def epoch(self, number: int, rng: np.random.Generator, skipped: int) -> Iterator[Segment | None]:
         """The segments of an epoch, from 1, in an order that rng draws, without the rows of the first so many steps.
 
@@ -82,6 +87,10 @@ class Rows:
     @property
     def rows(self):
         return self._rows
+
+    @property
+    def weighted(self):
+        return self.weight is not None
 
     def epoch(self, number, rng, skipped):
         order = self.chosen
@@ -185,10 +194,11 @@ T = TypeVar("T")
 def ahead(items: Iterator[T]) -> Iterator[T | None]:
     """The items, of which a thread always has the next one ready; what their iterator raises is raised here.
 
-    None every tenth of a second while there is none.
+    None every tenth of a second while there is none. RuntimeError in the child of a fork, which has no such thread.
     """
     ready: queue.Queue = queue.Queue(maxsize=1)
     gone = threading.Event()
+    process = os.getpid()
 
     def put(entry) -> bool:
         while not gone.is_set():
@@ -207,6 +217,10 @@ def ahead(items: Iterator[T]) -> Iterator[T | None]:
             put((None, error))
 
     def take():
+        if os.getpid() != process:              # whose locks may be held by the thread that stayed with the parent
+            raise RuntimeError("the rows of a stream or a mapped file are read by a thread, which a child that is "
+                               "forked during the training does not have; begin a training in the child, or fork "
+                               "before the training")
         with contextlib.suppress(queue.Empty):
             return ready.get(timeout=_kernel.WATCH_SECONDS)
         return None

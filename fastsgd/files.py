@@ -8,6 +8,11 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 
+try:
+    import fcntl
+except ImportError:                                  # where a file that is open cannot be removed anyway
+    fcntl = None                                     # type: ignore[assignment]
+
 STALE_SECONDS = 3600.0       # since the last byte of a temporary file: whoever wrote it is taken to have been killed
 
 
@@ -16,7 +21,7 @@ def write_atomically(path, parts) -> None:
 
     A symbolic link is followed; what exists and is not a regular file is refused. OSError names the path; what was
     there before then stays. A process that is killed may leave the temporary file, ``.name.<12 hex digits>.tmp``; a
-    later call for the same path removes those that have not been written to for an hour.
+    later call for the same path removes those that have not been written to for an hour and that nobody has locked.
     """
     with written_beside(path, parts) as put:
         put()
@@ -29,12 +34,14 @@ def written_beside(path, parts) -> Iterator[Callable[[], None]]:
     Where it has not been called at the end, nothing has happened.
     """
     path, temporary = _beside(path)
+    held = None
     try:
         with _naming(path):
             mode = _mode_of(path)
             _remove_stale(path)
             private = None if mode is None else lambda name, flags: os.open(name, flags, 0o600)
             with open(temporary, "xb", opener=private) as file:
+                held = _hold(file.fileno())
                 for part in parts:
                     file.write(part)
                 file.flush()
@@ -56,6 +63,9 @@ def written_beside(path, parts) -> Iterator[Callable[[], None]]:
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if held is not None:
+            with contextlib.suppress(OSError):
+                os.close(held)
 
 
 def check_writable(path) -> None:
@@ -103,13 +113,37 @@ def _temporary_prefix(path: str) -> str:
     return os.path.join(folder, f".{name}.")
 
 
+def _hold(descriptor: int) -> int | None:
+    """Locks an open file until what is returned is closed, or the process ends; None where that cannot be."""
+    with contextlib.suppress(OSError):
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.dup(descriptor)
+    return None
+
+
+def _is_held(entry: os.DirEntry) -> bool:
+    """Whether a process that is alive is writing the file, however old the clock makes it."""
+    if fcntl is None:
+        return False
+    descriptor = os.open(entry, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
 def _remove_stale(path: str) -> None:
     """Removes temporary files of path that a process left behind when it was killed."""
     folder, prefix = os.path.split(_temporary_prefix(path))
     pattern = re.compile(re.escape(prefix) + r"[0-9a-f]{12}\.tmp")
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if pattern.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > STALE_SECONDS:
+            if (pattern.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > STALE_SECONDS
+                    and not _is_held(entry)):
                 os.unlink(entry)
 
 

@@ -1,7 +1,7 @@
 """What happened in a training run, as numbers."""
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 
 
 @dataclass
@@ -13,15 +13,16 @@ class History:
     metric_name : str
         "accuracy" for classifiers, "r2" (R^2) otherwise.
     cost : list of float
-        Mean cost over the epoch's rows, each measured just before its own step.
+        Mean cost over the epoch's rows, each measured just before its own step; weighted where rows or classes are.
     metric : list of float
-        The metric over the same rows.
+        The metric over the same rows; weighted where rows are, or where classes are by weights of their rows.
     seconds : list of float
         Wall time of the epoch's steps and of waiting for its rows; validation and callbacks excluded.
     learning_rate : list of float
         Of the epoch's last step.
     validation_cost, validation_metric : list of float
-        One entry per evaluation, after every epoch or every so many steps; empty without validation.
+        One entry per evaluation, after every epoch or every so many steps; empty without validation. Weighted by the
+        validation rows' sample_weight alone, never by class_weight.
     validation_steps : list of int
         The steps taken before each evaluation.
     scores : dict of str to list of float
@@ -32,6 +33,8 @@ class History:
         Rows of each, but for the last of an epoch.
     stopped : bool
         Whether the training ended early.
+    weighted : bool
+        Whether weights of rows or classes were in use: ``cost`` and ``metric`` are then weighted means.
 
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
@@ -52,6 +55,7 @@ class History:
     steps: int = 0
     batch_size: int = 0
     stopped: bool = False
+    weighted: bool = False
 
     @classmethod
     def checked(cls, names: dict, lists: dict) -> History:
@@ -98,8 +102,24 @@ class History:
         return replace(self, **lists, scores=scores, stopped=False)
 
     def as_dict(self) -> dict:
-        """All fields as plain lists and numbers, for JSON or a data frame."""
-        return asdict(self)
+        """All fields as plain lists of one length and numbers, for JSON or ``pandas.DataFrame``.
+
+        A list has an entry for each epoch; those of the validation have one for each evaluation, and where there was
+        none they are left out. A score f is ``validation_f``. Where the numbers of epochs and of evaluations differ,
+        shorter lists end with None.
+
+        >>> History("accuracy", cost=[0.5, 0.25], metric=[0.8, 0.9], validation_cost=[0.3]).as_dict()["validation_cost"]
+        [0.3, None]
+        """
+        named = vars(self)
+        scores = {f"validation_{name}" if f"validation_{name}" not in named else f"scores.{name}": values
+                  for name, values in self.scores.items()}
+        lists = {name: values for name, values in {**named, **scores}.items() if isinstance(values, list)}
+        length = max(len(values) for values in lists.values())
+        columns = {name: values + [None] * (length - len(values)) for name, values in lists.items()
+                   if values or not name.startswith(("validation_", "scores."))}
+        numbers = {name: value for name, value in named.items() if name not in lists and name != "scores"}
+        return {**columns, **numbers}
 
     def last(self) -> dict[str, float]:
         """The latest figure of each kind, by name.
@@ -112,8 +132,18 @@ class History:
                    **{f"validation_{name}": values for name, values in self.scores.items()}}
         return {name: values[-1] for name, values in figures.items() if values}
 
+    def named(self) -> dict[str, float]:
+        """The latest figures under the names that are shown: those of weighted training rows are called weighted.
+
+        >>> History("accuracy", cost=[0.25], metric=[0.9], validation_cost=[0.5], weighted=True).named()
+        {'weighted cost': 0.25, 'weighted accuracy': 0.9, 'validation cost': 0.5}
+        """
+        weighted = "weighted " if self.weighted else ""
+        return {f"validation {name.removeprefix('validation_')}" if name.startswith("validation_")
+                else weighted + name: value for name, value in self.last().items()}
+
     def __repr__(self) -> str:
         if not self.cost and not self.validation_cost:
             return "History(no epochs)"
-        figures = ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.last().items())
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in self.named().items())
         return f"History({self.epochs} epochs, {self.steps} steps, {sum(self.seconds):.3g} s: {figures})"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fastsgd import _kernel, modelfile
+from fastsgd import _kernel, advice, modelfile
 from fastsgd.architecture import OUTPUTS, Architecture
 from fastsgd.data import CLASSIFICATION, Csr, check_rows, check_sample_weight, check_targets, check_whole, generator
 from fastsgd.machine import choose_threads, cores
@@ -406,8 +406,9 @@ class Network:
                                     optimizer.learning_rates(state.steps, 1), threads=self._threads(threads, len(X)))
         cost = state.cost / len(X)
         if not steps:
-            raise FloatingPointError(f"the cost is {cost}; nothing was changed. Try a smaller learning rate or scale "
-                                     "the inputs")
+            rate = float(optimizer.learning_rates(state.steps, 1)[0])
+            raise FloatingPointError(f"the cost is {cost}; nothing was changed. "
+                                     + advice.of_divergence(self.architecture, X, y, rate))
         return cost
 
     def _check_rows(self, X, name: str = "X") -> np.ndarray | Csr:
@@ -418,6 +419,14 @@ class Network:
         """X and y as the kernel takes them, or the error that says what is wrong with them."""
         X = self._check_rows(X, f"{prefix}X")
         return X, self._check_targets(y, len(X), f"{prefix}y")
+
+    def _for_checked(self) -> Network:
+        """The network for targets that :meth:`_check` returned, which must not be scaled again: itself, or a copy."""
+        if not self.architecture.scales_output:
+            return self
+        copy = self.copy()
+        copy.output_scale, copy.output_offset = 1.0, 0.0
+        return copy
 
     def _check_targets(self, y, rows: int, name: str = "y") -> np.ndarray:
         return check_targets(y, rows, self.architecture, self.dtype, name)

@@ -43,12 +43,14 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from fastsgd.parameters import Parameters
+
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "PassiveAggressive", "RMSprop", "Recipe", "State",
            "check_fits", "check_optimizer"]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Optimizer:
+class Optimizer(Parameters):
     """The fields that every optimizer has. Use one of its subclasses."""
 
     learning_rate: float | Callable[[int], float] = field(kw_only=False)

@@ -212,9 +212,16 @@ def smooth(architecture, target, smoothing, dtype):
     if target.ndim == 1 and architecture.loss != "cross_entropy":
         return target                                      # cost_and_delta does it
     if target.ndim == 1:
-        target = np.eye(classes, dtype=dtype)[target]
+        target = one_hot(target, classes, dtype)
     even = 1 / classes if architecture.loss == "cross_entropy" else 1 / 2
     return ((1 - smoothing) * target + smoothing * even).astype(dtype)
+
+
+def one_hot(labels, classes, dtype):
+    """A row for each label, 1 in its column and else 0."""
+    rows = np.zeros((len(labels), classes), dtype)
+    rows[np.arange(len(labels)), labels] = 1
+    return rows
 
 
 def _views(architecture, params, slots):
@@ -294,7 +301,7 @@ def cost_and_delta(architecture, z, target, sample_weight=None, recipe=None, row
     loss, output = architecture.loss, architecture.activations[-1]
     if loss == "cross_entropy":
         if target.ndim == 1:
-            target = np.eye(z.shape[1], dtype=z.dtype)[target]
+            target = one_hot(target, z.shape[1], z.dtype)
         right = z.argmax(axis=1) == target.argmax(axis=1)
         shifted = np.maximum(z - z.max(axis=1, keepdims=True), np.finfo(z.dtype).min)
         log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -361,7 +368,7 @@ def limit(recipe, delta):
 
 def one_against_rest(loss, labels, z, smoothing):
     """The targets (rows, outputs) that class labels stand for: yes for a row's own class, no for all others."""
-    yes = np.eye(z.shape[1], dtype=z.dtype)[labels]
+    yes = one_hot(labels, z.shape[1], z.dtype)
     if loss != "binary_cross_entropy":
         return 2 * yes - 1
     return ((1 - smoothing) * yes + smoothing / 2).astype(z.dtype)

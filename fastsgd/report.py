@@ -5,6 +5,8 @@ import base64
 import html
 from collections.abc import Iterable, Sequence
 
+from fastsgd.shown import Shown
+
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 body { color: #222; background: #fff }
@@ -15,6 +17,7 @@ td { border-bottom: 1px solid #ddd; white-space: nowrap }
 th { border-bottom: 2px solid #888 } th:first-child, td:first-child { text-align: left }
 tr.marked { background: #e6f1f8; font-weight: 600 }
 figure { margin: 1rem 0 } img { max-width: 100%; height: auto } figcaption, footer { color: #555; font-size: .9rem }
+@media (max-width: 40rem) { figure { overflow-x: auto } img { max-width: none; width: 40rem } }
 """
 
 
@@ -40,6 +43,13 @@ class Report:
             cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
             lines.append(f'<tr class="marked">{cells}</tr>' if i == marked else f"<tr>{cells}</tr>")
         self._parts.append("".join([*lines, "</tbody></table>"]))
+
+    def show(self, result: Shown, marked: int | None = None) -> None:
+        """The table that a result shows itself as."""
+        table = result._shown()
+        if table.about:
+            self.text(f"{table.about[0].upper()}{table.about[1:]}.")
+        self.table(table.head, table.rows, table.marked if marked is None else marked)
 
     def picture(self, content: bytes, caption: str, kind: str = "png") -> None:
         """A picture with what it shows, which is read out where it cannot be seen."""

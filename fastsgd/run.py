@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastsgd import _kernel
+from fastsgd import _kernel, advice
 from fastsgd.callbacks import Callback
 from fastsgd.checkpoint import Checkpoint, Clock, Progress, Saved
 from fastsgd.evaluation import Evaluation
@@ -47,10 +47,14 @@ class Run:
     rows_done, steps : int
         Rows of the present epoch that have been trained on, and steps in all.
     batch_size, threads : int
+    weighted : bool
+        Whether weights of rows or classes are in use, so that ``history.cost`` and ``history.metric`` are weighted
+        means; of a stream, whether any have come so far.
     learning_rates : list of ndarray
         Those of the present epoch's steps.
     rate_factor : float
         What learning rates are multiplied by from the next epoch, or the next evaluation, on; callbacks may change it.
+        Within an epoch without evaluations a change waits for the next one.
     evaluate_every : int or None
         Evaluations happen after steps that are multiples of it; callbacks may change it where it is not None.
     stop : bool
@@ -62,7 +66,7 @@ class Run:
                  evaluation: Evaluation | None, evaluate_every: int | None, checkpoint: Checkpoint | None, plan: dict,
                  first_draw: Mapping, state: State | None = None):
         self.net, self.epochs, self.threads = net, epochs, threads
-        self.history = History(net.metric, batch_size=feed.batch_size)
+        self.history = History(net.metric, batch_size=feed.batch_size, weighted=_weighted(feed, recipe))
         self.epoch, self.rows_done, self.rate_factor, self.stop = 0, 0, 1.0, False
         self.learning_rates: list[np.ndarray] = []
         self.evaluate_every = evaluate_every
@@ -75,7 +79,9 @@ class Run:
         self._steps_at_epoch, self._seconds, self._diverged = self._state.steps, 0.0, False
         self._pass_began: float | None = None    # of compiled code that is running
         self._looked = time.perf_counter()       # when on_rows had been called last
-        self._factors: list = []                 # [steps, rate_factor] of each pass of the epoch
+        self._acting_factor = 1.0                # rate_factor at the last epoch's beginning or evaluation
+        self._factors: list = []                 # [steps, acting factor] of each pass of the epoch
+        self._latest: Segment | None = None      # that was trained on
         self._first_draw = first_draw            # the generator's state before it drew anything,
         self._draw = rng.bit_generator.state     # and before it drew the order of the epoch
         self._good, self._good_are = net.params.copy(), "the initial parameters"
@@ -92,6 +98,11 @@ class Run:
     def batch_size(self) -> int:
         """Rows per step."""
         return self._feed.batch_size
+
+    @property
+    def weighted(self) -> bool:
+        """Whether weights of rows or classes are in use."""
+        return self.history.weighted
 
     @property
     def rows(self) -> int | None:
@@ -118,6 +129,10 @@ class Run:
             names += ["validation_cost", f"validation_{self.history.metric_name}",
                       *(f"validation_{name}" for name in self._evaluation.metrics)]
         return names
+
+    def __repr__(self) -> str:
+        return (f"Run(epoch {self.epoch} of {self.epochs}, {self.steps:,} steps, {self.seconds:.3g} s"
+                + "".join(f", {name} {value:.4g}" for name, value in self.history.named().items()) + ")")
 
     # ---- the story ----
 
@@ -149,7 +164,7 @@ class Run:
         skipped = self.steps - self._steps_at_epoch         # where a checkpoint was written within the epoch
         self.learning_rates = self._rates_before(skipped)
         if not skipped:
-            self._factors = []
+            self._factors, self._acting_factor = [], self.rate_factor
             self._state.cost = self._state.score = self._seconds = 0.0
             if self._state.output_costs is not None:
                 self._state.output_costs[:] = 0
@@ -175,6 +190,7 @@ class Run:
                     return
                 self._save_if_due()
         self._require_finite_parameters()
+        self._latest = None
         cost, metric = self._feed.summary(self._state.cost, self._state.score)
         evaluated = self._evaluation(self.result) if self._evaluation and not self.evaluate_every else None
         self._good[:], self._good_are = self.net.params, "the parameters of the last good epoch"
@@ -207,7 +223,9 @@ class Run:
         """One pass of compiled code along the segment, to its end or where a pause is asked for; returns its rows."""
         rows_before, steps_before, begin = self.rows_done, self.steps, time.perf_counter()
         steps = steps_in(len(segment), self.batch_size)
-        rates = self.optimizer.learning_rates(self.steps, steps) * self.rate_factor
+        rates = self.optimizer.learning_rates(self.steps, steps) * self._acting_factor
+        self._latest = segment
+        self.history.weighted |= segment.weight is not None
 
         def poll(rows_done: int) -> bool:
             self._look(rows_before + rows_done)
@@ -225,7 +243,7 @@ class Run:
             self.rows_done = rows_before + rows
             self.history.steps = self.steps
             self.learning_rates.append(rates[:made])
-            self._factors.append([made, self.rate_factor])
+            self._factors.append([made, self._acting_factor])
             self._show_average()
         if not np.isfinite(self._state.cost):
             self._give_up("the cost", self.steps + 1, rates[min(made, steps - 1)])
@@ -245,6 +263,7 @@ class Run:
             evaluated = self._evaluation(self.result)
             with self._telling():
                 self._note_evaluation(evaluated)
+            self._acting_factor = self.rate_factor
 
     def _note_evaluation(self, evaluated: tuple[float, float, dict[str, float]]) -> None:
         cost, metric, scores = evaluated
@@ -303,9 +322,11 @@ class Run:
     def _give_up(self, what: str, step: int, rate: float) -> None:
         self._diverged = True
         self.net.params[:] = self._good
-        raise FloatingPointError(
-            f"{what} stopped being finite at step {step}, in epoch {self.epoch}; {self._good_are} are kept. Try a "
-            f"smaller learning rate (it was {rate:g}), inputs scaled to about unit size, or dtype='float64'")
+        latest = self._latest
+        cure = f"Try a smaller learning rate (it was {rate:g})" if latest is None else advice.of_divergence(
+            self.net.architecture, latest.X, latest.y, rate, latest.order)
+        raise FloatingPointError(f"{what} stopped being finite at step {step}, in epoch {self.epoch}; {self._good_are} "
+                                 f"are kept. {cure}")
 
     # ---- checkpoints ----
 
@@ -346,7 +367,7 @@ class Run:
         self.history.steps = self.steps
         moment = self._moment or self._now()
         missing = self.steps - moment.steps_at_epoch - sum(steps for steps, _ in self._factors)
-        factors = [*self._factors, [missing, self.rate_factor]] if missing > 0 else self._factors
+        factors = [*self._factors, [missing, self._acting_factor]] if missing > 0 else self._factors
         progress = Progress(self.steps, moment.steps_at_epoch, float(self._state.cost), float(self._state.score),
                             float(self._seconds), float(moment.rate_factor), factors, dict(self._first_draw),
                             dict(moment.draw), float(self._state.penalty))
@@ -365,7 +386,7 @@ class Run:
         if self.rows is not None and saved.progress.skipped > steps_in(self.rows, self.batch_size):
             raise ValueError(f"{path} is damaged: an epoch has not {saved.progress.skipped:,} steps")
         self._saved, self.history = saved, saved.history
-        self.history.batch_size = self.batch_size
+        self.history.batch_size, self.history.weighted = self.batch_size, _weighted(self._feed, self._recipe)
         self.net.params[:] = saved.params
         self._state.slots[:] = saved.slots
         if self._state.average is not None and saved.average is not None:
@@ -375,6 +396,12 @@ class Run:
         self._state.cost, self._state.score = progress.cost, progress.score
         self._state.penalty = progress.penalty
         self._seconds, self.rate_factor, self._factors = progress.seconds, progress.rate_factor, progress.factors
+        self._acting_factor = self.rate_factor
+        if progress.skipped:
+            self.epoch = self.history.epochs + 1
+            self.learning_rates = self._rates_before(progress.skipped)
+            if self._factors and self.steps not in self.history.validation_steps[-1:]:
+                self._acting_factor = self._factors[-1][1]
         self._rng.bit_generator.state = self._draw = progress.draw
         self._show_average()
 
@@ -394,3 +421,7 @@ class Run:
                                  f"{type(error).__name__}: {error!s:.300}") from error
         self._good[:], self._good_are = self.net.params, "the parameters of the checkpoint"
         self._saved = None
+
+
+def _weighted(feed: Feed, recipe: Recipe) -> bool:
+    return feed.weighted or bool(recipe.positive_weight)

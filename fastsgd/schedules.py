@@ -19,6 +19,8 @@ from typing import Self
 
 import numpy as np
 
+from fastsgd.parameters import Parameters
+
 __all__ = ["Bottou", "Constant", "Cosine", "Exponential", "InverseScaling", "OneCycle", "Schedule", "Step", "WarmUp"]
 
 
@@ -26,7 +28,7 @@ BLOCK = 64
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Parameters):
     """What the schedules share. ValueError or TypeError for an argument that cannot be used."""
 
     def __post_init__(self):

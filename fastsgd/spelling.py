@@ -16,6 +16,7 @@ _FORM = re.compile(rf"(?P<open>\(?)\s*(?P<sign>[-+\u2212]?)\s*(?P<unit>[{CURRENC
                    rf"\s*(?P<after>[%‰{CURRENCIES}]?)\s*(?P<close>\)?)")
 _DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
                    r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,9})?)?\s*(?:Z|UTC|[+-]\d{2}:?\d{2})?)?")
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?")
 _GAP = re.compile(r"\s+")
 LONGEST = 64               # characters of a number or a date
 
@@ -57,17 +58,31 @@ def of_numbers(values: np.ndarray, decimal: str | None = None, thousands: str | 
             and thousands in (None, between)]
     if not ways or not distinct:
         return None
-    for part in (distinct[:: max(1, len(distinct) // TRIED)], distinct):
-        found = {way: _judge(part, way) for way in ways}
-        best = max(ways, key=lambda way: found[way][0])
-        if found[best][0] < NEARLY_ALL * len(part):
+    for part in _sample_and_all(distinct):
+        found = {}
+        for way in ways:
+            found[way] = _judge(part, way)
+            if found[way][0] == len(part):
+                break
+        best = max(found, key=lambda way: found[way][0])
+        ways = [way for way in ways if way in found and found[way][0] >= NEARLY_ALL * len(part)]
+        if not ways:
             return None
     units = found[best][1]
     if len(units - {""}) > 1 or ("" in units and units & {"%", "‰"}):
         return None
     spelling = Spelling(best[0], best[1], "".join(units))
+    if found[best][0] == len(distinct):
+        return spelling
     there = np.array([value is not None for value in values.tolist()])
     return spelling if np.isfinite(spelling.numbers(values[there])).mean() >= NEARLY_ALL else None
+
+
+def _sample_and_all(distinct: list[str]) -> Iterable[list[str]]:
+    """A sample of many values first: most columns of strings are no numbers."""
+    if len(distinct) > 2 * TRIED:
+        yield distinct[::len(distinct) // TRIED]
+    yield distinct
 
 
 def _judge(values: Iterable[str], way: tuple[str, str]) -> tuple[int, set[str]]:
@@ -87,7 +102,12 @@ def _parser(decimal: str, thousands: str):
         whole = rf"(?:[1-9]\d{{0,2}}(?:{re.escape(thousands)}\d{{3}})+|{whole})"
     body = re.compile(rf"(?:{whole}(?:{mark}\d*)?|{mark}\d+)(?:[eE][-+]?\d+)?")
 
+    def number_of(digits: str) -> float:
+        return float((digits.replace(thousands, "") if thousands else digits).replace(decimal, "."))
+
     def parse(text: str) -> tuple[float | None, str]:
+        if len(text) <= LONGEST and body.fullmatch(text):
+            return number_of(text), ""
         form = _FORM.fullmatch(text.strip()) if len(text) <= LONGEST else None
         if form is None or bool(form["open"]) != bool(form["close"]) or (form["unit"] and form["after"]) or (
                 form["sign"] and form["second"]):
@@ -95,8 +115,7 @@ def _parser(decimal: str, thousands: str):
         digits = _GAP.sub(" ", form["body"].strip()).replace("\u2019", "'")
         if not body.fullmatch(digits):
             return None, ""
-        number = float(digits.replace(thousands, "").replace(decimal, ".") if thousands else
-                       digits.replace(decimal, "."))
+        number = number_of(digits)
         negative = form["open"] or (form["sign"] or form["second"]) in ("-", MINUS)
         return -number if negative else number, form["unit"] or form["after"]
 
@@ -109,14 +128,25 @@ def dates(values: np.ndarray) -> np.ndarray | None:
     Times of a zone are those of its clocks. What is no date is NaT.
     """
     distinct = sorted(set(values.tolist()) - {None})
-    for part in (distinct[:: max(1, len(distinct) // TRIED)], distinct):
-        known = {value: _date(value) for value in part}
-        if not part or sum(not np.isnat(date) for date in known.values()) < NEARLY_ALL * len(part):
+    if not distinct:
+        return None
+    for part in _sample_and_all(distinct):
+        known = _dates(part)
+        if sum(not np.isnat(date) for date in known.values()) < NEARLY_ALL * len(part):
             return None
     known[None] = np.datetime64("NaT", "us")
     found = np.array([known[value] for value in values.tolist()], dtype="datetime64[us]")
     there = np.array([value is not None for value in values.tolist()])
     return found if (~np.isnat(found[there])).mean() >= NEARLY_ALL else None
+
+
+def _dates(values: list[str]) -> dict:
+    if all(map(_ISO.fullmatch, values)):               # as NumPy reads them at once
+        try:
+            return dict(zip(values, np.array(values, dtype="datetime64[us]"), strict=True))
+        except ValueError:
+            pass
+    return {value: _date(value) for value in values}
 
 
 def _date(text: str) -> np.datetime64:

@@ -33,6 +33,10 @@ class Stream:
     def rows(self):
         return self._rows
 
+    @property
+    def weighted(self):
+        return self._class_weight is not None
+
     def epoch(self, number, rng, skipped):
         self._tally, self._kind = Tally(self._net), None
         return ahead(self._segments(number, rng, skipped * self.batch_size))

@@ -2,37 +2,38 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.util
 import math
-import shlex
 import time
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 import fastsgd
 from fastsgd import schedules, step_budget
+from fastsgd import train_outcome as outcome
 from fastsgd.architecture import QUANTITIES
 from fastsgd.checkpoint import Saved
 from fastsgd.console import printable, say, tell, warn
-from fastsgd.data import check_class_weight, check_whole, generator
+from fastsgd.data import check_whole, generator
 from fastsgd.encoding import Encoding, rows_with_targets
 from fastsgd.feeds import steps_in
 from fastsgd.files import check_writable, refuse_replacing
 from fastsgd.predict_command import load
 from fastsgd.reading import Reading
-from fastsgd.scorecard import FEWEST_ROWS, scorecard, targets_for
+from fastsgd.scorecard import targets_for
 from fastsgd.suffixes import refuse_other_suffix
 from fastsgd.table import read_for, read_table
-from fastsgd.train_config import is_ours, with_config, write_config
+from fastsgd.train_config import CHECKPOINT, CONFIG, CURVE, LOG, MODEL, RUN_FILES, is_ours, with_config, write_config
 from fastsgd.train_options import OF_MODEL, OPTIMIZERS
+from fastsgd.train_outcome import shell
 from fastsgd.training import AUTO_SECONDS
 
 OF_OPTIMIZERS = ("learning_rate", "momentum", "weight_decay", "clip_norm", "max_norm", "average")
-CHECKPOINT, LOG, MODEL, CONFIG, CURVE = "run.ckpt", "log.csv", "model.safetensors", "config.toml", "learning_curve.png"
-RUN_FILES = (CHECKPOINT, MODEL, LOG, CURVE, CONFIG)
-COMPARED_ROWS = 10_000      # on which the cost before the training and after it is measured
 LINES = 20                  # of a run's epochs that are shown where there is no bar
 
 
@@ -56,46 +57,28 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     say(f"{net}, {net.params.size:,} parameters; {len(kept):,} rows to train on, {len(held_out):,} held out")
     if saved:
         say(f"going on from {folder and folder / CHECKPOINT}")
-        _check_schedule(options, saved, optimizer)
-    before = _cost(options, net, X, y, kept)
+        outcome.check_schedule(options, saved, optimizer)
+    before = outcome.cost(options, net, X, y, kept)
     try:
-        history = fastsgd.train(
-            net, X[kept], y[kept], optimizer=optimizer, batch_size=options.batch_size, epochs=options.epochs,
-            seed=options.seed, threads=options.threads, dropout=options.dropout, class_weight=options.class_weight,
-            label_smoothing=options.label_smoothing, callbacks=callbacks, checkpoint=checkpoint, resume=options.resume,
-            validation=(X[held_out], y[held_out]) if len(held_out) else None)
+        with _collecting_warnings() as told:
+            history = fastsgd.train(
+                net, X[kept], y[kept], optimizer=optimizer, batch_size=options.batch_size, epochs=options.epochs,
+                seed=options.seed, threads=options.threads, dropout=options.dropout, class_weight=options.class_weight,
+                label_smoothing=options.label_smoothing, callbacks=callbacks, checkpoint=checkpoint,
+                resume=options.resume, validation=(X[held_out], y[held_out]) if len(held_out) else None)
     except FloatingPointError as error:
-        raise ArithmeticError(f"{str(error).partition('. ')[0]}, but not saved; {_smaller_rate(options)}") from None
+        what = str(error).partition(". ")[0]
+        raise ArithmeticError(f"{what}, but not saved; {outcome.smaller_rate(options)}") from None
     except KeyboardInterrupt:
         if folder:
-            say(f"fastsgd: interrupted; fastsgd train --config {_shell(folder / CONFIG)} --resume goes on")
+            say(f"fastsgd: interrupted; fastsgd train --config {shell(folder / CONFIG)} --resume goes on")
         if options.out:
             net.save(options.out)
             say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")
         return 130
-    _require_descent(options, before, _cost(options, net, X, y, kept))
-    if saved and history.steps == saved.progress.steps:
-        say(_nothing_left(options, history))
-    elif stopping and history.stopped:
-        of = -(-stopping.best_step * history.epochs // history.steps)
-        early = f"ended early, after {history.epochs:,} of {options.epochs:,} epochs; "
-        say(early * (history.epochs < options.epochs) + f"the best parameters are kept, those of epoch {of:,}")
-    elif step_budget.still_falling(history):
-        more = max(3 * options.epochs, step_budget.epochs_for(len(kept), options.batch_size))
-        say(f"the cost is still falling after {history.steps:,} steps; try --epochs {more}"
-            + f" --early-stopping {options.early_stopping}" * bool(stopping) + _going_on(options, more))
-    elif not stopping and (best := step_budget.rising_since(history)):
-        say(f"the validation cost was lowest after epoch {best:,} and has risen since; --early-stopping keeps the best "
-            "parameters")
-    shown = held_out if len(held_out) else kept
-    card = scorecard(net, encoding, X[shown], y[shown])
-    for line in card.line().split("\n"):
-        say(f"{'held-out' if len(held_out) else 'training'} rows: {line}")
-    if len(shown) < FEWEST_ROWS:
-        card = scorecard(net, encoding, X, y)                   # of all rows: so few say nothing
-    if doubt := card.doubt():
-        warn(doubt + "; other --epochs, --learning-rate or --hidden may help, if the columns tell of the target at all"
-             * (not card.tells_more))
+    outcome.require_descent(options, before, outcome.cost(options, net, X, y, kept))
+    outcome.tell_course(options, history, saved, stopping, len(kept))
+    outcome.tell_scores(net, encoding, X, y, kept, held_out, told)
     for path in filter(None, [options.out, folder and folder / MODEL]):
         net.save(path)
         say(f"saved {path}")
@@ -302,58 +285,17 @@ def _scheduled(optimizer, options: argparse.Namespace, steps_per_epoch: int):
     return dataclasses.replace(optimizer, learning_rate=schedule)
 
 
-# ---- after it ----
+# ---- while it goes on ----
 
-def _cost(options: argparse.Namespace, net: fastsgd.Network, X, y, kept) -> float:
-    """Of the rows to train on, or some of them, weighted as in the training."""
-    some = kept[::-(-len(kept) // COMPARED_ROWS)]
-    weight = check_class_weight(options.class_weight, y[some], net.loss, net.sizes[-1])
-    return net.cost(X[some], y[some], sample_weight=weight)
-
-
-def _require_descent(options: argparse.Namespace, before: float, after: float) -> None:
-    """ArithmeticError where the training did harm: its model is not worth a file."""
-    if not after <= 1.001 * before:
-        raise ArithmeticError(f"the training raised the cost of its own rows from {before:.4g} to {after:.4g}: the "
-                              f"model is worse than before its first step and is not saved; {_smaller_rate(options)}")
-
-
-def _smaller_rate(options: argparse.Namespace) -> str:
-    own = float(OPTIMIZERS[options.optimizer]().learning_rate)          # type: ignore[arg-type]
-    given = own if options.learning_rate is None else options.learning_rate
-    return f"try --learning-rate {own if given > 3 * own else given / 10:g} (it was {given:g})"
-
-
-def _check_schedule(options: argparse.Namespace, saved: Saved, optimizer) -> None:
-    if (options.schedule != "constant" or options.warm_up) and saved.plan.get("optimizer") != repr(optimizer):
-        raise ValueError(f"{Path(options.run) / CHECKPOINT} is a checkpoint of another run, nothing was changed; "
-                         f"optimizer: {saved.plan.get('optimizer')!s:.300} in the checkpoint, {optimizer!r:.300} here. "
-                         "A schedule reaches over all epochs of a run, which cannot be made longer: "
-                         + _new_run(options))
-
-
-def _new_run(options: argparse.Namespace) -> str:
-    return f"--init-from {_shell(Path(options.run) / MODEL)} with another --run begins one from its model"
-
-
-def _nothing_left(options: argparse.Namespace, history: fastsgd.History) -> str:
-    if history.stopped:
-        return (f"nothing was left to do: the run had ended early, after {history.epochs:,} epochs; a larger "
-                f"--early-stopping than {options.early_stopping} goes on")
-    return (f"nothing was left to do: the run had made its {history.epochs:,} epochs already"
-            + _going_on(options, 2 * history.epochs))
-
-
-def _going_on(options: argparse.Namespace, epochs: int) -> str:
-    if not options.run:
-        return ""
-    if options.schedule != "constant" or options.warm_up:
-        return "; a run with a schedule cannot be made longer: " + _new_run(options)
-    return f"; fastsgd train --config {_shell(Path(options.run) / CONFIG)} --resume --epochs {epochs} goes on"
-
-
-def _shell(path: Path) -> str:
-    return shlex.quote(str(path))
+@contextlib.contextmanager
+def _collecting_warnings() -> Iterator[list[str]]:
+    """What is warned of, but for a run that had nothing to do: the command says that in its own words."""
+    told: list[str] = []
+    with warnings.catch_warnings(record=True) as found:
+        for kind in (UserWarning, RuntimeWarning):
+            warnings.simplefilter("always", kind)
+        yield told
+    told += [text for warning in found if not (text := str(warning.message)).startswith("nothing was trained")]
 
 
 class _Progress(fastsgd.Progress):

@@ -1,4 +1,4 @@
-"""The options of ``fastsgd train`` as a TOML file and back."""
+"""A run folder's files, and the options of ``fastsgd train`` as a TOML file and back."""
 from __future__ import annotations
 
 import argparse
@@ -10,6 +10,8 @@ from fastsgd.files import require_regular, write_atomically
 from fastsgd.option_parser import did_you_mean
 from fastsgd.train_options import OF_MODEL
 
+CHECKPOINT, LOG, MODEL, CONFIG, CURVE = "run.ckpt", "log.csv", "model.safetensors", "config.toml", "learning_curve.png"
+RUN_FILES = (CHECKPOINT, MODEL, LOG, CURVE, CONFIG)
 HEADING = "# fastsgd train --config with this file repeats the run\n"
 ADDED = ("drop", "keep", "na")           # of the file and of the command line
 NOT_KEPT = ("run_command", "config", "resume", "overwrite", "given")

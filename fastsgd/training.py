@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from fastsgd import _kernel, modelfile
+from fastsgd import _kernel, advice, modelfile
 from fastsgd.callbacks import Callback, as_callback
 from fastsgd.checkpoint import Checkpoint, Saved
 from fastsgd.data import (
@@ -26,6 +27,7 @@ from fastsgd.data import (
 )
 from fastsgd.evaluation import Evaluation, Metric, check_metrics
 from fastsgd.feeds import Blocks, Feed, Rows, fingerprint, readable_in_place, steps_in
+from fastsgd.given import require_network
 from fastsgd.history import History
 from fastsgd.machine import choose_threads
 from fastsgd.network import Network
@@ -66,7 +68,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         :func:`fastsgd.descent.suggest_batch_size`, without weights and dropout. What it takes depends on this machine
         and moment; ``history.batch_size`` tells it, and given the next time makes the run reproducible.
     epochs : int
-        Passes over the rows.
+        Passes over the rows; 0 trains nothing, but checks all arguments.
     seed : int or None
         Of the order of the rows, of a validation fraction and of dropout. The same seed gives the same bits, for any
         number of threads; None draws one from the operating system.
@@ -75,7 +77,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         epoch are quicker with fewer.
     validation : (X, y), (X, y, sample_weight) or float, optional
         Rows to evaluate the network on after every epoch; a number between 0 and 1 holds this fraction of the rows
-        aside, drawn by the seed, which are then not trained on.
+        aside, drawn by the seed, which are then not trained on. In cost and metric a row counts by its sample_weight,
+        never by class_weight, so both ways agree.
     metrics : iterable
         More to measure on the validation rows: names of scikit-learn's scorers, such as "f1_macro", or functions of
         (y, outputs); sample weights do not enter. They appear in ``history.scores``.
@@ -87,8 +90,10 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     sample_weight : array (rows,), optional
         How much each row counts: means over rows become weighted means.
     class_weight : "balanced", dict or sequence, optional
-        How much the rows of each class count, times sample_weight; "balanced" makes all classes count alike. Where
-        classes are told one from the rest, as in scikit-learn: how much a class counts where it is the one.
+        How much the rows of each class count, times sample_weight; "balanced" makes all classes count alike, by the
+        sums of their rows' sample_weight. Where classes are told one from the rest, as in scikit-learn: how much a
+        class counts where it is the one. It acts on training alone: on the gradient, and on ``history.cost`` and
+        ``history.metric``, which are then weighted; validation rows do not meet it.
     dropout : float or sequence of float
         The part of a hidden layer's units that is left out in a step; one for all hidden layers, or one each.
     label_smoothing : float
@@ -134,6 +139,12 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     KeyboardInterrupt
         On Ctrl-C, between two steps: the network keeps the steps done so far, and so does the checkpoint.
 
+    Warns
+    -----
+    UserWarning
+        Where the rows are predicted no better than by a constant, and X or y are far from unit size or steps were too
+        long: it names what is far, and the cure. Where the checkpoint is of a run that has ended.
+
     Examples
     --------
     >>> import fastsgd
@@ -155,13 +166,14 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         y = net._check_targets(y, len(X))
     else:
         X, y = net._check(X, y)
-    weight = check_sample_weight(sample_weight, len(y))
+    of_rows = check_sample_weight(sample_weight, len(y))
     if y.ndim == 1 and net.loss in ONE_AGAINST_REST:
-        settings.positive_weight, class_weight = check_positive_weight(class_weight, y, net.sizes[-1]), None
-    of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1])
-    weight = of_classes if weight is None else weight if of_classes is None else weight * of_classes
-    weight = check_sample_weight(weight, len(y), "sample_weight" if of_classes is None else
-                                 "sample_weight times class_weight", dtype=net.dtype)
+        settings.positive_weight = check_positive_weight(class_weight, y, net.sizes[-1], of_rows)
+        class_weight = None
+    of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1], of_rows)
+    weight = of_classes if of_rows is None else of_rows if of_classes is None else of_rows * of_classes
+    named = "sample_weight" if of_classes is None else "sample_weight times class_weight"
+    weight = check_sample_weight(weight, len(y), named, dtype=net.dtype)
     if isinstance(batch_size, str):
         _check_automatic(batch_size, by_blocks, settings.accumulate)
     else:
@@ -171,15 +183,15 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     chosen = None
     if settings.fraction is not None:
         held_out, chosen = _split(len(X), settings.fraction, rng)
-        for part, what in ((held_out, "held out"), (chosen, "trained on")):
-            if weight is not None and not weight[part].any():
-                raise ValueError(f"sample_weight times class_weight is 0 for all rows that validation={validation} has "
-                                 f"{what}")
+        for counted, name, part, what in ((of_rows, "sample_weight", held_out, "held out"),
+                                          (weight, named, chosen, "trained on")):
+            if counted is not None and not counted[part].any():
+                raise ValueError(f"{name} is 0 for all rows that validation={validation} has {what}")
         if by_blocks and readable_in_place(X, net.dtype) and X.dtype != np.uint8:
             bad = _kernel.bring_in(X, held_out, True)
             if bad >= 0:
                 raise ValueError(f"X[{bad}] has NaN or infinity, which must be removed or filled first")
-        settings.evaluation = Evaluation(net, X, y, weight, held_out, settings.metrics, threads)
+        settings.evaluation = Evaluation(net, X, y, of_rows, held_out, settings.metrics, threads)
     rows = len(X) if chosen is None else len(chosen)
     if isinstance(batch_size, str):
         trained = (X, y) if chosen is None else (X[chosen], y[chosen])
@@ -190,7 +202,11 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         feed: Feed = Blocks(X, y, weight, chosen, batch_size, metric, net.dtype, bool(shuffle))
     else:
         feed = Rows(X, y, weight, chosen, batch_size, metric, bool(shuffle))
-    return settings.run(feed, optimizer.over(settings.epochs * steps_in(rows, batch_size)), state).go()
+    history = settings.go(feed, optimizer.over(settings.epochs * steps_in(rows, batch_size)), state)
+    if not any(listener.explains for listener in settings.listeners) and (
+            cause := advice.of_nothing_learned(net.architecture, X, y, weight, chosen, history)):
+        warnings.warn(cause, stacklevel=2)
+    return history
 
 
 def train_stream(net: Network, source: Source, *, rows: int | None = None, window: int | None = None,
@@ -223,7 +239,7 @@ def train_stream(net: Network, source: Source, *, rows: int | None = None, windo
     shuffle : bool
         Whether the rows of a window are shuffled.
     class_weight : dict or sequence, optional
-        How much the rows of each class count.
+        How much the rows of each class count, in training alone, as in :func:`fastsgd.train`.
     optimizer, batch_size, epochs, seed, threads, validation, metrics, evaluate_every, callbacks, dropout, \
 label_smoothing, accumulate, weighted_steps, checkpoint, kernel, backend
         As in :func:`fastsgd.train`; validation is (X, y) or (X, y, sample_weight).
@@ -284,7 +300,7 @@ label_smoothing, accumulate, weighted_steps, checkpoint, kernel, backend
     if rows is not None:
         batch_size = min(batch_size, rows)
         optimizer = optimizer.over(settings.epochs * steps_in(rows, batch_size))
-    return settings.run(Stream(net, source, batch_size, rows, window, shuffle, class_weight), optimizer).go()
+    return settings.go(Stream(net, source, batch_size, rows, window, shuffle, class_weight), optimizer)
 
 
 class _Settings:
@@ -292,8 +308,7 @@ class _Settings:
 
     def __init__(self, net, *, optimizer, epochs, validation, metrics, evaluate_every, callbacks, dropout,
                  label_smoothing, accumulate, checkpoint, kernel, backend, threads, weighted_steps) -> None:
-        if not isinstance(net, Network):
-            raise TypeError(f"net must be a fastsgd.Network, got {type(net).__name__}")
+        require_network(net)
         check_optimizer(optimizer)
         check_fits(optimizer, net.architecture)
         self._net, self._threads = net, threads
@@ -329,7 +344,7 @@ class _Settings:
         self._backend = backend
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}")
-        self._listeners = [as_callback(callback) for callback in callbacks]
+        self.listeners = [as_callback(callback) for callback in callbacks]
         self._checkpoint = Checkpoint.checked(checkpoint)
 
     def begin(self, seed, resume) -> np.random.Generator:
@@ -350,9 +365,21 @@ class _Settings:
         if self._saved is not None:
             return self._saved.batch_size
         from fastsgd.descent import suggest_batch_size  # which imports this module
-        return suggest_batch_size(self._net, X, y, optimizer, seconds=AUTO_SECONDS, threads=self._threads).batch_size
+        return suggest_batch_size(self._net._for_checked(), X, y, optimizer, seconds=AUTO_SECONDS,
+                                  threads=self._threads).batch_size
 
-    def run(self, feed: Feed, optimizer: Optimizer, state: State | None = None) -> Run:
+    def go(self, feed: Feed, optimizer: Optimizer, state: State | None = None) -> History:
+        """The whole run, from its beginning or from a checkpoint."""
+        run = self._run(feed, optimizer, state)
+        steps_before = run.steps
+        history = run.go()
+        if self._saved is not None and run.steps == steps_before:
+            done = "had been stopped" if run.stop else f"has made all of its {self.epochs} epochs"
+            warnings.warn(f"nothing was trained: {self._resumed_from!s} is the checkpoint of a run that {done}; a "
+                          "larger epochs= trains on", stacklevel=3)
+        return history
+
+    def _run(self, feed: Feed, optimizer: Optimizer, state: State | None) -> Run:
         """A run that is about to begin, or to go on."""
         net = self._net
         seed_of_dropout = int(self._rng.integers(2**63)) if self._dropout else 0
@@ -360,7 +387,7 @@ class _Settings:
                         self._backend, self.positive_weight, self._weighted_steps)
         run = Run(net, feed, recipe, epochs=self.epochs, rng=self._rng, adapts=self._threads is None,
                   threads=choose_threads(self._threads, net.architecture.flops * feed.batch_size),
-                  train_epoch=self._train_epoch, listeners=self._listeners, evaluation=self.evaluation,
+                  train_epoch=self._train_epoch, listeners=self.listeners, evaluation=self.evaluation,
                   evaluate_every=self._evaluate_every, checkpoint=self._checkpoint, plan=self._plan(feed, recipe),
                   first_draw=self._first_draw, state=state)
         if self._saved is not None:

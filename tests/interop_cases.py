@@ -5,7 +5,7 @@ import numpy as np
 from cases import LOSSES
 
 import fastsgd
-from fastsgd.architecture import ACTIVATIONS
+from fastsgd.architecture import ACTIVATIONS, QUANTITIES
 
 COUNT = int(os.environ.get("FASTSGD_NETWORKS", "60"))
 AGREEMENT = 1e-6
@@ -13,7 +13,7 @@ LARGE = np.array([0, 1e-30, -1e-30, 0.5, -0.5, 3, -3, 20, -20, 90, -90, 800, -80
 
 
 def random_network(rng, dtype="float32"):
-    """0 to 4 hidden layers of 1 to 200 units, any activations, any loss, the input scaled or not, weights as drawn."""
+    """0 to 4 hidden layers of 1 to 200 units, any activations, any loss, input and output scaled or not."""
     depth = int(rng.integers(0, 5))
     sizes = [round(200 ** rng.uniform()) for _ in range(depth + 2)]
     loss, output = LOSSES[rng.integers(len(LOSSES))]
@@ -28,6 +28,10 @@ def random_network(rng, dtype="float32"):
                           **scaling[rng.integers(4)])
     for b in net.biases:
         b[:] = 0.1 * rng.standard_normal(b.shape)
+    if loss in QUANTITIES and net.architecture.activations[-1] == "identity" and rng.random() < 0.7:
+        outputs = sizes[-1]
+        net.output_scale = rng.choice([1.0, 1000.0]) if rng.random() < 0.5 else rng.uniform(0.1, 9, outputs)
+        net.output_offset = rng.choice([0.0, -3.0]) if rng.random() < 0.5 else rng.uniform(-9, 9, outputs)
     return net
 
 

@@ -1,5 +1,6 @@
 """Do callbacks and metrics do what they promise: early stopping, a reduced rate, time limits, figures by name?"""
 import io
+import re
 import time
 from types import SimpleNamespace
 
@@ -150,9 +151,10 @@ def test_weights_of_rows_and_classes(data):
     assert history.metric[0] == pytest.approx(np.average(net_of().predict(X).argmax(axis=1) == y, weights=weights))
     assert (net.predict(X).argmax(axis=1) != 3).all()        # what does not count is not learned
     by_class, by_hand = net_of(), net_of()
-    counts = np.bincount(y)
+    counts = np.bincount(y, weights)                         # of nine classes, as the rows of one count nothing
+    of_classes = np.divide(counts.sum(), 9 * counts, out=np.ones(10), where=counts > 0)
     fastsgd.train(by_class, X, y, class_weight="balanced", sample_weight=weights, seed=0)
-    fastsgd.train(by_hand, X, y, sample_weight=weights * (600 / 10 / counts)[y], seed=0)
+    fastsgd.train(by_hand, X, y, sample_weight=weights * of_classes[y], seed=0)
     np.testing.assert_array_equal(by_class.params, by_hand.params)
     some = net_of()
     fastsgd.train(some, X, y, class_weight={3: 0.0}, seed=0)
@@ -325,6 +327,74 @@ def test_the_rows_per_second_of_a_line_are_those_of_its_epoch(digits):
     assert all(line.endswith(rate) for line, rate in zip(out.getvalue().splitlines(), seen, strict=True))
 
 
+@pytest.mark.parametrize("kind", ["rows", "classes", "one against the rest", "stream", "stream with classes", "none"])
+def test_figures_are_named_in_whole_and_weighted_ones_so(digits, kind):
+    (X, y), test = digits
+    X, y, test = X[:200], y[:200], tuple(part[:50] for part in test)
+    weights, classes = np.linspace(1, 2, 200), dict.fromkeys(range(10), 2.0)
+    out, seen = io.StringIO(), []
+    net = fastsgd.Network([64, 10], loss="hinge" if kind == "one against the rest" else "cross_entropy", seed=0)
+    more = {"epochs": 2, "validation": test, "callbacks": [fastsgd.Progress(out), lambda run: seen.append(
+        (run.weighted, repr(run)))]}
+    if kind.startswith("stream"):
+        history = fastsgd.train_stream(net, [(X, y) if "classes" in kind else (X, y, weights)], **more,
+                                       class_weight=classes if "classes" in kind else None)
+    else:
+        history = fastsgd.train(net, X, y, **more, sample_weight=weights if kind == "rows" else None,
+                                class_weight=None if kind in ("rows", "none") else classes)
+    weighted = "" if kind == "none" else "weighted "
+    assert history.weighted == (kind != "none") == seen[-1][0]
+    line = (r"epoch \d/2  {0}cost [\d.]+  {0}accuracy [\d.]+  validation cost [\d.]+  validation accuracy [\d.]+"
+            r"  [\d,]+ rows/s")
+    for text in out.getvalue().splitlines():
+        assert re.fullmatch(line.format(weighted), text)
+    shown = rf"{weighted}cost [\d.]+, {weighted}accuracy [\d.]+, validation cost [\d.]+, validation accuracy [\d.]+\)"
+    assert re.fullmatch(r"History\(2 epochs, 4 steps, .* s: " + shown, repr(history))
+    assert re.fullmatch(r"Run\(epoch 2 of 2, 4 steps, .* s, " + shown, seen[-1][1])
+
+
+def test_figures_that_do_not_fit_are_left_out_whole():
+    from fastsgd.callbacks import figures_line
+    history = fastsgd.History("accuracy", cost=[0.25], metric=[0.5], validation_cost=[0.125], validation_metric=[0.75],
+                              scores={"f1": [0.5]}, weighted=True)
+    whole = ("weighted cost 0.2500  weighted accuracy 0.5000  validation cost 0.1250  validation accuracy 0.7500  "
+             "validation f1 0.5000")
+    for room, line in ((None, whole), (125, whole), (105, whole.replace("weighted accuracy 0.5000  ", "")),
+                       (75, whole[:22] + whole[48:-22]), (60, whole[48:-22]), (30, "validation accuracy 0.7500"),
+                       (5, "validation accuracy 0.7500")):
+        assert figures_line(SimpleNamespace(history=history), room) == line, room
+    alone = fastsgd.History("r2", cost=[0.25], metric=[0.5])
+    assert figures_line(SimpleNamespace(history=alone), 15) == "cost 0.2500"
+
+
+@pytest.mark.parametrize(("columns", "shown", "not_shown"), [(80, "validation accuracy", "validation cost"),
+                                                             (200, "cost 0.", "nothing")])
+def test_a_narrow_terminal_shows_whole_figures(digits, columns, shown, not_shown, monkeypatch):
+    pytest.importorskip("tqdm")
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("tqdm.std._screen_shape_wrapper", lambda: lambda file: (columns, 24))
+    out = Terminal()
+    fastsgd.train(fastsgd.Network([64, 10], seed=0), *digits[0], epochs=1000, validation=digits[1], seed=0,
+                  callbacks=[fastsgd.Progress(out), lambda run: setattr(run, "stop", run.epoch > 40)])
+    last = out.getvalue().strip().split("\r")[-1]
+    assert shown in last
+    assert not_shown not in last
+    assert len(last) <= columns
+
+
+@pytest.mark.filterwarnings("ignore:nothing was trained")
+def test_a_weighted_run_that_goes_on_is_one(digits, tmp_path):
+    (X, y), _ = digits
+    for epochs in (1, 2, 2):
+        history = fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=epochs, class_weight="balanced", seed=0,
+                                checkpoint=tmp_path / "run", resume=True)
+        assert history.weighted
+
+
 def test_the_bar_of_a_stream_and_of_a_run_that_goes_on(digits, tmp_path):
     pytest.importorskip("tqdm")
     (X, y), _ = digits
@@ -341,3 +411,42 @@ def test_the_bar_of_a_stream_and_of_a_run_that_goes_on(digits, tmp_path):
     assert [bar._bar.n for bar in bars] == [2 * len(X), 3 * len(X), 3 * len(X)]
     assert bars[1]._bar.initial == 2 * len(X)
     assert all(bar._bar.disable for bar in bars)           # closed
+
+
+@pytest.mark.parametrize(("metric", "better"), [
+    ("rmse", min), ("mean_absolute_error", min), ("my_loss", min), ("f1_macro", max), ("r2_score", max)])
+def test_auto_goes_by_the_names_of_metrics(data, metric, better):
+    figures = iter([3.0, 1.0, 2.0, 4.0, 5.0, 0.5] * 9)
+
+    def measure(y, outputs):
+        return next(figures)
+
+    measure.__name__ = metric
+    stopping = fastsgd.EarlyStopping(9, f"validation_{metric}")
+    fastsgd.train(net_of(), *data, epochs=5, seed=0, validation=0.5, metrics=[measure], callbacks=[stopping])
+    assert stopping.best == better(3.0, 1.0, 2.0, 4.0, 5.0)
+
+
+def test_auto_asks_for_a_mode_where_a_name_says_nothing(data):
+    def fancy(y, outputs):
+        return 1.0
+
+    for kind in (fastsgd.EarlyStopping, fastsgd.ReduceOnPlateau):
+        net = net_of()
+        before = net.params.copy()
+        with pytest.raises(ValueError, match=rf"{kind.__name__}: mode='auto' does not know whether more or less of "
+                                             r"'validation_fancy' is better; give mode='min' or mode='max'"):
+            fastsgd.train(net, *data, validation=0.5, metrics=[fancy], callbacks=[kind(monitor="validation_fancy")])
+        np.testing.assert_array_equal(net.params, before)
+
+
+@pytest.mark.parametrize(("watch", "said"), [
+    (fastsgd.EarlyStopping(3, "validation_r2"), "EarlyStopping .* was NaN all 3 times, and the last parameters"),
+    (fastsgd.ReduceOnPlateau(0.5, 3, "validation_r2"), "ReduceOnPlateau .* was NaN all 4 times, and the learning rate"),
+])
+def test_a_figure_that_is_never_a_number_is_said(watch, said):
+    X = np.linspace(-1, 1, 50)[:, np.newaxis]
+    net = fastsgd.Network([1, 1], loss="squared_error", seed=0)
+    with pytest.warns(RuntimeWarning, match=said) as caught:
+        fastsgd.train(net, X, X[:, 0], validation=(X[:1], X[:1, 0]), epochs=4, callbacks=[watch])
+    assert [warning.filename for warning in caught] == [__file__]

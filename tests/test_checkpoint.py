@@ -14,6 +14,8 @@ from fastsgd import checkpoint
 from fastsgd.run import Run
 from fastsgd.schedules import Cosine, WarmUp
 
+pytestmark = pytest.mark.filterwarnings("ignore:nothing was trained")        # by runs resumed at their end
+
 ROWS = 700
 SETTINGS = {  # of train(), whatever may carry something from step to step
     "plain": {},
@@ -687,3 +689,67 @@ def test_a_checkpoint_where_the_average_begins_changes_no_bit(tmp_path, monkeypa
     expected, path = trained(), tmp_path / "run"
     np.testing.assert_array_equal(trained(checkpoint=fastsgd.Checkpoint(path, steps=256)), expected)
     np.testing.assert_array_equal(trained(resume=f"{path}.256"), expected)
+
+
+def test_rates_of_a_run_that_is_resumed_within_an_epoch_and_stops_at_once(digits, tmp_path):
+    net, X, y = start(digits)
+    path = tmp_path / "run.ckpt"
+
+    class StopAt(fastsgd.Callback):
+        def __init__(self, steps):
+            self.steps = steps
+
+        def on_start(self, run):
+            run.stop = run.steps >= self.steps
+
+        def on_evaluation(self, run):
+            run.stop = run.steps >= self.steps
+
+    def trained(**arguments):
+        rates = fastsgd.LearningRates()
+        history = fastsgd.train(net, X, y, epochs=3, seed=0, validation=(X[:9], y[:9]), evaluate_every=2,
+                                optimizer=fastsgd.SGD(lambda step: 1 / (1 + step)), checkpoint=path,
+                                callbacks=[rates, StopAt(2)], **arguments)
+        return history.steps, rates.rates.tolist()
+
+    assert trained() == trained(resume=True) == (2, [1, 0.5])
+
+
+def test_a_rate_factor_set_within_an_epoch_acts_at_the_same_step_with_checkpoints_and_without(digits, tmp_path):
+    (X, y), _ = digits
+    X, y = np.tile(X, (60, 1)), np.tile(y, 60)
+
+    class Halve(fastsgd.Callback):
+        called = 0
+
+        def on_rows(self, run):
+            self.called += run.rows_done < len(X)
+            run.rate_factor = 0.5
+
+    found = []
+    for arguments in ({}, {"checkpoint": fastsgd.Checkpoint(tmp_path / "run.ckpt", steps=20_000)}):
+        net, rates, halve = fastsgd.Network([64, 64, 10], seed=0), fastsgd.LearningRates(), Halve()
+        fastsgd.train(net, X, y, optimizer=fastsgd.SGD(1e-3), batch_size=1, epochs=1, seed=0, threads=1, **arguments,
+                      callbacks=[halve, rates])
+        assert halve.called
+        assert set(rates.rates) == {1e-3}
+        found.append(net.params)
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_finished_run_says_that_nothing_was_trained(digits, tmp_path):
+    net, X, y = start(digits)
+    arguments = {"seed": 0, "checkpoint": tmp_path / "run.ckpt", "resume": True}
+    fastsgd.train(net, X, y, epochs=1, **arguments)
+    with pytest.warns(UserWarning, match=r"nothing was trained: .*run.ckpt is the checkpoint of a run that has made "
+                                         r"all of its 1 epochs; a larger epochs= trains on"):
+        fastsgd.train(net, X, y, epochs=1, **arguments)
+
+
+def test_a_schedule_that_cannot_be_extended_names_the_way(digits, tmp_path):
+    net, X, y = start(digits)
+    arguments = {"seed": 0, "checkpoint": tmp_path / "run.ckpt", "resume": True, "optimizer": fastsgd.SGD(Cosine(0.1))}
+    fastsgd.train(net, X, y, epochs=1, **arguments)
+    with pytest.raises(ValueError, match=r"belongs to its number of epochs: to train on, begin another run with "
+                                         r"fastsgd\.Network\.load of this file"):
+        fastsgd.train(net, X, y, epochs=2, **arguments)

@@ -201,6 +201,8 @@ def test_weights_of_classes():
                                                   "shape (1,)")):
         with says(error, message):
             data.weights_of_classes(bad, y, 3)
+    weighted = data.weights_of_classes("balanced", np.array([0, 1, 1, 1, 2]), 4, np.array([3.0, 1, 0.5, 0.5, 0]))
+    np.testing.assert_allclose(weighted, [5 / 6, 5 / 4, 5 / 2, 5 / 2])      # the last two have no row that counts
     assert data.weights_of_classes([1, 2, 3], y, 3).dtype == F64
     assert data.weights_of_classes({0: 2, 2: 4}, y, 3).tolist() == [2, 1, 4]
 
@@ -213,6 +215,7 @@ def test_weights_of_outputs():
     assert found == (0.0, 2.0, 3.0)
     assert all(type(weight) is float for weight in found)
     assert check("balanced", y, 2) == (2.0, pytest.approx(2 / 3))
+    assert check("balanced", y, 2, np.array([1.0, 0.5, 0.5, 0])) == (1.0, 1.0)
     assert check([0, 0], y, 2) == (0.0, 0.0)
     with says(ValueError, "class_weight must not be negative; class_weight[1] is -1"):
         check([1, -1], y, 2)

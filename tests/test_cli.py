@@ -482,9 +482,16 @@ def test_export(tables, capsys, to, needs):
     net = fastsgd.Network.load("run/model.safetensors")
     X = np.random.default_rng(0).standard_normal((5, 6)).astype("float32")
     if to == "c":
-        assert "net_predict" in (tables / "model.h").read_text()
+        assert "net_classify_row" in (tables / "model.h").read_text()
         return
     if to == "onnx":
+        assert main(["predict", "run/model.safetensors", "unknown.csv", "--out", "predicted.csv"]) == 0
+        feed = {name: values.to_numpy(object if values.dtype.kind not in "bif" else float)[:, np.newaxis]
+                for name, values in pandas.read_csv("unknown.csv").items()}
+        session = package.InferenceSession("model.onnx")
+        labels = session.run(["label"], {end.name: feed[end.name] for end in session.get_inputs()})[0]
+        assert labels.tolist() == pandas.read_csv("predicted.csv")["predicted_kind"].tolist()
+        assert main(["export", "run/run.ckpt", "--to", to, "--out", "model.onnx", "--encoded"]) == 0
         found = package.InferenceSession("model.onnx").run(None, {"X": X})[0]
     else:
         found = package.export.load("model.torch").module()(package.from_numpy(X)).detach().numpy()

@@ -49,3 +49,15 @@ def test_no_other_file_is_taken_for_a_stale_one(tmp_path):
     for name in ("net", "n.t"):
         fastsgd.Network([2, 2], seed=0).save(tmp_path / name)
     assert sorted(os.listdir(tmp_path)) == sorted(["net", "n.t", *others])
+
+
+@pytest.mark.skipif(files.fcntl is None, reason="locks files")
+def test_a_clock_that_jumps_removes_no_file_that_is_being_written(tmp_path, monkeypatch):
+    path = tmp_path / "net"
+    with files.written_beside(path, [b"one"]) as put:
+        now = time.time()
+        monkeypatch.setattr(files.time, "time", lambda: now + 10 * files.STALE_SECONDS)
+        files.write_atomically(path, [b"two"])
+        put()
+    assert path.read_bytes() == b"one"
+    assert os.listdir(tmp_path) == ["net"]

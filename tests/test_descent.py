@@ -1,6 +1,7 @@
 """Are the figures of fastsgd.descent right, against brute force over the gradients of single rows?"""
 import importlib.util
 import math
+import re
 import time
 import types
 
@@ -233,7 +234,9 @@ def test_learning_rates_may_be_given_and_a_diverging_runner_is_told_of():
     assert only.full is None
     assert math.isnan(only.sooner(only.runners[0]))
     assert math.isnan(only.goal)
-    assert "as good as" not in str(only)
+    assert "reaches" not in str(only)
+    assert "diverged" in str(race).splitlines()[1]
+    assert "diverged" in repr(race.runners[0])
 
 
 def test_time_to_a_cost_lies_between_measurements():
@@ -258,7 +261,8 @@ def test_the_suggested_batch_size_is_the_best_of_those_tried():
         assert each.steps == pytest.approx(1 + found.noise_scale / each.batch_size)
     assert sum(entry["chosen"] for entry in found.table()) == 1
     assert "  <" in str(found)
-    nowhere = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.1), target=-1.0, batch_sizes=(20, 1400), seconds=0.1)
+    nowhere = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.1), target=-1.0, batch_sizes=(20, 1400), seconds=0.1,
+                                          threads=1)
     assert not nowhere.reached
     assert nowhere.batch_size == 20
 
@@ -300,6 +304,67 @@ def test_the_plane_is_that_of_a_singular_value_decomposition():
     x_from, x_to, y_from, y_to = both.extent()
     assert (coordinates > [x_from, y_from]).all()
     assert (coordinates < [x_to, y_to]).all()
+
+
+@pytest.mark.parametrize("seconds", [None, 0.004])
+def test_descents_of_equal_time_make_as_many_steps_as_fit(seconds):
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 12, 10], seed=0)
+    both = descent.trajectory(net, X, y, (10, None), seconds=seconds, optimizer=fastsgd.SGD(0.3), snapshots=20)
+    quick, careful = both.paths
+    assert both.equal == "seconds"
+    assert careful.steps[-1] == 30 if seconds is None else careful.steps[-1] >= 1
+    assert quick.steps[-1] > 3 * careful.steps[-1]
+    assert quick.cost[-1] < careful.cost[-1]
+    for path in both.paths:
+        pace = path.seconds[-1] / path.steps[-1]
+        np.testing.assert_allclose(path.seconds, path.steps * pace)
+        assert len(path.steps) == len(path.cost) == len(path.params) <= 20
+        assert abs(path.seconds[-1] - (seconds or careful.seconds[-1])) <= 0.51 * pace
+    same = descent.trajectory(net, X, y, (10, None), 40, fastsgd.SGD(0.3), 5)
+    assert same.equal == "steps"
+    assert [path.steps.tolist() for path in same.paths] == [[0, 10, 20, 30, 40]] * 2
+
+
+def test_a_time_too_short_for_a_step_has_one():
+    (X, y), _ = fastsgd.datasets.digits()
+    paths = descent.trajectory(fastsgd.Network([64, 10], seed=0), X, y, (10, None), seconds=1e-9).paths
+    assert [path.steps.tolist() for path in paths] == [[0, 1], [0, 1]]
+
+
+def test_results_are_shown_as_short_tables_and_lines():
+    (X, y), _ = fastsgd.datasets.digits()
+    net = fastsgd.Network([64, 8, 10], seed=0)
+    paths = descent.trajectory(net, X, y, (10, None), steps=200)
+    noise = descent.gradient_noise(net, X, y)
+    race = descent.race(net, X, y, (10, None), 0.01)
+    suggestion = descent.suggest_batch_size(net, X, y, batch_sizes=(20, 100), seconds=0.02)
+    tables = (noise, descent.row_noise(net, X[:90], y[:90]), race, suggestion, paths)
+    lines = (race.runners[0], noise.layers[0], paths.paths[0], paths.plane, suggestion.candidates[0],
+             descent.cost_surface(net, X[:90], y[:90], paths, 5))
+    for result in tables:
+        assert repr(result) == str(result)
+        assert 3 <= len(repr(result).splitlines()) <= 15
+        assert max(map(len, repr(result).splitlines())) <= 110
+        html = result._repr_html_()
+        assert html.count("<tr>") == html.count("</tr>") == len(repr(result).splitlines()) - (
+            result._shown().about != "")
+        assert "script" not in html
+        assert not re.search(r"(?<!&)#", html)          # the page's own colours
+    for result in lines:
+        assert "\n" not in repr(result)
+        assert len(repr(result)) < 200
+        assert "array" not in repr(result)
+
+
+def test_tables_escape_what_is_written_in_them():
+    from fastsgd.shown import Table
+    table = Table("1 < 2", ["<b>", "n"], [["a & b", "1,000"], ["c", "2"]], marked=1)
+    assert table.text().splitlines() == ["1 < 2", "<b>        n", "a & b  1,000", "c          2  <"]
+    html = table.html()
+    for escaped in ("1 &lt; 2", "&lt;b&gt;", "a &amp; b"):
+        assert escaped in html
+    assert html.count("font-weight: bold") == 2
 
 
 @pytest.mark.parametrize("sizes", [(6, 3), (6, 9, 3), (6, 9, 5, 3)])
@@ -423,6 +488,8 @@ def test_what_cannot_be_used_is_said():
             (lambda: descent.trajectory(net, X, y, ()), ValueError, "batch_sizes must not be empty"),
             (lambda: descent.trajectory(net, X, y, (60,)), ValueError, "at most the rows of X, 50, got 60"),
             (lambda: descent.trajectory(net, X, y, steps=0), ValueError, "steps must be at least 1"),
+            (lambda: descent.trajectory(net, X, y, seconds=0), ValueError, "seconds must be above 0"),
+            (lambda: descent.trajectory(net, X, y, steps=5, seconds=1), ValueError, "steps or seconds, not both"),
             (lambda: descent.trajectory(net, X, y, optimizer=(fastsgd.SGD(),)), ValueError, "one for each of the 2"),
             (lambda: descent.trajectory(net, X, y, steps=9, optimizer=fastsgd.SGD(0.0)), ValueError, "did not move"),
             (lambda: descent.trajectory(net, X, y, (None,), steps=1), ValueError, "lie on a line"),
@@ -461,6 +528,38 @@ def test_sparse_rows_serve_everywhere(scale):
         np.testing.assert_allclose(same.params, dense.params, rtol=1e-4, atol=1e-6)
     history = fastsgd.train(net.copy(), sparse, y, batch_size="auto", epochs=1)
     assert history.batch_size >= 1
+
+
+def test_targets_with_a_unit_of_their_own_serve_everywhere():
+    """A checked target is scaled already, and must not be again."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 4))
+    plain_y = X[:, 0] + 0.1 * rng.standard_normal(300)
+    settings = {"loss": "squared_error", "dtype": "float64", "seed": 0}
+    plain = fastsgd.Network([4, 6, 1], **settings)
+    net, y = fastsgd.Network([4, 6, 1], **settings, output_scale=50.0, output_offset=2000.0), 2000 + 50 * plain_y
+    start = plain.cost(X, plain_y)
+    assert net.cost(X, y) == pytest.approx(start)
+    race = descent.race(net, X, y, (20, None), 0.02, (0.05, 0.05))
+    assert [runner.cost[0] for runner in race.runners] == pytest.approx([start] * 2)
+    assert race.runners[0].cost[-1] < 0.5 * start
+    found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.05), batch_sizes=(20, 50), seconds=0.03)
+    assert found.target == pytest.approx(0.1 * start)
+    assert min(each.cost for each in found.candidates if each.cost is not None) < 0.5 * start
+    seen = []
+    for each, targets in ((net, y), (plain, plain_y)):
+        paths = descent.trajectory(each, X, targets, (20, None), 20, fastsgd.SGD(0.05))
+        assert paths.paths[0].cost[0] == pytest.approx(start)
+        seen.append((paths.paths[0].params, descent.cost_surface(each, X, targets, paths, 5).cost,
+                     descent.gradient_noise(each, X, targets, 20).cosines))
+    for scaled, unscaled in zip(*seen, strict=True):
+        np.testing.assert_allclose(scaled, unscaled, rtol=1e-7, atol=1e-9)
+    targets = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastsgd.descent.batch_size.row_noise", lambda each, *rows: targets.append(each.cost(*rows[:2]))
+                      or types.SimpleNamespace(noise_scale=1.0))
+        fastsgd.train(net, X, y, batch_size="auto", epochs=1, optimizer=fastsgd.SGD(0.05))
+    assert targets[0] <= 1.01 * start
 
 
 def test_sizes_that_diverge_are_passed_over():

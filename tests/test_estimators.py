@@ -14,10 +14,11 @@ pytest.importorskip("sklearn")
 import joblib
 import sklearn
 from scipy.sparse import csr_matrix
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV, cross_validate
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -35,7 +36,11 @@ def expected(model):
     return EXPECTED if type(model).__name__.startswith("SGD") else {}
 
 
-@parametrize_with_checks([getattr(fastsgd, kind)() for kind in KINDS], expected_failed_checks=expected)
+CHECKS = parametrize_with_checks([getattr(fastsgd, kind)() for kind in KINDS], expected_failed_checks=expected).mark
+
+
+# As a list: scikit-learn 1.8 gives a generator, which pytest 9 warns of.
+@pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
 @pytest.mark.filterwarnings("default")
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
@@ -73,6 +78,22 @@ def test_a_grid_search_is_the_same_in_processes_and_threads(backend):
     alone, shared = search(1), search(2)
     assert alone.best_params_ == shared.best_params_
     np.testing.assert_array_equal(alone.cv_results_["mean_test_score"], shared.cv_results_["mean_test_score"])
+
+
+@quiet
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_search_among_an_optimizer_s_parameters(kind):
+    optimizer = fastsgd.SGD(fastsgd.schedules.Cosine(0.001))
+    model = getattr(fastsgd, kind)(optimizer=optimizer, max_iter=2, random_state=0)
+    grid = {"model__optimizer__learning_rate__rate": [1e-9, 0.01], "model__optimizer__momentum": [0.0, 0.5]}
+    search = GridSearchCV(Pipeline([("model", model)]), grid, cv=2).fit(X[:200], Y[:200])
+    assert search.best_params_["model__optimizer__learning_rate__rate"] == 0.01
+    assert search.best_estimator_[0].optimizer.learning_rate.rate == 0.01
+    assert model.optimizer is optimizer == fastsgd.SGD(fastsgd.schedules.Cosine(0.001))
+    assert clone(model).set_params(optimizer__momentum=0.1).optimizer.momentum == 0.1
+    assert model.set_params(optimizer=fastsgd.Adam(), optimizer__learning_rate=0.5).optimizer == fastsgd.Adam(0.5)
+    with pytest.raises(ValueError, match=r"optimizer__momentum needs an optimizer to change, such as .*; it is None"):
+        model.set_params(optimizer=None, optimizer__momentum=0.5)
 
 
 @quiet
@@ -147,3 +168,47 @@ def test_many_threads_may_predict_with_a_model_that_has_just_been_read():
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: other.predict_proba(X[:3]), range(4000)))
     assert all((answer == expected).all() for answer in found)
+
+
+@quiet
+@pytest.mark.parametrize("kind", ["MLPClassifier", "SGDClassifier"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_balanced_classes_are_those_of_logistic_regression(kind, classes):
+    rows, y = X[:90], np.arange(90) % 5 % classes
+    weight = np.random.default_rng(0).uniform(0, 2, 90)
+    weight[::7] = 0
+    counts = np.bincount(y, weight)
+    given = dict(enumerate(counts.sum() / (classes * counts)))       # compute_class_weight's, with sample_weight
+    models = [getattr(fastsgd, kind)(class_weight=class_weight, max_iter=3, tol=0, random_state=0)
+              .fit(rows, y, sample_weight=weight) for class_weight in ("balanced", given)]
+    np.testing.assert_allclose(*(model.network_.params for model in models), rtol=1e-9, atol=1e-12)
+    none = np.where(y == 0, 0, weight)                               # a class that counts nothing, nor in the balance
+    with np.errstate(all="raise"):
+        models[0].fit(rows, y, sample_weight=none)
+    assert np.isfinite(models[0].network_.params).all()
+
+
+@quiet
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("model", "y"), [
+    (fastsgd.MLPClassifier((8,), max_iter=2), Y), (fastsgd.MLPClassifier((8,), max_iter=2), Y > 4),
+    (fastsgd.MLPClassifier((8,), max_iter=2), np.eye(10, dtype=int)[Y]), (fastsgd.SGDClassifier("log_loss"), Y),
+    (fastsgd.SGDClassifier("log_loss"), Y > 4), (fastsgd.SGDClassifier("log_loss", multi_class="multinomial"), Y)])
+def test_logarithms_of_probabilities_that_are_rounded_to_0_or_1(model, y, dtype):
+    rows = X[:200].astype(dtype)
+    model = clone(model).set_params(random_state=0).fit(rows, y[:200])
+    net = model.network_
+    net.params = net.params * dtype(0.5 / abs(net._before_output().predict(rows)).max())
+    found = model.predict_log_proba(rows)
+    np.testing.assert_allclose(found, np.log(model.predict_proba(rows)), rtol=1e-5, atol=1e-6)
+    net.weights[-1][:] *= 1e4 / abs(net._before_output().predict(rows)).max()
+    net.biases[-1][:] = 0
+    found = model.predict_log_proba(rows)                            # warnings are errors
+    assert found.dtype == dtype
+    assert np.isfinite(found).all()
+    assert found.min() < -1000
+    np.testing.assert_allclose(np.exp(found), model.predict_proba(rows), rtol=1e-5, atol=1e-6)
+
+
+def test_logarithms_of_probabilities_that_are_0():
+    assert (fastsgd.SGDClassifier("modified_huber", random_state=0).fit(X, Y).predict_log_proba(X) == -np.inf).any()

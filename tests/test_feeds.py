@@ -1,4 +1,7 @@
 """Do rows of a file arrive once each, well mixed, checked, and in the same order again after a resume?"""
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -9,6 +12,8 @@ from test_checkpoint import interrupt_after
 import fastsgd
 from fastsgd import feeds
 from fastsgd.feeds import Blocks, ahead
+
+pytestmark = pytest.mark.filterwarnings("ignore:nothing was trained")        # by runs resumed at their end
 
 
 @pytest.fixture(autouse=True)
@@ -238,3 +243,44 @@ def test_a_first_row_that_is_held_out_and_bad_is_named(tmp_path):
 def test_a_window_holds_a_batch_at_least():
     assert blocks_of(2000, 700).describe()["shuffle"] == "blocks of 8 rows, windows of 700"
     assert blocks_of(2000, 7).describe()["shuffle"] == "blocks of 8 rows, windows of 200"
+
+
+FORKING = """
+import os, sys, signal
+import numpy as np, fastsgd
+signal.alarm(20)
+rng = np.random.default_rng(0)
+X, y = rng.random((20_000, 20), dtype=np.float32), rng.integers(0, 3, 20_000)
+if sys.argv[1] == "stream":
+    def batches(epoch):
+        for first in range(0, len(X), 500):
+            yield X[first:first + 500], y[first:first + 500]
+    def train(callback):
+        fastsgd.train_stream(net, batches, window=500, epochs=50, batch_size=1, seed=0, callbacks=[callback])
+else:
+    np.save(sys.argv[2], X)
+    def train(callback):
+        fastsgd.train(net, sys.argv[2], y, epochs=50, batch_size=1, seed=0, callbacks=[callback])
+net = fastsgd.Network([20, 8, 3], seed=0)
+class Fork(fastsgd.Callback):
+    child = None
+    def on_rows(self, run):
+        if self.child is None:
+            self.child = os.fork()
+            run.stop = self.child > 0
+try:
+    train(callback := Fork())
+except RuntimeError as error:
+    print(error, flush=True)
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(callback.child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.parametrize("kind", ["stream", "file"])
+def test_a_child_forked_in_a_callback_is_told_that_nobody_reads_for_it(kind, tmp_path):
+    found = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKING, kind, tmp_path / "X.npy"], check=True,
+                           timeout=60, capture_output=True, text=True)
+    assert "which a child that is forked during the training does not have" in found.stdout
+    assert found.stdout.endswith("\n7\n")

@@ -1,4 +1,6 @@
 """Is backpropagation the gradient, and would the check notice if it were not?"""
+import pickle
+
 import numpy as np
 import pytest
 from cases import ACTIVATIONS, LOSSES, make_net, make_targets
@@ -120,7 +122,7 @@ def test_wrong_arguments(arguments, error, message):
     net, X, y = smooth_case()
     with pytest.raises(error, match=message):
         fastsgd.check_gradient(net, X, y, **arguments)
-    with pytest.raises(TypeError, match=r"net must be a fastsgd\.Network, got list"):
+    with pytest.raises(TypeError, match=r"net must be a fastsgd\.Network.*got list"):
         fastsgd.check_gradient([net], X, y, **arguments)
 
 
@@ -132,10 +134,37 @@ def test_a_tolerance_of_ones_own():
         fastsgd.check_gradient(net, X, y, gradient=wrong, tolerance=1e-4)
 
 
-def test_rows_at_a_kink_are_no_check():
-    net = fastsgd.Network([3, 4, 2], "relu", "squared_error", dtype="float64", seed=0)
-    net.params[:] = 0
-    net.biases[1][:] = 1                             # every hidden unit is at 0, where ReLU bends
-    net.weights[1][:] = 1
-    with pytest.raises(fastsgd.GradientError, match=r"\d+ of \d+ coordinates lie at a kink of the cost"):
-        fastsgd.check_gradient(net, np.ones((2, 3)), np.zeros((2, 2)))
+def test_a_row_of_zeros_leaves_out_the_biases_at_the_kink():
+    net = fastsgd.Network([3, 4, 2], "relu", dtype="float64", seed=0)            # whose biases are 0
+    X = np.array([[0.0, 0, 0], [1, 2, 3], [-1, 1, 2]])
+    found = fastsgd.check_gradient(net, X, [0, 1, 1])
+    assert found < 1e-6
+    assert (found.checked, found.left_out) == (22, 4)
+    assert repr(found).endswith("of 22 parameters, 4 left out at a kink of the cost>")
+    assert float(str(found)) == pickle.loads(pickle.dumps(found)) == found
+    with pytest.raises(fastsgd.GradientError):
+        fastsgd.check_gradient(net, X, [0, 1, 1], gradient=net.gradient(X, [0, 1, 1]) * 1.001)
+
+
+def test_units_after_a_dead_layer_are_left_out():
+    net = fastsgd.Network([3, 4, 4, 2], "relu", "squared_error", dtype="float64", seed=0)
+    net.biases[0][:] = -100
+    found = fastsgd.check_gradient(net, np.ones((2, 3)), np.ones((2, 2)))
+    assert found.left_out == 4                       # the biases of the second layer, which receives zeros
+    assert found < 1e-6
+
+
+@pytest.mark.parametrize(("loss", "y"), [("absolute_error", 1.0), ("quantile", 1.0), ("epsilon_insensitive", 1.1),
+                                         ("hinge", 1.0)])
+def test_costs_all_at_a_kink_are_no_check(loss, y):
+    net = fastsgd.Network([2, 1], loss=loss, dtype="float64", seed=0)
+    net.params[:] = [1, 0, 0]
+    X = np.array([[1.0, 1], [1, 2]])                 # both predicted 1, where these costs bend
+    with pytest.raises(fastsgd.GradientError, match="all 3 coordinates lie at a kink of the cost"):
+        fastsgd.check_gradient(net, X, [y, y], gradient=np.ones(3))
+
+
+def test_knees_of_a_smooth_cost_are_no_kinks():
+    net = fastsgd.Network([2, 1], loss="huber", dtype="float64", seed=0)
+    net.params[:] = [1, 0, 0]
+    assert fastsgd.check_gradient(net, np.array([[1.0, 1], [1, 2]]), [2.0, 0.0]).left_out <= 3

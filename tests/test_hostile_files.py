@@ -28,7 +28,7 @@ from fastsgd.encoding import Encoding
 from fastsgd.history import History
 from fastsgd.table import read_table
 
-COUNTS = {"model": 1200, "checkpoint": 400, "idx": 800, "csv": 100, "npz": 500, "onnx": 500}
+COUNTS = {"model": 1200, "checkpoint": 400, "idx": 800, "csv": 100, "jsonl": 100, "npz": 500, "onnx": 500}
 
 
 @pytest.mark.parametrize("kind", COUNTS)

@@ -110,7 +110,8 @@ def test_graph_and_description_must_agree():
         other.metadata_props[0].value = json.dumps(fields)
         return other
     for changes in ({"sizes": [2, 4, 2]}, {"activations": ["tanh", "identity"]}, {"loss": "hinge"}, {"loss": "poisson"},
-                    {"input_scale": [0.2]}, {"input_scale": [0.1] * 3}, {"loss_parameters": []}, {"sizes": None},
+                    {"input_scale": [0.2]}, {"input_scale": [0.1] * 3}, {"output_scale": [2.0]},
+                    {"output_offset": [1.0]}, {"loss_parameters": []}, {"sizes": None},
                     {"more": 1}):
         with pytest.raises(ValueError, match=r"its fastsgd\.architecture does not describe its graph: .*with loss="):
             from_onnx(changed(**changes))
@@ -137,7 +138,8 @@ def graph(nodes, constants=(), shape=("rows", 3), opset=17, outputs=("y",), kind
 
 def arrays(seed=0):
     rng = np.random.default_rng(seed)
-    shapes = {"W": (3, 4), "V": (4, 2), "Wt": (4, 3), "b": (4,), "c": (2,), "row": (1, 4), "m": (3,), "s": (3,)}
+    shapes = {"W": (3, 4), "V": (4, 2), "Wt": (4, 3), "b": (4,), "c": (2,), "row": (1, 4), "m": (3,), "s": (3,),
+              "d": (2,)}
     made = {name: rng.uniform(0.5, 1, shape).astype("float32") for name, shape in shapes.items()}
     return made | {"half": np.float32(0.5), "two": np.float32([2]), "one": np.float32(1),
                    "root": np.float32(np.sqrt(2)), "square": np.ones((4, 4), np.float32),
@@ -164,6 +166,14 @@ READ = {
     "one minus the rows, times two": [
         ("Sub", ["one", "x"], "u"), ("Mul", ["two", "u"], "v"), ("Gemm", "vWb", "z"), ("Relu", "z", "a"),
         ("Gemm", "aVc", "y")],
+    "scaled outputs": [("Gemm", "xWb", "z"), ("Mul", ["z", "half"], "y")],
+    "outputs in units of their own": [
+        ("Gemm", "xWb", "z"), ("Relu", "z", "a"), ("Gemm", "aVc", "u"), ("Mul", "uc", "v"), ("Sub", "vd", "y")],
+    "hidden units scaled by column": [
+        ("MatMul", "xW", "u"), ("Mul", "ub", "v"), ("Add", "vb", "z"), ("Relu", "z", "a"), ("Gemm", "aVc", "y")],
+    "hidden units halved, then less one": [
+        ("Gemm", "xWb", "u"), ("Mul", ["u", "half"], "v"), ("Sub", ["v", "one"], "z"), ("Gemm", "zVc", "y")],
+    "x + x": [("Add", "xx", "z"), ("Gemm", "zWb", "y")],
     "operations that change nothing": [
         ("Identity", "x", "u"), ("Flatten", "u", "v"), ("Reshape", ["v", "shape"], "w"), ("Cast", "w", "q", {"to": 1}),
         ("Gemm", "qWb", "z"), ("Relu", "z", "p"), ("Dropout", ["p", "half", "no"], "r"),
@@ -189,6 +199,16 @@ READ = {
         ("Mul", ["z", "one"], "u"), ("Softplus", "u", "v"), ("Div", ["v", "one"], "w"),
         ("Constant", "", "k", {"value_float": 20.0}), ("Greater", "uk", "g"), ("Where", "gzw", "a")]),
     "logistic as a quotient": dense([("Exp", "z", "u"), ("Add", ["u", "one"], "v"), ("Div", "uv", "a")]),
+    "relu as Where": dense([("Constant", "", "k", {"value_float": 0.0}), ("Greater", "zk", "g"),
+                            ("Where", "gzk", "a")]),
+    "relu as a product": dense([("Constant", "", "k", {"value_float": 0.0}), ("Less", "kz", "g"),
+                                ("Cast", "g", "u", {"to": 1}), ("Mul", "uz", "a")]),
+    "relu by its absolute value": dense([("Abs", "z", "u"), ("Add", "uz", "v"), ("Mul", ["v", "half"], "a")]),
+    "elu as Where": dense([("Exp", "z", "u"), ("Sub", ["u", "one"], "v"), ("Constant", "", "k", {"value_float": 0.0}),
+                           ("Less", "zk", "g"), ("Where", "gvz", "a")]),
+    "relu within the ends of float32": dense([
+        ("Constant", "", "k", {"value_float": 0.0}), ("Constant", "", "n", {"value_float": 3.4028234663852886e38}),
+        ("Max", "zk", "u"), ("Min", "un", "a")]),
     "softplus as Log": dense([("Exp", "z", "u"), ("Add", ["u", "one"], "v"), ("Log", "v", "a")]),
 }
 
@@ -214,6 +234,21 @@ def test_opset_20_and_24_have_gelu_and_swish():
         net = from_onnx(model)
         assert net.architecture.activations == (name, "identity")
         assert difference(net.predict(X), run(model, X)) < 1e-6
+
+
+def test_the_units_of_outputs_come_back_and_of_older_files_are_one():
+    net = fastsgd.Network([2, 3, 1], loss="huber", seed=0, output_scale=1000.0, output_offset=0.1)
+    model = to_onnx(net)
+    assert [node.op_type for node in model.graph.node][-2:] == ["Mul", "Add"]
+    assert from_onnx(model).architecture == net.architecture
+    X = random_rows(np.random.default_rng(0), net)
+    assert difference(from_onnx(model, "quantile").predict(X), net.predict(X)) < 1e-6
+    net.output_scale, net.output_offset = 1.0, 0.0
+    model = to_onnx(net)
+    fields = json.loads(model.metadata_props[0].value)
+    del fields["output_scale"], fields["output_offset"]
+    model.metadata_props[0].value = json.dumps(fields)
+    assert from_onnx(model).architecture == net.architecture
 
 
 def test_the_caller_decides_the_loss():
@@ -292,6 +327,31 @@ REFUSED = {  # nodes, what is done to the model, the message
                                 r"\(Min\) gives is none of"),
     "a small slope": (dense([("LeakyRelu", "z", "a", {"alpha": 1e-9})]), None, r"\(LeakyRelu\) gives is none of"),
     "a tanh gelu": (dense([("Gelu", "z", "a", {"approximate": "tanh"})]), None, r"\(Gelu\) gives is none of"),
+    "a threshold near zero": (dense([("Constant", "", "k", {"value_float": 0.2}), ("Greater", "zk", "g"),
+                                     ("Cast", "g", "u", {"to": 1}), ("Mul", "uz", "a")]), None,
+                              r"\(Mul\) gives is none of"),
+    "a threshold by Where": (dense([("Constant", "", "k", {"value_float": 0.1}), ("Less", "zk", "g"),
+                                    ("Sub", "kk", "u"), ("Where", "guz", "a")]), None, "does not act on the rows"),
+    "a hard shrink": (dense([("Constant", "", "k", {"value_float": 0.1}), ("Constant", "", "n", {"value_float": 0.0}),
+                             ("Abs", "z", "u"), ("Greater", "uk", "g"), ("Where", "gzn", "a")]), None,
+                      r"\(Where\) gives is none of"),
+    "a soft shrink": (dense([("Constant", "", "k", {"value_float": 1e-3}), ("Sub", "zk", "u"), ("Relu", "u", "v"),
+                             ("Neg", "z", "w"), ("Sub", "wk", "p"), ("Relu", "p", "q"), ("Sub", "vq", "a")]), None,
+                      r"\(Sub\): its operands come from different layers"),
+    "a narrow bump on relu": (dense([("Constant", "", "k", {"value_float": 1000.0}), ("Mul", "zk", "u"),
+                                     ("Constant", "", "n", {"value_float": 130.0}), ("Sub", "un", "v"),
+                                     ("Mul", "vv", "w"), ("Neg", "w", "q"), ("Exp", "q", "p"), ("Relu", "z", "r"),
+                                     ("Add", "pr", "a")]), None, r"\(Add\) gives is none of"),
+    "a softplus that is straight from 8": (dense([
+        ("Softplus", "z", "v"), ("Constant", "", "k", {"value_float": 8.0}), ("Greater", "zk", "g"),
+        ("Where", "gzv", "a")]), None, r"\(Where\) gives is none of"),
+    "an overflow": (dense([("Constant", "", "k", {"value_float": 3e38}), ("Mul", "zk", "u"), ("Mul", "uk", "a")]), None,
+                    r"\(Gemm\): a layer scaled by 9e\+76 .*not finite"),
+    "a constant divided by zero": (dense([("Constant", "", "k", {"value_float": 0.0}), ("Div", "zk", "a")]), None,
+                                   r"node 'n2' \(Div\): "),
+    "many squares": (dense([("Exp", "z", "u"), ("Add", ["u", "one"], "v"), ("Mul", "vv", "w"), *(
+        ("Mul", [f"{'w' if i == 0 else i - 1}"] * 2, str(i)) for i in range(30)), ("Mul", ["29", "z"], "a")]), None,
+                     "more complicated than any activation"),
     "an attribute": (dense([("Relu", "z", "a", {"alpha": 1.0})]), None, r"node 'n1' \(Relu\): .*unexpected keyword"),
     "relu at the end": ([("Gemm", "xWb", "z"), ("Relu", "z", "y")], None, "the last layer's activation is relu"),
     "softmax inside": (dense([("Softmax", "z", "a")]), None, "got 'softmax'"),
@@ -300,10 +360,9 @@ REFUSED = {  # nodes, what is done to the model, the message
                            "may follow a Softmax"),
     "scaled softmax": ([("Gemm", "xWb", "z"), ("Softmax", "z", "a"), ("Mul", ["a", "half"], "y")], None,
                        "may follow a Softmax"),
-    "scaled outputs": ([("Gemm", "xWb", "z"), ("Mul", ["z", "half"], "y")], None, r"\(Mul\) gives is none of"),
-    "scaled by column": ([("Gemm", "xWb", "z"), ("Mul", "zb", "y")], None, r"constant of shape \(4,\) is not possible"),
+    "scaled after an activation": ([("Gemm", "xWb", "z"), ("Tanh", "z", "a"), ("Mul", "ab", "y")], None,
+                                   r"constant of shape \(4,\) is not possible"),
     "an activation first": ([("Relu", "x", "z"), ("Gemm", "zWb", "y")], None, "comes before the first layer"),
-    "x + x": ([("Add", "xx", "z"), ("Gemm", "zWb", "y")], None, r"\(Add\) gives is none of"),
     "max of 2x and x": ([("Mul", ["x", "two"], "u"), ("Max", "ux", "z"), ("Gemm", "zWb", "y")], None,
                         "different layers"),
     "1 / x": ([("Div", ["one", "x"], "z"), ("Gemm", "zWb", "y")], None, "cannot be a divisor"),
@@ -361,7 +420,7 @@ def test_files_that_are_no_models(tmp_path):
         from_onnx(path)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         from_onnx(tmp_path / "nowhere.onnx")
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"path_or_model must be a path or an onnx\.ModelProto, got Network"):
         from_onnx(fastsgd.Network([2, 2]))
 
 
@@ -431,6 +490,61 @@ def test_no_changed_graph_is_read_as_something_else():
         np.testing.assert_allclose(found.predict(X), expected, rtol=1e-4, atol=1e-5, err_msg=str(nodes))
         read += 1
     assert read > 100
+
+
+def random_function(rng):
+    """Nodes of a random function of "z", which gives "a", and its constants: thresholds, shrinks and the like."""
+    nodes, constants, names = [], {}, ["z"]
+
+    def constant():
+        value = rng.choice([0.0, 0.0, 1.0, -1.0, 0.5, 0.01, 20.0, round(rng.uniform(-0.6, 0.6), 2), rng.normal()])
+        constants[f"k{len(constants)}"] = np.float32(value)
+        return f"k{len(constants) - 1}"
+
+    def add(operation, inputs, **attributes):
+        nodes.append((operation, inputs, f"t{len(nodes)}", attributes))
+        return nodes[-1][2]
+
+    def either():
+        return str(rng.choice(names)) if rng.random() < 0.6 else constant()
+
+    for _ in range(rng.integers(1, 4)):
+        kind, last = rng.integers(7), str(rng.choice(names[-2:]))
+        if kind == 0:
+            chosen = add(str(rng.choice(["Greater", "Less"])), [last, constant()])
+            names.append(add("Where", [chosen, either(), either()]))
+        elif kind == 1:
+            chosen = add(str(rng.choice(["Greater", "Less"])), [last, constant()])
+            names.append(add("Mul", [add("Cast", [chosen], to=1), str(rng.choice(names))]))
+        elif kind in (2, 3):
+            names.append(add(str(rng.choice(["Max", "Min", "Add", "Sub", "Mul"])), [last, either()]))
+        elif kind == 4:
+            names.append(add(str(rng.choice(["LeakyRelu", "Elu"])), [last], alpha=rng.choice([0.01, 0.1, 1.0])))
+        else:
+            names.append(add(str(rng.choice(["Relu", "Sigmoid", "Tanh", "Softplus", "Abs", "Neg", "Erf"])), [last]))
+    add("Identity", [names[-1]])
+    nodes[-1] = (*nodes[-1][:2], "a", nodes[-1][3])
+    return nodes, constants
+
+
+def test_random_functions_are_read_right_or_refused():
+    rng = np.random.default_rng(6)
+    X = np.concatenate([np.linspace(-3, 3, 1201), [0.0, -30.0, 30.0, 1e4, -1e4]]).astype("float32")[:, None]
+    one, read = np.ones((1, 1), np.float32), {}
+    for _ in range(300):
+        nodes, constants = random_function(rng)
+        model = graph([("MatMul", "xW", "z"), *nodes, ("MatMul", "aV", "y")], {"W": one, "V": one, **constants},
+                      ("rows", 1))
+        try:
+            net = from_onnx(model)
+        except ValueError:
+            continue
+        expected = run(model, X)
+        assert (abs(net.predict(X) - expected) <= 1e-6 * np.maximum(1, abs(expected))).all(), nodes
+        name = net.architecture.activations[0]
+        read[name] = read.get(name, 0) + 1
+    assert min(read["relu"], read["identity"]) > 5
+    assert len(read) > 5
 
 
 # ---- PyTorch's export ----

@@ -32,6 +32,7 @@ def test_random_networks_agree_and_come_back(dtype):
         assert difference(found, net.predict(X)) < {"float32": 1e-5, "float64": 1e-13}[dtype]
         twin = from_torch(module, net.loss)
         assert twin.architecture.activations == net.architecture.activations
+        assert np.allclose(twin.output_scale, net.output_scale, rtol=1e-7)
         assert twin.dtype == net.dtype
         np.testing.assert_array_equal(twin.params, net.params)
         np.testing.assert_array_equal(twin.predict(X), net.predict(X))
@@ -69,6 +70,18 @@ def test_the_module_is_a_copy_in_evaluation_mode_that_scripts_pickles_and_trains
     optimizer.step()
     assert not np.array_equal(outputs(module, X), expected)
     np.testing.assert_allclose(net.predict(X), expected, rtol=1e-6)
+
+
+def test_the_units_of_outputs_come_last():
+    net = fastsgd.Network([4, 3], loss="huber", seed=0, output_scale=[1, 2, 3], output_offset=0.5)
+    module = to_torch(net, output_activation=False)
+    assert list(module.state_dict()) == ["0.weight", "0.bias", "1.scale", "1.offset"]
+    assert from_torch(module, "huber").architecture == net.architecture
+    for parts in ((module, nn.Linear(3, 2)), (module, module[1]), (module[1], module), (nn.Linear(3, 4), module[1])):
+        with pytest.raises(ValueError, match=r"is not part of a chain|must come last|one number or 4, one per output"):
+            from_torch(nn.Sequential(*parts))
+    with pytest.raises(ValueError, match="output_scale and output_offset are for losses of quantities"):
+        from_torch(module, "cross_entropy")
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
@@ -114,6 +127,12 @@ def test_the_last_activation_or_the_caller_decides_the_loss(last, loss, expected
     assert from_torch(nn.Linear(3, 2, dtype=torch.float64)).dtype == np.float64
 
 
+def replaced():
+    layer = nn.ReLU()
+    layer.forward = lambda x: torch.where(x > 0.1, x, 0)
+    return [nn.Linear(3, 2), layer, nn.Linear(2, 2)]
+
+
 def hooked():
     layer = nn.Linear(3, 2)
     layer.register_forward_hook(lambda *_: None)
@@ -133,6 +152,15 @@ REFUSED = {
                       r"LeakyReLU\(negative_slope=0.2\)"),
     "a small slope": (lambda: [nn.Linear(3, 2), nn.LeakyReLU(1e-9), nn.Linear(2, 2)],
                       r"LeakyReLU\(negative_slope=1e-09\)"),
+    "nearly the slope": (lambda: [nn.Linear(3, 2), nn.LeakyReLU(0.0100001), nn.Linear(2, 2)],
+                         r"LeakyReLU\(negative_slope=0.0100001\)"),
+    "a softplus that is straight from 8": (lambda: [nn.Linear(3, 2), nn.Softplus(threshold=8), nn.Linear(2, 2)],
+                                           r"Softplus\(beta=1.0, threshold=8"),
+    **{f"torch's {kind}": (lambda kind=kind, more=more: [nn.Linear(3, 2), getattr(nn, kind)(*more), nn.Linear(2, 2)],
+                           rf"module\[1\], {kind}\(.*is not part of a chain")
+       for kind, *more in (("Threshold", 0.1, 0), ("Hardshrink", 0.1), ("Softshrink", 0.1), ("Hardtanh", -1e6, 1e6),
+                           ("ReLU6",), ("PReLU",), ("CELU",), ("SELU",), ("RReLU",), ("Hardsigmoid",), ("Mish",))},
+    "another function put there": (replaced, r"module\[1\], ReLU\(\), is not part of a chain"),
     "another alpha": (lambda: [nn.Linear(3, 2), nn.ELU(0.5), nn.Linear(2, 2)], r"ELU\(alpha=0.5\)"),
     "another gelu": (lambda: [nn.Linear(3, 2), nn.GELU("tanh"), nn.Linear(2, 2)], r"GELU\(approximate='tanh'\)"),
     "another softplus": (lambda: [nn.Linear(3, 2), nn.Softplus(2), nn.Linear(2, 2)], r"Softplus\(beta=2"),

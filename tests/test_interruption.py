@@ -9,6 +9,8 @@ import pytest
 import fastsgd
 from fastsgd import checkpoint, evaluation, feeds, history, run
 
+pytestmark = pytest.mark.filterwarnings("ignore:nothing was trained")        # by runs resumed at their end
+
 FILES = {module.__file__ for module in (run, feeds, history, checkpoint, evaluation)}
 
 

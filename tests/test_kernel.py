@@ -204,3 +204,10 @@ def test_betas_close_to_one_in_float32(beta_2):
         recipe = Recipe(fastsgd.Adam(0.001, beta_2=beta_2), 6)
         moved.append(one_epoch(module, net, X, y, np.arange(60), recipe)[0] - net.params)
     agree("change", moved[0], moved[1], 1e-3)
+
+
+def test_the_reference_takes_memory_for_the_rows_alone():
+    net = fastsgd.Network([2, 100_000], loss="hinge", seed=0)
+    fastsgd.train(net, np.ones((3, 2)), [0, 1, 99_999], epochs=1, kernel="reference")       # outputs^2: 37 GiB
+    net = fastsgd.Network([2, 100_000], seed=0)
+    fastsgd.train(net, np.ones((3, 2)), [0, 1, 99_999], epochs=1, kernel="reference", label_smoothing=0.1)

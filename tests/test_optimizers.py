@@ -152,3 +152,22 @@ def test_schedules_that_return_nonsense(digits, rate):
     with pytest.raises(ValueError, match=r"learning_rate\(step\) must return"):
         fastsgd.train(net, X, y, optimizer=fastsgd.SGD(rate), epochs=1)
     assert (net.params == before).all()
+
+
+def test_parameters_are_read_and_changed_by_name():
+    schedule = fastsgd.schedules.WarmUp(10, fastsgd.schedules.Cosine(0.1))
+    optimizer = fastsgd.SGD(schedule, momentum=0.9)
+    params = optimizer.get_params()
+    assert (params["momentum"], params["learning_rate"], params["learning_rate__then__rate"]) == (0.9, schedule, 0.1)
+    assert "learning_rate__steps" not in optimizer.get_params(deep=False)
+    changed = optimizer.set_params(momentum=0.5, learning_rate__steps=3, learning_rate__then__rate=0.2)
+    assert changed == fastsgd.SGD(fastsgd.schedules.WarmUp(3, fastsgd.schedules.Cosine(0.2)), momentum=0.5)
+    assert optimizer == fastsgd.SGD(schedule, momentum=0.9)                    # it is frozen
+    assert optimizer.set_params(learning_rate=fastsgd.schedules.Step(1.0, 5), learning_rate__factor=0.5).learning_rate \
+        == fastsgd.schedules.Step(1.0, 5, 0.5)
+    for bad, message in (({"lr": 1}, "SGD has no parameter 'lr'; it has learning_rate, weight_decay, "),
+                         ({"learning_rate__rate": 1}, "WarmUp has no parameter 'rate'; it has steps, then"),
+                         ({"momentum__x": 1}, "SGD: momentum is 0.9, which has no parameter 'x'"),
+                         ({"momentum": 2}, "momentum must be at least 0 and below 1, got 2")):
+        with pytest.raises(ValueError, match=message):
+            optimizer.set_params(**bad)

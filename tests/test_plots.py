@@ -1,6 +1,7 @@
 """Do the pictures show what they should, on the axes they are given?"""
 import builtins
 import dataclasses
+import math
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import fastsgd
 from fastsgd import descent, plots
 from fastsgd.cli import main
+from fastsgd.plots._axes import plain
 
 matplotlib = pytest.importorskip("matplotlib")
 
@@ -65,9 +67,10 @@ def test_the_pictures_show_the_figures(seen):
     lines = {line.get_label(): line for line in race.get_lines()}
     for runner in seen["race"].runners:
         line = next(line for label, line in lines.items() if label.startswith(runner.name))
-        np.testing.assert_array_equal(line.get_xdata(), runner.seconds[1:])
-        np.testing.assert_array_equal(line.get_ydata(), runner.cost[1:])
-    assert "times sooner" in text_of(race)
+        whole = np.isfinite(line.get_xdata())                # lines end at NaN where the next measurement is far away
+        np.testing.assert_array_equal(line.get_xdata()[whole], runner.seconds[1:])
+        np.testing.assert_array_equal(line.get_ydata()[whole], runner.cost[1:])
+    assert "times sooner with mini-batches of 20" in race.get_title()
     noise = plots.gradient_noise(seen["noise"])
     dots = [line for line in noise.get_lines() if line.get_marker() == "o"]
     lengths = [np.hypot(line.get_xdata()[0], line.get_ydata()[0]) for line in dots]
@@ -78,7 +81,8 @@ def test_the_pictures_show_the_figures(seen):
         points = seen["paths"].coordinates(path)
         assert any(len(line.get_xdata()) == len(points) and np.allclose(line.get_xydata(), points)
                    for line in above.get_lines())
-        assert f"{path.name}: 40 steps, cost {path.cost[-1]:.3g}" in text_of(above)
+        assert f"{path.name}: 40 steps, " in text_of(above)
+        assert f", cost {plain(path.cost[-1])} at the end" in text_of(above)
     assert "start" in text_of(above)
     confusion = plots.confusion(seen["net"], seen["X"], seen["y"])
     said = seen["net"].predict(seen["X"]).argmax(axis=1)
@@ -104,8 +108,12 @@ def test_a_race_with_a_runner_that_diverged_is_drawn():
         race = descent.race(net, X, np.eye(10)[y], (10, None), seconds=0.02, learning_rates=rates)
         assert [runner.diverged for runner in race.runners] == [which == 0, which == 1]
         assert np.isnan(race.goal) == np.isnan(race.sooner(race.runners[0])) == (which == 1)
-        assert ("as good as" in str(race)) == (which == 0)
-        assert "sooner" not in text_of(race.plot())
+        assert ("reaches" in str(race)) == (which == 0)
+        assert "diverged" in str(race).splitlines()[1 + which]
+        ax = race.plot()
+        assert "sooner" not in text_of(ax)
+        assert ax.get_ylim()[1] <= 10 * race.runners[0].cost[0]
+        assert "learning rate 1e30, diverged" in text_of(ax)
         assert plots._axes.picture_of(race.plot()).startswith(b"\x89PNG")
 
 
@@ -122,7 +130,8 @@ def test_a_landscape_has_ticks_of_the_cost(seen, lowest, highest, ticks):
     surface = seen["surface"]
     share = (surface.cost - surface.cost.min()) / np.ptp(surface.cost)
     surface = dataclasses.replace(surface, cost=lowest * (highest / lowest) ** share)
-    ax = plots.descent(seen["paths"], surface, view="3d")
+    paths = tuple(dataclasses.replace(path, cost=np.clip(path.cost, lowest, highest)) for path in seen["paths"].paths)
+    ax = plots.descent(dataclasses.replace(seen["paths"], paths=paths), surface, view="3d")
     assert [label.get_text() for label in ax.get_zticklabels()] == ticks
 
 
@@ -207,15 +216,190 @@ def test_a_metric_that_is_nowhere_defined_has_no_axis():
         assert "nan" not in text_of(ax)
 
 
-def test_a_race_tells_how_much_sooner_in_its_legend(seen):
+def test_a_race_tells_how_much_sooner_where_it_was(seen):
     race = seen["race"]
     quick, full = race.runners
-    for times, told in ((1.5, "1.5 times sooner"), (12345, "12,345 times sooner")):
+    for times, told in ((1.5, "1.5 times sooner"), (12345, "12,345 times sooner"), (0.5, None)):
         factor = race.sooner(quick) / times
-        ax = plots.race(dataclasses.replace(race, runners=[dataclasses.replace(quick, seconds=quick.seconds * factor),
-                                                           full]))
-        assert not ax.texts
-        assert ax.get_legend().get_texts()[-1].get_text() == f"{told} than full gradient descent"
+        other = dataclasses.replace(quick, seconds=quick.seconds * factor)
+        changed = dataclasses.replace(race, runners=[other, full])
+        title, line = plots.race(changed).get_title(), str(changed).splitlines()[1]
+        if told:
+            assert title == f"full gradient descent's final cost is reached {told} with mini-batches of 20"
+            assert line.endswith(f" s, {told}")
+        else:
+            assert "sooner" not in title
+            assert line.endswith(" s, no sooner")
+        slow = dataclasses.replace(other, cost=np.maximum(other.cost, full.cost[-1] * 1.1))
+        never = dataclasses.replace(race, runners=[slow, full])
+        assert str(never).splitlines()[1].endswith(f"not in {slow.seconds[-1]:.3g} s")
+        assert "sooner" not in str(never) + plots.race(never).get_title()
+
+
+def test_a_race_draws_no_line_where_nothing_was_measured(seen):
+    runner = dataclasses.replace(seen["race"].runners[0], seconds=np.array([0, 1, 2, 2.3, 9, 10.0]),
+                                 steps=np.array([0, 1, 2, 12, 13 * 5, 70]), cost=np.array([3, 2, 1.5, 1, 0.5, 0.4]))
+    ax = plots.race(dataclasses.replace(seen["race"], runners=[runner]))
+    line, gap = ax.get_lines()
+    assert line.get_marker() == "."
+    np.testing.assert_array_equal(line.get_xdata(), [1, 2, 2.3, np.nan, 9, 10])     # neighbouring steps are no gap
+    assert gap.get_linestyle() == ":"
+    assert gap.get_xdata().tolist() == [2.3, 9]
+
+
+# ---- layout: nothing lies on something else, nothing is cut off, numbers are plain ----
+
+def drawn_texts(ax):
+    """Title, labels, and every visible tick label and text of axes, those within and around alike."""
+    texts = [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts]
+    for axis in (ax.xaxis, ax.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        texts += [label for tick, label in zip(axis.get_majorticklocs(), axis.get_ticklabels(), strict=True)
+                  if low <= tick <= high]
+    return [text for text in texts if text.get_text().strip() and text.get_visible()]
+
+
+def require_a_clear_layout(ax):
+    ax.figure.draw_without_rendering()
+    every = [ax, *(each for each in ax.figure.axes if each is not ax)]
+    for one in every:
+        outside = [text.get_window_extent() for text in drawn_texts(one)
+                   if text not in one.texts and text.get_rotation() != 45]      # whose boxes are larger than they are
+        outside += [one.get_window_extent()]
+        if one.get_legend():
+            outside += [one.get_legend().get_window_extent()]
+        assert apart(outside), one.get_title()
+        inside = [text for text in one.texts if text.get_text() and text.get_clip_on()]
+        for text in inside:                                             # such as labels of contours
+            box, room = text.get_window_extent(), one.get_window_extent()
+            assert room.x0 <= box.x0, text
+            assert box.x1 <= room.x1, text
+            assert room.y0 <= box.y0, text
+            assert box.y1 <= room.y1, text
+        for text in drawn_texts(one):
+            assert not set("$^\N{MULTIPLICATION SIGN}") & set(text.get_text()), text
+    panels = [each for each in every if each.get_subplotspec() != ax.get_subplotspec()]
+    assert apart([ax.get_tightbbox(), *(panel.get_tightbbox() for panel in panels)])
+
+
+@pytest.mark.parametrize("name", [name for name in PLOTS if name != "landscape"])
+def test_nothing_overlaps_or_is_cut_off(seen, name):
+    require_a_clear_layout(PLOTS[name](seen, None))
+
+
+def test_paths_of_equal_time_show_what_they_cost_themselves(seen):
+    net, X, y = seen["net"], seen["X"], seen["y"]
+    paths = descent.trajectory(net, X, y, (5, 20, None), seconds=0.002, optimizer=fastsgd.SGD(0.3))
+    surface = descent.cost_surface(net, X, y, paths, resolution=11)
+    ax = plots.descent(paths, surface)
+    panel, = (each for each in ax.figure.axes if each is not ax)
+    assert panel.get_xlabel() == "seconds of steps"
+    for path in paths.paths:
+        assert any(np.array_equal(line.get_xdata(), path.seconds) and np.array_equal(line.get_ydata(), path.cost)
+                   for line in panel.get_lines())
+        label, = (text for text in ax.texts if text.get_text() == f"own cost {plain(path.cost[-1])}")
+        box, room = label.get_window_extent(), ax.get_window_extent()
+        assert room.x0 < box.x0 < box.x1 < room.x1
+    start = next(line for line in ax.get_lines() if line.get_marker() == "s")
+    ends = [line for line in ax.get_lines() if line.get_marker() == "o"]
+    assert len(ends) == 3
+    for end in ends:                        # one that did not get far is seen before the start's square
+        assert end.get_zorder() > start.get_zorder()
+        assert end.get_markersize() < start.get_markersize()
+    require_a_clear_layout(ax)
+    assert plots.descent(seen["paths"], seen["surface"]).figure.axes[1].get_xlabel() == "steps"
+    landscape = plots.descent(paths, surface, view="3d")
+    height = landscape.get_lines()[0].get_data_3d()[2] if hasattr(landscape.get_lines()[0], "get_data_3d") else None
+    assert any(np.allclose(height, np.log10(path.cost)) for path in paths.paths if len(path.cost) == len(height))
+
+
+def test_given_axes_make_room_for_panels(seen):
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(8, 8))
+    for ax in (figure.add_axes((0.1, 0.1, 0.8, 0.75)), Figure(figsize=(8, 8)).subplots(2, 2)[0, 0]):
+        whole = ax.get_position()
+        plots.descent(seen["paths"], seen["surface"], ax)
+        panel = ax.figure.axes[-1].get_position()
+        assert ax.get_position().y0 > panel.y1
+        assert whole.y0 - 1e-6 <= panel.y0 < panel.y1 < whole.y1
+
+
+@pytest.mark.parametrize(("value", "shown"), [
+    (0.9, "0.9"), (0.09, "0.09"), (1e-6, "0.000001"), (1e-7, "1e-7"), (2.25e-9, "2.25e-9"), (1500, "1,500"), (0, "0"),
+    (123456.0, "123,000"), (1e8, "1e8"), (0.99996, "1"), (-0.25, "-0.25"), (math.inf, "inf")])
+def test_numbers_are_plain(value, shown):
+    assert plain(value) == shown
+
+
+@pytest.mark.parametrize("values", [(2.05, 2.25), (0.3, 0.9), (0.021, 4.4), (1e-5, 3.0), (1.0, 1.0)])
+def test_logarithmic_axes_have_plain_ticks(values):
+    from matplotlib.figure import Figure
+    ax = Figure().add_subplot()
+    ax.plot([1, 2], values)
+    plots._axes.logarithmic(ax.yaxis, values)
+    ax.figure.draw_without_rendering()
+    shown = [text.get_text() for text in drawn_texts(ax) if text in ax.get_yticklabels()]
+    assert len(set(shown)) == len(shown) >= 2
+    assert all(re.fullmatch(r"[\d,]*\.?\d+", text) for text in shown)
+    assert not [label for label in ax.get_yticklabels(minor=True) if label.get_text()]
+
+
+def test_a_learning_curve_has_a_title_and_all_metrics(seen):
+    history = dataclasses.replace(seen["history"], weighted=True, scores={
+        "f1_macro": [0.2, 0.4, 0.5, 0.6], "neg_log_loss": [-2.0, -1.5, -1.0, -0.9], "undefined": [math.nan] * 4})
+    ax = plots.history(history)
+    assert ax.get_title().startswith("learning curve: 4 epochs, 60 steps, ")
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert "f1_macro, validation rows" in labels
+    assert {"weighted cost, training rows as they were trained on", "weighted accuracy, training rows",
+            "cost, validation rows", "accuracy, validation rows"} < set(labels)
+    panel = next(each for each in ax.figure.axes if each.get_title() == "neg_log_loss, validation rows")
+    assert panel.get_lines()[0].get_ydata().tolist() == history.scores["neg_log_loss"]
+    assert len(ax.figure.axes) == 3
+    require_a_clear_layout(ax)
+
+
+def fitted(classes):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 6)).astype(np.float32)
+    net = fastsgd.Network([6, classes], seed=0)
+    return net, X, net.predict(X).argmax(axis=1)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 21, 40])
+def test_a_confusion_matrix_has_a_diagonal_that_is_seen_and_names_that_fit(classes):
+    net, X, y = fitted(classes)
+    y[:40] = (y[:40] + 1) % classes
+    ax = plots.confusion(net, X, y, classes=[f"an unusually long name of the class {i}" for i in range(classes)])
+    require_a_clear_layout(ax)
+    mistakes, right = ax.get_images()
+    pale = np.array(mistakes.to_rgba(0.0))[:3]
+    for i in range(classes):
+        assert mistakes.get_array().mask[i, i] and not right.get_array().mask[i, i]  # noqa: PT018
+        if right.get_array()[i, i] > 0.5:
+            assert np.abs(np.array(right.to_rgba(right.get_array()[i, i]))[:3] - pale).max() > 0.3
+    for labels in (ax.get_xticklabels(), ax.get_yticklabels()):
+        shown = [label.get_text() for label in labels]
+        assert len(set(shown)) == len(shown) >= min(classes, 20)
+        assert max(map(len, shown)) <= 20
+        boxes = boxes_of(ax.get_yticklabels())
+        assert apart(boxes)
+    assert ax.get_window_extent().width > 150
+
+
+def test_names_that_become_alike_when_they_are_shortened_get_a_number():
+    from fastsgd.plots.training import _shortened
+    names = ["short", "the same beginning 1 and the same ending", "the same beginning 2 and the same ending"]
+    short = _shortened(names, 20)
+    assert short[0] == "short"
+    assert len(set(short)) == 3
+    assert max(map(len, short)) <= 20
+
+
+def test_counts_are_black_on_light_cells_and_white_on_dark_ones():
+    from fastsgd.plots.training import _ink
+    assert [_ink(colour) for colour in ((1, 1, 1, 1), (0, 0, 0, 1), (1, 0.6, 0.3, 1), (0.03, 0.19, 0.42, 1))] == [
+        "black", "white", "black", "white"]
 
 
 @pytest.mark.parametrize(("units", "shape"), [(1, (1, 1)), (2, (1, 2)), (3, (1, 3)), (5, (2, 3)), (32, (4, 8))])
@@ -321,6 +505,7 @@ def test_descent_writes_a_page_and_a_film(tmp_path, capsys):
     told = capsys.readouterr()
     assert "batch size" in told.out
     assert "noise scale" in told.out
+    assert "descents of equal steps" in told.out
     page = (out / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 4
     assert page.count("data:image/gif;base64,") == 1
@@ -332,9 +517,12 @@ def test_descent_on_a_quantity_takes_smaller_steps_and_says_what_to_do_where_it_
     X = rng.normal(size=(300, 3))
     table = tmp_path / "table.csv"
     pandas.DataFrame(X, columns=list("abc")).assign(y=20 + 9 * X[:, 0] + X[:, 1]**2).to_csv(table, index=False)
-    command = ["descent", str(table), "--target", "y", "--steps", "30", "--out", str(tmp_path / "out")]
+    command = ["descent", str(table), "--target", "y", "--out", str(tmp_path / "out")]
     assert main(command) == 0
-    assert "learning rate 0.01." in (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "learning rate 0.01." in page
+    assert "Descents of equal seconds" in page
+    assert "last 0." in page
     capsys.readouterr()
     assert main([*command, "--learning-rate", "3"]) == 1
     assert "error: the descent diverges with --learning-rate 3; try a smaller one\n" in capsys.readouterr().err
@@ -350,6 +538,7 @@ def test_descent_on_a_quantity_takes_smaller_steps_and_says_what_to_do_where_it_
     (["race", "--seconds", "-1"], "--seconds must be above 0, got -1"),
     (["race", "--batch-sizes", "5000"], "must have one below the 1438 rows"),
     (["descent", "--steps", "0"], "--steps must be at least 2, got 0"),
+    (["descent", "--seconds", "0"], "--seconds must be above 0 and finite, got 0"),
     (["descent", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
     (["descent", "--learning-rate", "-1"], "learning_rate must be at least 0"),
 ])

@@ -205,6 +205,8 @@ def test_scipy_matrices_train_like_dense_ones():
         assert fastsgd.check_gradient(net, kind(X[:8]), y[:8]) < 1e-3
     scaled = fastsgd.Network([60, 40, 3], seed=0, input_scale=2.0)
     np.testing.assert_allclose(scaled.predict(sparse.csr_array(X)), scaled.predict(X), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"^X\.data\[1\] is -2e\+38, which times input_scale 2 is too large for float"):
+        scaled.predict(sparse.csr_array(([1, -2e38], ([0, 0], [1, 2])), shape=(1, 60)))
 
 
 def test_a_csr_matrix_is_never_made_dense():

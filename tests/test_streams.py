@@ -9,6 +9,8 @@ from test_checkpoint import interrupt_after
 
 import fastsgd
 
+pytestmark = pytest.mark.filterwarnings("ignore:nothing was trained")        # by runs resumed at their end
+
 
 def net_of(**arguments):
     return fastsgd.Network([64, 24, 10], seed=0, **arguments)

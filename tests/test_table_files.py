@@ -164,6 +164,15 @@ def test_spreadsheets(tmp_path, monkeypatch):
         read_table(tmp_path / "t.xlsx")
 
 
+def test_a_header_of_numbers_is_told(tmp_path):
+    note = "t.csv: its header is of numbers (5.1, 3); a file without a header needs one"
+    for content, told in (("5.1,3\n1,2\n", [note]), ("0,1\n1,2\n", [])):
+        said = []
+        (tmp_path / "t.csv").write_text(content)
+        read_table(tmp_path / "t.csv", tell=said.append)
+        assert said == told
+
+
 def test_a_model_reads_as_its_training_table_was_read(tmp_path):
     """Also a file of one row, in which nothing says what a comma is."""
     rng = np.random.default_rng(0)
@@ -214,3 +223,23 @@ def test_packed_files_of_none_or_many(tmp_path):
         archive.writestr("b.csv", PLAIN)
     with pytest.raises(ValueError, match="it holds 2 files; one is expected"):
         read_table(tmp_path / "t.csv.zip")
+
+
+@pytest.mark.parametrize("content", ["v,y\n2024-01-01,0\n" + "2024-02-30,1\n", "v,y\n" + "".join(
+    f"{day}/{month}/2024,{day % 2}\n" for day in range(1, 29) for month in (1, 2))])
+def test_dates_of_no_calendar_and_of_no_iso_are_strings(tmp_path, content):
+    (tmp_path / "t.csv").write_text(content)
+    table = {**read_table(tmp_path / "t.csv"), "x": np.arange(content.count("\n") - 1)}
+    told = []
+    encoding = Encoding.learn(table, "y", tell=told.append)
+    assert not any("dates" in line for line in told)
+    assert encoding.columns[0].name == ("v" if len(table["y"]) == 2 else "x")
+
+
+def test_another_spelling_at_prediction_is_understood():
+    table = {"v": np.array(["$1,000", "$2,000", "$3,000"], object), "y": np.arange(3)}
+    encoding = Encoding.learn(table, "y")
+    plain = {"v": np.array(["2000", "1000.0"], object)}
+    assert encoding.rows(plain)[:, 0].tolist() == pytest.approx([0, -1.2247449])
+    german = {"v": np.array(["2.000,0", "1.000,0"], object)}
+    assert encoding.rows(german)[:, 0].tolist() == pytest.approx([0, -1.2247449])

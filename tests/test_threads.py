@@ -317,3 +317,39 @@ def test_where_the_system_refuses_threads_one_does_the_work(tmp_path):
                for more in ({}, {"LD_PRELOAD": str(library)})]
     assert [threads for _, threads in results] == ["True", "False"]
     assert results[0][0] == results[1][0]
+
+
+MAKING = """
+import os, pickle, signal, sys, threading
+import numpy as np
+from fastsgd import MLPClassifier
+X = np.random.default_rng(0).random((50, 20))
+model = pickle.dumps(MLPClassifier((300, 300), max_iter=1).fit(X, np.arange(50) % 3))
+def predict():
+    return pickle.loads(model).predict(X)
+def loop():
+    while not done:
+        predict()
+done = False
+thread = threading.Thread(target=loop)
+thread.start()
+codes = []
+for _ in range(8):
+    child = os.fork()
+    if not child:
+        signal.alarm(10)                 # ends a child that hangs
+        predict()
+        os._exit(0)
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+done = True
+thread.join()
+print(codes)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_child_may_be_forked_while_an_estimator_s_network_is_made():
+    pytest.importorskip("sklearn")
+    found = subprocess.run([sys.executable, "-W", "ignore", "-c", MAKING], check=True, timeout=100, capture_output=True,
+                           text=True)
+    assert found.stdout == f"{[0] * 8}\n"

@@ -1,6 +1,7 @@
 """Does train() do what it says: shuffling, batches, history, callbacks, interruption, divergence?"""
 import importlib.util
 import io
+import json
 import os
 import signal
 import sys
@@ -495,9 +496,67 @@ def test_a_fraction_whose_rows_count_nothing(digits):
     (X, y), _ = digits
     weight = np.zeros(len(y))
     weight[0] = 1
-    with pytest.raises(ValueError, match=r"sample_weight times class_weight is 0 for all rows that validation=0.5 has "
-                                         r"(held out|trained on)$"):
+    with pytest.raises(ValueError, match=r"^sample_weight is 0 for all rows that validation=0.5 has (held out|trained "
+                                         r"on)$"):
         fastsgd.train(fastsgd.Network([64, 10]), X, y, validation=0.5, seed=0, sample_weight=weight)
+    with pytest.raises(ValueError, match=r"^sample_weight times class_weight is 0 for all rows that validation=0.5 has "
+                                         r"trained on$"):
+        fastsgd.train(fastsgd.Network([1, 2]), [[0.0], [1.0]], [1, 0], validation=0.5, seed=3, class_weight={1: 0})
+
+
+@pytest.mark.parametrize(("loss", "outputs", "one_hot"), [
+    ("cross_entropy", 2, False), ("cross_entropy", 2, True), ("binary_cross_entropy", 1, False),
+    ("binary_cross_entropy", 2, False), ("hinge", 1, False), ("hinge", 2, False)])
+def test_class_weights_act_on_training_alone(loss, outputs, one_hot):
+    X, y = np.zeros((1000, 1)), (np.arange(1000) % 5 == 0).astype(int)
+    weight = np.random.default_rng(0).uniform(0.5, 1.5, 1000)
+    labels = np.eye(2)[y] if one_hot else y
+
+    def run(validation, by_stream=False, **more):
+        net = fastsgd.Network([1, outputs], loss=loss, dtype="float64")
+        net.params = [0, 0, 1, 0] if outputs == 2 else [0, -1]
+        settings = {"optimizer": fastsgd.SGD(1e-30), "epochs": 1, "seed": 0, "class_weight": [1, 4], **more}
+        if by_stream:
+            return net, fastsgd.train_stream(net, [(X, labels)], validation=validation, **settings)
+        return net, fastsgd.train(net, X, labels, validation=validation, **settings)
+
+    net, given = run((X, labels))
+    assert (given.validation_cost[0], given.validation_metric[0]) == pytest.approx(net.evaluate(X, labels))
+    assert given.validation_metric == [pytest.approx(0.8)]
+    assert given.cost[0] > given.validation_cost[0]                                       # the weighted one
+    _, streamed = run((X, labels), by_stream=True)
+    assert streamed.validation_cost == given.validation_cost
+    _, part = run(0.5)
+    held_out = np.sort(np.random.default_rng(0).permutation(1000)[:500])
+    expected = net.evaluate(X[held_out], labels[held_out])
+    assert (part.validation_cost[0], part.validation_metric[0]) == pytest.approx(expected)
+    _, part = run(0.5, sample_weight=weight)
+    expected = net.evaluate(X[held_out], labels[held_out], sample_weight=weight[held_out])
+    assert (part.validation_cost[0], part.validation_metric[0]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("loss", "outputs"), [("cross_entropy", 2), ("binary_cross_entropy", 1), ("hinge", 2)])
+def test_balanced_classes_count_the_weights_of_their_rows(loss, outputs):
+    rng = np.random.default_rng(0)
+    X, y, weight = rng.standard_normal((60, 2)), np.arange(60) % 3 // 2, rng.uniform(0, 2, 60)
+    weight[::4] = 0
+    nets = []
+    for rows in (slice(None), weight > 0):
+        net = fastsgd.Network([2, outputs], loss=loss, dtype="float64", seed=0)
+        fastsgd.train(net, X[rows], y[rows], sample_weight=weight[rows], class_weight="balanced", batch_size=None,
+                      epochs=5, shuffle=False)
+        nets.append(net)
+    np.testing.assert_allclose(nets[0].params, nets[1].params, rtol=1e-9)
+
+
+def test_a_weight_that_float32_cannot_hold_is_0_in_the_mean_too():
+    params = []
+    for light in (5e-39, 0.0):
+        net = fastsgd.Network([2, 1], loss="squared_error", seed=0)
+        fastsgd.train(net, np.tile(np.eye(2), (2, 1)), np.ones(4), sample_weight=[1, 1, light, 2e-38], batch_size=2,
+                      shuffle=False, epochs=1)
+        params.append(net.params)
+    np.testing.assert_array_equal(*params)
 
 
 def test_metrics_need_names_of_their_own_and_scikit_learn(digits, monkeypatch):
@@ -642,3 +701,25 @@ def test_threads_that_are_asked_for_are_had():
         fastsgd.train(fastsgd.Network([500, 500, 10]), X, y, batch_size=600, threads=threads, epochs=1,
                       callbacks=[lambda run: met.append(run.threads)])
     assert met == [1, min(2, fastsgd.config()["cores"])]
+
+
+@pytest.mark.parametrize("more", [{}, {"validation": 0.2}, {"validation": 0.2, "evaluate_every": 2}, {"epochs": 0}])
+def test_a_history_becomes_a_data_frame_and_json(digits, more):
+    pandas = pytest.importorskip("pandas")
+    net, X, y = small(digits)
+
+    def f(y, outputs):
+        return 0.5
+
+    history = fastsgd.train(net, X, y, **{"epochs": 3, **more}, metrics=[f] if "validation" in more else [])
+    figures = history.as_dict()
+    frame = pandas.DataFrame(figures)
+    assert json.loads(json.dumps(figures)) == figures
+    assert frame["cost"].dropna().tolist() == history.cost
+    assert len(frame) == max(history.epochs, len(history.validation_cost))
+    if "validation" in more:
+        assert frame["validation_cost"].dropna().tolist() == history.validation_cost
+        assert frame["validation_f"].dropna().tolist() == history.scores["f"]
+        assert frame["validation_steps"].tolist() == history.validation_steps
+    else:
+        assert not [name for name in frame if name.startswith("validation")]

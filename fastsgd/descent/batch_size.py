@@ -2,18 +2,20 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastsgd.bars import Meter
 from fastsgd.data import check_whole, generator
 from fastsgd.descent.noise import in_words, require_finite, row_noise
 from fastsgd.descent.race import check_seconds, descend
+from fastsgd.given import as_network_and_rows
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Optimizer, check_fits, check_optimizer
+from fastsgd.shown import Shown, Table
 from fastsgd.training import train
 
 SERIES = tuple(m * 10**e for e in range(4) for m in (1, 2, 5))
@@ -52,9 +54,9 @@ class Candidate:
     cost: float | None = None
 
 
-@dataclass
-class BatchSize:
-    """What :func:`suggest_batch_size` found. Printing it shows the table it was decided from.
+@dataclass(repr=False)
+class BatchSize(Shown):
+    """What :func:`suggest_batch_size` found. It is shown as the table it was decided from.
 
     Attributes
     ----------
@@ -78,24 +80,22 @@ class BatchSize:
         """One entry per batch size, as plain numbers."""
         return [vars(candidate) | {"chosen": candidate.batch_size == self.batch_size} for candidate in self.candidates]
 
-    def __str__(self) -> str:
-        lines = [f"batch size {self.batch_size:,}: "
+    def _shown(self) -> Table:
+        about = (f"batch size {self.batch_size:,}: "
                  + ("soonest at" if self.reached else "the lowest cost in equal time, on the way to")
-                 + f" cost {self.target:.3g}; noise scale {in_words(self.noise_scale)}",
-                 f"{'batch size':>10} {'us a step':>10} {'x steps':>8} {'x time expected':>16} {'seconds':>9} "
-                 f"{'cost':>9}"]
-        for each in self.candidates:
-            tried = "" if each.cost is None or each.seconds is None else (
-                f" {each.seconds:9.3f}" if math.isfinite(each.seconds) else f" {'-':>9}") + f" {each.cost:9.4g}"
-            steps = f"{each.steps:8.2f}" if math.isfinite(each.steps) else f"{'-':>8}"
-            lines.append(f"{each.batch_size:10,} {each.step * 1e6:10.1f} {steps} {each.expected:16.2f}{tried}"
-                         + ("  <" if each.batch_size == self.batch_size else ""))
-        return "\n".join(lines)
+                 + f" cost {self.target:.3g}; noise scale {in_words(self.noise_scale)}")
+        rows = [[f"{each.batch_size:,}", f"{each.step * 1e6:.1f}",
+                 f"x {each.steps:.2f}" if math.isfinite(each.steps) else "-", f"x {each.expected:.2f}",
+                 "" if each.seconds is None else f"{each.seconds:.3g}" if math.isfinite(each.seconds) else "-",
+                 "" if each.cost is None else f"{each.cost:.4g}" if math.isfinite(each.cost) else "diverged"]
+                for each in self.candidates]
+        head = ("batch size", "microseconds a step", "steps needed", "time expected", "seconds to the cost", "cost")
+        return Table(about, head, rows, [each.batch_size for each in self.candidates].index(self.batch_size))
 
 
 def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  # noqa: B008 - a frozen dataclass
                        target: float | None = None, batch_sizes: Iterable[int] | None = None, seconds: float = 5.0,
-                       seed: int | None = 0, threads: int | None = None, progress: bool = False) -> BatchSize:
+                       seed: int | None = 0, threads: int | None = None, progress: bool | None = None) -> BatchSize:
     """The batch size that reaches a target cost soonest on this machine, with this optimizer.
 
     A step of B rows takes a time that is measured here, and for the same progress some 1 + noise scale / B times as
@@ -104,10 +104,10 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         Where the training will begin; it is not changed.
     X, y
-        As in :func:`fastsgd.train`.
+        As in :func:`fastsgd.train`, for an estimator as in its fit.
     optimizer : Optimizer
         Taken as it is with every batch size; of a schedule the highest learning rate.
     target : float, optional
@@ -120,8 +120,8 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     seed : int or None
     threads : int, optional
         As in :func:`fastsgd.train`.
-    progress : bool
-        Whether to tell on standard error what is going on.
+    progress : bool, optional
+        As in :func:`race`.
 
     Returns
     -------
@@ -142,7 +142,9 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     >>> found.batch_size in (1, 2, 5, 10, 20, 50, 100, 200)
     True
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
+    net = net._for_checked()
     check_optimizer(optimizer)
     check_fits(optimizer, net.architecture)
     optimizer = _at_its_largest_rate(optimizer)
@@ -163,27 +165,32 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     if not target < start or target == -math.inf:
         raise ValueError(f"target must be below the cost at the start, {start:.4g}, got {target!r}")
 
-    candidates = _timed(net, X, y, optimizer, sizes, seconds, threads)
-    noise = _noise_on_the_way(net, X, y, judged, optimizer, start, target, seconds, threads)
-    for each in candidates:
-        each.steps = 1 + noise / each.batch_size
-        each.expected = each.step * (1 + min(noise, MOST_NOISE) / each.batch_size)
-    least = min(each.expected for each in candidates)
-    for each in candidates:
-        each.expected /= least
-    likely = sum(each.expected <= WORTH_A_LOOK for each in candidates)
-    tried: list[Candidate] = []
-    limit = seconds / likely
-    for each in sorted(candidates, key=lambda each: each.expected):
-        if len(tried) >= likely and any(other.cost != math.inf for other in tried):
-            break
-        watch = descend(net, X, y, each.batch_size, optimizer, limit, seed, threads, judged=(judged_X, judged_y),
-                        target=target)
-        each.seconds, each.cost = watch.crossing(target, start), math.inf if watch.diverged else watch.cost[-1]
-        limit = min(limit, each.seconds)
-        tried.append(each)
-        if progress:
-            print(f"batch size {each.batch_size}: cost {each.cost:.4g}", file=sys.stderr, flush=True)
+    with Meter(progress, "batch size", 2.2 * seconds, " s") as meter:       # measured, a pilot, and tried
+        meter.begin("measuring steps", line=False)
+        candidates = _timed(net, X, y, optimizer, sizes, seconds, threads)
+        meter.at(seconds)
+        meter.begin("measuring noise", line=False)
+        noise = _noise_on_the_way(net, X, y, judged, optimizer, start, target, seconds, threads)
+        for each in candidates:
+            each.steps = 1 + noise / each.batch_size
+            each.expected = each.step * (1 + min(noise, MOST_NOISE) / each.batch_size)
+        least = min(each.expected for each in candidates)
+        for each in candidates:
+            each.expected /= least
+        likely = sum(each.expected <= WORTH_A_LOOK for each in candidates)
+        tried: list[Candidate] = []
+        limit = seconds / likely
+        for each in sorted(candidates, key=lambda each: each.expected):
+            if len(tried) >= likely and any(other.cost != math.inf for other in tried):
+                break
+            what = f"batches of {each.batch_size:,}"
+            meter.begin(f"trying {what}", line=False)
+            watch = descend(net, X, y, each.batch_size, optimizer, limit, seed, threads, judged=(judged_X, judged_y),
+                            target=target, tell=meter.within((1.2 + len(tried) / likely) * seconds, seconds / likely))
+            each.seconds, each.cost = watch.crossing(target, start), math.inf if watch.diverged else watch.cost[-1]
+            limit = min(limit, each.seconds)
+            tried.append(each)
+            meter.found(what, "diverged" if watch.diverged else f"cost {each.cost:.4g}")
     chosen = min(tried, key=lambda each: (each.seconds, each.cost))
     if chosen.cost == math.inf:
         raise FloatingPointError(f"{optimizer!r} diverges with every batch size, from {sizes[0]} to "

@@ -19,7 +19,9 @@ from fastsgd import _kernel
 from fastsgd.architecture import Architecture
 from fastsgd.callbacks import Callback
 from fastsgd.data import Csr, check_whole, generator
+from fastsgd.given import as_network_and_rows
 from fastsgd.network import Network
+from fastsgd.shown import Shown, Table
 
 if TYPE_CHECKING:
     from fastsgd.run import Run
@@ -56,9 +58,9 @@ class Noise:
         return 1 / math.sqrt(1 + self.noise_scale / batch_size)
 
 
-@dataclass(frozen=True, eq=False)
-class RowNoise(Noise):
-    """What one mini-batch tells by itself: :class:`Noise` in all, and of each layer.
+@dataclass(frozen=True, eq=False, repr=False)
+class RowNoise(Shown, Noise):
+    """What one mini-batch tells by itself: :class:`Noise` in all, and of each layer. It is shown as a table.
 
     ``layers`` has one entry per layer, ``kernel`` (rows, rows) the dot products of the rows' gradients.
     """
@@ -66,8 +68,15 @@ class RowNoise(Noise):
     layers: tuple[Noise, ...]
     kernel: np.ndarray
 
+    def _shown(self) -> Table:
+        names = [*(f"layer {i + 1}" for i in range(len(self.layers))), "all"]
+        return Table(f"{len(self.kernel):,} rows; noise scale {in_words(self.noise_scale, 4)}",
+                     ("parameters", "|G|^2", "tr(Sigma)", "noise scale, rows"),
+                     [(name, f"{part.gradient_square:.3g}", f"{part.variance:.3g}", f"{part.noise_scale:.4g}")
+                      for name, part in zip(names, (*self.layers, self), strict=True)])
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class LayerNoise(Noise):
     """Of one layer's parameters: :class:`Noise`, and what was measured of mini-batches as in :class:`GradientNoise`."""
 
@@ -77,10 +86,14 @@ class LayerNoise(Noise):
     norm_ratios: np.ndarray
     distances: np.ndarray
 
+    def __repr__(self) -> str:
+        return (f"LayerNoise({self.name}: |G| {self.true_norm:.3g}, cosine {np.mean(self.cosines):.3f} on average of "
+                f"{len(self.cosines)}, noise scale {in_words(self.noise_scale)})")
 
-@dataclass(frozen=True, eq=False)
-class GradientNoise(LayerNoise):
-    """How mini-batch gradients of a network lie about the true one. Printing it shows a table.
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GradientNoise(Shown, LayerNoise):
+    """How mini-batch gradients of a network lie about the true one. It is shown as a table.
 
     Attributes
     ----------
@@ -118,16 +131,14 @@ class GradientNoise(LayerNoise):
         from fastsgd import plots
         return plots.gradient_noise(self, ax)
 
-    def __str__(self) -> str:
-        lines = [f"{len(self.cosines)} mini-batches of {self.batch_size} among {self.rows:,} rows; noise scale "
-                 f"{in_words(self.noise_scale, 4)}",
-                 f"{'parameters':12} {'|G|':>9} {'cosine: mean':>13} {'lowest':>8} {'|g| / |G|':>10} {'tr(Sigma)':>10} "
-                 f"{'noise scale':>12}"]
-        for part in self.table():
-            lines.append(f"{part['parameters']:12} {part['true_norm']:9.3g} {part['cosine']:13.3f} "
-                         f"{part['lowest_cosine']:8.3f} {part['norm_ratio']:10.3g} {part['variance']:10.3g} "
-                         f"{part['noise_scale']:12.4g}")
-        return "\n".join(lines)
+    def _shown(self) -> Table:
+        about = (f"{len(self.cosines)} mini-batches of {self.batch_size:,} among {self.rows:,} rows; noise scale "
+                 f"{in_words(self.noise_scale, 4)}")
+        head = ("parameters", "|G|", "cosine, mean", "lowest", "|g| / |G|", "tr(Sigma)", "noise scale, rows")
+        return Table(about, head, [
+            (part["parameters"], f"{part['true_norm']:.3g}", f"{part['cosine']:.3f}", f"{part['lowest_cosine']:.3f}",
+             f"{part['norm_ratio']:.3g}", f"{part['variance']:.3g}", f"{part['noise_scale']:.4g}")
+            for part in self.table()])
 
 
 def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100, seed: int | None = 0,
@@ -140,10 +151,10 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         Is not changed.
     X, y
-        As in :func:`fastsgd.train`; more than one row.
+        As in :func:`fastsgd.train`, for an estimator as in its fit; more than one row.
     batch_size, samples : int
         Rows of a mini-batch, and how many are compared.
     seed : int or None
@@ -172,6 +183,7 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
     >>> fastsgd.descent.gradient_noise(net, X, y, batch_size=50).noise_scale > before.noise_scale
     True
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
     rows = len(X)
     check_whole("batch_size", batch_size, least=1)
@@ -221,9 +233,9 @@ def row_noise(net: Network, X, y, threads: int | None = None) -> RowNoise:
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
     X, y
-        The rows of the mini-batch, as in :func:`fastsgd.train`; from 2 to 4,096.
+        The rows of the mini-batch, as in :func:`fastsgd.train`, for an estimator as in its fit; from 2 to 4,096.
     threads : int, optional
 
     Returns
@@ -241,6 +253,7 @@ def row_noise(net: Network, X, y, threads: int | None = None) -> RowNoise:
     >>> noise.kernel.shape, len(noise.layers), noise.noise_scale > 0
     ((100, 100), 2, True)
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
     rows = len(X)
     if not 2 <= rows <= ROWS_AT_ONCE:
@@ -266,7 +279,8 @@ class NoiseLog(Callback):
     Parameters
     ----------
     X, y
-        Where the rows are drawn from, as in :func:`fastsgd.train`.
+        Where the rows are drawn from, as in :func:`fastsgd.train`, also where an estimator's fit is followed: its
+        classes are numbers from 0 then.
     rows : int
         Of each measurement.
     share : float
@@ -306,7 +320,7 @@ class NoiseLog(Callback):
 
     def on_start(self, run: Run) -> None:
         """Checks the rows, before anything is trained."""
-        self._checked = run.net._check(self.X, self.y)
+        self._checked = run.net._check(self.X, self.y, "NoiseLog: ")
         if self.rows > len(self._checked[0]):
             raise ValueError(f"NoiseLog: rows must be at most those of X, {len(self._checked[0])}, got {self.rows}")
         for values in (self.steps, self.noise_scale, self.gradient_square, self.variance):

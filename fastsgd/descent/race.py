@@ -2,18 +2,20 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastsgd.bars import Meter
 from fastsgd.callbacks import Callback
 from fastsgd.data import check_batch_size
 from fastsgd.descent.noise import require_finite
+from fastsgd.given import as_network_and_rows
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Optimizer
+from fastsgd.shown import Shown, Table
 from fastsgd.training import train
 
 if TYPE_CHECKING:
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
 
 FIRST_RATE, FACTOR, MOST_RATE = 0.1, 3.0, 1000.0
 TRIAL = 0.15                             # of a runner's time, for each learning rate that is tried
+TOLD = 1.0                               # seconds of steps between two looks at the bar within a pass, which cost time
 FURTHER = 1.15                           # steps until the cost is looked at again
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Runner:
     """One descent of a :class:`Race`.
 
@@ -57,10 +60,14 @@ class Runner:
         reached = np.flatnonzero(self.cost <= cost)
         return float(self.seconds[reached[0]]) if len(reached) else math.inf
 
+    def __repr__(self) -> str:
+        return (f"Runner({self.name}: learning rate {self.learning_rate:.4g}, {self.steps[-1]:,} steps, "
+                f"{self.seconds[-1]:.3g} s, " + ("diverged)" if self.diverged else f"cost {self.cost[-1]:.4g})"))
 
-@dataclass(eq=False)
-class Race:
-    """What :func:`race` found. Printing it shows a table.
+
+@dataclass(eq=False, repr=False)
+class Race(Shown):
+    """What :func:`race` found. It is shown as a table.
 
     Attributes
     ----------
@@ -105,23 +112,28 @@ class Race:
         from fastsgd import plots
         return plots.race(self, ax, against)
 
-    def __str__(self) -> str:
-        lines = [f"{'runner':26} {'learning rate':>13} {'steps':>10} {'seconds':>8} {'cost':>10}"
-                 + ("" if math.isnan(self.goal) else f" {'as good as full at its end':>28}")]
-        for entry in self.table():
-            line = (f"{entry['runner']:26} {entry['learning_rate']:13.4g} {entry['steps']:10,} {entry['seconds']:8.2f} "
-                    f"{entry['cost']:10.4g}")
-            if not math.isnan(self.goal) and entry["batch_size"] is not None:
-                line += (f" {'after ' + format(entry['seconds_to_full'], '.3g') + ' s,':>17}"
-                         f" {entry['sooner']:.3g}x sooner" if math.isfinite(entry["seconds_to_full"]) else
-                         f" {'not in this time':>28}")
-            lines.append(line)
-        return "\n".join(lines)
+    def reached(self, runner: Runner) -> str:
+        """In words, when a runner had the cost that full gradient descent comes to; nothing where there is no goal."""
+        if runner.batch_size is None or math.isnan(self.goal):
+            return ""
+        after, sooner = runner.time_to(self.goal), self.sooner(runner)
+        if not math.isfinite(after):
+            return "no" if runner.diverged else f"not in {runner.seconds[-1]:.3g} s"
+        times = f"{sooner:,.0f}" if sooner >= 99.95 else f"{sooner:.3g}"
+        return f"after {after:.3g} s, " + (f"{times} times sooner" if sooner >= 1.005 else "no sooner")
+
+    def _shown(self) -> Table:
+        compared = not math.isnan(self.goal) and len(self.runners) > 1
+        head = ["runner", "learning rate", "steps", "seconds", "final cost"]
+        rows = [[runner.name, f"{runner.learning_rate:.4g}", f"{runner.steps[-1]:,}", f"{runner.seconds[-1]:.2f}",
+                 "diverged" if runner.diverged else f"{runner.cost[-1]:.4g}",
+                 *([self.reached(runner)] if compared else [])] for runner in self.runners]
+        return Table("", head + ["reaches full descent's final cost"] * compared, rows)
 
 
 def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 1000, None), seconds: float = 5.0,
          learning_rates: Sequence[float] | None = None, seed: int | None = 0, threads: int | None = None,
-         progress: bool = False) -> Race:
+         progress: bool | None = None) -> Race:
     """Plain gradient descent with several batch sizes from the same start, each for the same time at its own best rate.
 
     The cost over all rows is measured ever less often, and the time that takes is not counted. Before it starts, every
@@ -130,10 +142,10 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         Where all start; it is not changed.
     X, y
-        As in :func:`fastsgd.train`.
+        As in :func:`fastsgd.train`, for an estimator as in its fit.
     batch_sizes : iterable of int or None
         None is full gradient descent. Sizes that are not below the number of rows are left out.
     seconds : float
@@ -144,8 +156,9 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
         Of the orders of the rows.
     threads : int, optional
         The same for all; None leaves to each how many of the same cores it takes.
-    progress : bool
-        Whether to tell on standard error what is going on.
+    progress : bool, optional
+        Whether to show what is going on: a bar on a terminal or in a notebook, else lines on standard error. None
+        shows the bar alone, where it takes longer than a second or two.
 
     Returns
     -------
@@ -167,7 +180,9 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
     >>> [runner.name for runner in race.runners], race.sooner(race.runners[0]) > 1
     (['mini-batches of 100', 'full gradient, 1,438 rows'], True)
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
+    net = net._for_checked()
     sizes = list(batch_sizes)
     for size in sizes:
         if size is not None:
@@ -187,23 +202,30 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
     train(net.copy(), X, y, optimizer=SGD(0.0), epochs=1, seed=0, threads=threads)        # wakes the threads
 
     found = Race([], len(X), float(seconds))
-    for size, rate in chosen:
-        name = f"full gradient, {len(X):,} rows" if size is None else name_of(size)
-        _tell(progress, f"{name}: looking for its learning rate" if rate is None else name)
-        tried: dict[float, float] = {}
-        if rate is None:
-            tried = _try_rates(net, X, y, size, seconds * TRIAL, seed, threads)
-        best = min(tried, key=tried.__getitem__) if rate is None else float(rate)
-        if tried and not math.isfinite(tried[best]):
-            raise FloatingPointError(f"{name} diverges with every learning rate tried: {sorted(tried)}")
-        watch = descend(net, X, y, size, SGD(best), seconds, seed, threads)
-        steps, times = (np.array([0, *values]) for values in (watch.steps, watch.seconds))
-        costs = np.array([start, *watch.cost])
-        epochs, rest = np.divmod(steps, -(-len(X) // (size or len(X))))       # the last step of an epoch has fewer rows
-        examples = epochs * len(X) + rest * (size or len(X))
-        found.runners.append(Runner(name, size, best, tried, times, examples, steps, costs, watch.diverged))
-        _tell(progress, f"{name}: learning rate {best:.3g}, cost {costs[-1]:.4g} after {times[-1]:.2f} s and "
-                        f"{steps[-1]:,} steps")
+    of_one = seconds * (2 if learning_rates is None else 1)        # looking for a rate takes about as long
+    with Meter(progress, "race", of_one * len(chosen), " s") as meter:
+        for number, (size, rate) in enumerate(chosen):
+            name = f"full gradient, {len(X):,} rows" if size is None else name_of(size)
+            before = number * of_one
+            tried: dict[float, float] = {}
+            if rate is None:
+                meter.begin(name, more=": looking for its learning rate")
+                tried = _try_rates(net, X, y, size, seconds * TRIAL, seed, threads,
+                                   meter.within(before, seconds))
+                before += seconds
+            best = min(tried, key=tried.__getitem__) if rate is None else float(rate)
+            if tried and not math.isfinite(tried[best]):
+                raise FloatingPointError(f"{name} diverges with every learning rate tried: {sorted(tried)}")
+            meter.begin(name, line=not tried)
+            watch = descend(net, X, y, size, SGD(best), seconds, seed, threads, tell=meter.within(before, seconds))
+            steps, times = (np.array([0, *values]) for values in (watch.steps, watch.seconds))
+            costs = np.array([start, *watch.cost])
+            epochs, rest = np.divmod(steps, -(-len(X) // (size or len(X))))  # the last step of an epoch has fewer rows
+            examples = epochs * len(X) + rest * (size or len(X))
+            found.runners.append(Runner(name, size, best, tried, times, examples, steps, costs, watch.diverged))
+            meter.at((number + 1) * of_one)
+            meter.found(name, f"learning rate {best:.3g}, cost {costs[-1]:.4g} after {times[-1]:.2f} s and "
+                              f"{steps[-1]:,} steps", f"cost {costs[-1]:.3g}")
     return found
 
 
@@ -223,8 +245,10 @@ def name_of(batch_size: int) -> str:
 class Watch(Callback):
     """Measures the cost of some rows ever less often, until the time is over or the cost is as low as was asked."""
 
-    def __init__(self, X, y, limit: float, threads: int | None, target: float, looks: bool):
+    def __init__(self, X, y, limit: float, threads: int | None, target: float, looks: bool,
+                 tell: Callable[[float], object] | None = None):
         self.X, self.y, self.limit, self.threads, self.target, self.looks = X, y, limit, threads, target, looks
+        self._tell, self._told = tell, 0.0
         self.steps: list[int] = []
         self.seconds: list[float] = []
         self.cost: list[float] = []
@@ -237,6 +261,7 @@ class Watch(Callback):
     def on_evaluation(self, run: Run) -> None:
         """Notes the cost, and says when the next one is due."""
         self._note(run)
+        self._tell_of(run)
         last, left = run.seconds, self.limit - run.seconds
         to_the_end = max(1, round(left * run.steps / max(last, 1e-9)))
         further = max(1, math.ceil(run.steps * (FURTHER - 1))) if self.looks else to_the_end
@@ -246,6 +271,8 @@ class Watch(Callback):
     def on_rows(self, run: Run) -> None:
         """Where steps are slower than they were."""
         run.stop = run.seconds >= 1.05 * self.limit
+        if run.seconds - self._told >= TOLD:
+            self._tell_of(run)
 
     def finish(self) -> None:
         """Notes the last cost, where it is not known yet."""
@@ -264,6 +291,11 @@ class Watch(Callback):
         share = math.log(costs[i] / cost) / math.log(costs[i] / costs[i + 1])
         return seconds[i] + min(1.0, max(0.0, share)) * (seconds[i + 1] - seconds[i])
 
+    def _tell_of(self, run: Run) -> None:
+        if self._tell is not None:
+            self._told = run.seconds
+            self._tell(self._told)
+
     def _note(self, run: Run) -> None:
         if run.history.validation_steps[-1:] == [run.steps]:
             cost = run.history.validation_cost[-1]
@@ -276,10 +308,13 @@ class Watch(Callback):
 
 def descend(net: Network, X, y, size: int | None, optimizer: Optimizer, seconds: float, seed: int | None,
             threads: int | None, *, judged: tuple | None = None, target: float = -math.inf, looks: bool = True,
-            in_place: bool = False) -> Watch:
-    """A descent for so many seconds, or to the target cost, of a copy of the network; ``judged`` rows have the cost."""
+            in_place: bool = False, tell: Callable[[float], object] | None = None) -> Watch:
+    """A descent for so many seconds, or to the target cost, of a copy of the network; ``judged`` rows have the cost.
+
+    ``tell`` is called with the seconds of steps so far.
+    """
     judged = (X, y) if judged is None else judged
-    watch = Watch(judged[0], judged[1], seconds, threads, target, looks)
+    watch = Watch(judged[0], judged[1], seconds, threads, target, looks, tell)
     try:
         train(net if in_place else net.copy(), X, y, optimizer=optimizer, batch_size=size, epochs=10**9, seed=seed,
               threads=threads, shuffle=size is not None, validation=judged, evaluate_every=1, callbacks=[watch])
@@ -290,14 +325,16 @@ def descend(net: Network, X, y, size: int | None, optimizer: Optimizer, seconds:
     return watch
 
 
-def _try_rates(net: Network, X, y, size: int | None, seconds: float, seed: int | None,
-               threads: int | None) -> dict[float, float]:
+def _try_rates(net: Network, X, y, size: int | None, seconds: float, seed: int | None, threads: int | None,
+               tell: Callable[[float], object]) -> dict[float, float]:
     """Costs after short runs, by learning rate, until the best one lies between worse ones."""
     tried: dict[float, float] = {}
 
     def cost_of(rate: float) -> float:
         if rate not in tried:
-            watch = descend(net, X, y, size, SGD(rate), seconds, seed, threads, looks=False)
+            before = len(tried) * seconds
+            watch = descend(net, X, y, size, SGD(rate), seconds, seed, threads, looks=False,
+                            tell=lambda spent: tell(before + spent))
             tried[rate] = math.inf if watch.diverged else watch.cost[-1]
         return tried[rate]
 
@@ -312,7 +349,3 @@ def _try_rates(net: Network, X, y, size: int | None, seconds: float, seed: int |
             break
     return tried
 
-
-def _tell(progress: bool, text: str) -> None:
-    if progress:
-        print(f"race: {text}", file=sys.stderr, flush=True)

@@ -2,23 +2,30 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fastsgd import _kernel
 from fastsgd.architecture import Architecture
+from fastsgd.bars import Meter
 from fastsgd.data import check_batch_size, check_whole, generator
 from fastsgd.descent.noise import layers_of, linear_map, require_finite, seen, shuffled_batches
-from fastsgd.descent.race import name_of
+from fastsgd.descent.race import check_seconds, name_of
+from fastsgd.given import as_network, as_network_and_rows
 from fastsgd.network import Network
 from fastsgd.optimizers import SGD, Optimizer, aligned_zeros, check_fits, check_optimizer
+from fastsgd.shown import Shown, Table
+from fastsgd.training import train
 
 COLUMNS_AT_ONCE = 1 << 16                # of snapshots, turned into float64
+FEW_STEPS = 30                           # of the slowest descent, where nobody says how long they last
+TIMED, TIMED_STEPS = 0.02, 256           # seconds for measuring a step, and steps of one measurement
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Path:
     """One descent of a :class:`Trajectory`.
 
@@ -31,6 +38,8 @@ class Path:
     params : ndarray (snapshots, P)
     cost : ndarray (snapshots,)
         Over all rows, of the whole network and not of its shadow on a plane.
+    seconds : ndarray (snapshots,)
+        How long so many steps take, by the time of a step that was measured before.
     """
 
     name: str
@@ -38,9 +47,14 @@ class Path:
     steps: np.ndarray
     params: np.ndarray
     cost: np.ndarray
+    seconds: np.ndarray
+
+    def __repr__(self) -> str:
+        return (f"Path({self.name}: {self.steps[-1]:,} steps, {self.seconds[-1]:.3g} s, cost {self.cost[0]:.4g} to "
+                f"{self.cost[-1]:.4g})")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Plane:
     """``origin + x directions[0] + y directions[1]`` among the parameters.
 
@@ -50,6 +64,9 @@ class Plane:
     origin: np.ndarray
     directions: np.ndarray
     about: str
+
+    def __repr__(self) -> str:
+        return f"Plane({self.about}; among {self.origin.size:,} parameters)"
 
     def coordinates(self, params: np.ndarray) -> np.ndarray:
         """Where parameters (..., P) lie when they are moved straight onto the plane: (..., 2)."""
@@ -65,9 +82,9 @@ class Plane:
         return self.origin + x * self.directions[0] + y * self.directions[1]
 
 
-@dataclass(frozen=True, eq=False)
-class Trajectory:
-    """Descents from the same start, and the plane that shows most of their ways.
+@dataclass(frozen=True, eq=False, repr=False)
+class Trajectory(Shown):
+    """Descents from the same start, and the plane that shows most of their ways. It is shown as a table.
 
     Attributes
     ----------
@@ -77,11 +94,14 @@ class Trajectory:
     explained : tuple of two float
         The share of the snapshots' variance along each. Paths of random walks have large shares, too (Antognini and
         Sohl-Dickstein 2018, arXiv 1806.08805): they do not prove that a descent is flat.
+    equal : "seconds" or "steps"
+        What all descents had as much of.
     """
 
     paths: tuple[Path, ...]
     plane: Plane
     explained: tuple[float, float]
+    equal: str = "steps"
 
     def coordinates(self, path: Path) -> np.ndarray:
         """A path on the plane, (snapshots, 2)."""
@@ -94,8 +114,14 @@ class Trajectory:
         room = np.maximum(margin * (high - low), 1e-6)
         return (float(low[0] - room[0]), float(high[0] + room[0]), float(low[1] - room[1]), float(high[1] + room[1]))
 
+    def _shown(self) -> Table:
+        return Table(f"descents of equal {self.equal}; the plane shows {sum(self.explained):.0%} of their variance",
+                     ("path", "steps", "seconds", "cost at the start", "at the end"),
+                     [(path.name, f"{path.steps[-1]:,}", f"{path.seconds[-1]:.3g}", f"{path.cost[0]:.4g}",
+                       f"{path.cost[-1]:.4g}") for path in self.paths])
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class CostSurface:
     """The cost on a grid of a plane: ``cost[j, i]`` at ``x[i]``, ``y[j]``. Infinite where it overflows."""
 
@@ -105,22 +131,30 @@ class CostSurface:
     cost: np.ndarray
     rows: int
 
+    def __repr__(self) -> str:
+        return (f"CostSurface({len(self.x)} x {len(self.y)} points of {self.plane.about}; cost "
+                f"{self.cost.min():.4g} to {self.cost.max():.4g} over {self.rows:,} rows)")
 
-def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None), steps: int = 300,
+
+def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None), steps: int | None = None,
                optimizer: Optimizer | Sequence[Optimizer] = SGD(0.1),  # noqa: B008 - a frozen dataclass
-               snapshots: int = 150, seed: int | None = 0, threads: int | None = None) -> Trajectory:
-    """Descends from the same start with several batch sizes, and notes the way.
+               snapshots: int = 150, seed: int | None = 0, threads: int | None = None, *,
+               seconds: float | None = None, progress: bool | None = None) -> Trajectory:
+    """Descends from the same start with several batch sizes, each for equal time, and notes the way.
+
+    How long a step takes is measured first, as :func:`fastsgd.train` makes it; each descent then makes as many steps as
+    fit into the time, at least one.
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         Where all start; it is not changed.
     X, y
-        As in :func:`fastsgd.train`.
+        As in :func:`fastsgd.train`, for an estimator as in its fit.
     batch_sizes : iterable of int or None
         None is full gradient descent.
-    steps : int
-        Of each.
+    steps : int, optional
+        As many for each, instead of equal time. The same seed then gives the same paths.
     optimizer : Optimizer or sequence of Optimizer
         One for all, or one for each of the batch sizes; without an average.
     snapshots : int
@@ -128,6 +162,10 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
     seed : int or None
         Of the orders of the rows.
     threads : int, optional
+    seconds : float, optional
+        Of steps, for each. Without ``steps`` too, what the slowest needs for 30 steps.
+    progress : bool, optional
+        As in :func:`race`.
 
     Returns
     -------
@@ -147,12 +185,22 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
     >>> both = fastsgd.descent.trajectory(fastsgd.Network([64, 32, 10], seed=0), X, y, steps=50)
     >>> [path.name for path in both.paths], both.paths[0].params.shape[0]
     (['mini-batches of 10', 'full gradient'], 51)
+    >>> quick, careful = fastsgd.descent.trajectory(fastsgd.Network([64, 32, 10], seed=0), X, y).paths
+    >>> bool(quick.steps[-1] > careful.steps[-1]), int(careful.steps[-1])
+    (True, 30)
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
+    net = net._for_checked()
     sizes = list(batch_sizes)
     if not sizes:
         raise ValueError("batch_sizes must not be empty")
-    check_whole("steps", steps, least=1)
+    if steps is not None:
+        if seconds is not None:
+            raise ValueError(f"give steps or seconds, not both; got steps={steps!r} and seconds={seconds!r}")
+        check_whole("steps", steps, least=1)
+    if seconds is not None:
+        check_seconds(seconds)
     check_whole("snapshots", snapshots, least=2)
     optimizers = [optimizer] * len(sizes) if isinstance(optimizer, Optimizer) else list(optimizer)
     if len(optimizers) != len(sizes):
@@ -167,23 +215,47 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
         check_batch_size(size, len(X))
         if size is not None and size > len(X):
             raise ValueError(f"batch_sizes must be at most the rows of X, {len(X)}, got {size}; None means all rows")
-    at = np.unique(np.linspace(0, steps, min(snapshots, steps + 1)).round().astype(int))
-    paths = tuple(_descend(net.copy(), X, y, size, each.over(steps), at, seed, threads)
-                  for size, each in zip(sizes, optimizers, strict=True))
+    require_finite(float(net._evaluate(X, y, threads, float)[0]))
+    paces = [_step_seconds(net, X, y, size, each, threads) for size, each in zip(sizes, optimizers, strict=True)]
+    lasting = FEW_STEPS * max(paces) if seconds is None else seconds
+    counts = [max(1, round(lasting / pace)) if steps is None else steps for pace in paces]
+    with Meter(progress, "trajectory", sum(counts), " steps") as meter:
+        paths = tuple(_descend(net.copy(), X, y, size, each.over(count), count, snapshots, pace, seed, threads, meter,
+                               sum(counts[:number]))
+                      for number, (size, each, count, pace)
+                      in enumerate(zip(sizes, optimizers, counts, paces, strict=True)))
     plane, explained = _principal_plane([path.params for path in paths])
-    return Trajectory(paths, plane, explained)
+    return Trajectory(paths, plane, explained, "seconds" if steps is None else "steps")
 
 
-def _descend(net: Network, X, y, size: int | None, optimizer: Optimizer, at: np.ndarray, seed: int | None,
-             threads: int | None) -> Path:
+def _step_seconds(net: Network, X, y, size: int | None, optimizer: Optimizer, threads: int | None) -> float:
+    """How long a step takes at best, in whole passes of compiled code."""
+    still, scratch, size = replace(optimizer, learning_rate=0.0), net.copy(), size or len(X)
+    rows = min(len(X), TIMED_STEPS * size)
+    chosen = slice(rows) if isinstance(X, np.ndarray) else np.arange(rows)
+    part, targets = X[chosen], y[chosen]
+    times: list[float] = []
+    begin = time.perf_counter()
+    while len(times) < 2 or time.perf_counter() - begin < TIMED:
+        history = train(scratch, part, targets, optimizer=still, batch_size=size, epochs=1, seed=0, threads=threads)
+        times.append(sum(history.seconds) / history.steps)
+    return min(times)
+
+
+def _descend(net: Network, X, y, size: int | None, optimizer: Optimizer, steps: int, snapshots: int, pace: float,
+             seed: int | None, threads: int | None, meter: Meter, before: int) -> Path:
+    at = np.unique(np.linspace(0, steps, min(snapshots, steps + 1)).round().astype(int))
     batches = shuffled_batches(len(X), size or len(X), generator(seed))
     params, cost = np.empty((len(at), net.params.size), net.dtype), np.empty(len(at))
+    name = "full gradient" if size is None else name_of(size)
+    meter.begin(name)
     taken = 0
     for step in range(at[-1] + 1):
         if step == at[taken]:
             params[taken], cost[taken] = net.params, net._evaluate(X, y, threads, float)[0]
             require_finite(cost[taken])
             taken += 1
+            meter.at(before + step)
         if step == at[-1]:
             break
         if size is None:
@@ -191,7 +263,7 @@ def _descend(net: Network, X, y, size: int | None, optimizer: Optimizer, at: np.
         else:
             chosen = next(batches)
             net._step(X[chosen], y[chosen], optimizer, threads)
-    return Path("full gradient" if size is None else name_of(size), size, at, params, cost)
+    return Path(name, size, at, params, cost, at * pace)
 
 
 def _pieces(parameters: int) -> Iterator[slice]:
@@ -232,14 +304,15 @@ def random_plane(net: Network, seed: int | None = 0) -> Plane:
 
     Each unit's incoming weights are drawn from the normal distribution and scaled to the length of the network's, so
     that pictures of networks can be compared whatever their scale; biases stay (Li et al. 2018, arXiv 1712.09913,
-    "filter normalisation"). On the grid, 1 is as far as the weights are from zero.
+    "filter normalisation"). On the grid, 1 is as far as the weights are from zero. A fitted estimator stands for its
+    network.
 
     >>> import fastsgd
     >>> plane = fastsgd.descent.random_plane(fastsgd.Network([64, 32, 10], seed=0))
     >>> plane.directions.shape
     (2, 2410)
     """
-    rng = generator(seed)
+    net, rng = as_network(net), generator(seed)
     directions = np.zeros((2, net.params.size))
     for direction in directions:
         for layer, W in zip(layers_of(net.architecture), net.weights, strict=True):
@@ -251,7 +324,8 @@ def random_plane(net: Network, seed: int | None = 0) -> Plane:
 
 
 def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, resolution: int | tuple[int, int] = 41,
-                 extent: tuple[float, float, float, float] | None = None, threads: int | None = None) -> CostSurface:
+                 extent: tuple[float, float, float, float] | None = None, threads: int | None = None,
+                 progress: bool | None = None) -> CostSurface:
     """The cost over the rows on a grid of a plane of parameters.
 
     What the first layer receives does not change, so that what it computes is linear in the two coordinates: three
@@ -259,10 +333,11 @@ def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, re
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         Says what is computed; where ``plane`` is None, where, too.
     X, y
-        As in :func:`fastsgd.train`. A few thousand rows give the same picture as all of them.
+        As in :func:`fastsgd.train`, for an estimator as in its fit. A few thousand rows give the same picture
+        as all of them.
     plane : Plane or Trajectory, optional
         :func:`random_plane` of the network by default.
     resolution : int or two of them
@@ -270,6 +345,8 @@ def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, re
     extent : four float, optional
         ``(x from, x to, y from, y to)``; a trajectory's own, else -1 to 1.
     threads : int, optional
+    progress : bool, optional
+        As in :func:`race`.
 
     Returns
     -------
@@ -292,6 +369,7 @@ def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, re
     >>> surface.cost.shape, bool(surface.cost[5, 5] == surface.cost.min())
     ((11, 11), True)
     """
+    net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
     if plane is None:
         plane = random_plane(net)
@@ -309,7 +387,12 @@ def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, re
         check_whole("resolution", count, least=2)
     grid = _Grid(net, X, y, plane, threads)
     across, up = np.linspace(ends[0], ends[1], points[0]), np.linspace(ends[2], ends[3], points[1])
-    cost = np.array([[grid.cost(p, q) for p in across] for q in up])
+    cost = np.empty((len(up), len(across)))
+    with Meter(progress, "cost surface", cost.size, " points") as meter:
+        meter.begin(f"{len(across)} x {len(up)} points")
+        for j, q in enumerate(up):
+            cost[j] = [grid.cost(p, q) for p in across]
+            meter.at((j + 1) * len(across))
     cost[~np.isfinite(cost)] = math.inf
     if np.isinf(cost).all():
         raise FloatingPointError("the cost is not finite anywhere on the grid; give a smaller extent")

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import threading
 import warnings
 from collections.abc import Sequence
@@ -11,10 +12,11 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastsgd.callbacks import Callback, Progress
+from fastsgd.data import weights_of_classes
 from fastsgd.estimators.convergence import Convergence, Validation
 from fastsgd.estimators.sklearn_callbacks import CallbackSupportMixin, Epochs
 from fastsgd.history import History
@@ -26,6 +28,31 @@ from fastsgd.training import train
 MAKING = threading.Lock()                    # a model just read may be asked by many threads at once
 FLOATS = (np.float64, np.float32)            # dtypes of X that are kept
 SEEDS = 2**31 - 1                            # drawn below this
+
+
+def _renew_lock() -> None:
+    global MAKING
+    MAKING = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):          # a thread that holds it at a fork does not exist in the child
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+def weights_for_classes(class_weight, classes: np.ndarray, labels: np.ndarray, sample_weight) -> np.ndarray:
+    """The weight of each class from ``class_weight``, "balanced" by the sums of the rows' weights.
+
+    ``labels`` number the classes.
+    """
+    weights = compute_class_weight(class_weight, classes=classes, y=classes[labels])
+    if not isinstance(class_weight, str):
+        return weights
+    return weights_of_classes(class_weight, labels, len(classes), sample_weight)
+
+
+def logarithms(probabilities: np.ndarray, from_logits: np.ndarray) -> np.ndarray:
+    """Of probabilities: those of small ones as they follow from the logits, as they may be rounded to 0."""
+    return np.log(probabilities, out=from_logits, where=probabilities > 0.5)
 
 
 class EngineEstimator(CallbackSupportMixin, BaseEstimator):
@@ -53,6 +80,18 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
     def _keep(self, parameters: dict) -> None:
         """The arguments of ``__init__`` as attributes, untouched."""
         self.__dict__.update((name, value) for name, value in parameters.items() if name not in ("self", "__class__"))
+
+    def set_params(self, **params):
+        """Changes parameters, as in scikit-learn; ``optimizer__learning_rate`` and the like replace ``optimizer``."""
+        prefix = "optimizer__"
+        of_optimizer = {name[len(prefix):]: value for name, value in params.items() if name.startswith(prefix)}
+        super().set_params(**{name: value for name, value in params.items() if not name.startswith(prefix)})
+        if of_optimizer:
+            if not isinstance(self.optimizer, Optimizer):
+                raise ValueError(f"{prefix}{next(iter(of_optimizer))} needs an optimizer to change, such as "
+                                 f"optimizer=fastsgd.SGD(0.1); it is {self.optimizer!r}")
+            self.optimizer = self.optimizer.set_params(**of_optimizer)           # which is frozen, and may be shared
+        return self
 
     # ---- the network ----
 
@@ -107,6 +146,12 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         self._require_fitted()
         return self._network()
 
+    def _for_network(self, X, y) -> tuple:
+        """X and y, which holds the estimator's classes or targets, as its network takes them."""
+        net = self.network_
+        X, y = self._check_more(X, y)
+        return X, self._encode(y, net.dtype)
+
     def _require_fitted(self) -> None:
         if "_net" not in self.__dict__:          # check_is_fitted takes longer than a prediction
             check_is_fitted(self)
@@ -144,12 +189,15 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         """y as the network takes it."""
         raise NotImplementedError
 
-    def _judges(self, targets) -> tuple:
-        """Of (y, outputs, sample_weight): a score where the kernel's is not meant, and one for each output."""
+    def _judges(self, targets, trained) -> tuple:
+        """Of (y, outputs, sample_weight): a score where the kernel's is not meant, and one for each output.
+
+        For a network that is trained on some targets and judged by others.
+        """
         return None, None
 
-    def _validation(self, held_out: tuple) -> Validation | None:
-        """Of X_val, y_val and sample_weight_val, where there are any."""
+    def _validation(self, held_out: tuple, trained: np.ndarray) -> Validation | None:
+        """Of X_val, y_val and sample_weight_val, where there are any, for a network trained on other targets."""
         X, y, sample_weight = held_out
         if X is None:
             if y is not None or sample_weight is not None:
@@ -161,15 +209,17 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         targets = self._encode(y, X.dtype)
-        return Validation(self, (X, targets, sample_weight), held_out, self.scoring, *self._judges(targets))
+        return Validation(self, (X, targets, sample_weight), held_out, self.scoring,
+                          *self._judges(targets, trained))
 
     def _hold_out(self, rows: np.ndarray, table, X, y, targets, sample_weight) -> Validation:
         """Of some rows of a fit, whose X came as ``table``: scorers get its names of columns, if there are any."""
-        X, y, targets = X[rows], y[rows], targets[rows]
+        X, y, trained, targets = X[rows], y[rows], targets, targets[rows]
         sample_weight = None if sample_weight is None else sample_weight[rows]
         named = _safe_indexing(table, rows) if hasattr(table, "columns") else X
-        return Validation(self, (X, targets, sample_weight), (named, y, sample_weight), self.scoring,
-                          *self._judges(targets))
+        told = None if sample_weight is None or (sample_weight == 1).all() else sample_weight
+        return Validation(self, (X, targets, sample_weight), (named, y, told), self.scoring,
+                          *self._judges(targets, trained))
 
     # ---- training and predicting ----
 

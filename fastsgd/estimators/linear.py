@@ -18,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastsgd import schedules
 from fastsgd.estimators.base import FLOATS, SEEDS, EngineEstimator
+from fastsgd.estimators.diagnosis import divergence
 from fastsgd.estimators.linear_convergence import LinearConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
 from fastsgd.network import Network
@@ -149,7 +150,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         if first or not hasattr(self, "_random_state"):
             self._random_state = check_random_state(self.random_state)
         targets, rows = self._encode(y, X.dtype), X.shape[0]
-        validation = self._validation(held_out)
+        validation = self._validation(held_out, targets)
         if getattr(self, "coef_", None) is None or coef_init is not None or intercept_init is not None:
             net = self._new_network([X.shape[1], self._outputs_of()], X.dtype, 0)
             self._fill(net, coef_init, intercept_init)
@@ -188,9 +189,17 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
                     metrics=() if validation is None else validation.metrics, **more)
         convergence.finish(net)
         self.t_ += float(self.n_iter_ * rows)
-        if not incremental and self.tol is not None and self.n_iter_ == max_iter:
-            warnings.warn("Maximum number of iteration reached before convergence. Consider increasing max_iter to "
-                          "improve the fit.", ConvergenceWarning, stacklevel=6)
+        if incremental or (validation and validation.warn_if_never_defined(self, stacklevel=6)):
+            return self
+        said = []
+        if self.tol is not None and self.n_iter_ == max_iter:
+            said.append("Maximum number of iteration reached before convergence. Consider increasing max_iter to "
+                        "improve the fit.")
+        by_labels = self._first_attribute == "classes_"
+        if cause := divergence(net, X, targets, sample_weight, by_labels, self._shorter_steps()):
+            said.append(cause)
+        if said:
+            warnings.warn(" ".join(said), ConvergenceWarning, stacklevel=6)
         return self
 
     def _fill(self, net: Network, coef_init, intercept_init) -> None:
@@ -208,6 +217,30 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
             if intercept.shape != (outputs,) and not (outputs == 1 and intercept.shape == ()):
                 raise ValueError("Provided intercept_init does not match dataset.")
             net.biases[0][:] = intercept
+
+    # ---- averages ----
+
+    def _unaveraged(self) -> tuple[np.ndarray, np.ndarray]:
+        """What ``coef_`` and ``intercept_`` are averages of, as new arrays; copies of these where that is unknown."""
+        net = self._network().copy()
+        state = self.__dict__.get("_state")
+        if state is not None and state.averaged is not None:
+            net.params = state.averaged
+        return np.array(self._coefficients(net.weights[0]), order="C"), net.biases[0].copy()
+
+    def _go_on_averaging(self, coef, intercept) -> None:
+        """Makes ``partial_fit`` go on from these, in the shapes of ``coef_`` and ``intercept_``.
+
+        The fitted attributes are their average, if there have been enough steps for one to begin.
+        """
+        net = self._network()
+        last = net.copy()
+        self._fill(last, coef, intercept)
+        optimizer = self._optimizer_of(sparse=False)
+        self._state, self._rate_factor = optimizer.state(net.params), 1.0
+        self._state.steps, self._state.averaged = int(self.t_ - 1) // self.batch_size, last.params.copy()
+        if self._state.steps <= optimizer.average_from:
+            self._state.average[:] = last.params
 
     # ---- its parts ----
 
@@ -259,6 +292,14 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
                 return partial(_growing, self.eta0, self.power_t)
             return schedules.InverseScaling(self.eta0, self.power_t)
         return self.eta0
+
+    def _shorter_steps(self) -> str:
+        if self.optimizer is not None:
+            return f"Give the optimizer a smaller learning rate; it is {self.optimizer!r}."
+        if self.learning_rate == "optimal":
+            return ("Give a larger alpha, or learning_rate='invscaling' with a small eta0: 'optimal' begins with long "
+                    "steps.")
+        return f"Give a smaller eta0; it is {self.eta0:g}."
 
     def _warn_of_power_t(self) -> None:
         if self.power_t < 0:

@@ -52,9 +52,12 @@ class LinearConvergence(Convergence):
 
     def _look(self, figures: np.ndarray, run: Run) -> None:
         estimator = self.estimator
+        defined = np.isfinite(figures)
         if estimator.tol is not None:
-            self._count = np.where(figures < self._best + estimator.tol, self._count + 1, 0)
-        self._best = np.maximum(self._best, figures)
+            # A figure that is not finite is no improvement, once there has been one to improve on.
+            worse = np.where(defined, figures < self._best + estimator.tol, np.isfinite(self._best))
+            self._count = np.where(worse, self._count + 1, 0)
+        self._best = np.where(defined, np.maximum(self._best, figures), self._best)
         lost = self._count >= estimator.n_iter_no_change
         if estimator.learning_rate == "adaptive" and estimator.optimizer is None:
             if lost.all() and run.history.learning_rate[-1] > LEAST_RATE:

@@ -7,16 +7,19 @@ from typing import ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
+from scipy.special import log_expit, log_softmax
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
-from sklearn.metrics import accuracy_score, d2_pinball_score, r2_score
+from sklearn.metrics import accuracy_score, d2_pinball_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 from sklearn.utils.validation import validate_data
 
-from fastsgd.estimators.base import FLOATS
+from fastsgd.estimators.base import FLOATS, logarithms, weights_for_classes
+from fastsgd.estimators.convergence import r2_judge
+from fastsgd.estimators.diagnosis import regression_cause
 from fastsgd.estimators.perceptron import MultilayerPerceptron
 
 
@@ -52,7 +55,9 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     dropout : float or sequence of float
         The part of a hidden layer's units that is left out in a step.
     class_weight : "balanced" or dict, optional
-        How much the rows of each class count, times ``sample_weight``.
+        How much the rows of each class count, times ``sample_weight``; "balanced" makes the sums of their weights
+        alike, as LogisticRegression's. It acts on training and ``loss_`` alone: validation rows count by their
+        ``sample_weight``.
     label_smoothing : float
         The part of a target that is spread evenly over all classes.
     scoring : "loss", str or callable, optional
@@ -77,6 +82,12 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
     ValueError, TypeError
         As scikit-learn does. A fit that diverges raises, or with early stopping warns and ends with its best
         parameters.
+
+    Warns
+    -----
+    ConvergenceWarning
+        As scikit-learn does; where the score of early stopping was never finite, which keeps the last parameters; and
+        where early stopping came after a few steps that left most of the cost.
 
     Examples
     --------
@@ -143,9 +154,12 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
         return np.hstack([1 - outputs, outputs]) if self.n_outputs_ == 1 else outputs
 
     def predict_log_proba(self, X):
-        """The logarithms of ``predict_proba``."""
+        """The logarithms of ``predict_proba``, also where it is rounded to 0 or 1."""
         probabilities = self.predict_proba(X)
-        return np.log(probabilities, out=probabilities)
+        z = self._outputs(self._network()._before_output(), X)
+        if self._loss() == "cross_entropy":
+            return logarithms(probabilities, log_softmax(z, axis=1))
+        return logarithms(probabilities, log_expit(np.hstack([-z, z]) if self.n_outputs_ == 1 else z))
 
     # ---- what training needs to know ----
 
@@ -186,8 +200,8 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
             return sample_weight
         if self._label_binarizer.y_type_.startswith("multilabel"):
             raise ValueError("class_weight is not supported for multi-label targets; use sample_weight")
-        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-        weights = weights[np.searchsorted(self.classes_, y)]
+        labels = np.searchsorted(self.classes_, y)
+        weights = weights_for_classes(self.class_weight, self.classes_, labels, sample_weight)[labels]
         return weights if sample_weight is None else weights * sample_weight
 
     def _more_for_training(self):
@@ -201,7 +215,7 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
         enough = counts[counts > 0].min() >= 2 and (counts > 0).sum() <= min(held_out, len(targets) - held_out)
         return targets if enough else None
 
-    def _judges(self, targets):
+    def _judges(self, targets, trained):
         if targets.ndim == 1 or targets.shape[1] == 1:
             return None, None
         return lambda y, outputs, weight: accuracy_score(y > 0.5, outputs > 0.5, sample_weight=weight), None
@@ -237,6 +251,12 @@ beta_1, beta_2, epsilon, n_iter_no_change, max_fun, optimizer, dropout, scoring,
     coefs_, intercepts_, loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, \
 validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_names_in_
         As there.
+
+    Warns
+    -----
+    ConvergenceWarning
+        As there; and where the fit predicts its targets no better than a constant, and they or X are far from unit
+        size.
 
     Examples
     --------
@@ -333,12 +353,13 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
         # scikit-learn takes the mean of squared errors over the targets, and the sum of Poisson's.
         return cost if self.loss == "poisson" else cost / self.n_outputs_
 
-    def _judges(self, targets):
+    def _cause(self, net, X, targets, weight, metric):
+        return regression_cause(net, X, targets, weight, self._loss_parameters(), metric)
+
+    def _judges(self, targets, trained):
         if self._quantiles() is not None:
-            return self._mean_pinball, None
-        if targets.shape[1] == 1 and (targets != targets[0]).any():
-            return None, None
-        return lambda y, outputs, weight: r2_score(y, outputs, sample_weight=weight), None
+            return self._mean_pinball if len(targets) > 1 else lambda y, outputs, weight: np.nan, None
+        return r2_judge(targets, trained), None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -22,19 +22,17 @@ class MLPConvergence(Convergence):
         super().__init__(estimator, validation, optimizer)
         self._rows = rows
         self.count, self.best = estimator._no_improvement_count, -np.inf
-        self.best_params: np.ndarray | None = None
+        self.best_params: np.ndarray | None = None           # of the best score, where there has been a finite one
+        self.best_epoch = 0                                  # from 0
+        self.lost_patience = False
         if not estimator.early_stopping and estimator.best_loss_ is not None:
             self.best = -estimator.best_loss_
-        elif estimator.early_stopping and estimator.best_validation_score_ is not None:
-            self.best = estimator.best_validation_score_
 
     def on_start(self, run: Run) -> None:
         super().on_start(run)
         estimator = self.estimator
         if self.validation is not None:
             estimator.validation_loss_curve_ = getattr(estimator, "validation_loss_curve_", [])
-        if estimator.early_stopping:
-            self.best_params = run.net.params.copy()
         self._penalty = self._penalty_of(run)
 
     def _penalty_of(self, run: Run) -> float:
@@ -54,7 +52,7 @@ class MLPConvergence(Convergence):
         score = self._judge(run)
         if estimator.early_stopping:
             self._look(score, run)
-            estimator.best_validation_score_ = self.best
+            estimator.best_validation_score_ = self.best if np.isfinite(self.best) else np.nan
         else:
             self._look(-loss, run)
             estimator.best_loss_ = -self.best
@@ -66,12 +64,17 @@ class MLPConvergence(Convergence):
         estimator._rate_factor = run.rate_factor
 
     def _look(self, figure: float, run: Run) -> None:
-        """Counts the epochs in a row whose figure did not beat the best one so far by ``tol``; more of it is better."""
-        self.count = self.count + 1 if figure < self.best + self.estimator.tol else 0
-        if figure > self.best:
+        """Counts the epochs in a row whose figure did not beat the best one so far by ``tol``; more of it is better.
+
+        A figure that is not finite is no improvement, once there has been one to improve on.
+        """
+        defined = np.isfinite(figure)
+        worse = figure < self.best + self.estimator.tol if defined else np.isfinite(self.best)
+        self.count = self.count + 1 if worse else 0
+        if defined and figure > self.best:
             self.best = figure
             if self.estimator.early_stopping:
-                self.best_params = run.result.params.copy()
+                self.best_params, self.best_epoch = run.result.params.copy(), run.epoch - 1
 
     def _judge(self, run: Run) -> float:
         """The score of the validation rows, noted; NaN where there are none."""
@@ -105,7 +108,7 @@ class MLPConvergence(Convergence):
         if estimator.verbose:
             print(message)
         if not adaptive or rate <= LEAST_RATE:
-            run.stop = True
+            run.stop = self.lost_patience = True
 
     def diverged(self, error: FloatingPointError) -> None:
         estimator = self.estimator

@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from fastsgd.architecture import ACTIVATIONS
 from fastsgd.estimators.base import SEEDS, EngineEstimator
+from fastsgd.estimators.diagnosis import few_steps
 from fastsgd.estimators.lbfgs import minimise
 from fastsgd.estimators.mlp_convergence import NOT_FINITE, MLPConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
@@ -149,9 +150,12 @@ class MultilayerPerceptron(EngineEstimator):
         return net
 
     def _open_account(self) -> None:
-        self._no_improvement_count = 0
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+        self._forget_the_best()
+
+    def _forget_the_best(self) -> None:
+        self._no_improvement_count = 0
         self.best_validation_score_ = -np.inf if self.early_stopping else None
         self.best_loss_ = None if self.early_stopping else np.inf
 
@@ -167,29 +171,41 @@ class MultilayerPerceptron(EngineEstimator):
             net.params = double.params
         if not np.isfinite(net.params).all():
             raise ValueError(NOT_FINITE)
+        if cause := self._cause(net, X, targets, weight, np.nan):
+            warnings.warn(cause, ConvergenceWarning, stacklevel=6)
 
     def _fit_stochastic(self, net, X, targets, y, sample_weight, incremental, table, held_out) -> None:
-        validation = self._validation(held_out)
+        validation = self._validation(held_out, targets)
         if self.early_stopping and validation is None:
             chosen, others = self._split(targets, y)
             validation = self._hold_out(others, table, X, y, targets, sample_weight)
             X, targets, y = X[chosen], targets[chosen], y[chosen]
             sample_weight = None if sample_weight is None else sample_weight[chosen]
         optimizer = self._optimizer_of()
+        if not incremental:                  # its rows may be others than those of the fit before
+            self._forget_the_best()
         self._remember(optimizer, net, not incremental)
         convergence = MLPConvergence(self, validation, optimizer, X.shape[0])
+        weight = self._weights_of(y, sample_weight)
         history = self._train(
             net, X, targets, convergence, (y, sample_weight), optimizer=optimizer, state=self._state,
             batch_size=self._batch_size_of(X.shape[0]), epochs=1 if incremental else self.max_iter,
             seed=self._random_state.randint(SEEDS),
             validation=None if validation is None else validation.rows,
-            metrics=() if validation is None else validation.metrics, sample_weight=self._weights_of(y, sample_weight),
+            metrics=() if validation is None else validation.metrics, sample_weight=weight,
             dropout=self.dropout, shuffle=self.shuffle, **self._more_for_training())
-        if self.early_stopping and convergence.best_params is not None:
+        if convergence.best_params is not None:
             net.params = convergence.best_params
-        if history is not None and not incremental and not history.stopped:
-            warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
-                          "hasn't converged yet.", ConvergenceWarning, stacklevel=6)
+        if history is None or incremental or (validation and validation.warn_if_never_defined(self, stacklevel=6)):
+            return
+        said = [] if history.stopped else [f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and "
+                                           "the optimization hasn't converged yet."]
+        cause = self._cause(net, X, targets, sample_weight, history.metric[-1])
+        if not cause and self.early_stopping and convergence.lost_patience:
+            cause = few_steps(net, X, targets, weight, history.steps, history.cost, convergence.best_epoch)
+        said += [cause] if cause else []
+        if said:
+            warnings.warn(" ".join(said), ConvergenceWarning, stacklevel=6)
 
     # ---- its parts ----
 
@@ -253,6 +269,10 @@ class MultilayerPerceptron(EngineEstimator):
 
     def _more_for_training(self) -> dict:
         return {}
+
+    def _cause(self, net: Network, X, targets, weight, metric: float) -> str:
+        """What is to blame where a fit explains nothing; ``metric`` is that of the last epoch, if there were any."""
+        return ""
 
     def _strata(self, targets):
         return None

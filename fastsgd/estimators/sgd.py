@@ -4,16 +4,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, log_expit, log_softmax, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin, _fit_context
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
-from sklearn.utils import compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import validate_data
 
 from fastsgd.data import ONE_AGAINST_REST
+from fastsgd.estimators.base import logarithms, weights_for_classes
+from fastsgd.estimators.convergence import r2_judge
 from fastsgd.estimators.linear import DEFAULT_EPSILON, LinearSGD
 
 
@@ -33,9 +34,12 @@ class SGDClassifier(ClassifierMixin, LinearSGD):
     learning_rate : str
         constant, optimal (Bottou 2012), invscaling, adaptive, pa1 or pa2 (Crammer 2006).
     alpha, l1_ratio, fit_intercept, max_iter, tol, shuffle, verbose, epsilon, random_state, eta0, power_t, \
-early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start, average
+early_stopping, validation_fraction, n_iter_no_change, warm_start, average
         As in scikit-learn. Classes are trained together, and the fit stops when the sum of their costs does not become
         better.
+    class_weight : "balanced" or dict, optional
+        As in scikit-learn, but "balanced" makes the sums of the classes' ``sample_weight`` alike, as
+        LogisticRegression's. It acts on training alone: validation rows count by their ``sample_weight``.
     n_jobs : int, optional
         Threads; None takes as many as pay. No bit depends on it.
     batch_size : int
@@ -66,6 +70,12 @@ early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start,
     ------
     ValueError, TypeError
         As scikit-learn does, also where the fit diverges.
+
+    Warns
+    -----
+    ConvergenceWarning
+        As scikit-learn does; where the score of early stopping was never finite; and where the fit ends at more than
+        twice the cost of coefficients of 0 (a classifier: and is right no more often than the commonest class).
 
     Examples
     --------
@@ -183,16 +193,27 @@ early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start,
         if yes.shape[1] == 1:
             return np.hstack([1 - yes, yes])
         total = np.add.reduce(yes, axis=1, keepdims=True)
-        if not total.all():                             # as likely one as another where all say no
+        if not total.all():                             # modified_huber: as likely one as another where all say no
             none = total[:, 0] == 0
-            yes[none], total[none] = 1, yes.shape[1]
+            yes[none] = 1 if self.loss == "modified_huber" else softmax(log_expit(scores[none]), axis=1)
+            total[none] = np.add.reduce(yes[none], axis=1, keepdims=True)
         yes /= total
         return yes
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X):
-        """The logarithms of ``predict_proba``; modified_huber's probabilities may be 0."""
-        return np.log(self.predict_proba(X))
+        """The logarithms of ``predict_proba``, with log_loss also where it is rounded to 0 or 1.
+
+        modified_huber's probabilities may be 0, whose logarithm is -inf.
+        """
+        probabilities = self.predict_proba(X)
+        if self.loss == "modified_huber":
+            with np.errstate(divide="ignore"):
+                return np.log(probabilities)
+        z = self._scores(X)
+        if z.shape[1] == 1:
+            return logarithms(probabilities, log_expit(np.hstack([-z, z])))
+        return logarithms(probabilities, log_softmax(z if self._loss() == "cross_entropy" else log_expit(z), axis=1))
 
     # ---- what training needs to know ----
 
@@ -215,7 +236,7 @@ early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start,
     def _outputs_of(self):
         return 1 if len(self.classes_) == 2 else len(self.classes_)
 
-    def _judges(self, targets):
+    def _judges(self, targets, trained):
         if self._loss() == "cross_entropy":
             return None, None
         border = 0.5 if self._loss() == "binary_cross_entropy" else 0
@@ -234,9 +255,10 @@ early_stopping, validation_fraction, n_iter_no_change, class_weight, warm_start,
     def _weigh(self, y, sample_weight):
         if self.class_weight is None:
             return sample_weight, {}
-        weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        labels = np.searchsorted(self.classes_, y)
+        weights = weights_for_classes(self.class_weight, self.classes_, labels, sample_weight)
         if len(self.classes_) == 2:
-            return sample_weight * weights[np.searchsorted(self.classes_, y)], {}
+            return sample_weight * weights[labels], {}
         if self._loss() not in ("cross_entropy", *ONE_AGAINST_REST):
             raise ValueError(f"class_weight with more than two classes is not supported for loss {self.loss!r}; use "
                              "sample_weight")
@@ -325,6 +347,9 @@ scoring, callbacks, progress, n_jobs
 
     def _encode(self, y, dtype):
         return y.astype(dtype, copy=False)[:, np.newaxis]
+
+    def _judges(self, targets, trained):
+        return r2_judge(targets, trained), None
 
     def _outputs_of(self):
         return 1

@@ -1,4 +1,5 @@
-"""Networks out to ONNX, PyTorch and C, and in from ONNX and PyTorch; estimators to scikit-learn's and back.
+"""Networks and fitted estimators out to ONNX, PyTorch and C; networks in from ONNX and PyTorch; estimators to
+scikit-learn's and back.
 
 The other packages are imported where a function needs them: ``pip install "fastsgd[onnx]"`` ``"fastsgd[torch]"``,
 ``"fastsgd[sklearn]"``.

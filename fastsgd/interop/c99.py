@@ -1,17 +1,23 @@
 """A network as two C files, a header and a source, that need nothing but a C99 compiler and its math library."""
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from fastsgd.files import write_atomically, written_beside
+from fastsgd.given import as_network, is_estimator
 from fastsgd.interop import c99_templates as templates
+from fastsgd.interop.answers import Answers, table_answers
+from fastsgd.interop.c99_table import table_of
+from fastsgd.interop.c99_text import checked
 from fastsgd.network import Network
 
 LARGEST_STACK = 16 * 1024       # bytes; a network that needs more between its layers takes them from the caller
@@ -20,7 +26,7 @@ KEYWORDS = ("auto break case char const continue default do double else enum ext
             "while")
 
 
-def to_c(net: Network, path, name: str = "net") -> None:
+def to_c(net: Network | Any, path, name: str = "net") -> None:
     """Writes the network as C99: ``path`` with .c and with .h, all that a program needs to predict.
 
     The header declares ``void net_predict(const float x[NET_INPUTS], float out[NET_OUTPUTS])``, which computes for one
@@ -28,12 +34,25 @@ def to_c(net: Network, path, name: str = "net") -> None:
     threads at once. Up to 16 KiB for the layers lie on the stack; a wider network has its caller pass them, in a
     third argument ``float scratch[NET_SCRATCH]``.
 
+    Of a fitted estimator ``net_predict`` computes what its network does, of SGDClassifier the decision values. With
+    classes there are their names, ``net_classes[NET_CLASSES]``, and a function that returns the place among them of
+    what ``predict`` says and fills ``out`` with what ``predict_proba`` says, or where there is none
+    ``decision_function``:
+    ``int net_classify(const float x[NET_INPUTS], float out[NET_CLASSES])``. With several yes-or-no labels a row it
+    returns nothing and fills ``int yes[NET_CLASSES]`` before ``out``. ``net_columns[NET_INPUTS]`` are the names of the
+    columns, if it was fitted to such.
+
+    Of a network that ``fastsgd train`` made there are the table's columns, with the levels of texts and the scaling of
+    numbers, and a struct ``net_row`` with a member for each, called like the column in lower case. From one
+    ``int net_classify_row(const net_row *row, float out[NET_CLASSES])`` tells the class, and of quantities
+    ``int net_predict_row(const net_row *row, double out[NET_OUTPUTS])`` predicts them in their own units.
+
     ``cc -std=c99 -O2`` compiles it. Where the machine has fused multiply-add, ``-O3 -march=native -ffp-contract=fast``
     makes it faster, and the sums of layers with up to 512 inputs the same as fastsgd's to the bit.
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
     path : str or path
         Where the two files go, with or without .c.
     name : str
@@ -42,7 +61,10 @@ def to_c(net: Network, path, name: str = "net") -> None:
     Raises
     ------
     ValueError
-        For a name that is not a C identifier, a file name that C cannot include, or parameters that are not finite.
+        For a name that is not a C identifier, a file name that C cannot include, parameters that are not finite, a
+        class or level that no C string holds, or a table encoding that does not fit the network.
+    TypeError, NotFittedError
+        For what is neither network nor fitted estimator.
     OSError
         Where the files cannot be written; what was there before then stays.
 
@@ -71,33 +93,97 @@ def to_c(net: Network, path, name: str = "net") -> None:
     file = os.path.basename(stem)
     if not re.fullmatch(r'[^"\\?\r\n]+', file):
         raise ValueError(f"path must name a file that C can include, got {path!r}")
-    if not np.isfinite(net.params).all():
+    answers, encoding = table_answers(net)
+    network = answers.net
+    if not np.isfinite(network.params).all():
         raise ValueError("the network has parameters that are not finite")
 
-    real, f = ("float", "f") if net.dtype == np.float32 else ("double", "")
-    body, scratch = _body(net, name, real)
+    real, f = ("float", "f") if network.dtype == np.float32 else ("double", "")
+    body, scratch = _body(network, name, real)
     NAME = name.upper()
     fields = {
-        "net": net, "name": name, "NAME": NAME, "file": file, "real": real, "f": f, "body": body,
-        "inputs": net.sizes[0], "outputs": net.sizes[-1], "meaning": _meaning(net),
-        "checksum": zlib.crc32(net.params.tobytes(), zlib.crc32(repr(net.architecture).encode())),
+        "title": (f"{type(net).__name__}, " if is_estimator(net) else "") + repr(as_network(net)),
+        "name": name, "NAME": NAME, "file": file, "real": real, "f": f, "body": body,
+        "inputs": network.sizes[0], "outputs": network.sizes[-1], "meaning": _meaning(answers),
         "memory": templates.MEMORY if scratch else "",
         "scratch": f"#define {NAME}_SCRATCH {scratch}\n" if scratch else "",
-        "signature": f"void {name}_predict(const {real} x[{NAME}_INPUTS], {real} out[{NAME}_OUTPUTS]"
-                     + (f", {real} scratch[{NAME}_SCRATCH])" if scratch else ")"),
+        "scratch_parameter": f", {real} scratch[{NAME}_SCRATCH]" if scratch else "",
+        "scratch_argument": ", scratch" if scratch else "", "scratch_length": scratch,
+        "more_headers": "#include <float.h>\n#include <limits.h>\n" if encoding else "",
+        "string_header": "#include <string.h>\n" if encoding else "",
     }
+    fields["signature"] = (f"void {name}_predict(const {real} x[{NAME}_INPUTS], {real} out[{NAME}_OUTPUTS]"
+                           f"{fields['scratch_parameter']})")
+    parts = [_features(net.feature_names_in_, fields)] if hasattr(net, "feature_names_in_") else []
+    if answers.classes:
+        parts.append(_classes(answers, fields))
+    if encoding:
+        parts.append(table_of(encoding, fields, LARGEST_STACK))
+    fields["more"] = "".join(header for header, _ in parts)
+    sources = "".join(f"\n{source}" for _, source in parts)
+    fields["checksum"] = zlib.crc32(network.params.tobytes(), zlib.crc32(
+        f"{network.architecture!r}{fields['more']}{sources}".encode()))
     header = templates.HEADER.format(**fields).encode()
-    _write_both((f"{stem}.c", _source(net, fields)), (f"{stem}.h", [header]))
+    takes_softmax = answers.share == "softmax" or (answers.share == "logistic" and network.sizes[-1] > 1)
+    activations = (*network.architecture.activations, *(["softmax"] if takes_softmax else []))
+    source = _source(network, activations, fields)
+    _write_both((f"{stem}.c", itertools.chain(source, [sources.encode()])), (f"{stem}.h", [header]))
 
 
-def _meaning(net: Network) -> str:
-    outputs, output = net.sizes[-1], net.architecture.activations[-1]
+def _meaning(answers: Answers) -> str:
+    net, outputs = answers.net, answers.net.sizes[-1]
+    output = net.architecture.activations[-1]
+    if answers.share != "outputs":
+        return ("out[0] is the decision value: above 0 the row is of the second class." if outputs == 1 else
+                f"Of {outputs} classes, out[k] is the decision value of class k; the largest wins.")
     if output == "softmax":
         return f"Of {outputs} classes, out[k] is the probability of class k."
     if net.loss == "binary_cross_entropy":
         return ("out[0] is the probability of yes." if outputs == 1 else
                 f"Of {outputs} yes-or-no labels, out[k] is the probability of label k.")
-    return f"It was trained with the loss {net.loss}; its outputs are {output}."
+    units = ", in the units of the targets" if net.architecture.scales_output else ""
+    return f"It was trained with the loss {net.loss}; its outputs are {output}{units}."
+
+
+def _features(names: Iterable[str], fields: dict) -> tuple[str, str]:
+    """What the header and the source say of the columns that an estimator was fitted to."""
+    more = _enumerated([checked(str(name), "the name of a column") for name in names])
+    return templates.FEATURES.format(**fields, **more), templates.FEATURE_NAMES.format(**fields, **more)
+
+
+def _enumerated(literals: list[str]) -> dict[str, str]:
+    return {"listed": "\n".join(f" * {k}: {each}" for k, each in enumerate(literals)),
+            "names": ",\n".join(f"    {each}" for each in literals)}
+
+
+def _classes(answers: Answers, fields: dict) -> tuple[str, str]:
+    """What the header and the source say of classes: their names, and a function that tells a row's."""
+    name, NAME, real, several = (fields[key] for key in ("name", "NAME", "real", "outputs"))
+    names = [checked(str(label), "the name of a class") for label in answers.classes]
+    out = "CLASSES" if answers.share else "OUTPUTS"
+    numbers = "the probability of each" if answers.share else "the decision values"
+    where = f"The class that a row is said to be of, by its place in {name}_classes; out gets {numbers}."
+    fields = {
+        **fields, **_enumerated(names), "classes": len(names),
+        "what": f"yes[k] becomes 1 where a row has label k, else 0; out gets {numbers}." if answers.several else where,
+        "classify": f"{'void' if answers.several else 'int'} {name}_classify(const {real} x[{NAME}_INPUTS], "
+                    f"{f'int yes[{NAME}_CLASSES], ' if answers.several else ''}{real} out[{NAME}_{out}]"
+                    f"{fields['scratch_parameter']})",
+        "threshold": f"{answers.threshold}{fields['f']}",
+    }
+    share = answers.share
+    each = None if share in (None, "softmax") else templates.SHARES[share].format(
+        **fields, a="a[0]" if several == 1 else "out[k]")
+    shared = ""
+    if share == "softmax":
+        shared = f"    {name}_softmax(out, {several});\n"
+    elif share == "logistic":
+        shared = templates.SHARED_LOGISTIC.format(**fields)
+    elif share == "clipped":
+        shared = templates.SHARED.format(**fields, each=each)
+    kind = ("each" if answers.several else "largest" if answers.threshold is None else "second" if share else "side")
+    return templates.CLASSES.format(**fields), templates.NAMES.format(**fields) + templates.CLASSIFY[kind].format(
+        **fields, each=each, share=shared)
 
 
 def _body(net: Network, name: str, real: str) -> tuple[str, int]:
@@ -119,24 +205,20 @@ def _body(net: Network, name: str, real: str) -> tuple[str, int]:
                      f"{target});")
         if activation != "identity":
             lines.append(f"{name}_{activation}({target}, {outputs});")
+    if net.architecture.scales_output:
+        lines.append(f"{name}_scale_output(out);")
     return "\n".join(f"    {line}".rstrip() for line in lines), scratch
 
 
-def _source(net: Network, fields: dict) -> Iterator[bytes]:
+def _source(net: Network, activations: Iterable[str], fields: dict) -> Iterator[bytes]:
     """The source file, piece by piece."""
     yield templates.SOURCE.format(**fields).encode()
     architecture = net.architecture
     arrays = [(table.replace(".", "_"), net.params[offset:offset + math.prod(shape)])
               for table, offset, shape in architecture.tensors]
-    scaled = "x[i]"
-    for table, sign, numbers, neutral in (("input_scale", "*", architecture.input_scale, 1.0),
-                                          ("input_offset", "+", architecture.input_offset, 0.0)):
-        values = np.array(numbers, net.dtype)
-        if len(numbers) > 1:
-            arrays.append((table, values))
-            scaled += f" {sign} {fields['name']}_{table}[i]"
-        elif numbers != (neutral,):
-            scaled += f" {sign} {_literals(values)[0]}"
+    scaled, arrays_of_input = _scaled(net, fields["name"], "input", "x[i]")
+    scaled_output, arrays_of_output = _scaled(net, fields["name"], "output", "out[i]")
+    arrays += arrays_of_input + arrays_of_output
     for table, values in arrays:
         yield f"static const {fields['real']} {fields['name']}_{table}[{len(values)}] = {{\n".encode()
         for start in range(0, len(values), 8):
@@ -144,14 +226,30 @@ def _source(net: Network, fields: dict) -> Iterator[bytes]:
         yield b"};\n\n"
     if architecture.scales_input:
         yield templates.SCALE.format(**fields, scaled=scaled).encode()
+    if architecture.scales_output:
+        yield templates.SCALE_OUTPUT.format(**fields, scaled=scaled_output).encode()
     yield templates.DENSE.format(**fields).encode()
-    for activation in dict.fromkeys(architecture.activations):          # each once
+    for activation in dict.fromkeys(activations):                       # each once
         if activation == "softmax":
             yield templates.SOFTMAX.format(**fields).encode()
         elif activation != "identity":
             expression = templates.EXPRESSIONS[activation].format(**fields)
             yield templates.ELEMENTWISE.format(**fields, activation=activation, expression=expression).encode()
     yield templates.PREDICT.format(**fields).encode()
+
+
+def _scaled(net: Network, name: str, end: str, number: str) -> tuple[str, list[tuple[str, np.ndarray]]]:
+    """A number of the input or the output scaled, as an expression of i, and the tables that it takes."""
+    tables = []
+    for table, sign, neutral in ((f"{end}_scale", "*", 1.0), (f"{end}_offset", "+", 0.0)):
+        numbers = getattr(net.architecture, table)
+        values = np.array(numbers, net.dtype)
+        if len(numbers) > 1:
+            tables.append((table, values))
+            number += f" {sign} {name}_{table}[i]"
+        elif numbers != (neutral,):
+            number += f" {sign} {_literals(values)[0]}"
+    return number, tables
 
 
 def _literals(values: np.ndarray) -> list[str]:

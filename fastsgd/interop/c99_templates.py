@@ -1,7 +1,7 @@
 """The C that to_c writes, to be filled in: {real} is float or double, {f} the suffix that goes with it."""
 
 HEADER = """\
-/* {net}
+/* {title}
  *
  * {name}_predict computes a row of outputs from a row of inputs.
  * {meaning}
@@ -19,7 +19,7 @@ extern "C" {{
 {scratch}#define {NAME}_CHECKSUM 0x{checksum:08x}u    /* {file}.c has the same */
 
 {signature};
-
+{more}
 #ifdef __cplusplus
 }}
 #endif
@@ -34,8 +34,8 @@ MEMORY = """\
 SOURCE = """\
 #include "{file}.h"
 
-#include <math.h>
-
+{more_headers}#include <math.h>
+{string_header}
 #if {NAME}_CHECKSUM != 0x{checksum:08x}u
 #error "{file}.c and {file}.h are of different networks"
 #endif
@@ -45,6 +45,14 @@ SCALE = """\
 static void {name}_scale(const {real} *restrict x, {real} *restrict out)
 {{
     for (int i = 0; i < {NAME}_INPUTS; i++)
+        out[i] = {scaled};
+}}
+
+"""
+SCALE_OUTPUT = """\
+static void {name}_scale_output({real} *out)
+{{
+    for (int i = 0; i < {NAME}_OUTPUTS; i++)
         out[i] = {scaled};
 }}
 
@@ -96,9 +104,226 @@ static void {name}_softmax({real} *a, int n)
 }}
 
 """
+FEATURES = """
+/* The columns of x, in order:
+{listed} */
+extern const char *const {name}_columns[{NAME}_INPUTS];
+"""
+FEATURE_NAMES = """\
+const char *const {name}_columns[{NAME}_INPUTS] = {{
+{names}
+}};
+"""
+CLASSES = """
+/* The classes, in order:
+{listed} */
+#define {NAME}_CLASSES {classes}
+extern const char *const {name}_classes[{NAME}_CLASSES];
+
+/* {what} */
+{classify};
+"""
+NAMES = """\
+const char *const {name}_classes[{NAME}_CLASSES] = {{
+{names}
+}};
+
+"""
+CLASSIFY = {       # by what is said of a row
+    "largest": """\
+{classify}
+{{
+    int best = 0;
+
+    {name}_predict(x, out{scratch_argument});
+    for (int k = 1; k < {NAME}_OUTPUTS; k++)
+        best = out[k] > out[best] ? k : best;
+{share}    return best;
+}}
+""",
+    "second": """\
+{classify}
+{{
+    {real} a[1];
+
+    {name}_predict(x, a{scratch_argument});
+    out[1] = {each};
+    out[0] = 1 - out[1];
+    return a[0] > {threshold};
+}}
+""",
+    "side": """\
+{classify}
+{{
+    {name}_predict(x, out{scratch_argument});
+    return out[0] > 0;
+}}
+""",
+    "each": """\
+{classify}
+{{
+    {name}_predict(x, out{scratch_argument});
+    for (int k = 0; k < {NAME}_OUTPUTS; k++)
+        yes[k] = out[k] > {threshold};
+}}
+""",
+}
+SHARES = {         # one output as a probability
+    "outputs": "{a}",
+    "logistic": "1 / (1 + exp{f}(-{a}))",
+    "clipped": "({a} > 1 ? 1 : {a} < -1 ? 0 : ({a} + 1) / 2)",
+}
+SHARED_LOGISTIC = """\
+    for (int k = 0; k < {NAME}_OUTPUTS; k++)    /* softmax of logarithms, none of which is rounded to that of 0 */
+        out[k] = (out[k] < 0 ? out[k] : 0) - log1p{f}(exp{f}(-fabs{f}(out[k])));
+    {name}_softmax(out, {NAME}_OUTPUTS);
+"""
+SHARED = """\
+    {real} sum = 0;
+    for (int k = 0; k < {NAME}_OUTPUTS; k++) {{
+        out[k] = {each};
+        sum += out[k];
+    }}
+    for (int k = 0; k < {NAME}_OUTPUTS; k++)
+        out[k] = sum > 0 ? out[k] / sum : ({real})1 / {NAME}_OUTPUTS;
+"""
 PREDICT = """\
 {signature}
 {{
 {body}
+}}
+"""
+# ---- a table's own values ----
+
+TABLE = """
+/* A row of the table that the network predicts {targets} from.
+ *
+ * {says} It returns -1
+ * where it cannot tell: a number is missing that never was in the training rows, or too large.
+ */
+typedef struct {{
+{members}
+}} {name}_row;
+
+#define {NAME}_COLUMNS {columns}
+{row_scratch}extern const char *const {name}_columns[{NAME}_COLUMNS];             /* their names, in this order */
+extern const char *const *const {name}_levels[{NAME}_COLUMNS];       /* of texts, a null pointer after the last */
+extern const double {name}_means[{NAME}_COLUMNS], {name}_scales[{NAME}_COLUMNS];     /* of numbers */
+
+{row_signature};
+"""
+SAYS_CLASS = """\
+{name}_classify_row returns the place of its class in {name}_classes; out gets the probability of each."""
+SAYS_QUANTITIES = "{name}_predict_row returns 0; out gets the predictions in the targets' own units."
+LEVELS = """\
+static const char *const {name}_levels_{i}[] = {{
+{levels}
+}};
+"""
+COLUMNS = """\
+const char *const {name}_columns[{NAME}_COLUMNS] = {{
+{names}
+}};
+
+const char *const *const {name}_levels[{NAME}_COLUMNS] = {{
+{pointers}
+}};
+
+const double {name}_means[{NAME}_COLUMNS] = {{
+{means}
+}};
+
+const double {name}_scales[{NAME}_COLUMNS] = {{
+{scales}
+}};
+"""
+LESS = """\
+/* a - b, exactly as long as a double holds the difference */
+#define {name}_less(a, b) ((a) >= (b) ? (double)((unsigned long long)(a) - (unsigned long long)(b)) : \\
+                           -(double)((unsigned long long)(b) - (unsigned long long)(a)))
+"""
+NUMBER = """\
+/* Standardises a number, or what stands for it where it is missing; whether that can be used. */
+static int {name}_number(double value, double mean, double scale, double fill, {real} *x)
+{{
+    double z = ((isfinite(value) ? value : fill) - mean) / scale;
+
+    if (!(fabs(z) <= {MAX}))
+        return 0;
+    *x = ({real})z;
+    return 1;
+}}
+"""
+LEVEL = """\
+/* The place of a text among the levels, that of others where it is none of them, and that of missing ones. */
+static int {name}_level(const char *text, const char *const *levels, int other, int missing)
+{{
+    if (!text)
+        return missing;
+    for (int k = 0; levels[k]; k++)
+        if (!strcmp(text, levels[k]))
+            return k;
+    return other;
+}}
+"""
+PARTS = """\
+/* Days since the first, year, month, day, weekday from Monday on, and hour of a time; whether it can be used. */
+static int {name}_parts(long long time, long long first, long long fill, int fills, double parts[6])
+{{
+    const long long a_day = 86400000000ll, furthest = 1ll << 62;
+    long long day, rest, era, year, month;
+
+    if (time == LLONG_MIN && fills)
+        time = fill;
+    if (time < -furthest || time > furthest)
+        return 0;
+    day = time / a_day - (time % a_day < 0);
+    rest = time - day * a_day;
+    parts[0] = (double)(time - first) / 86400e6;
+    parts[4] = (double)(((day + 3) % 7 + 7) % 7);
+    parts[5] = (double)(rest / 3600000000ll);
+    /* Years that begin in March, in eras of 400: a leap day is the last day of a year, and of an era. */
+    day += 719468;
+    era = day / 146097 - (day % 146097 < 0);
+    day -= era * 146097;
+    year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+    day -= 365 * year + year / 4 - year / 100;
+    month = (5 * day + 2) / 153;
+    parts[3] = (double)(day - (153 * month + 2) / 5 + 1);
+    parts[2] = (double)(month < 10 ? month + 3 : month - 9);
+    parts[1] = (double)(era * 400 + year + (month >= 10));
+    return 1;
+}}
+"""
+ENCODE = """\
+static int {name}_encode(const {name}_row *row, {real} *x)
+{{
+    int fine = 1{code};{parts}
+
+    for (int i = 0; i < {NAME}_INPUTS; i++)
+        x[i] = 0;
+{encoded}
+    return fine;
+}}
+"""
+CLASSIFY_ROW = """\
+{row_signature}
+{{
+    {x}
+
+    return {name}_encode(row, x) ? {name}_classify(x, out{argument}) : -1;
+}}
+"""
+PREDICT_ROW = """\
+{row_signature}
+{{
+    {x}
+    {real} a[{NAME}_OUTPUTS];
+
+    if (!{name}_encode(row, x))
+        return -1;
+    {name}_predict(x, a{argument});
+{units}
+    return 0;
 }}
 """

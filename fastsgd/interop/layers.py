@@ -1,16 +1,14 @@
-"""What the imports share: a chain of layers on its way to a network, and activations known by their values."""
+"""What exports and imports share: a chain of layers on its way to a network, and packages that may be missing."""
 from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from fastsgd.architecture import ACTIVATIONS
 from fastsgd.network import Network
 
 LOSSES = {  # the loss that a last activation stands for, where none is given
@@ -20,11 +18,6 @@ LOSSES = {  # the loss that a last activation stands for, where none is given
     "tanh": "squared_error",
     "identity": "squared_error",
 }
-# Where activations are compared: their bend around zero, their way to both sides, and far out, where a limit shows.
-FAR = np.array([1e3, 1e4, 1e6, 1e12, 1e30])           # below the ends of float32, which some exporters clip at
-POINTS = np.concatenate([-FAR, [-500.0, -100.0, -30.0, -15.0], np.linspace(-8, 8, 65), [15.0, 30.0, 100.0, 500.0], FAR])
-POINTS.flags.writeable = False
-LOW, NEAR, HIGH = slice(len(FAR)), slice(len(FAR), -len(FAR)), slice(-len(FAR), None)
 
 
 @dataclass(frozen=True)
@@ -65,36 +58,6 @@ def network_of(layers: Sequence[Layer], loss: str | None = None, **arguments) ->
         W[:] = layer.W
         b[:] = layer.b
     return net
-
-
-def activation_of(values) -> str | None:
-    """The name of the activation that has these values at POINTS, None where it is none of ours.
-
-    However it is written, as one operation or as several: what counts is what it computes.
-
-    >>> activation_of(np.maximum(POINTS, 0))
-    'relu'
-    >>> activation_of(np.clip(POINTS, 0, 1e6)) is None
-    True
-    """
-    for name, expected in _activations().items():
-        same = np.isclose(values, expected, rtol=1e-5, atol=1e-6)
-        # log(1 + exp(x)), which is softplus, overflows far out; what has a limit does not.
-        if same[NEAR].all() and all(same[side].all() or not np.isfinite(values[side]).any() for side in (LOW, HIGH)):
-            return name
-    return None
-
-
-@cache
-def _activations() -> dict[str, np.ndarray]:
-    """Every activation's values at POINTS, as a network with one weight of 1 computes them."""
-    with np.errstate(over="ignore"):
-        values = {"exp": np.exp(POINTS)}
-    for name in ACTIVATIONS:
-        net = Network([1, 1, 1], name, "squared_error", dtype="float64", seed=0)
-        net.params = [1, 0, 1, 0]
-        values[name] = net.predict(POINTS[:, np.newaxis])[:, 0]
-    return values
 
 
 def third_party(name: str) -> Any:

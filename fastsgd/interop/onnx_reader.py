@@ -15,8 +15,8 @@ import numpy as np
 
 from fastsgd.bounded_json import ROOM, parse_json
 from fastsgd.files import require_regular
-from fastsgd.interop.layers import Layer, network_of, third_party
-from fastsgd.interop.onnx_rows import OPERATIONS, Base, Rows, follow
+from fastsgd.interop.layers import network_of, third_party
+from fastsgd.interop.onnx_rows import OPERATIONS, Base, Rows, follow, scaled
 from fastsgd.network import Network
 
 OLDEST_OPSET = 7            # since then operands are broadcast like NumPy's
@@ -31,8 +31,9 @@ def from_onnx(path_or_model, loss: str | None = None) -> Network:
 
     The graph may be what :func:`to_onnx` wrote, which gives an equal network, or any chain of Gemm, or MatMul and Add,
     with fastsgd's activations between them, in one operation or several. Before the first layer the rows may be
-    scaled by constants (Mul, Add, Sub, Div); Identity, Dropout, Cast, and a Flatten or Reshape that keeps the rows,
-    change nothing.
+    scaled by constants (Mul, Add, Sub, Div), and so may the outputs of a layer, whose weights and biases take that in
+    (but a network's own ``output_scale`` comes back as that). Identity, Dropout, Cast, and a Flatten or Reshape that
+    keeps the rows, change nothing.
 
     Parameters
     ----------
@@ -58,6 +59,8 @@ def from_onnx(path_or_model, loss: str | None = None) -> Network:
     onnx = third_party("onnx")
     if isinstance(path_or_model, onnx.ModelProto):
         return _network(onnx, path_or_model, loss)
+    if not isinstance(path_or_model, str | bytes | os.PathLike):
+        raise TypeError(f"path_or_model must be a path or an onnx.ModelProto, got {type(path_or_model).__name__}")
     path = os.fsdecode(path_or_model)
     require_regular(path)
     try:
@@ -77,33 +80,44 @@ def _network(onnx, model, loss: str | None) -> Network:
     properties = {entry.key: entry.value for entry in model.metadata_props}
     if not all(isinstance(text, str) for entry in properties.items() for text in entry):
         raise ValueError("it has metadata that is not text")            # what is not UTF-8 comes as bytes
+    if estimator := properties.get("fastsgd.estimator"):
+        raise ValueError(f"it says what an estimator does, an {estimator:.40}; only networks come back: write the "
+                         "estimator's network_")
+    if "fastsgd.columns" in properties:
+        raise ValueError("it takes a table's columns; only networks come back: write the network without columns")
     described = properties.pop("fastsgd.architecture", None)
     with np.errstate(all="ignore"):
-        rows = _rows(onnx, model)
-        layers = rows.settled()
-    if described is None or loss is not None:
-        net = network_of(layers, loss, input_scale=rows.base.scale, input_offset=rows.base.offset)
-    else:
-        net = _described(layers, described, rows.base)
+        base = _rows(onnx, model).settled()
+        if described is None or loss is not None:
+            layers = tuple(scaled(layer, base.scale, base.offset) for layer in base.layers[-1:])
+            scale, offset = base.input or (base.scale, base.offset)
+            net = network_of((*base.layers[:-1], *layers), loss, input_scale=scale, input_offset=offset)
+        else:
+            net = _described(base, described)
     net.metadata.update((key, value) for key, value in properties.items() if not key.startswith("fastsgd."))
     return net
 
 
-def _described(layers: tuple[Layer, ...], text: str, base: Base) -> Network:
+def _described(base: Base, text: str) -> Network:
     """The network of these layers with what only our own metadata knows: the loss, and the scale in full precision."""
     try:
         fields = parse_json(text)
         numbers = fields["loss_parameters"]
         loss = fields["loss"]
-        net = network_of(layers, loss, input_scale=fields["input_scale"], input_offset=fields["input_offset"],
+        fields = {"output_scale": [1.0], "output_offset": [0.0], **fields}      # which older files lack
+        net = network_of(base.layers, loss, input_scale=fields["input_scale"], input_offset=fields["input_offset"],
+                         output_scale=fields["output_scale"], output_offset=fields["output_offset"],
                          **{"huber": {"huber_delta": numbers[0]}, "quantile": {"quantile": numbers},
                             "epsilon_insensitive": {"epsilon": numbers[0]},
                             "squared_epsilon_insensitive": {"epsilon": numbers[0]}}.get(loss, {}))
         if json.loads(json.dumps(asdict(net.architecture))) != fields:
             raise ValueError(f"the graph is {net}")
-        for found, expected in ((base.scale, net.input_scale), (base.offset, net.input_offset)):
+        scale, offset = base.input or (base.scale, base.offset)
+        for what, found, expected in (("input", scale, net.input_scale), ("input", offset, net.input_offset),
+                                      ("output", base.scale, net.output_scale),
+                                      ("output", base.offset, net.output_offset)):
             if not np.all(np.asarray(found, net.dtype) == np.asarray(expected, net.dtype)):
-                raise ValueError("the graph scales its input otherwise")
+                raise ValueError(f"the graph scales its {what} otherwise")
     except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"its fastsgd.architecture does not describe its graph: {error}; with loss=... the graph "
                          "alone is read") from None
@@ -142,7 +156,7 @@ def _rows(onnx, model) -> Rows:
                 found = follow(node.op_type, operands, attributes, where)
             else:
                 found = _constant(onnx, node.op_type, operands, attributes)
-        except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
             raise ValueError(f"{where}: {error}") from None
         room -= _bytes_made(found, operands)
         if room < 0:

@@ -1,88 +1,79 @@
 """What each ONNX operation makes of the rows of a table, for those operations that a chain of dense layers consists of.
 
-Rows are described, not computed: where they began, which is a layer's x W + b, and the values at a few points of the
-function applied since. What that function is called shows when the next layer begins; written as one operation or as
-several, an activation is known by its values.
+Rows are described, not computed: where they began, which is a layer's x W + b, and the function applied since. What
+that function is called shows when the next layer begins, whether it was written as one operation or as several.
 """
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from fastsgd.architecture import ACTIVATIONS
-from fastsgd.interop.layers import POINTS, Layer, activation_of
+from fastsgd.interop import elementwise
+from fastsgd.interop.elementwise import Function, Z, activation_of
+from fastsgd.interop.layers import Layer
 
-_erf = np.vectorize(math.erf, otypes=[float])
-FUNCTIONS: dict[str, Callable[..., Any]] = {    # elementwise, of the operands and the node's attributes
-    "Add": lambda x, y: x + y,
-    "Sub": lambda x, y: x - y,
-    "Mul": lambda x, y: x * y,
-    "Div": lambda x, y: x / y,
-    "Max": lambda x, y: np.maximum(x, y),
-    "Min": lambda x, y: np.minimum(x, y),
-    "Greater": lambda x, y: np.where(x > y, 1.0, 0.0),
-    "Less": lambda x, y: np.where(x < y, 1.0, 0.0),
-    "Where": lambda condition, x, y: np.where(condition, x, y),
-    "Relu": lambda x: np.maximum(x, 0),
-    "LeakyRelu": lambda x, alpha=0.01: np.where(x < 0, alpha * x, x),
-    "Elu": lambda x, alpha=1.0: np.where(x < 0, alpha * np.expm1(x), x),
-    "Gelu": lambda x, approximate=b"none": (x * (1 + _erf(x / math.sqrt(2))) / 2 if approximate == b"none" else
-                                            x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3))) / 2),
-    "Swish": lambda x, alpha=1.0: x / (1 + np.exp(-alpha * x)),
-    "Softplus": lambda x: np.logaddexp(x, 0),
-    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "Tanh": lambda x: np.tanh(x),
-    "Exp": lambda x: np.exp(x),
-    "Log": lambda x: np.log(x),
-    "Erf": lambda x: _erf(x),
-    "Abs": lambda x: np.abs(x),
-    "Neg": lambda x: -x,
-}
 UNCHANGED = ("Identity", "Dropout", "Cast", "Flatten", "Reshape")
-OPERATIONS = ("Gemm", "MatMul", *FUNCTIONS, "Softmax", *UNCHANGED)
+OPERATIONS = ("Gemm", "MatMul", *elementwise.OPERATIONS, "Softmax", *UNCHANGED)
 FLOAT, DOUBLE = 1, 11           # of onnx.TensorProto.DataType
 
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """Where a function of the rows begins: at the last layer's x W + b, or, before any, at x * scale + offset."""
+    """Where a function of the rows begins: at x * scale + offset, x being the last layer's x W + b or the input."""
 
     layers: tuple[Layer, ...] = ()
     scale: np.ndarray = field(default_factory=lambda: np.ones(1))
     offset: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    input: tuple[np.ndarray, np.ndarray] | None = None      # the input's scale and offset, where there are layers
+    biased: bool = False            # whether the last layer has its biases already
     width: int | None = None        # columns, where known
     flat: bool = True               # whether it is (rows, columns)
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows on their way: where they began, the values at POINTS of the function since, None after Softmax."""
+    """Rows on their way: where they began, and the function of it since, None after Softmax."""
 
     base: Base
-    values: np.ndarray | None = field(default_factory=lambda: POINTS)
+    function: Function | None = Z
     where: str = "the input"        # the node that they come from
 
     @property
     def plain(self) -> bool:
         """Whether there is no function yet."""
-        return self.values is POINTS
+        return self.function == Z
 
-    def settled(self) -> tuple[Layer, ...]:
-        """The layers so far, the last with its activation."""
-        name = "softmax" if self.values is None else activation_of(self.values)
+    def settled(self) -> Base:
+        """The base with the last layer's activation, and what comes before that in its weights and biases.
+
+        Scale and offset are what is left to be done: none of it after an activation.
+        """
+        base = self.base
+        line = None if self.function is None else self.function.line
+        if line is not None:
+            return replace(base, scale=base.scale * line[0], offset=base.offset * line[0] + line[1])
+        name = "softmax" if self.function is None else activation_of(self.function)
         if name is None:
             raise ValueError(f"what {self.where} gives is none of fastsgd's activations: {', '.join(ACTIVATIONS)}, "
                              "and softmax and exp after the last layer")
-        if not self.base.layers:
-            if name != "identity":
-                raise ValueError(f"{self.where} comes before the first layer, where only a scale and an offset are "
-                                 "allowed")
-            return ()
-        return (*self.base.layers[:-1], replace(self.base.layers[-1], activation=name))
+        if not base.layers:
+            raise ValueError(f"{self.where} comes before the first layer, where only a scale and an offset are allowed")
+        last = scaled(base.layers[-1], base.scale, base.offset)
+        return replace(base, layers=(*base.layers[:-1], replace(last, activation=name)), scale=np.ones(1),
+                       offset=np.zeros(1))
+
+
+def scaled(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> Layer:
+    """The layer whose outputs are these times scale plus offset; it has no activation."""
+    if (scale == 1).all() and not offset.any():
+        return layer
+    W, b = (layer.W * scale).astype(layer.W.dtype), (layer.b * scale + offset).astype(layer.b.dtype)
+    if not (np.isfinite(W).all() and np.isfinite(b).all()):
+        raise ValueError(f"a layer scaled by {abs(scale).max():g} has weights that are not finite")
+    return replace(layer, W=W, b=b)
 
 
 def follow(operation: str, operands: list, attributes: dict[str, Any], where: str) -> Rows:
@@ -90,7 +81,7 @@ def follow(operation: str, operands: list, attributes: dict[str, Any], where: st
 
     Raises ValueError or TypeError for what a chain of dense layers does not do.
     """
-    if operation in FUNCTIONS:
+    if operation in elementwise.OPERATIONS:
         moved = _moved(operation, *operands) if len(operands) == 2 else None
         return moved or _apply(operation, operands, attributes, where)
     rows, *others = operands
@@ -110,36 +101,39 @@ def follow(operation: str, operands: list, attributes: dict[str, Any], where: st
 
 
 def _apply(operation: str, operands: list, attributes: dict[str, Any], where: str) -> Rows:
-    """An operation on every element by itself, done to the values at POINTS."""
+    """An operation on every element by itself."""
     base = next(operand.base for operand in operands if isinstance(operand, Rows))
-    values = []
+    functions = []
     for operand in operands:
         if isinstance(operand, Rows):
             if operand.base is not base:
                 raise ValueError("its operands come from different layers, but a chain has no branches")
-            if operand.values is None:
+            if operand.function is None:
                 raise ValueError("nothing but the end may follow a Softmax")
-            values.append(operand.values)
+            functions.append(operand.function)
         elif operand.size == 1 and operand.ndim <= 2:
-            values.append(operand.astype(float).item())
+            functions.append(elementwise.number(operand.item()))
         else:
             raise ValueError(f"a constant of shape {operand.shape} is not possible here")
-    return Rows(base, FUNCTIONS[operation](*values, **attributes), where)
+    return Rows(base, elementwise.OPERATIONS[operation](*functions, **attributes), where)
 
 
 def _moved(operation: str, left, right) -> Rows | None:
-    """The rows after a constant joined the biases or the input's scale and offset, where that is what it does."""
+    """The rows after a constant joined the scale and offset or the biases, where that is what it does."""
     rows, constant, rows_first = (left, right, True) if isinstance(left, Rows) else (right, left, False)
     if not (isinstance(rows, Rows) and rows.plain and isinstance(constant, np.ndarray)):
         return None
     base = rows.base
-    if base.layers and (operation == "Add" or (operation == "Sub" and rows_first)):
-        last = base.layers[-1]
-        b = FUNCTIONS[operation](last.b, _per_column(constant, len(last.b)))
-        return Rows(replace(base, layers=(*base.layers[:-1], replace(last, b=b))))
-    if base.layers or operation not in ("Add", "Sub", "Mul", "Div"):
+    # One number times a layer's outputs may be a part of the activation.
+    if operation not in ("Add", "Sub", "Mul", "Div") or (base.layers and constant.size == 1 and
+                                                         operation in ("Mul", "Div")):
         return None
-    constant = _per_column(constant, base.width if base.flat else 1).astype(float)
+    constant = _per_column(constant, base.width if base.flat else 1)
+    if base.layers and not base.biased and (operation == "Add" or (operation == "Sub" and rows_first)):
+        last = base.layers[-1]
+        b = last.b + constant if operation == "Add" else last.b - constant
+        return Rows(replace(base, layers=(*base.layers[:-1], replace(last, b=b)), biased=True))
+    constant = constant.astype(float)
     scale, offset = base.scale, base.offset
     if operation == "Add":
         offset = offset + constant
@@ -147,24 +141,28 @@ def _moved(operation: str, left, right) -> Rows | None:
         scale, offset = scale * constant, offset * constant if offset.any() else offset
     elif not rows_first:
         if operation == "Div":
-            raise ValueError("the input cannot be a divisor")
+            raise ValueError("the rows cannot be a divisor")
         scale, offset = -scale, constant - offset
     elif operation == "Sub":
         offset = offset - constant
     else:
         scale, offset = scale / constant, offset / constant if offset.any() else offset
-    return Rows(replace(base, scale=scale, offset=offset))
+    return Rows(replace(base, scale=scale, offset=offset, biased=True))
 
 
 def _layer(rows: Rows, W: np.ndarray, b: np.ndarray | None = None) -> Rows:
-    base = rows.base
+    base = rows.settled()
     if not base.flat:
         raise ValueError("the network's input must be (rows, columns), or be made so by a Flatten")
     if W.ndim != 2 or not W.size or base.width not in (None, len(W)):
         raise ValueError(f"its weights have shape {W.shape}; ({base.width or 'inputs'}, outputs) is allowed")
-    outputs = W.shape[1]
-    b = np.zeros(outputs, W.dtype) if b is None else np.broadcast_to(_per_column(b, outputs), (outputs,))
-    return Rows(replace(base, layers=(*rows.settled(), Layer(W, b)), width=outputs))
+    outputs, layers, given = W.shape[1], base.layers, base.input
+    if layers:
+        layers = (*layers[:-1], scaled(layers[-1], base.scale, base.offset))
+    else:
+        given = base.scale, base.offset
+    biases = np.zeros(outputs, W.dtype) if b is None else np.broadcast_to(_per_column(b, outputs), (outputs,))
+    return Rows(Base((*layers, Layer(W, biases)), input=given, biased=b is not None, width=outputs))
 
 
 def _gemm(rows: Rows, W: np.ndarray, C: np.ndarray | None = None, *, alpha=1.0, beta=1.0, transA=0, transB=0) -> Rows:

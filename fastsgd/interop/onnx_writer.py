@@ -1,152 +1,143 @@
-"""A network as an ONNX graph of operations that runtimes have had since 2020.
-
-onnxruntime has no float64 kernels for Elu, Erf and Softplus, so float64 networks compose them from others, stably.
-"""
+"""A network, or what a fitted estimator says, as an ONNX graph of operations that runtimes have had since 2020."""
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from fastsgd.files import write_atomically
+from fastsgd.given import is_estimator
+from fastsgd.interop.answers import Answers, answers_of, class_array, table_answers
 from fastsgd.interop.layers import third_party
+from fastsgd.interop.onnx_graph import Graph, activate, network
+from fastsgd.interop.onnx_table import encoded, in_own_units
 from fastsgd.network import Network
 
-OPSET, IR_VERSION = 13, 7           # ONNX 1.8
+OPSETS, IR_VERSION = {"": 13, "ai.onnx.ml": 2}, 7           # ONNX 1.8
 LARGEST_FILE = 2**31 - 2**20        # what Protocol Buffers take, and room for all but the parameters
 
-# (1 + 2x) exp(x^2) erfc(x) for x >= 0, as a Chebyshev series in (x - 3.75)/(x + 3.75): that of csrc/functions.inc.
-ERFCX = [
-    1.177578934567401754, -0.004590054580646477311, -0.08424913336651791556, 0.05920993999819189052,
-    -0.02665866843530575226, 0.009074997670705265111, -0.002413163540417608175, 4.907758365258086465e-4,
-    -6.916973302501205122e-5, 4.139027986073020707e-6, 7.740383066198575591e-7, -2.188640104923376217e-7,
-    1.076499946567500646e-8, 4.521959811220091695e-9, -7.754400208836441478e-10, -6.318088341168211185e-11,
-    2.868795010422285795e-11, 1.945586781725666405e-13, -9.654696842340401748e-13, 3.252547010858693508e-14,
-    3.347810627684053481e-14, -1.86457774665874454e-15, -1.250811385032029221e-15, 7.416476839409494903e-17,
-    5.066288241357258791e-17,
-]
 
-
-def to_onnx(net: Network, path=None) -> Any:
+def to_onnx(net: Network | Any, path=None, columns: bool = False) -> Any:
     """The network as an ``onnx.ModelProto``; where a path is given, it is also written there, whole or not at all.
 
     Input "X" (rows, inputs) takes what ``net.predict`` takes, before any scaling; "output" (rows, outputs) is what it
     returns. Both have the network's dtype, any number of rows. The model's ``metadata_props`` hold the loss and
     ``net.metadata``, so that :func:`from_onnx` gives an equal network.
 
-    Raises ImportError without the package onnx, ValueError for a network beyond ONNX's 2 GiB or metadata that is not
-    text, and OSError where the file cannot be written.
+    Of a fitted estimator the graph computes what its methods do, with X of the dtype that it was fitted to:
+
+    - a classifier: "label" (rows,), what ``predict`` returns, int64 or strings as the estimator's own classes are
+      (several yes-or-no labels: int64 (rows, labels)), and "probabilities" (rows, classes), what ``predict_proba``
+      does, in the order of ``classes_``; where there are none, "scores", what ``decision_function`` returns;
+    - a regressor: "prediction", what ``predict`` returns.
+
+    The names of its columns are in ``metadata_props["feature_names"]``, as JSON. To have such a graph back as a
+    network, write ``estimator.network_``.
+
+    With ``columns`` the graph of a network that ``fastsgd train`` made takes the table's own columns, an input of each
+    column's name, (rows, 1): double for numbers (int64 where they are too large for that), NaN where one is missing;
+    strings, empty where one is missing; int64 for dates, microseconds since 1970, -2^63 where one is missing. Text that
+    the training rows did not have counts as none of the levels. Its outputs are "label" and "probabilities" as above,
+    or "prediction" in the target's own units, in double; an output that is called like a column has _ behind its name.
+
+    Raises ImportError without the package onnx, ValueError for a network beyond ONNX's 2 GiB, metadata that is not text
+    or classes or columns that ONNX has no type for, TypeError for what is neither network nor estimator, scikit-learn's
+    NotFittedError, and OSError where the file cannot be written.
 
     >>> import fastsgd
     >>> model = to_onnx(fastsgd.Network([4, 8, 3], seed=0))
     >>> [node.op_type for node in model.graph.node]
     ['Gemm', 'Relu', 'Gemm', 'Softmax']
     """
+    answers, encoding = table_answers(net) if columns else (answers_of(net), None)
+    if columns and encoding is None:
+        raise ValueError("columns=True needs a network with net.metadata['table'], as fastsgd train writes it")
     onnx = third_party("onnx")
-    architecture, params = net.architecture, net.params
-    if params.nbytes > LARGEST_FILE:
-        raise ValueError(f"the network's parameters take {params.nbytes:,} bytes; an ONNX file holds at most "
-                         f"{LARGEST_FILE:,}")
-    properties = {"fastsgd.architecture": json.dumps(asdict(architecture))}
-    for key, value in net.metadata.items():
-        if not (isinstance(key, str) and isinstance(value, str)) or key.startswith("fastsgd."):
-            raise ValueError(f"metadata must map strings to strings, no key beginning with 'fastsgd.'; got {key!r}")
-        properties[key] = value
-
-    graph = _Graph(onnx.helper, net.dtype)
-    for name, offset, shape in architecture.tensors:
-        graph.initializers[name] = params[offset:offset + math.prod(shape)].reshape(shape)
-    a = "X"
-    if architecture.input_scale != (1.0,):
-        a = graph("Mul", a, graph.initializer("input_scale", architecture.input_scale))
-    if architecture.input_offset != (0.0,):
-        a = graph("Add", a, graph.initializer("input_offset", architecture.input_offset))
-    for layer, name in enumerate(architecture.activations):
-        z = graph("Gemm", a, f"weights.{layer}", f"biases.{layer}")
-        a = _activate(graph, name, z)
-    graph.nodes[-1].output[0] = "output"
-
-    kind = onnx.helper.np_dtype_to_tensor_dtype(net.dtype)
-    ends = [onnx.helper.make_tensor_value_info(name, kind, ["rows", columns])
-            for name, columns in (("X", net.sizes[0]), ("output", net.sizes[-1]))]
-    tensors = [onnx.numpy_helper.from_array(array, name) for name, array in graph.initializers.items()]
+    if answers.net.params.nbytes > LARGEST_FILE:
+        raise ValueError(f"the network's parameters take {answers.net.params.nbytes:,} bytes; an ONNX file holds at "
+                         f"most {LARGEST_FILE:,}")
+    graph = Graph(answers.net.dtype)
+    rows = encoded(graph, encoding) if encoding else graph.declare(graph.inputs, "X", graph.dtype, answers.net.sizes[0])
+    found = network(graph, answers.net, rows)
+    if encoding:
+        if encoding.classes:
+            _answer(graph, answers, found, graph.dtype)
+        else:
+            _answer(graph, answers, in_own_units(graph, encoding, found), np.float64)
+        properties = {**_properties(net), "fastsgd.columns": "1"}
+    elif is_estimator(net):
+        _answer(graph, answers, found, graph.dtype)
+        properties = {"fastsgd.estimator": type(net).__name__}
+        if hasattr(net, "feature_names_in_"):
+            properties["feature_names"] = json.dumps(net.feature_names_in_.tolist())
+    else:
+        graph.nodes[-1].output[0] = graph.declare(graph.outputs, "output", graph.dtype, net.sizes[-1])
+        properties = _properties(net)
+    tensors = [onnx.numpy_helper.from_array(array, name) for name, array in graph.constants.items()]
     model = onnx.helper.make_model(
-        onnx.helper.make_graph(graph.nodes, "fastsgd", ends[:1], ends[1:], tensors), producer_name="fastsgd",
-        doc_string=repr(net), ir_version=IR_VERSION, opset_imports=[onnx.helper.make_opsetid("", OPSET)])
+        onnx.helper.make_graph(graph.nodes, "fastsgd", graph.inputs, graph.outputs, tensors), producer_name="fastsgd",
+        doc_string=repr(answers.net), ir_version=IR_VERSION,
+        opset_imports=[onnx.helper.make_opsetid(domain, OPSETS[domain]) for domain in sorted(graph.domains)])
     onnx.helper.set_model_props(model, properties)
     if path is not None:
         write_atomically(path, [model.SerializeToString()])
     return model
 
 
-class _Graph:
-    """Nodes and initializers; called, it adds a node and returns the name of what the node gives."""
-
-    def __init__(self, helper, dtype: np.dtype):
-        self.helper = helper
-        self.dtype = dtype
-        self.nodes: list = []
-        self.initializers: dict[str, np.ndarray] = {}
-
-    def __call__(self, operation: str, *inputs: str | float, **attributes) -> str:
-        names = [value if isinstance(value, str) else self.initializer(f"{value:.17g}", value) for value in inputs]
-        name = f"{operation}.{len(self.nodes)}"
-        self.nodes.append(self.helper.make_node(operation, names, [name], name=name, **attributes))
-        return name
-
-    def initializer(self, name: str, values) -> str:
-        self.initializers[name] = np.array(values, self.dtype)
-        return name
+def _properties(net: Network) -> dict[str, str]:
+    properties = {"fastsgd.architecture": json.dumps(asdict(net.architecture))}
+    for key, value in net.metadata.items():
+        if not (isinstance(key, str) and isinstance(value, str)) or key.startswith("fastsgd."):
+            raise ValueError(f"metadata must map strings to strings, no key beginning with 'fastsgd.'; got {key!r}")
+        properties[key] = value
+    return properties
 
 
-def _activate(graph: _Graph, name: str, z: str) -> str:
-    """Adds the activation of that name to the graph."""
-    if graph.dtype == np.float64 and name in COMPOSED:
-        return COMPOSED[name](graph, z)
-    return {
-        "identity": lambda: z,
-        "logistic": lambda: graph("Sigmoid", z),
-        "tanh": lambda: graph("Tanh", z),
-        "relu": lambda: graph("Relu", z),
-        "leaky_relu": lambda: graph("LeakyRelu", z, alpha=0.01),
-        "elu": lambda: graph("Elu", z),
-        # As PyTorch writes it; the operation Gelu is too young (2023).
-        "gelu": lambda: graph("Mul", graph("Mul", z, graph("Add", graph("Erf", graph("Div", z, math.sqrt(2))), 1.0)),
-                              0.5),
-        "silu": lambda: graph("Mul", z, graph("Sigmoid", z)),
-        "softplus": lambda: graph("Softplus", z),
-        "softmax": lambda: graph("Softmax", z, axis=1),
-        "exp": lambda: graph("Exp", z),
-    }[name]()
+def _answer(graph: Graph, answers: Answers, outputs: str, dtype) -> None:
+    """Adds the graph's outputs: labels and probabilities or decision values, or a prediction, of this dtype."""
+    count = answers.net.sizes[-1]
+
+    def flat(found: str) -> str:
+        return graph("Squeeze", found, graph.constant("columns", np.array([1])))
+
+    if not answers.classes:
+        if count == 1:
+            return graph.give("prediction", flat(outputs), dtype)
+        return graph.give("prediction", outputs, dtype, count)
+    if answers.threshold is None:
+        number = graph("ArgMax", outputs, axis=1, keepdims=0)
+    else:
+        number = graph("Cast", graph("Greater", outputs, answers.threshold), to=7)          # int64
+    if answers.several:
+        graph.give("label", number, np.int64, count)
+    else:
+        classes = class_array(answers.classes)
+        number = number if answers.threshold is None else flat(number)
+        graph.give("label", graph("Gather", graph.constant("classes", classes), number), classes.dtype)
+    if answers.share is not None:
+        return graph.give("probabilities", _probabilities(graph, answers, outputs), dtype, answers.columns)
+    if count == 1:
+        return graph.give("scores", flat(outputs), dtype)
+    return graph.give("scores", outputs, dtype, count)
 
 
-def _leaky_relu(graph: _Graph, z: str) -> str:
-    return graph("Max", z, graph("Mul", z, 0.01))           # LeakyRelu's slope is a float32
-
-
-def _elu(graph: _Graph, z: str) -> str:
-    return graph("Add", graph("Relu", z), graph("Sub", graph("Exp", graph("Min", z, 0.0)), 1.0))
-
-
-def _softplus(graph: _Graph, z: str) -> str:
-    return graph("Add", graph("Relu", z), graph("Log", graph("Add", graph("Exp", graph("Neg", graph("Abs", z))), 1.0)))
-
-
-def _gelu(graph: _Graph, z: str) -> str:
-    """max(z, 0) - abs(z) erfc(x) / 2 with x = abs(z) / sqrt(2)."""
-    magnitude = graph("Abs", z)
-    x = graph("Mul", magnitude, math.sqrt(0.5))
-    t = graph("Div", graph("Sub", x, 3.75), graph("Add", x, 3.75))
-    *rest, p = [float(c) for c in np.polynomial.chebyshev.cheb2poly(ERFCX)]
-    polynomial = graph("Mul", t, p)
-    for c in reversed(rest[1:]):
-        polynomial = graph("Mul", graph("Add", polynomial, c), t)
-    erfcx = graph("Div", graph("Add", polynomial, rest[0]), graph("Add", graph("Mul", x, 2.0), 1.0))
-    erfc = graph("Mul", graph("Exp", graph("Neg", graph("Mul", x, x))), erfcx)
-    return graph("Sub", graph("Relu", z), graph("Mul", graph("Mul", magnitude, 0.5), erfc))
-
-
-COMPOSED = {"leaky_relu": _leaky_relu, "elu": _elu, "softplus": _softplus, "gelu": _gelu}
+def _probabilities(graph: Graph, answers: Answers, outputs: str) -> str:
+    """Of all classes, of a network's outputs."""
+    if answers.share == "softmax":
+        return activate(graph, "softmax", outputs)
+    count, each = answers.net.sizes[-1], outputs
+    if answers.share == "logistic" and count > 1:       # of logarithms, none of which is rounded to that of 0
+        return activate(graph, "softmax", graph("Neg", activate(graph, "softplus", graph("Neg", outputs))))
+    if answers.share == "logistic":             # not Sigmoid, whose float32 loses the digits of what is nearly 0
+        each = graph("Div", 1.0, graph("Add", graph("Exp", graph("Neg", outputs)), 1.0))
+    elif answers.share == "clipped":
+        each = graph("Mul", graph("Add", graph("Max", graph("Min", outputs, 1.0), -1.0), 1.0), 0.5)
+    if count == 1:
+        return graph("Concat", graph("Sub", 1.0, each), each, axis=1)
+    if answers.share == "outputs":
+        return each
+    total = graph("ReduceSum", each, graph.constant("columns", np.array([1])))
+    shared = graph("Div", each, total)
+    return graph("Where", graph("Equal", total, 0.0), 1 / count, shared)    # as likely where all say no

@@ -24,7 +24,8 @@ def from_sklearn(model):
     Returns
     -------
     The class of the same name of fastsgd
-        Predicts the same. ``partial_fit`` goes on with its weights, the optimizer's moments begin afresh.
+        Predicts the same. ``partial_fit`` goes on with its weights, and where they are an average with those that it is
+        taken of; the optimizer's moments begin afresh.
 
     Raises
     ------
@@ -40,7 +41,11 @@ def from_sklearn(model):
     >>> bool(abs(ours.predict(X) - theirs.predict(X)).max() < 1e-9)
     True
     """
-    return _moved(model, "sklearn", "fastsgd")
+    ours = _moved(model, "sklearn", "fastsgd")
+    before_average = getattr(model, "_standard_coef", None)
+    if getattr(ours, "average", False) and before_average is not None:
+        ours._go_on_averaging(before_average, model._standard_intercept)
+    return ours
 
 
 def to_sklearn(estimator):
@@ -78,9 +83,10 @@ def to_sklearn(estimator):
         theirs.set_params(activation=estimator.activation[0] if estimator.activation else "relu")
     # Where their fits go on from:
     if getattr(theirs, "average", False) and hasattr(theirs, "coef_"):
-        for kind in ("_standard", "_average"):
-            setattr(theirs, f"{kind}_coef", np.array(theirs.coef_))
-            setattr(theirs, f"{kind}_intercept", np.array(theirs.intercept_))
+        begun = theirs.average <= theirs.t_ - 1
+        coef = theirs.coef_.toarray() if hasattr(theirs.coef_, "toarray") else theirs.coef_
+        theirs._standard_coef, theirs._standard_intercept = estimator._unaveraged()
+        theirs._average_coef, theirs._average_intercept = np.array(coef) * begun, np.array(theirs.intercept_) * begun
     if hasattr(theirs, "coefs_") and getattr(theirs, "validation_scores_", None) is not None:
         theirs._best_coefs = [W.copy() for W in theirs.coefs_]
         theirs._best_intercepts = [b.copy() for b in theirs.intercepts_]

@@ -7,23 +7,35 @@ from typing import Any
 
 import numpy as np
 
-from fastsgd.interop.layers import POINTS, Layer, activation_of, network_of, third_party
+from fastsgd.given import as_network
+from fastsgd.interop.layers import Layer, network_of, third_party
 from fastsgd.network import Network
 
-ELEMENTWISE = ("ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Softplus", "Sigmoid", "Tanh")
+ELEMENTWISE: dict[str, tuple[str, dict]] = {      # the activation that a module is, and what its arguments must then be
+    "ReLU": ("relu", {}), "LeakyReLU": ("leaky_relu", {"negative_slope": 0.01}), "ELU": ("elu", {"alpha": 1.0}),
+    "GELU": ("gelu", {"approximate": "none"}), "SiLU": ("silu", {}), "Sigmoid": ("logistic", {}), "Tanh": ("tanh", {}),
+    "Softplus": ("softplus", {"beta": 1.0}),
+}
+STRAIGHT_FROM = 15      # Softplus is z itself above a threshold; from here on that is 2e-8 of it
 UNCHANGED = ("Identity", "Dropout", "Flatten")
 
 
-def to_torch(net: Network, output_activation: bool = True) -> Any:
+def to_torch(net: Network | Any, output_activation: bool = True) -> Any:
     """The network as a ``torch.nn.Sequential`` in evaluation mode, with copies of the parameters, of the same dtype.
 
     It has a Linear per layer and a module per activation; where the network scales its input, a ``ScaleInput`` comes
-    first. ``state_dict``, ``torch.jit.script`` and further training work as with any other module.
+    first, and where it scales its output, a ``ScaleOutput`` last. ``state_dict``, ``torch.jit.script`` and further
+    training work as with any other module.
 
     ``output_activation=False`` leaves the last activation out, as torch's losses want it: CrossEntropyLoss takes
     what is before the softmax, BCEWithLogitsLoss what is before the logistic function, PoissonNLLLoss before exp.
 
-    Raises ImportError without PyTorch.
+    Of a fitted estimator it is the network alone, ``estimator.network_``: probabilities of the classes in the order of
+    ``classes_``, of the second one alone where there are two, and with more than two of SGDClassifier's each by itself,
+    before they are divided by their sum. Labels are not part of it.
+
+    Raises ImportError without PyTorch, TypeError for what is neither network nor estimator, and scikit-learn's
+    NotFittedError.
 
     >>> import fastsgd
     >>> to_torch(fastsgd.Network([4, 8, 3], seed=0))
@@ -34,8 +46,9 @@ def to_torch(net: Network, output_activation: bool = True) -> Any:
       (3): Softmax(dim=1)
     )
     """
+    net = as_network(net)
     torch = third_party("torch")
-    from fastsgd.interop.torch_own import Exp, ScaleInput
+    from fastsgd.interop.torch_own import Exp, ScaleInput, ScaleOutput
     nn = torch.nn
     made = {
         "logistic": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU,
@@ -44,10 +57,13 @@ def to_torch(net: Network, output_activation: bool = True) -> Any:
         "softmax": lambda: nn.Softmax(dim=1),
     }
     architecture = net.architecture
+
+    def tensors(*given):
+        return (torch.from_numpy(np.array(values, net.dtype)) for values in given)
+
     modules = []
     if architecture.scales_input:
-        modules.append(ScaleInput(*(torch.from_numpy(np.array(values, net.dtype)) for values in
-                                    (architecture.input_scale, architecture.input_offset))))
+        modules.append(ScaleInput(*tensors(architecture.input_scale, architecture.input_offset)))
     for W, b, activation in zip(net.weights, net.biases, architecture.activations, strict=True):
         # Without the random weights that Linear begins with, which would move the caller's generator.
         linear = nn.utils.skip_init(nn.Linear, *W.shape, dtype=getattr(torch, str(net.dtype)))
@@ -59,6 +75,8 @@ def to_torch(net: Network, output_activation: bool = True) -> Any:
             modules.append(made[activation]())
     if not output_activation and architecture.activations[-1] != "identity":
         modules.pop()
+    if architecture.scales_output:
+        modules.append(ScaleOutput(*tensors(architecture.output_scale, architecture.output_offset)))
     return nn.Sequential(*modules).eval()
 
 
@@ -89,13 +107,15 @@ def from_torch(module, loss: str | None = None) -> Network:
     Network([4, 8, 3], activation='relu', loss='cross_entropy', dtype='float32')
     """
     torch = third_party("torch")
-    from fastsgd.interop.torch_own import Exp, ScaleInput
+    from fastsgd.interop.torch_own import Exp, ScaleInput, ScaleOutput
     nn = torch.nn
-    elementwise = *(getattr(nn, name) for name in ELEMENTWISE), Exp
+    elementwise = [*(getattr(nn, name) for name in ELEMENTWISE), Exp]
     layers: list[Layer] = []
     scaling: dict[str, np.ndarray] = {}
     complete = True                             # no layer is waiting for its activation
     for where, part in _parts(nn, module, "module"):
+        if "output_scale" in scaling:
+            raise ValueError(f"{where} follows a ScaleOutput, which must come last")
         if _is(part, nn.Linear):
             W = _array(part.weight, where).T
             layers.append(Layer(W, np.zeros(W.shape[1], W.dtype) if part.bias is None else _array(part.bias, where)))
@@ -103,27 +123,37 @@ def from_torch(module, loss: str | None = None) -> Network:
         elif _is(part, *elementwise, nn.Softmax):
             if complete:
                 raise ValueError(f"{where} must follow a Linear, which has one activation")
-            if _is(part, nn.Softmax):
-                name = "softmax" if part.dim in (1, -1) else None
-            else:
-                name = activation_of(part(torch.tensor(POINTS)).numpy())
+            name = _activation(nn, part)
             if name is None:
                 raise ValueError(f"{where} has arguments for which fastsgd has no activation")
             layers[-1] = replace(layers[-1], activation=name)
             complete = True
-        elif _is(part, ScaleInput) and not layers and not scaling:
-            scaling = {f"input_{name}": _array(values, where).reshape(-1) for name, values in part.named_buffers()}
+        elif _is(part, ScaleInput) and (bool(layers) == isinstance(part, ScaleOutput)) and (layers or not scaling):
+            prefix = "output" if layers else "input"
+            scaling |= {f"{prefix}_{name}": _array(values, where).reshape(-1) for name, values in part.named_buffers()}
         elif not (_is(part, nn.Identity, nn.Dropout)
                   or (_is(part, nn.Flatten) and (part.start_dim, part.end_dim) == (1, -1))):
             raise ValueError(f"{where} is not part of a chain of dense layers; allowed are Sequential, Linear, "
                              f"{', '.join(ELEMENTWISE)}, Softmax, Identity, Dropout, Flatten, and to_torch's own "
-                             "Exp and ScaleInput")
+                             "Exp, ScaleInput and ScaleOutput")
     return network_of(layers, loss, **scaling)
+
+
+def _activation(nn, part) -> str | None:
+    """The activation that a module is, None where its arguments make it another."""
+    if _is(part, nn.Softmax):
+        return "softmax" if part.dim in (1, -1) else None
+    for kind, (name, arguments) in ELEMENTWISE.items():
+        if _is(part, getattr(nn, kind)):
+            same = all(getattr(part, key) == value for key, value in arguments.items())
+            return name if same and getattr(part, "threshold", STRAIGHT_FROM) >= STRAIGHT_FROM else None
+    return "exp"
 
 
 def _is(part, *kinds: type) -> bool:
     """Whether a module is of one of these kinds and computes what they do."""
-    return any(isinstance(part, kind) and type(part).forward is kind.forward for kind in kinds)     # type: ignore
+    return "forward" not in vars(part) and any(
+        isinstance(part, kind) and type(part).forward is kind.forward for kind in kinds)     # type: ignore
 
 
 def _parts(nn, module, name: str) -> Iterator[tuple[str, Any]]:

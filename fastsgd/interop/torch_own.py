@@ -1,4 +1,4 @@
-"""Two modules that PyTorch lacks; importing this file imports torch."""
+"""Modules that PyTorch lacks; importing this file imports torch."""
 import torch
 
 
@@ -15,6 +15,10 @@ class ScaleInput(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * self.scale + self.offset
+
+
+class ScaleOutput(ScaleInput):
+    """The same with the numbers of the last layer, as ``output_scale`` and ``output_offset`` of a network."""
 
 
 class Exp(torch.nn.Module):

@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsgd.data import MARGIN
-from fastsgd.plots._axes import BLUE, ORANGE, axes_of
+from fastsgd.given import as_network, as_network_and_rows, classes_of, require_result
+from fastsgd.plots._axes import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PINK,
+    SKY,
+    YELLOW,
+    axes_of,
+    logarithmic,
+    panels_below,
+    plain,
+    title_and_legend,
+)
 
 if TYPE_CHECKING:
     from fastsgd.history import History
@@ -17,18 +30,21 @@ if TYPE_CHECKING:
 LEFT = 1.25                         # inches from a confusion matrix, and its colour bar, to the mistakes
 ROOM = 3.5                          # and for all columns of them
 CHARACTER, LINE = 0.068, 0.14       # inches that a letter and a line of their captions take, in 8 points
+MOST_NAME, MOST_NAMES = 20, 30      # letters of a class name, and how many names fit beside a matrix
+PANEL = 0.35                        # of the height of a learning curve, for a metric that has a scale of its own
 
 
 def history(history: History, ax: Any = None) -> Any:
     """The learning curve: cost (left, logarithmic) and metric (right) of training and validation rows, by epochs.
 
-    A dot marks the lowest validation cost.
+    A dot marks the lowest validation cost. What ``train(metrics=...)`` asked for is drawn on the right too where it
+    lies between 0 and 1, else in axes of its own below.
 
     Parameters
     ----------
     history : History
     ax : matplotlib axes, optional
-        Where to draw; a new figure by default.
+        Where to draw; a new figure by default. They get smaller where there are metrics below.
 
     Returns
     -------
@@ -40,22 +56,29 @@ def history(history: History, ax: Any = None) -> Any:
     >>> net = fastsgd.Network([64, 32, 10], seed=0)
     >>> ax = fastsgd.plots.history(fastsgd.train(net, X, y, validation=0.2))          # doctest: +SKIP
     """
-    ax = axes_of(ax)
+    require_result(history, "history", "metric_name", "fastsgd.train")
     metric = {"r2": "R\N{SUPERSCRIPT TWO}"}.get(history.metric_name, history.metric_name)
-    right = ax.twinx() if np.isfinite([*history.metric, *history.validation_metric]).any() else None
+    scores = {name: values for name, values in history.scores.items() if np.isfinite(values).any()}
+    beside = {name: values for name, values in scores.items() if np.nanmin(values) >= 0 and np.nanmax(values) <= 1}
+    below = {name: values for name, values in scores.items() if name not in beside}
+    ax = axes_of(ax, (8, 5.5 + 1.8 * len(below)))
+    panels = panels_below(ax, [PANEL] * len(below)) if below else []
+    right = ax.twinx() if np.isfinite([*history.metric, *history.validation_metric]).any() or beside else None
 
     def draw(axes: Any, at: Sequence[float], values: Sequence[float], **look: Any) -> None:
         if axes is not None and np.isfinite(values).any():
             alone = {"marker": "o" if axes is ax else "d", "linestyle": "none"} if len(at) == 1 else {}
             axes.plot(at, values, **{**look, **alone})
 
+    weighted = "weighted " if history.weighted else ""
     epochs = range(1, history.epochs + 1)
     dashed = {"linewidth": 1.5, "linestyle": "--"}
-    draw(ax, epochs, history.cost, color=BLUE, linewidth=2, label="cost, training rows as they were trained on")
-    draw(right, epochs, history.metric, color=BLUE, label=f"{metric}, training rows", **dashed)
+    draw(ax, epochs, history.cost, color=BLUE, linewidth=2,
+         label=f"{weighted}cost, training rows as they were trained on")
+    draw(right, epochs, history.metric, color=BLUE, label=f"{weighted}{metric}, training rows", **dashed)
+    per_epoch = history.steps / max(1, history.epochs)
+    at = [steps / per_epoch for steps in history.validation_steps]
     if history.validation_cost:
-        per_epoch = history.steps / max(1, history.epochs)
-        at = [steps / per_epoch for steps in history.validation_steps]
         best = min(range(len(at)), key=history.validation_cost.__getitem__)
         draw(ax, at, history.validation_cost, color=ORANGE, linewidth=2, label="cost, validation rows")
         found = history.validation_metric[best]
@@ -63,22 +86,32 @@ def history(history: History, ax: Any = None) -> Any:
                 label=f"lowest, {history.validation_cost[best]:.4g}"
                       + (f", {metric} {found:.4g}" if math.isfinite(found) else ""))
         draw(right, at, history.validation_metric, color=ORANGE, label=f"{metric}, validation rows", **dashed)
+    for i, (name, values) in enumerate(beside.items()):
+        draw(right, at, values, color=(GREEN, PINK, YELLOW, SKY)[i % 4], label=f"{name}, validation rows",
+             linewidth=1.5, linestyle="-.")
     if all(cost > 0 for cost in [*history.cost, *history.validation_cost]):
-        ax.set_yscale("log")
+        logarithmic(ax.yaxis, [*history.cost, *history.validation_cost])
     if all(len(line.get_xdata()) == 1 for line in ax.get_lines()):
         ax.set_xlim(0.5, 1.5)
         if right is not None:
             right.margins(y=0.3)            # so that nothing lies upon one of the costs
-    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-    ax.set_xlabel("epochs")
-    ax.set_ylabel("mean cost of a row")
+    for panel, (name, values) in zip(panels, below.items(), strict=True):
+        draw(panel, at, values, color=ORANGE, linewidth=1.5)
+        panel.set_title(f"{name}, validation rows", fontsize=10)
+        panel.set_xlim(ax.get_xlim())
+        panel.grid(alpha=0.3)
+    for axes in (ax, *panels):
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.set_xlabel("epochs")
+    ax.set_ylabel(f"{weighted}mean cost of a row" if not history.validation_cost else "mean cost of a row")
     ax.grid(alpha=0.3)
     handles = ax.get_legend_handles_labels()[0]
     if right is not None:
-        right.set_ylabel(metric)
+        right.set_ylabel(metric if not beside else ", ".join([metric, *beside]))
         handles += right.get_legend_handles_labels()[0]
-    # Above the axes, as there is no place within them that two scales' curves leave free.
-    ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=9, frameon=False)
+    title = f"learning curve: {history.epochs:,} epoch{'s' * (history.epochs != 1)}, {history.steps:,} steps, " \
+            f"{plain(sum(history.seconds), 2)} s of training"
+    title_and_legend(ax, title, handles, columns=2)
     return ax
 
 
@@ -87,7 +120,7 @@ def weights(net: Network, shape: tuple[int, int] | None = None, units: int = 32,
 
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
     shape : (height, width), optional
         Of an image; a square by default, where the inputs make one.
     units : int
@@ -103,6 +136,7 @@ def weights(net: Network, shape: tuple[int, int] | None = None, units: int = 32,
     ValueError
         Where the inputs do not have this shape.
     """
+    net = as_network(net)
     found = _image_shape(net.sizes[0], shape)
     if found is None:
         raise ValueError(f"shape must be given: {net.sizes[0]} inputs do not make a square")
@@ -120,7 +154,7 @@ def weights(net: Network, shape: tuple[int, int] | None = None, units: int = 32,
     ax = axes_of(ax)
     most = float(np.quantile(np.abs(W[:, chosen]), 0.995)) or 1.0
     drawn = ax.imshow(picture, cmap="PuOr_r", vmin=-most, vmax=most, interpolation="nearest")
-    bar = ax.figure.colorbar(drawn, ax=ax, shrink=0.7)
+    bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((0.15, 0, 0.15, 1), transform=_beside(ax)[1]))
     bar.set_label("weight")
     ax.set_xticks([])
     ax.set_yticks([])
@@ -133,14 +167,17 @@ def confusion(net: Network, X, y, classes: Sequence[str] | None = None, shape: t
               worst: int = 9, ax: Any = None) -> Any:
     """Which classes are taken for which, and beside it the mistakes that the network was surest of.
 
+    On the diagonal, in blue, are the rows of a class that are right, elsewhere, in orange, those that are taken for
+    another class; the darker, the larger their share of the class. Long names are shortened.
+
     Parameters
     ----------
-    net : Network
+    net : Network or fitted estimator
         A classifier.
     X, y
-        Rows and class labels.
+        Rows and class labels, an estimator's own.
     classes : sequence of str, optional
-        Their names; numbers by default.
+        Their names; numbers by default, or an estimator's own.
     shape : (height, width), optional
         Of the rows as images; a square by default. Where there is none the mistakes are left out.
     worst : int
@@ -157,9 +194,13 @@ def confusion(net: Network, X, y, classes: Sequence[str] | None = None, shape: t
     ValueError
         For a network that is no classifier, labels or names that do not fit.
     """
+    classes = classes_of(net) if classes is None else classes
+    net, X, y = as_network_and_rows(net, X, y)
     if net.metric != "accuracy":
         raise ValueError(f"net must be a classifier, got one with loss {net.loss!r}")
     outputs, labels = net.predict(X), np.asarray(y)
+    if labels.ndim == 2 and outputs.shape[1] == labels.shape[1] == 1:
+        labels = labels[:, 0]
     count = max(2, net.sizes[-1])
     if labels.ndim != 1 or len(labels) != len(outputs) or labels.min() < 0 or labels.max() >= count:
         raise ValueError(f"y must be {len(outputs)} class labels from 0 to {count - 1}, got an array of shape "
@@ -173,27 +214,24 @@ def confusion(net: Network, X, y, classes: Sequence[str] | None = None, shape: t
     said = outputs.argmax(axis=1)
     matrix = np.zeros((count, count), int)
     np.add.at(matrix, (labels, said), 1)
-    shown = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
-    np.fill_diagonal(shown, np.nan)
-    most = max(0.01, float(np.nanmax(shown)))
+    shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    diagonal = np.eye(count, dtype=bool)
+    most = max(0.01, float(shares[~diagonal].max()))
 
     ax = axes_of(ax)
-    drawn = ax.imshow(shown, cmap="Oranges", vmin=0, vmax=most)
+    drawn = ax.imshow(np.ma.array(shares, mask=diagonal), cmap="Oranges", vmin=0, vmax=most)
+    right = ax.imshow(np.ma.array(shares, mask=~diagonal), cmap="Blues", vmin=-0.25, vmax=1)
     if count <= 20:
-        for i in range(count):
-            for j in range(count):
-                if matrix[i, j]:
-                    dark = i != j and shown[i, j] > 0.6 * most
-                    ax.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", fontsize=8 if count <= 10 else 6,
-                            color="white" if dark else "0.55" if i == j else "black")
-        slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > 3 else {}
-        ax.set_xticks(range(count), names, **slanted)
-        ax.set_yticks(range(count), names)
+        for i, j in zip(*np.nonzero(matrix), strict=True):
+            image = right if i == j else drawn
+            ax.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", fontsize=8 if count <= 10 else 6,
+                    color=_ink(image.to_rgba(shares[i, j])))
+    _name_classes(ax, names, classes is not None)
     ax.set_xlabel("class that the network says")
     ax.set_ylabel("class that it is")
-    ax.set_title(f"{np.mean(said == labels):.2%} of {len(labels):,} rows are right", fontsize=11)
-    bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((0.15, 0.1, 0.15, 0.8), transform=_beside(ax)[1]))
-    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
+    ax.set_title(f"{np.mean(said == labels):.2%} of {len(labels):,} rows are right (blue)", fontsize=11)
+    bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((0.15, 0.05, 0.15, 0.9), transform=_beside(ax)[1]))
+    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{plain(100 * value)}%")
     bar.set_label("share of the class that is mistaken")
     image = _image_shape(net.sizes[0], shape)
     if image is not None:
@@ -223,9 +261,10 @@ def _show_mistakes(ax: Any, X, labels: np.ndarray, said: np.ndarray, outputs: np
     room, size = (each / max(2, columns) for each in (ROOM, 2.4))
     captions = [f"{names[labels[row]]} read as {names[said[row]]}" for row in chosen]
     if max(map(len, captions)) * CHARACTER > room:
-        captions = [f"{_shortened(names[labels[row]])}\nread as\n{_shortened(names[said[row]])}" for row in chosen]
+        shorter = _shortened(names, 14)
+        captions = [f"{shorter[labels[row]]}\nread as\n{shorter[said[row]]}" for row in chosen]
     lines = [caption.splitlines() for caption in captions]
-    longest = CHARACTER * max(len(line) for each in lines for line in each)
+    longest = CHARACTER * (1 + max(len(line) for each in lines for line in each))
     smaller = min(1, room / longest)
     width = max(size + 0.1, longest * smaller)
     height = size + 0.06 + LINE * smaller * max(map(len, lines))
@@ -248,5 +287,32 @@ def _beside(ax: Any) -> tuple[Any, Any]:
     return inches, blended_transform_factory(inches, ax.transAxes)
 
 
-def _shortened(name: str) -> str:
-    return name if len(name) <= 14 else f"{name[:7]}\N{HORIZONTAL ELLIPSIS}{name[-6:]}"
+def _name_classes(ax: Any, names: list[str], given: bool) -> None:
+    """Ticks with the names of the classes, or of every so many where they are many."""
+    count = len(names)
+    if count > 20 and not given:
+        return                              # numbers, which matplotlib places
+    shown = _shortened(names, MOST_NAME)
+    every = range(0, count, math.ceil(count / MOST_NAMES))
+    size = 10 if count <= 10 else 8 if count <= 20 else 6
+    slanted: dict[str, Any] = {}
+    if max(map(len, shown)) > 3:
+        slanted = {"rotation": 90} if count > 20 else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    ax.set_xticks(every, [shown[i] for i in every], fontsize=size, **slanted)
+    ax.set_yticks(every, [shown[i] for i in every], fontsize=size)
+
+
+def _ink(colour: tuple[float, ...]) -> str:
+    """Black or white, whichever is easier to read on this colour (WCAG 2, relative luminance)."""
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3])
+    return "black" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "white"
+
+
+def _shortened(names: list[str], most: int) -> list[str]:
+    """Names of at most so many letters, what is too long without its middle; those that become alike get a number."""
+    def cut(name: str, most: int) -> str:
+        tail = (most - 1) // 2
+        return name if len(name) <= most else f"{name[:most - 1 - tail]}\N{HORIZONTAL ELLIPSIS}{name[-tail:]}"
+    short = [cut(name, most) for name in names]
+    return [each if short.count(each) == 1 or names.count(name) > 1 else f"{cut(name, most - 3)} {i}"
+            for i, (name, each) in enumerate(zip(names, short, strict=True))]

@@ -36,12 +36,14 @@ from fastsgd.table import read_table
 
 GZIP = b"\x1f\x8b"
 SECONDS = 1.0
-COPIES, ROOM = {"csv": 100}, {"csv": 64 * 2**20}    # an input may take twice its size and 1 MiB, but for pandas
+COPIES, ROOM = {"csv": 100, "jsonl": 100}, {"csv": 64 * 2**20}    # an input may take twice its size and 1 MiB, but for
+#                                                                   pandas, and where values are objects
 LONGEST_MESSAGE = 2000
 ADDRESS_SPACE = 6 * 2**30
 TRACED = 5                         # every so many inputs tracemalloc measures the memory
 RESUMED = 20                        # every so many checkpoints train() goes on from one
 SUFFIX = {"model": ".safetensors", "checkpoint": ".ckpt", "idx": ".idx", "csv": ".csv", "npz": ".npz",
+          "jsonl": ".jsonl",
           "onnx": ".onnx"}
 SHARED = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
@@ -113,7 +115,14 @@ def idx_seeds(_):
 
 def csv_seeds(_):
     return [b"a,b,y\n1,2,0\n3,4,1\n5,6,0\n", b'size,kind,y\n1.5,"a ""b""",x\n-2e3,b,z\n,c,x\n',
-            "ä,ö\n1,é\n2,è\n".encode(), b"x;y\n1;2\n", b"t,u\n2020-01-01,true\n2021-02-03,false\n"]
+            "ä,ö\n1,é\n2,è\n".encode(), b"x;y\n1;2\n", b"t,u\n2020-01-01,true\n2021-02-03,false\n",
+            b"Sales of May\n\na;b;y\n1,5;$2;1\n-2,5;3%;0\n", "# \u00e4\na|b\n(1)|1 234\n".encode("latin-1"),
+            "a\tb\n1\tx\n".encode("utf-16")]
+
+
+def jsonl_seeds(_):
+    return [b'{"a": 1, "b": "x", "y": true}\n{"a": 2.5, "y": false}\n',
+            b'{"a": null}\n\n{"b": "2024-02-29", "a": 9}\n{}\n']
 
 
 def npz_seeds(folder):
@@ -131,8 +140,8 @@ def onnx_seeds(_):
     return [fastsgd.interop.to_onnx(net).SerializeToString() for net in nets]
 
 
-SEEDS = {"model": model_seeds, "checkpoint": checkpoint_seeds, "idx": idx_seeds, "csv": csv_seeds, "npz": npz_seeds,
-         "onnx": onnx_seeds}
+SEEDS = {"model": model_seeds, "checkpoint": checkpoint_seeds, "idx": idx_seeds, "csv": csv_seeds, "jsonl": jsonl_seeds,
+         "npz": npz_seeds, "onnx": onnx_seeds}
 
 
 def _bytes_of(write, path):
@@ -320,9 +329,12 @@ def read(kind, path, which, resume=False):
     """Reads a file; AssertionError where what it gives is not usable."""
     if kind == "idx":
         assert read_idx(path).dtype == np.uint8
-    elif kind in ("csv", "npz"):
+    elif kind in ("csv", "jsonl", "npz"):
         table = read_table(path)
         assert len({len(column) for column in table.values()}) == 1
+        with contextlib.suppress(ValueError), np.errstate(all="ignore"):
+            encoding = Encoding.learn(table, next(reversed(table)))
+            assert np.isfinite(Encoding.from_json(encoding.to_json()).rows(table)).all()
     elif resume:
         net, history = _train(which, resume=path)
         assert np.isfinite(net.params).all()

@@ -1,0 +1,98 @@
+"""An ONNX graph in the making, and the nodes of a network in it.
+
+onnxruntime has no float64 kernels for Elu, Erf and Softplus, so float64 networks compose them from others, stably.
+"""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastsgd.interop.layers import third_party
+from fastsgd.interop.onnx_composed import COMPOSED
+from fastsgd.network import Network
+
+
+class Graph:
+    """Nodes, constants, inputs and outputs; called, it adds a node and returns the name of what the node gives."""
+
+    def __init__(self, dtype: np.dtype):
+        self.helper = third_party("onnx").helper
+        self.dtype = dtype
+        self.nodes: list = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.inputs: list = []
+        self.outputs: list = []
+        self.taken: set[str] = set()            # names that only the caller may give
+        self.domains: set[str] = {""}
+
+    def __call__(self, operation: str, *inputs: str | float, **attributes) -> str:
+        names = [value if isinstance(value, str) else self.constant(f"{value:.17g}", value) for value in inputs]
+        name = self._free(f"{operation}.{len(self.nodes)}")
+        self.domains.add(attributes.get("domain", ""))
+        self.nodes.append(self.helper.make_node(operation, names, [name], name=name, **attributes))
+        return name
+
+    def constant(self, name: str, values) -> str:
+        """Arrays as they are, numbers of the graph's dtype; what the constant is called."""
+        name = self._free(name)
+        self.constants[name] = values if isinstance(values, np.ndarray) else np.array(values, self.dtype)
+        return name
+
+    def _free(self, name: str) -> str:
+        while name in self.taken:
+            name += "_"
+        return name
+
+    def declare(self, ends: list, name: str, dtype, *shape: int) -> str:
+        """An input or output of the graph, (rows, *shape), strings for dtype object."""
+        kind = (self.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) if np.dtype(dtype).kind != "O" else
+                third_party("onnx").TensorProto.STRING)
+        ends.append(self.helper.make_tensor_value_info(name, kind, ["rows", *shape]))
+        return name
+
+    def give(self, name: str, found: str, dtype, *shape: int) -> None:
+        """Makes what a node gives an output of this name, with _ where an input has it."""
+        name = self._free(name)
+        self.nodes.append(self.helper.make_node("Identity", [found], [self.declare(self.outputs, name, dtype, *shape)],
+                                                name=name))
+
+
+def network(graph: Graph, net: Network, rows: str) -> str:
+    """Adds a network to the graph; what it makes of the rows of that name."""
+    architecture, params = net.architecture, net.params
+    tensors = [graph.constant(name, params[offset:offset + math.prod(shape)].reshape(shape))
+               for name, offset, shape in architecture.tensors]
+    a = rows
+    if architecture.input_scale != (1.0,):
+        a = graph("Mul", a, graph.constant("input_scale", architecture.input_scale))
+    if architecture.input_offset != (0.0,):
+        a = graph("Add", a, graph.constant("input_offset", architecture.input_offset))
+    for W, b, name in zip(tensors[::2], tensors[1::2], architecture.activations, strict=True):
+        a = activate(graph, name, graph("Gemm", a, W, b))
+    if architecture.scales_output:
+        for operation, name in (("Mul", "output_scale"), ("Add", "output_offset")):
+            values = np.broadcast_to(getattr(architecture, name), net.sizes[-1:]).astype(graph.dtype)
+            a = graph(operation, a, graph.constant(name, values))
+    return a
+
+
+def activate(graph: Graph, name: str, z: str) -> str:
+    """Adds the activation of that name to the graph."""
+    if graph.dtype == np.float64 and name in COMPOSED:
+        return COMPOSED[name](graph, z)
+    return {
+        "identity": lambda: z,
+        "logistic": lambda: graph("Sigmoid", z),
+        "tanh": lambda: graph("Tanh", z),
+        "relu": lambda: graph("Relu", z),
+        "leaky_relu": lambda: graph("LeakyRelu", z, alpha=0.01),
+        "elu": lambda: graph("Elu", z),
+        # As PyTorch writes it; the operation Gelu is too young (2023).
+        "gelu": lambda: graph("Mul", graph("Mul", z, graph("Add", graph("Erf", graph("Div", z, math.sqrt(2))), 1.0)),
+                              0.5),
+        "silu": lambda: graph("Mul", z, graph("Sigmoid", z)),
+        "softplus": lambda: graph("Softplus", z),
+        "softmax": lambda: graph("Softmax", z, axis=1),
+        "exp": lambda: graph("Exp", z),
+    }[name]()

@@ -1,0 +1,86 @@
+"""Does a run that diverged or learned nothing say what was too large, and is it silent where all went well?"""
+import warnings
+
+import numpy as np
+import pytest
+
+import fastsgd
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((500, 4))
+LABELS = (X[:, 0] > 0).astype(int)
+
+
+def regression(**arguments):
+    return fastsgd.Network([4, 8, 1], loss="squared_error", seed=0, **arguments)
+
+
+@pytest.mark.parametrize(("rows", "y", "rate", "message"), [
+    (X, 2000 + X[:, 0], 0.1, r"The target y has mean 2000 and standard deviation 1\.\d+, far from unit size: give the "
+                             r"network its unit, output_scale=1\.\d+ and output_offset=2000 \(an estimator: "
+                             r"scikit-learn's TransformedTargetRegressor\)\. Or try a smaller learning rate"),
+    (X * [1, 1, 1e4, 1], X[:, 0], 0.1, r"Column 2 of X has mean .* and standard deviation .*e\+04: scale the columns.*"
+                                       r"input_scale=1 / s and input_offset=-m / s"),
+    (X, X[:, 0], 1e9, r"are kept\. Try a smaller learning rate \(it was 1e\+09\)"),
+])
+def test_divergence_names_what_is_large(rows, y, rate, message):
+    with pytest.raises(FloatingPointError, match=message):
+        fastsgd.train(regression(), rows, y, optimizer=fastsgd.SGD(rate), epochs=50, seed=0)
+    with pytest.raises(FloatingPointError, match=message):
+        fastsgd.train_stream(regression(), lambda _: [(rows, y)], optimizer=fastsgd.SGD(rate), epochs=50, seed=0)
+
+
+def test_a_step_that_diverges_names_it_too():
+    net = regression()
+    net.params *= 1e30
+    with pytest.raises(FloatingPointError, match=r"nothing was changed\. The target y has mean 2000"):
+        net.step(X, 2000 + X[:, 0], fastsgd.SGD(0.1))
+
+
+def test_the_cure_works():
+    y = 2000 + X[:, 0]
+    net = regression(output_scale=y.std(), output_offset=y.mean())
+    assert fastsgd.train(net, X, y, seed=0).metric[-1] > 0.9
+
+
+@pytest.mark.parametrize(("net", "rows", "y", "optimizer", "message"), [
+    (fastsgd.Network([4, 8, 2], seed=0), X * [1, 1, 1, 1e3] + [0, 0, 0, 1e4], LABELS, fastsgd.SGD(0.1),
+     r"no better than always the largest class \(0\.5\d+\): accuracy 0\.\d+\. Column 3 of X has mean 1e\+04"),
+    (regression(), X, 1e6 + X[:, 0], fastsgd.Adam(1e-4),
+     r"no better than the mean of y: R\^2 -.*\. The target y has mean 1e\+06"),
+    (fastsgd.Network([4, 1], loss="squared_error", seed=0), X, X[:, 0], fastsgd.SGD(1e9, clip_norm=1.0),
+     r"tells of steps that are too long: try a smaller learning rate \(it was 1e\+09\)"),
+])
+def test_a_run_that_learned_nothing_says_why(net, rows, y, optimizer, message):
+    with pytest.warns(UserWarning, match=message):
+        fastsgd.train(net, rows, y, optimizer=optimizer, seed=0)
+
+
+def test_sparse_rows_have_a_size_too():
+    sparse = pytest.importorskip("scipy.sparse")
+    rows, y = sparse.csr_array(X * 1e-4), RNG.integers(0, 2, 500)
+    with pytest.warns(UserWarning, match=r"The entries of X have a root mean square of 0\.0001.*input_scale=1e\+04"):
+        fastsgd.train(fastsgd.Network([4, 2], seed=0), rows, y, optimizer=fastsgd.SGD(1e-3), seed=0)
+
+
+@pytest.mark.parametrize(("rows", "y", "arguments"), [
+    (X, LABELS, {}), (X, RNG.integers(0, 2, 500), {}),                      # nothing there to learn
+    (X, LABELS, {"class_weight": "balanced"}), (X * 1e3, LABELS, {"epochs": 1}),     # too early to tell
+    (X * 1e3, LABELS, {"optimizer": fastsgd.SGD(0.0)}), (X[:, :] * 20, LABELS, {"epochs": 30})])
+def test_it_is_silent_where_nothing_is_wrong(rows, y, arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fastsgd.train(fastsgd.Network([4, 8, 2], seed=0), rows, y, seed=0, **arguments)
+
+
+def test_digits_and_breast_cancer(digits):
+    load = pytest.importorskip("sklearn.datasets").load_breast_cancer
+    rows, y = load(return_X_y=True)
+    net, unit = (fastsgd.Network([30, 32, 2], seed=0, **arguments) for arguments in (
+        {}, {"input_scale": 1 / rows.std(axis=0), "input_offset": -rows.mean(axis=0) / rows.std(axis=0)}))
+    with pytest.warns(UserWarning, match="Column 23 of X has mean 881 and standard deviation 569"):
+        fastsgd.train(net, rows, y, epochs=30, seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fastsgd.train(unit, rows, y, epochs=30, seed=0)
+        fastsgd.train(fastsgd.Network([64, 10], seed=0), *digits[0], epochs=3, seed=0)
