@@ -42,6 +42,7 @@ class Encoding:
     target_columns: tuple[Number | Category, ...]
     own_units: bool = False  # quantities come to the network as they are: its output_scale standardises them
     reading: Reading = PLAIN
+    quantiles: tuple[float, ...] = ()        # of each target, an output each; none where it is predicted itself
 
     @property
     def target(self) -> Number | Category:
@@ -79,7 +80,7 @@ class Encoding:
     @property
     def outputs(self) -> int:
         """How many a network for the target has."""
-        return len(self.classes) or len(self.target_columns)
+        return len(self.classes) or len(self.target_columns) * max(1, len(self.quantiles))
 
     @property
     def loss(self) -> str:
@@ -89,13 +90,14 @@ class Encoding:
     @classmethod
     def learn(cls, table: Table, targets: str | tuple[str, ...], task: str = "auto", drop: Iterable[str] = (),
               rows=slice(None), warn: Teller = None, *, keep: Iterable[str] = (), missing: str = "fill",
-              own_units: bool = False, tell: Teller = None) -> Encoding:
+              own_units: bool = False, quantiles: Iterable[float] = (), tell: Teller = None) -> Encoding:
         """Means, scales and levels from the given rows of a table; the target's classes are the whole table's.
 
         Several targets must all be quantities, an output each. ``task`` is "auto", "classification" or "regression".
         Columns of row numbers, identifiers and free text are left out, but those named in ``keep``. ``missing`` is
         "fill" or "error". With ``own_units`` quantities are not standardised: the network does that, with
-        ``target_scale()`` and ``target_offset()``. ``tell`` and ``warn`` are told, a line each, what was made of the
+        ``target_scale()`` and ``target_offset()``. With ``quantiles`` it has an output for each of them instead of one
+        for each target. ``tell`` and ``warn`` are told, a line each, what was made of the
         columns where it is not plain, and what looks like a mistake.
         """
         targets = (targets,) if isinstance(targets, str) else tuple(targets)
@@ -124,7 +126,8 @@ class Encoding:
         if missing == "error":
             columns = tuple(without_fill(column) for column in columns)
         tell_of_columns(columns, inputs, tell)
-        return cls(columns, learn_targets(targets, table, task, rows, reading, tell), own_units, reading)
+        found = learn_targets(targets, table, task, rows, reading, tell)
+        return cls(columns, found, own_units, reading, tuple(quantiles))
 
     def summary(self, most: int = 6) -> str:
         """What was made of the columns, the first of them by name."""
@@ -165,7 +168,7 @@ class Encoding:
                 as_dates(column.name, values) if isinstance(column, Date) else values)
 
     def targets(self, table: Table, dtype="float32") -> np.ndarray:
-        """The network's targets: class labels (rows,), a quantity (rows,), or several of them (rows, targets).
+        """The network's targets: class labels (rows,), a quantity (rows,), or several of them (rows, outputs).
 
         Quantities are standardised, unless with ``own_units``.
         """
@@ -174,7 +177,7 @@ class Encoding:
         if isinstance(self.target, Number):
             found = [read[column.name].astype(float) if self.own_units else
                      column.standardised(read[column.name], dtype) for column in self._quantities]
-            return found[0] if len(found) == 1 else np.stack(found, axis=1)
+            return found[0] if len(found) == 1 else np.stack(self._each(found), axis=1)
         codes = self.target.codes(read[self.target.name])
         if (codes < 0).any():
             row = int(np.argmax(codes < 0))
@@ -184,11 +187,15 @@ class Encoding:
 
     def target_scale(self) -> list[float]:
         """What an output of 1 is in the target's own units, for each output; 1 for classes."""
-        return [column.scale for column in self._quantities] or [1.0] * self.outputs
+        return self._each([column.scale for column in self._quantities]) or [1.0] * self.outputs
 
     def target_offset(self) -> list[float]:
         """What an output of 0 is in the target's own units, for each output; 0 for classes."""
-        return [column.offset + column.mean for column in self._quantities] or [0.0] * self.outputs
+        return self._each([column.offset + column.mean for column in self._quantities]) or [0.0] * self.outputs
+
+    def _each(self, values: list) -> list:
+        """What there is of each target, for each output."""
+        return [value for value in values for _ in self.quantiles or (None,)]
 
     @property
     def _quantities(self) -> list[Number]:
@@ -210,6 +217,7 @@ class Encoding:
         return json.dumps({"columns": [to_dict(column) for column in self.columns],
                            "target": targets[0] if len(targets) == 1 else targets,
                            **({"own_units": True} if self.own_units else {}),
+                           **({"quantiles": list(self.quantiles)} if self.quantiles else {}),
                            **({"reading": self.reading.as_dict()} if self.reading != PLAIN else {})})
 
     @classmethod
@@ -226,9 +234,17 @@ class Encoding:
                 raise ValueError("its targets are neither quantities nor one of classes")
             return cls(tuple(map(from_dict, value["columns"])), tuple(
                 column for column in found if not isinstance(column, Date)), value.get("own_units", False) is True,
-                Reading.from_dict(value.get("reading", {})))
+                Reading.from_dict(value.get("reading", {})), _quantiles_of(value, found))
         except (AttributeError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"the model file's table encoding is damaged: {error!s:.300}") from None
+
+
+def _quantiles_of(value: dict, targets: tuple) -> tuple[float, ...]:
+    quantiles = tuple(map(float, value.get("quantiles", ())))
+    if quantiles and (not all(0 < q < 1 for q in quantiles) or len(set(quantiles)) < len(quantiles)
+                      or isinstance(targets[0], Category)):
+        raise ValueError(f"it has quantiles {quantiles!r:.80}")
+    return quantiles
 
 
 def rows_with_targets(table: AnyTable, targets: str | tuple[str, ...], tell: Teller = None,

@@ -13,7 +13,7 @@ from fastsgd.files import refuse_replacing
 from fastsgd.loggers import to_json
 from fastsgd.prediction_file import ARROW, KINDS, LINES, as_text, check_kind, write_table
 from fastsgd.reading import Reading, add_reading_options
-from fastsgd.scorecard import in_own_units, scorecard, targets_for
+from fastsgd.scorecard import in_own_units, scorecard
 from fastsgd.table import read_for, read_table
 
 
@@ -40,8 +40,7 @@ def load(path: str) -> tuple[fastsgd.Network, Encoding]:
     if "table" not in net.metadata:
         raise ValueError(f"{path} has no table encoding: it was not written by 'fastsgd train'")
     encoding = Encoding.from_json(net.metadata["table"])
-    each = len(set(net.architecture.loss_parameters)) if net.loss == "quantile" and not encoding.classes else 1
-    if (encoding.width, encoding.outputs * each) != (net.sizes[0], net.sizes[-1]):
+    if (encoding.width, encoding.outputs) != (net.sizes[0], net.sizes[-1]):
         raise ValueError(f"{path} is damaged: its table encoding does not fit its network")
     return net, encoding
 
@@ -52,7 +51,7 @@ def evaluate(options: argparse.Namespace) -> int:
     table = read_for(encoding, options.data, Reading.of_options(options), tell)
     _require(table, encoding.target_names, options.data, "which the model predicts")
     table = rows_with_targets(table, encoding.target_names, tell)
-    card = scorecard(net, encoding, encoding.rows(table, net.dtype, warn), targets_for(net, encoding, table))
+    card = scorecard(net, encoding, encoding.rows(table, net.dtype, warn), encoding.targets(table, net.dtype))
     print(to_json(card.figures()) if options.json else card.text())
     if doubt := card.doubt():
         warn(doubt)
@@ -82,7 +81,7 @@ def predict(options: argparse.Namespace) -> int:
         sys.stdout.flush()
     if all(name in table for name in encoding.target_names):
         try:
-            y = targets_for(net, encoding, table)
+            y = encoding.targets(table, net.dtype)
         except ValueError as error:
             warn(f"the predictions are not scored: {error}")
         else:
@@ -109,8 +108,8 @@ def _predictions(net: fastsgd.Network, encoding: Encoding, X: np.ndarray, probab
         return found
     names = [f"predicted_{name}" for name in encoding.target_names]
     outputs = in_own_units(net, encoding, X)
-    if (each := outputs.shape[1] // len(names)) > 1:
-        names = [f"{name}_q{q:g}" for name in names for q in net.architecture.loss_parameters[:each]]
+    if len(encoding.quantiles) > 1:
+        names = [f"{name}_q{q:g}" for name in names for q in encoding.quantiles]
     return {name: outputs[:, i].tolist() for i, name in enumerate(names)}
 
 

@@ -22,28 +22,22 @@ MOST_IN_JSON = 100          # classes of a confusion table there
 
 
 def scorecard(net: Network, encoding: Encoding, X: np.ndarray, y: np.ndarray) -> ClassScores | QuantityScores:
-    """Of a model on rows and targets as ``encoding.rows`` and :func:`targets_for` give them."""
+    """Of a model on rows and targets as ``encoding.rows`` and ``encoding.targets`` give them."""
     cost, metric = net.evaluate(X, y)
     if encoding.classes:
         outputs = net.predict(X)
         table = scores.confusion(y, outputs.argmax(axis=1), len(encoding.classes))
         return ClassScores(len(X), cost, tuple(map(str, encoding.classes)), table, scores.log_loss(y, outputs),
                            scores.auc_of_classes(y, outputs))
-    truth, predicted = np.asarray(y, float).reshape(len(X), -1), in_own_units(net, encoding, X)
+    predicted, names = in_own_units(net, encoding, X), encoding.target_names
+    truth = np.asarray(y, float).reshape(len(X), -1)
+    truth = np.repeat(truth, predicted.shape[1] // truth.shape[1], axis=1)
     if not encoding.own_units:
         truth = truth * encoding.target_scale() + encoding.target_offset()
-    names, each = encoding.target_names, predicted.shape[1] // len(encoding.target_names)
-    quantiles = net.architecture.loss_parameters[:each] if net.loss == "quantile" else ()
+    each = predicted.shape[1] // len(names)
     return QuantityScores(len(X), cost, metric, tuple(
-        Quantity(name, net.loss, truth[:, i * each], predicted[:, i * each:(i + 1) * each], quantiles)
+        Quantity(name, net.loss, truth[:, i * each], predicted[:, i * each:(i + 1) * each], encoding.quantiles)
         for i, name in enumerate(names)))
-
-
-def targets_for(net: Network, encoding: Encoding, table: dict[str, np.ndarray]) -> np.ndarray:
-    """What the network is trained on and compared with: as ``encoding.targets``, but each of several once a quantile.
-    """
-    y = encoding.targets(table, net.dtype)
-    return np.repeat(y, net.sizes[-1] // y.shape[1], axis=1) if net.loss == "quantile" and y.ndim == 2 else y
 
 
 def in_own_units(net: Network, encoding: Encoding, X: np.ndarray) -> np.ndarray:

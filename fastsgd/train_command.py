@@ -25,7 +25,6 @@ from fastsgd.feeds import steps_in
 from fastsgd.files import check_writable, refuse_replacing
 from fastsgd.predict_command import load
 from fastsgd.reading import Reading
-from fastsgd.scorecard import targets_for
 from fastsgd.suffixes import refuse_other_suffix
 from fastsgd.table import read_for, read_table
 from fastsgd.train_config import CHECKPOINT, CONFIG, CURVE, LOG, MODEL, RUN_FILES, is_ours, with_config, write_config
@@ -134,6 +133,8 @@ def _check_loss(options: argparse.Namespace) -> None:
             options.loss = options.loss or loss
             if options.loss != loss:
                 raise ValueError(f"--{name.replace('_', '-')} is for --loss {loss}, got --loss {options.loss}")
+    if options.loss == "quantile" and options.quantile is None:
+        options.quantile = [0.5]
     if options.loss is None:
         return
     kind = "classification" if options.loss == "cross_entropy" else "regression"
@@ -190,13 +191,13 @@ def _begin(options: argparse.Namespace):
         options.target = list(encoding.target_names)
     else:
         encoding = Encoding.learn(table, tuple(options.target), options.task, rows=kept, warn=warn, keep=options.keep,
-                                  missing=options.missing, own_units=True, tell=tell)
+                                  missing=options.missing, own_units=True, quantiles=options.quantile or (), tell=tell)
     say(printable(encoding.summary()))
     if options.class_weight and not encoding.classes:
         raise ValueError("--class-weight is for classes; this target is a quantity")
     if not given:
         net = _network(options, encoding)
-    X, y = encoding.rows(table, net.dtype, warn if given else None), targets_for(net, encoding, table)
+    X, y = encoding.rows(table, net.dtype, warn if given else None), encoding.targets(table, net.dtype)
     if net.loss == "poisson":
         _check_counts(encoding, y)
         if not given:
@@ -205,19 +206,16 @@ def _begin(options: argparse.Namespace):
 
 
 def _network(options: argparse.Namespace, encoding: Encoding) -> fastsgd.Network:
-    loss, outputs, more = options.loss or encoding.loss, encoding.outputs, {}
-    scale, offset = encoding.target_scale(), encoding.target_offset()
+    loss = options.loss or encoding.loss
+    more: dict = {}
     if loss == "quantile":
-        options.quantile = options.quantile or [0.5]
-        each = len(options.quantile)
-        more, outputs = {"quantile": options.quantile * outputs}, outputs * each
-        scale, offset = np.repeat(scale, each).tolist(), np.repeat(offset, each).tolist()
+        more = {"quantile": list(encoding.quantiles) * len(encoding.target_names)}
     if loss == "huber" and options.huber_delta is not None:
         more = {"huber_delta": options.huber_delta}
     if loss in QUANTITIES:
-        more |= {"output_scale": scale, "output_offset": offset}
-    net = fastsgd.Network([encoding.width, *options.hidden, outputs], options.activation, loss, dtype=options.dtype,
-                          seed=options.seed, **more)
+        more |= {"output_scale": encoding.target_scale(), "output_offset": encoding.target_offset()}
+    net = fastsgd.Network([encoding.width, *options.hidden, encoding.outputs], options.activation, loss,
+                          dtype=options.dtype, seed=options.seed, **more)
     net.metadata["table"] = encoding.to_json()
     return net
 

@@ -376,3 +376,15 @@ def test_an_encoding_that_is_damaged(old, new):
     assert old in text
     with pytest.raises(ValueError, match="table encoding is damaged"):
         Encoding.from_json(text.replace(old, new, 1))
+
+
+def test_quantiles_are_outputs_of_each_target():
+    table = {"x": np.arange(4.0), "a": np.array([1.0, 3, 1, 3]), "b": np.array([10.0, 30, 10, 30])}
+    encoding = Encoding.learn(table, ("a", "b"), own_units=True, quantiles=(0.1, 0.9))
+    assert encoding.outputs == 4
+    assert encoding.targets(table)[1].tolist() == [3, 3, 30, 30]
+    assert (encoding.target_scale(), encoding.target_offset()) == ([1, 1, 10, 10], [2, 2, 20, 20])
+    assert Encoding.from_json(encoding.to_json()) == encoding
+    for damaged in ("[0.1, 1.9]", "[0.1, 0.1]", "3", '["a"]'):
+        with pytest.raises(ValueError, match="table encoding is damaged"):
+            Encoding.from_json(encoding.to_json().replace("[0.1, 0.9]", damaged))

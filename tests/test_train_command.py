@@ -144,6 +144,8 @@ def test_quantiles_of_several_targets(tables, capsys):
     assert main(["predict", "m.safetensors", "prices.npz"]) == 0
     head, first, *_ = capsys.readouterr().out.splitlines()
     assert head == "predicted_price_q0.25,predicted_price_q0.75,predicted_weight_q0.25,predicted_weight_q0.75"
+    assert main(["export", "m.safetensors", "--to", "c", "--out", "m.c"]) == 0
+    assert "out[3] = a[3];" in (tables / "m.c").read_text()
     numbers = list(map(float, first.split(",")))
     assert min(numbers[:2]) > 5e4
     assert 60 < min(numbers[2:]) <= max(numbers[2:]) < 80
