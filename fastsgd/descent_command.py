@@ -183,7 +183,7 @@ def _begin(options: argparse.Namespace) -> tuple[fastsgd.Network, np.ndarray, np
         outputs, loss = 10, "cross_entropy"
     else:
         if options.target is None:
-            options.refuse(f"--target COLUMN, which is to be predicted of {options.data}, is missing")
+            options.refuse("--target COLUMN is missing")
         table = rows_with_targets(read_table(options.data, reading=Reading.of_options(options), drop=options.drop,
                                              tell=tell), options.target, tell, options.missing)
         rows = np.arange(len(next(iter(table.values()))))
@@ -199,6 +199,8 @@ def _begin(options: argparse.Namespace) -> tuple[fastsgd.Network, np.ndarray, np
 
 def _check_folder(folder: Path) -> None:
     """OSError unless it can be written to, or be made; nothing is made yet."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"--out {folder} cannot be written to: it is a file; give a folder")
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
         check_writable(nearest / "report.html")

@@ -16,7 +16,8 @@ from fastsgd.encoding import Encoding
 from fastsgd.network import Network
 
 MOST_LINES = 30             # of a table with a line per class
-MOST_COLUMNS = 12           # of a confusion table
+MOST_COLUMNS, WIDEST = 20, 120                  # of a confusion table, in classes and in characters
+MOST_CONFUSIONS = 12        # that are named where it would be larger
 FEWEST_ROWS = 10            # that a doubt is founded on
 MOST_IN_JSON = 100          # classes of a confusion table there
 
@@ -128,19 +129,19 @@ class ClassScores:
         return "\n".join([*lines, "", *self._confusions()])
 
     def _confusions(self) -> list[str]:
-        if len(self.classes) <= MOST_COLUMNS:
-            names = [_short(name, 10) for name in self.classes]
-            widths = [max(len(name), len(f"{count:,}")) for name, count in
-                      zip(names, self.confusion.max(axis=0), strict=True)]
-            first = max(10, *map(len, names))
-            rows = [f"{'true':{first}}  " + "  ".join(f"{name:>{width}}" for name, width in
-                                                      zip(names, widths, strict=True)) + "   <- predicted"]
-            return rows + [f"{name:{first}}  " + "  ".join(f"{count:{width},}" for count, width in
-                                                           zip(counts, widths, strict=True))
-                           for name, counts in zip(names, self.confusion.tolist(), strict=True)]
+        names = [_short(name, 10) for name in self.classes]
+        widths = [max(len(name), len(f"{count:,}")) for name, count in
+                  zip(names, self.confusion.max(axis=0), strict=True)]
+        first = max(10, *map(len, names))
+        if len(names) <= MOST_COLUMNS and first + sum(widths) + 2 * len(names) + 15 <= WIDEST:
+            head = "  ".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
+            return [f"{'true':{first}}  {head}   <- predicted"] + [
+                f"{name:{first}}  " + "  ".join(f"{count:{width},}" for count, width in
+                                                zip(counts, widths, strict=True))
+                for name, counts in zip(names, self.confusion.tolist(), strict=True)]
         wrong = self.confusion.copy()
         np.fill_diagonal(wrong, 0)
-        order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_COLUMNS]
+        order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSIONS]
         pairs = [(int(at) // len(wrong), int(at) % len(wrong)) for at in order]
         return ["most frequent confusions"] + [
             f"{_short(self.classes[i], 24)} taken for {_short(self.classes[j], 24)}: {wrong[i, j]:,} of "

@@ -66,7 +66,7 @@ def with_config(options: argparse.Namespace, command: argparse.ArgumentParser) -
 def write_config(path: Path, options: argparse.Namespace) -> None:
     """The options as a file for ``--config``, those that were not given left out."""
     lines = [HEADING]
-    left_out = NOT_KEPT + (OF_MODEL if options.init_from else ())
+    left_out = NOT_KEPT + (OF_MODEL if getattr(options, "init_from", None) else ())
     for name, value in vars(options).items():
         if name not in left_out and value is not None:
             lines.append(f"{name} = {_toml(value)}\n")

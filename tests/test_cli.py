@@ -258,6 +258,7 @@ EXAMPLE = ", e.g. fastsgd train iris.csv --target species --out iris.safetensors
     (["predict"], "fastsgd predict: MODEL and DATA are missing, e.g. fastsgd predict iris.safetensors new.csv"),
     (["export", "m", "--to", "c"], "fastsgd export: --out PATH is missing, e.g. fastsgd export iris.safetensors --to"),
     (["race", "d.csv", "--second", "1", "--second", "2"], "fastsgd race: --seconds: given twice, 1.0 and 2.0"),
+    (["race", "d.csv"], "fastsgd race: --target COLUMN is missing, e.g. fastsgd race iris.csv --target species"),
     (["info", "--all"], "fastsgd info: there is no option --all, e.g. fastsgd info"),
     (["demo", "--out"], "fastsgd demo: --out needs a value: --out MODEL, e.g. fastsgd demo --out digits.safetensors"),
 ])

@@ -531,7 +531,6 @@ def test_descent_on_a_quantity_takes_smaller_steps_and_says_what_to_do_where_it_
 @pytest.mark.parametrize(("arguments", "message"), [
     (["race", "--batch-sizes", "0"], "--batch-sizes must be a list such as 1,10,100,all, got '0' in it"),
     (["race", "--batch-sizes", "7,all,07"], "--batch-sizes must differ from each other, got '7,all,07'"),
-    (["race", "nothing.csv"], "--target COLUMN is missing"),
     (["descent", "nothing.csv", "--target", "y"], "does not exist"),
     (["race", "--out", "/proc/nowhere"], "--out /proc/nowhere cannot be written to"),
     (["descent", "--out", __file__], "cannot be written to"),

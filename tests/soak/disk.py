@@ -196,7 +196,7 @@ def fault_in(text):
 def kinds(data):
     """Every kind of save by name; ``data`` is a folder for what they read."""
     import fastsgd
-    from fastsgd import descent_command, files, interop, train_command
+    from fastsgd import descent_command, files, interop, train_config
     from fastsgd.report import Report
     nets = {seed: fastsgd.Network([64, 16, 10], seed=seed) for seed in (OLD, NEW)}
     table = data / "table.csv"
@@ -209,7 +209,7 @@ def kinds(data):
         "C": Several(lambda folder, seed: interop.to_c(nets[seed], folder / "net")),
         "predictions": Save(lambda folder, seed: command("predict", data / f"{seed}.model", table, "--probabilities",
                                                          "--out", folder / "out.csv")),
-        "the options of a run": Save(lambda folder, seed: train_command.write_config(
+        "the options of a run": Save(lambda folder, seed: train_config.write_config(
             folder / "config.toml", argparse.Namespace(data="table.csv", seed=seed))),
         "a report": Several(quietly(lambda folder, seed: descent_command._write(
             argparse.Namespace(out=folder / "race"), Report(f"{seed}"), {"a.png": (b"%d" % seed * 10_000, "a")}))),
