@@ -24,7 +24,10 @@ def learn_targets(names: tuple[str, ...], table: dict[str, np.ndarray], task: st
         return (_target(names[0], table[names[0]], task, rows, reading, tell),)
     if task == "classification":
         raise ValueError(f"several targets must be quantities (--task regression), got {len(names)} for classification")
-    return tuple(_quantity(name, table[name], rows, reading, tell) for name in names)
+    try:
+        return tuple(_quantity(name, table[name], rows, reading, tell) for name in names)
+    except ValueError as error:
+        raise ValueError(f"several targets must all be quantities: {error}") from None
 
 
 def _quantity(name: str, values: np.ndarray, rows, reading: Reading, tell) -> Number:

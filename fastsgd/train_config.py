@@ -38,14 +38,15 @@ def with_config(options: argparse.Namespace, command: argparse.ArgumentParser) -
         if name not in actions:
             raise ValueError(f"--config {path} has an unknown option {key!r}{did_you_mean(name, actions)}; it may have "
                              f"{', '.join(actions)}")
-        flag = isinstance(actions[name].const, bool)
-        if isinstance(value, dict) or flag != isinstance(value, bool):
+        flag, lists = isinstance(actions[name].const, bool), isinstance(actions[name].default, list)
+        several = isinstance(value, list) and not lists and name != "quantile"
+        if isinstance(value, dict) or several or flag != isinstance(value, bool):
             raise ValueError(f"--config {path}: {key} = {value!r} should be {'true or false' if flag else 'a value'}")
         if name == "data":
             options.data = options.data or str(value)
         elif flag:
             arguments += [actions[name].option_strings[0]] * value
-        elif isinstance(actions[name].default, list) and actions[name].type is None:       # may be repeated
+        elif lists and actions[name].type is None:       # may be repeated
             for each in value if isinstance(value, list) else [value]:
                 arguments += [f"{actions[name].option_strings[0]}={each}"]
         else:

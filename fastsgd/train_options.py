@@ -17,8 +17,8 @@ OF_MODEL = ("task", "drop", "keep", "missing", "loss", "quantile", "huber_delta"
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The options of ``fastsgd train``."""
-    command.add_argument("data", metavar="DATA", nargs="?", help="a table: CSV, TSV, Parquet, Feather, JSON lines, Excel, "
-                         ".npz, or such a text file packed by gzip, bz2, xz or zip")
+    command.add_argument("data", metavar="DATA", nargs="?", help="a table: CSV, TSV, Parquet, Feather, JSON lines, "
+                         "Excel, .npz, or such a text file packed by gzip, bz2, xz or zip")
     command.add_argument("--config", metavar="TOML", help="a file with any of these options, such as the config.toml "
                          "of a run folder; the command line comes before it")
 

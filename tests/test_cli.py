@@ -450,6 +450,7 @@ def test_ctrl_c_says_how_to_go_on(tables):
     ("resume = 3", "c.toml: resume = 3 should be true or false"),
     ("epochs = true", "c.toml: epochs = True should be a value"),
     ("[epochs]", "c.toml: epochs = {} should be a value"),
+    ('out = ["a", "b"]', "c.toml: out = ['a', 'b'] should be a value"),
 ])
 def test_bad_configurations(tables, capsys, config, message):
     (tables / "c.toml").write_text(config)
