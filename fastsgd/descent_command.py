@@ -37,7 +37,7 @@ def add_arguments(race_command: argparse.ArgumentParser, descent_command: argpar
     """The options of both commands."""
     for command, run, out in ((race_command, race, "fastsgd-race"), (descent_command, look, "fastsgd-descent")):
         command.add_argument("data", metavar="DATA", nargs="?", default="digits", help="digits, mnist, fashion-mnist, "
-                             "or a CSV, Parquet or .npz table (%(default)s)")
+                             "or a table: CSV, JSON lines, Parquet, .npz ... (%(default)s)")
         command.add_argument("--target", metavar="COLUMN", help="the column of a table to predict")
         command.add_argument("--hidden", type=sizes, default=[128], metavar="128,64", help="units of the hidden layers "
                              "(128); 0 for none")

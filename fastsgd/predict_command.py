@@ -80,12 +80,13 @@ def predict(options: argparse.Namespace) -> int:
         sys.stdout.write(as_text(columns))
         sys.stdout.flush()
     if all(name in table for name in encoding.target_names):
+        scored = rows_with_targets(table, encoding.target_names)
         try:
-            y = encoding.targets(table, net.dtype)
+            y = encoding.targets(scored, net.dtype)
         except ValueError as error:
             warn(f"the predictions are not scored: {error}")
         else:
-            card = scorecard(net, encoding, X, y)
+            card = scorecard(net, encoding, X if scored is table else encoding.rows(scored, net.dtype), y)
             say(card.line())
             if doubt := card.doubt():
                 warn(doubt)
