@@ -107,7 +107,7 @@ class Architecture:
     @property
     def scales_output(self) -> bool:
         """Whether predictions and targets have a unit of their own."""
-        return self.output_scale != (1.0,) or self.output_offset != (0.0,)
+        return any(scale != 1 for scale in self.output_scale) or any(self.output_offset)
 
     @property
     def flops(self) -> int:

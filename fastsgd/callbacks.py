@@ -214,23 +214,26 @@ class TimeLimit(Callback):
 
 # Words of a metric's name by which less of it is better, or more.
 LESS = {"cost", "loss", "error", "err", "mse", "mae", "rmse", "mape", "smape", "msle", "rmsle", "deviance", "nll",
-        "brier", "perplexity", "pinball", "logloss", "ece", "distance", "regret"}
+        "brier", "perplexity", "pinball", "logloss", "ece", "distance", "regret", "impurity"}
 MORE = {"accuracy", "acc", "score", "r2", "d2", "auc", "auroc", "auprc", "roc", "precision", "recall", "sensitivity",
         "specificity", "f1", "f2", "fbeta", "jaccard", "iou", "dice", "kappa", "mcc", "matthews", "corrcoef",
-        "correlation", "pearson", "spearman", "ndcg", "dcg", "gini", "variance", "likelihood", "completeness",
+        "correlation", "pearson", "spearman", "ndcg", "dcg", "gini", "explained", "likelihood", "completeness",
         "homogeneity", "rand", "mutual", "measure", "mallows", "gain", "lift"}
 
 
 def less_is_better(name: str) -> bool | None:
     """Whether a metric of this name is the better the smaller it is, by the field's names; None where none is known.
 
-    >>> [less_is_better(name) for name in ("rmse", "neg_log_loss", "brier_score_loss", "f1_macro", "my_metric")]
+    >>> [less_is_better(name) for name in ("rmse", "neg_log_loss", "brier_score", "d2_log_loss_score", "my_metric")]
     [True, False, True, False, None]
     """
     words = re.findall(r"[a-z0-9]+", name.lower())
-    if words[:1] == ["neg"] or words[-1:] == ["score"]:
-        return False
-    return True if LESS & set(words) else False if MORE & set(words) else None
+    turned = False
+    while words[:1] in (["neg"], ["negative"]):
+        words, turned = words[1:], not turned
+    known = set(words)
+    less = False if known & {"r2", "d2", "explained"} else True if known & LESS else False if known & MORE else None
+    return less if less is None else less != turned
 
 
 def _warn(message: str) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import math
+import re
 import time
 import zlib
 from dataclasses import asdict, dataclass, field
@@ -248,7 +249,8 @@ class Saved:
         except RecursionError:
             raise ValueError(f"{path} is damaged: its plan is nested too deeply") from None
         if differences:
-            only_longer = len(differences) == 1 and "steps=" in str(theirs.get("optimizer")) and \
+            optimizers = [re.sub(r"steps=\d+", "", str(plan.get("optimizer"))) for plan in (theirs, ours)]
+            only_longer = len(differences) == 1 and optimizers[0] == optimizers[1] and \
                 theirs.get("optimizer") != ours.get("optimizer")
             advice = ("; a schedule that reaches over the whole run belongs to its number of epochs: to train on, "
                       "begin another run with fastsgd.Network.load of this file") if only_longer else ""

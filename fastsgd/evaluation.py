@@ -18,8 +18,9 @@ class Evaluation:
     """Rows held aside, and what is measured on them."""
 
     def __init__(self, net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarray | None,
-                 chosen: np.ndarray | None, metrics: dict[str, Metric], threads: int | None):
+                 chosen: np.ndarray | None, metrics: dict[str, Metric], threads: int | None, given_y=None):
         self.X, self.y, self.weight, self.chosen = X, y, weight, chosen
+        self._told = y if given_y is None else given_y          # what metrics are told: in units of their own
         self.metrics, self._threads = metrics, threads
         self._metric = net._metric_of(y, weight, chosen)
         self._in_place = isinstance(X, Csr) or readable_in_place(X, net.dtype)
@@ -36,10 +37,8 @@ class Evaluation:
             if self.metrics:
                 outputs.append(net._predict(X, self._threads, chosen))
         weight = self.weight if self.weight is None or self.chosen is None else self.weight[self.chosen]
-        y = self.y if self.chosen is None else self.y[self.chosen]
+        y = self._told if self.chosen is None else self._told[self.chosen]
         cost /= len(y) if weight is None else float(weight.sum())
-        if self.metrics and net.architecture.scales_output:
-            y = y * net.output_scale + net.output_offset
         return cost, self._metric(score), {name: _number(name, measure(y, np.concatenate(outputs)))
                                            for name, measure in self.metrics.items()}
 

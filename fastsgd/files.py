@@ -126,7 +126,7 @@ def _is_held(entry: os.DirEntry) -> bool:
     """Whether a process that is alive is writing the file, however old the clock makes it."""
     if fcntl is None:
         return False
-    descriptor = os.open(entry, os.O_RDONLY)
+    descriptor = os.open(entry, os.O_RDONLY | os.O_NONBLOCK)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False
@@ -142,9 +142,10 @@ def _remove_stale(path: str) -> None:
     pattern = re.compile(re.escape(prefix) + r"[0-9a-f]{12}\.tmp")
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if (pattern.fullmatch(entry.name) and time.time() - entry.stat().st_mtime > STALE_SECONDS
-                    and not _is_held(entry)):
-                os.unlink(entry)
+            with contextlib.suppress(OSError):             # of this one only
+                if (pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+                        and time.time() - entry.stat().st_mtime > STALE_SECONDS and not _is_held(entry)):
+                    os.unlink(entry)
 
 
 def _mode_of(path: str) -> int | None:

@@ -145,7 +145,7 @@ def _difference(net: Network, rows: np.ndarray | Csr, targets: np.ndarray, i: in
         return (costs[0] - costs[1]) / (2 * step), abs(costs[0] - 2 * here + costs[1]) / step
 
     (coarse, gap), (fine, gap_of_half) = slopes(h), slopes(h / 2)
-    least = 1e-5 * max(abs(coarse), abs(fine), 1e-3)
+    least = max(1e-5 * max(abs(coarse), abs(fine), 1e-3), 8e-16 * abs(here) / h)       # the latter is rounding
     # Without a kink the sides' disagreement is O(h), so half of it is left at h / 2; at a kink it stays.
     if abs(coarse - fine) > least or (gap_of_half > 0.75 * gap and gap_of_half > 10 * least):
         return np.nan

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -127,6 +128,7 @@ class Network:
         rng = generator(seed)
         self._hold(architecture, aligned_zeros((architecture.parameters,), dtype), {})
         self._initialise(rng, init)
+        self._warn_of_offset()
 
     def _hold(self, architecture: Architecture, params: np.ndarray, metadata: dict[str, str]) -> None:
         self.architecture = architecture
@@ -140,6 +142,16 @@ class Network:
     def _change(self, architecture: Architecture) -> None:
         self.architecture = architecture
         self._few_rows = _kernel.FewRows(architecture, self._params)
+
+    def _warn_of_offset(self) -> None:
+        """Predictions are rounded to the dtype after the offset is added."""
+        scale, offset = np.broadcast_arrays(self.architecture.output_scale, self.architecture.output_offset)
+        apart = abs(offset) * np.finfo(self.dtype).eps
+        if (apart > 0.01 * scale).any():
+            i = int(np.argmax(apart / scale))
+            warnings.warn(f"output_offset is {offset[i]:g}, where {self.dtype} numbers lie {apart[i]:.3g} apart, but "
+                          f"output_scale only {scale[i]:g}: predictions cannot tell targets apart; use dtype='float64' "
+                          "or a smaller offset", stacklevel=3)
 
     def _initialise(self, rng: np.random.Generator, init: str) -> None:
         for W, b, name in zip(self.weights, self.biases, self.architecture.activations, strict=True):
@@ -215,6 +227,7 @@ class Network:
     @output_offset.setter
     def output_offset(self, offset: float | Sequence[float]) -> None:
         self._change(self.architecture.with_output(self.architecture.output_scale, offset))
+        self._warn_of_offset()
 
     @property
     def loss(self) -> str:
@@ -311,7 +324,7 @@ class Network:
             A callable ``predictor(X, out=None)`` that returns what ``predict`` does, for contiguous X (rows, columns)
             of exactly that shape and dtype; ValueError refuses others, NaN and infinity. It may be called from any
             number of threads at once; each call has buffers of its own. It reads the parameters where they lie, so
-            training changes its answers; input_scale and input_offset are those of now.
+            training changes its answers; input_scale, input_offset, output_scale and output_offset are those of now.
 
         >>> net = Network([3, 4, 2], seed=1)
         >>> predictor = net.compile_predictor()
@@ -408,7 +421,7 @@ class Network:
         if not steps:
             rate = float(optimizer.learning_rates(state.steps, 1)[0])
             raise FloatingPointError(f"the cost is {cost}; nothing was changed. "
-                                     + advice.of_divergence(self.architecture, X, y, rate))
+                                     + advice.of_divergence(self.architecture, X, y, rate, self.dtype))
         return cost
 
     def _check_rows(self, X, name: str = "X") -> np.ndarray | Csr:

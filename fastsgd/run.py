@@ -324,7 +324,7 @@ class Run:
         self.net.params[:] = self._good
         latest = self._latest
         cure = f"Try a smaller learning rate (it was {rate:g})" if latest is None else advice.of_divergence(
-            self.net.architecture, latest.X, latest.y, rate, latest.order)
+            self.net.architecture, latest.X, latest.y, rate, self.net.dtype, latest.order)
         raise FloatingPointError(f"{what} stopped being finite at step {step}, in epoch {self.epoch}; {self._good_are} "
                                  f"are kept. {cure}")
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from fastsgd import _kernel, advice, modelfile
+from fastsgd import _kernel, modelfile
+from fastsgd.baseline import nothing_learned
 from fastsgd.callbacks import Callback, as_callback
 from fastsgd.checkpoint import Checkpoint, Saved
 from fastsgd.data import (
@@ -21,6 +22,7 @@ from fastsgd.data import (
     check_positive_weight,
     check_rates,
     check_sample_weight,
+    check_targets,
     check_whole,
     generator,
     open_npy,
@@ -160,6 +162,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
                          backend=backend, threads=threads, weighted_steps=weighted_steps)
     check_state(state, optimizer, net.params)
     X, y = open_npy(X, "X"), open_npy(y, "y")
+    given_y = y
     by_blocks = _by_blocks(shuffle, X)
     if by_blocks:
         X = check_mapped_rows(X, net.sizes[0])
@@ -191,7 +194,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
             bad = _kernel.bring_in(X, held_out, True)
             if bad >= 0:
                 raise ValueError(f"X[{bad}] has NaN or infinity, which must be removed or filled first")
-        settings.evaluation = Evaluation(net, X, y, of_rows, held_out, settings.metrics, threads)
+        settings.evaluation = Evaluation(net, X, y, of_rows, held_out, settings.metrics, threads,
+                                         settings.told(given_y, len(X)))
     rows = len(X) if chosen is None else len(chosen)
     if isinstance(batch_size, str):
         trained = (X, y) if chosen is None else (X[chosen], y[chosen])
@@ -204,7 +208,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         feed = Rows(X, y, weight, chosen, batch_size, metric, bool(shuffle))
     history = settings.go(feed, optimizer.over(settings.epochs * steps_in(rows, batch_size)), state)
     if not any(listener.explains for listener in settings.listeners) and (
-            cause := advice.of_nothing_learned(net.architecture, X, y, weight, chosen, history)):
+            cause := nothing_learned(net, X, y, weight, chosen, history)):
         warnings.warn(cause, stacklevel=2)
     return history
 
@@ -327,7 +331,9 @@ class _Settings:
             check_fraction(validation, "validation")
             self.fraction = float(validation)
         elif validation is not None:
-            self.evaluation = Evaluation(net, *_check_validation(net, validation), None, self.metrics, threads)
+            checked = _check_validation(net, validation)
+            self.evaluation = Evaluation(net, *checked, None, self.metrics, threads,
+                                         self.told(validation[1], len(checked[0])))
         self._dropout = check_rates(dropout, len(net.sizes) - 2)
         check_fraction(label_smoothing, "label_smoothing", least_included=True)
         if label_smoothing and net.loss not in ("cross_entropy", "binary_cross_entropy"):
@@ -346,6 +352,13 @@ class _Settings:
             raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}")
         self.listeners = [as_callback(callback) for callback in callbacks]
         self._checkpoint = Checkpoint.checked(checkpoint)
+
+    def told(self, y, rows: int) -> np.ndarray | None:
+        """Targets for metrics, in their own unit, where the network's differs."""
+        net = self._net
+        if not (self.metrics and net.architecture.scales_output):
+            return None
+        return check_targets(y, rows, net.architecture.with_output(1.0, 0.0), net.dtype, "validation y")
 
     def begin(self, seed, resume) -> np.random.Generator:
         """The generator of the run as it is, or was, before it drew anything."""
@@ -374,9 +387,10 @@ class _Settings:
         steps_before = run.steps
         history = run.go()
         if self._saved is not None and run.steps == steps_before:
-            done = "had been stopped" if run.stop else f"has made all of its {self.epochs} epochs"
-            warnings.warn(f"nothing was trained: {self._resumed_from!s} is the checkpoint of a run that {done}; a "
-                          "larger epochs= trains on", stacklevel=3)
+            done = (f"has made all of its {self.epochs} epochs; a larger epochs= trains on" if not run.stop else
+                    "had been stopped; to train on, begin another run with fastsgd.Network.load of this file")
+            warnings.warn(f"nothing was trained: {self._resumed_from!s} is the checkpoint of a run that {done}",
+                          stacklevel=3)
         return history
 
     def _run(self, feed: Feed, optimizer: Optimizer, state: State | None) -> Run:

@@ -414,7 +414,8 @@ def test_the_bar_of_a_stream_and_of_a_run_that_goes_on(digits, tmp_path):
 
 
 @pytest.mark.parametrize(("metric", "better"), [
-    ("rmse", min), ("mean_absolute_error", min), ("my_loss", min), ("f1_macro", max), ("r2_score", max)])
+    ("rmse", min), ("mean_absolute_error", min), ("my_loss", min), ("f1_macro", max), ("r2_score", max),
+    ("brier_score", min), ("neg_brier_score", max), ("neg_log_likelihood", min), ("d2_absolute_error_score", max)])
 def test_auto_goes_by_the_names_of_metrics(data, metric, better):
     figures = iter([3.0, 1.0, 2.0, 4.0, 5.0, 0.5] * 9)
 

@@ -753,3 +753,14 @@ def test_a_schedule_that_cannot_be_extended_names_the_way(digits, tmp_path):
     with pytest.raises(ValueError, match=r"belongs to its number of epochs: to train on, begin another run with "
                                          r"fastsgd\.Network\.load of this file"):
         fastsgd.train(net, X, y, epochs=2, **arguments)
+    with pytest.raises(ValueError, match=r"rate=0\.2, steps=\d+, end=0\.0\)\) here$"):
+        fastsgd.train(net, X, y, epochs=1, **{**arguments, "optimizer": fastsgd.SGD(Cosine(0.2))})
+
+
+def test_a_run_that_was_stopped_says_how_it_is_trained_on(digits, tmp_path):
+    net, X, y = start(digits)
+    arguments = {"seed": 0, "checkpoint": tmp_path / "run.ckpt", "resume": True, "validation": (X[:9], y[:9])}
+    fastsgd.train(net, X, y, epochs=50, callbacks=[fastsgd.EarlyStopping(1, min_delta=10.0)], **arguments)
+    with pytest.warns(UserWarning, match=r"a run that had been stopped; to train on, begin another run with "
+                                         r"fastsgd\.Network\.load of this file"):
+        fastsgd.train(net, X, y, epochs=60, callbacks=[fastsgd.EarlyStopping(1, min_delta=10.0)], **arguments)

@@ -51,6 +51,15 @@ def test_no_other_file_is_taken_for_a_stale_one(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted(["net", "n.t", *others])
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="makes a pipe")
+def test_a_pipe_of_a_temporary_file_s_name_is_not_waited_for(tmp_path):
+    pipe = tmp_path / f".net.{'0' * 12}.tmp"
+    os.mkfifo(pipe)
+    os.utime(pipe, (0, 0))
+    files.write_atomically(tmp_path / "net", [b"one"])
+    assert pipe.exists()
+
+
 @pytest.mark.skipif(files.fcntl is None, reason="locks files")
 def test_a_clock_that_jumps_removes_no_file_that_is_being_written(tmp_path, monkeypatch):
     path = tmp_path / "net"

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("sklearn")
 from scipy.sparse import csr_matrix
+from sklearn.datasets import load_wine
 from sklearn.exceptions import ConvergenceWarning
 
 from fastsgd import SGD, MLPClassifier, MLPRegressor, SGDClassifier, SGDRegressor
@@ -141,14 +142,14 @@ LINEAR = STANDARD @ [0.3, 0.5, 0.8]
 
 
 @pytest.mark.parametrize(("y", "more", "parts"), [
-    (2000 + 300 * LINEAR, {}, ("Maximum iterations (200)", "Y has mean 1.99e+03 and standard deviation ",
+    (2000 + 300 * LINEAR, {}, ("Maximum iterations (200)", "It has mean 1.99e+03 and standard deviation ",
                                "TransformedTargetRegressor")),
-    (LINEAR / 1000, {}, ("that of predicting the mean ", "Y has mean")),
-    (2000 + 300 * LINEAR, {"early_stopping": True, "loss": "absolute_error"}, ("that of predicting the median ",)),
-    (2000 + 300 * LINEAR, {"loss": "quantile", "quantile": [0.2, 0.8]}, ("that of predicting the quantile 0.2 ",)),
+    (LINEAR / 1000, {}, ("that of a constant ", "It has mean")),
+    (2000 + 300 * LINEAR, {"early_stopping": True, "loss": "absolute_error"}, ("that of a constant ",)),
+    (2000 + 300 * LINEAR, {"loss": "quantile", "quantile": [0.2, 0.8]}, ("that of a constant ",)),
     (np.exp(9 + 0.3 * LINEAR), {"loss": "poisson", "max_iter": 9}, ("divide it by its mean",)),
-    (np.c_[LINEAR, 5e4 + 300 * LINEAR], {}, ("nothing of column 1 of y", "Column 1 of y has mean 5e+04")),
-    (LINEAR / 1000, {"solver": "lbfgs", "max_iter": 1000}, ("The fit explains nothing of y",)),
+    (np.c_[LINEAR, 5e4 + 300 * LINEAR], {}, ("nothing of column 1 of y", "It has mean 5e+04")),
+    (LINEAR / 1000, {"solver": "lbfgs", "max_iter": 1000}, ("The fit explains nothing of the target y",)),
 ], ids=["large", "small", "absolute", "quantiles", "poisson", "two", "lbfgs"])
 def test_targets_that_are_to_blame(y, more, parts):
     said = said_of(MLPRegressor(random_state=0, **more), STANDARD, y)
@@ -162,7 +163,7 @@ def test_columns_that_are_to_blame():
     assert "explains nothing" in said
     assert "X has columns of a size (root mean square) up to 1.14e+04: scale them" in said
     assert "standardise" not in said
-    assert "Y has mean" in said_of(MLPRegressor(random_state=0), csr_matrix(STANDARD * 1e4), 2000 + 300 * LINEAR)
+    assert "It has mean" in said_of(MLPRegressor(random_state=0), csr_matrix(STANDARD * 1e4), 2000 + 300 * LINEAR)
 
 
 @pytest.mark.parametrize(("model", "y"), [
@@ -216,3 +217,20 @@ def test_early_stopping_after_too_few_steps(y):
     assert not said_of(model, rows, y)
     stopped = MLPClassifier(early_stopping=True, random_state=0, callbacks=[lambda run: setattr(run, "stop", True)])
     assert not said_of(stopped, rows, y)                   # by the user
+
+
+def test_a_divergence_that_stays_finite_and_columns_of_a_classifier():
+    x = np.linspace(-1, 1, 200)[:, np.newaxis]
+    assert "Its steps are too long: give a smaller learning_rate_init." in said_of(
+        MLPRegressor(random_state=0, learning_rate_init=10), x, x[:, 0])
+    rows, y = load_wine(return_X_y=True)
+    for more in ({"solver": "sgd", "learning_rate_init": 0.5}, {"early_stopping": True}):
+        assert "X has columns of a size (root mean square) up to 810: scale them" in said_of(
+            MLPClassifier(random_state=0, **more), rows, y)
+
+
+def test_a_fit_of_targets_that_are_all_0_has_not_diverged():
+    rows = np.random.default_rng(0).standard_normal((200, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SGDRegressor(random_state=0).fit(rows, np.zeros(200), coef_init=[1, 1, 1])

@@ -164,6 +164,12 @@ def test_costs_all_at_a_kink_are_no_check(loss, y):
         fastsgd.check_gradient(net, X, [y, y], gradient=np.ones(3))
 
 
+def test_rounding_of_a_large_cost_is_no_kink():
+    net = fastsgd.Network([3, 4, 1], "tanh", "squared_error", dtype="float64", seed=0)
+    X = np.random.default_rng(0).standard_normal((5, 3))
+    assert fastsgd.check_gradient(net, X, 1e5 * X[:, 0]).left_out == 0
+
+
 def test_knees_of_a_smooth_cost_are_no_kinks():
     net = fastsgd.Network([2, 1], loss="huber", dtype="float64", seed=0)
     net.params[:] = [1, 0, 0]

@@ -153,7 +153,7 @@ def test_targets_and_predictions_have_their_own_unit(tmp_path):
     np.testing.assert_array_equal(net.params, plain.params)
     assert (history.cost, history.metric, history.validation_cost) == (
         expected.cost, expected.metric, expected.validation_cost)
-    np.testing.assert_allclose(seen[-1][0], y[:50], rtol=1e-6)              # a metric sees the user's own targets
+    np.testing.assert_array_equal(seen[-1][0], y[:50].astype("f4"))         # a metric sees the user's own targets
     np.testing.assert_array_equal(seen[-1][1], net.predict(X[:50]))
     np.testing.assert_allclose(net.predict(X), plain.predict(X) * scale + offset, rtol=1e-6)
     assert net.score(X, y) == plain.score(X, unit) > 0.9
@@ -172,6 +172,27 @@ def test_targets_and_predictions_have_their_own_unit(tmp_path):
     np.testing.assert_array_equal(net.params, plain.params)
     net.output_scale, net.output_offset = 1, 0
     np.testing.assert_array_equal(net.predict(X), plain.predict(X))
+
+
+def test_metrics_see_whole_numbers_as_such_where_rows_are_held_out():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((300, 2)), rng.poisson(3, 300)
+    net = fastsgd.Network([2, 1], loss="squared_error", seed=0, output_scale=y.std(), output_offset=y.mean())
+
+    def whole_score(targets, outputs):
+        return (targets == targets.round()).mean()
+
+    for validation in (0.5, (X, y)):
+        history = fastsgd.train(net, X, y, epochs=1, seed=0, validation=validation, metrics=[whole_score])
+        assert history.scores["whole_score"] == [1]
+
+
+def test_an_offset_that_the_dtype_cannot_tell_apart_is_said():
+    arguments = {"sizes": [3, 1], "loss": "squared_error", "seed": 0, "output_scale": 10.0, "output_offset": 1.7e9}
+    with pytest.warns(UserWarning, match=r"output_offset is 1\.7e\+09, where float32 numbers lie 203 apart, but "
+                                         r"output_scale only 10: predictions cannot tell targets apart"):
+        fastsgd.Network(**arguments)
+    fastsgd.Network(**arguments, dtype="float64")
 
 
 def test_units_that_cannot_be():

@@ -245,6 +245,8 @@ def name_of(batch_size: int) -> str:
 class Watch(Callback):
     """Measures the cost of some rows ever less often, until the time is over or the cost is as low as was asked."""
 
+    explains = True                  # descents that come to nothing are what is compared
+
     def __init__(self, X, y, limit: float, threads: int | None, target: float, looks: bool,
                  tell: Callable[[float], object] | None = None):
         self.X, self.y, self.limit, self.threads, self.target, self.looks = X, y, limit, threads, target, looks

@@ -163,7 +163,8 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
         Of the orders of the rows.
     threads : int, optional
     seconds : float, optional
-        Of steps, for each. Without ``steps`` too, what the slowest needs for 30 steps.
+        Of steps, for each. Without ``steps`` too, what the slowest needs for 30 steps. To keep the paths, steps are
+        made one by one, which takes several times as long as they themselves.
     progress : bool, optional
         As in :func:`race`.
 

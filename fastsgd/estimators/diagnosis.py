@@ -1,72 +1,86 @@
-"""What is said of a fit that came to nothing: whether it did, what is to blame, and the cure."""
+"""What is said of a fit that came to nothing: whether it did, what is to blame, and scikit-learn's cure."""
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import issparse
-from scipy.special import entr
 
+from fastsgd.advice import FAR, is_far, sizes_of_columns
+from fastsgd.baseline import LITTLE, best_constant, constant_cost, some_rows
+from fastsgd.data import CLASSIFICATION
 from fastsgd.network import Network
 
-FAR = 10.0                           # from 1: of the size of a target or of a column, up or down
-LOOKED_AT = 10_000                   # rows at most
 FEW_STEPS = 100
 FALLING = 0.005                      # of a cost in an epoch
 SLOPE_GROWS = ("squared_error", "squared_hinge", "squared_epsilon_insensitive")
+SMALLER_RATE = "Its steps are too long: give a smaller learning_rate_init."
 
 
-def regression_cause(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, parameters: dict,
-                     metric: float) -> str:
+def regression_cause(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, metric: float) -> str:
     """Why a network predicts its training targets (rows, outputs) no better than a constant; "" where it is better.
 
     Only outputs that are far from unit size are looked at, and where none is, and R^2 was at most 0 in the last epoch
-    (``metric``), the size of X. ``parameters`` are those of the loss.
+    (``metric``), the size of X and that of the error.
     """
-    X, targets, weight = _some(X, targets.astype(float), weight)
+    X, targets, weight = some_rows(X, targets, weight)
     if weight is not None and not weight.any():
         return ""
-    means, spreads = _moments(targets, weight)
+    means = np.average(targets.astype(float), axis=0, weights=weight)
+    spreads = np.sqrt(np.average((targets - means) ** 2, axis=0, weights=weight))
     far = (abs(means) > FAR) | (spreads > FAR) | (spreads < 1 / FAR)
-    if not far.any() and (metric > 0 or _largest_column(X) <= FAR):
+    if not far.any() and (metric > 0 or (_largest_column(X) <= FAR and metric >= -FAR)):
         return ""
-    outputs = net.predict(X).astype(float)
     for i in np.flatnonzero(far if far.any() else ~far).tolist():
-        one = _of_output(parameters, i)
-        constant, what = _constant(net.loss, targets[:, i], weight, one)
-        cost, least = (_cost(net.loss, column, targets[:, i], weight, one)
-                       for column in (outputs[:, i], np.full(len(targets), constant)))
+        cost, least = _costs_of_output(net, X, targets, weight, i)
         if cost < least or spreads[i] == 0:
             continue
-        name = "y" if targets.shape[1] == 1 or net.loss == "quantile" else f"column {i} of y"
-        said = (f"The fit explains nothing of {name}: its mean cost is {cost:.4g}, that of predicting {what} "
-                f"{least:.4g}.")
+        name = "the target y" if targets.shape[1] == 1 or net.loss == "quantile" else f"column {i} of y"
+        said = f"The fit explains nothing of {name}: its mean cost is {cost:.4g}, that of a constant {least:.4g}."
         if far[i]:
             cure = "divide it by its mean" if net.loss == "poisson" else (
                 "standardise it, for example by sklearn.compose.TransformedTargetRegressor(model, "
                 "transformer=StandardScaler())")
-            said += (f" {name[0].upper()}{name[1:]} has mean {means[i]:.3g} and standard deviation {spreads[i]:.3g}, "
-                     f"far from the unit size that initial weights, learning rates and tol suit: {cure}.")
-        largest = _largest_column(X)
-        return f"{said} {_of_columns(largest)}" if largest > FAR else said
+            said += (f" It has mean {means[i]:.3g} and standard deviation {spreads[i]:.3g}, far from the unit size "
+                     f"that initial weights, learning rates and tol suit: {cure}.")
+        elif _largest_column(X) <= FAR:
+            return f"{said} {SMALLER_RATE}"
+        return " ".join(filter(None, (said, _of_columns(X))))
     return ""
 
 
-def divergence(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, by_labels: bool, cure: str) -> str:
-    """Why a linear model ends at more than twice the cost of weights that are all 0; "" where it does not.
+def classification_cause(net: Network, X, targets: np.ndarray, weight: np.ndarray | None) -> str:
+    """Why a classifier costs its training rows no less than their classes' shares do; "" where no reason is seen."""
+    X, targets, weight = some_rows(X, targets, weight)
+    columns = _of_columns(X)
+    if not columns or (weight is not None and not weight.any()):
+        return ""
+    cost, least = net.cost(X, targets, sample_weight=weight), constant_cost(net, targets, weight)
+    if cost < least or least <= LITTLE:
+        return ""
+    return f"The fit learned nothing: its mean cost is {cost:.4g}, that of the classes' shares {least:.4g}. {columns}"
 
-    A classifier, whose targets are labels or -1 and 1, must also be right no more often than the commonest class, and
-    its loss must be one whose slope grows with the error: others cost much where nothing can be learned, too. ``cure``
-    is what to do where X is of unit size.
+
+def divergence(net: Network, before: np.ndarray, X, targets: np.ndarray, weight: np.ndarray | None, by_labels: bool,
+               cure: str) -> str:
+    """Why a linear model ends at more than twice the cost of weights that are all 0, and of those ``before`` the fit.
+
+    "" where it does not. A classifier, whose targets are labels or -1 and 1, must also be right no more often than the
+    commonest class, and its loss must be one whose slope grows with the error: others cost much where nothing can be
+    learned, too. ``cure`` is what to do where X is of unit size.
     """
     if by_labels and net.loss not in SLOPE_GROWS:
         return ""
-    X, targets, weight = _some(X, targets, weight)
+    X, targets, weight = some_rows(X, targets, weight)
     if weight is not None and not weight.any():
         return ""
-    none = net.copy()
-    none.params = np.zeros_like(none.params)
+    other = net.copy()
     with np.errstate(all="ignore"):
-        cost, start = (each.cost(X, targets, sample_weight=weight) for each in (net, none))
-        if cost <= 2 * start:
+        cost = net.cost(X, targets, sample_weight=weight)
+        other.params = np.zeros_like(before)
+        start = other.cost(X, targets, sample_weight=weight)
+        other.params = before
+        if cost <= 2 * max(start, other.cost(X, targets, sample_weight=weight)):
             return ""
         if by_labels:
             scores = net._before_output().predict(X)
@@ -82,8 +96,7 @@ def divergence(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, 
     size = float(abs(net.weights[0]).max())
     said = (f"The fit diverged, or was about to: its mean cost is {cost:.4g} with coefficients up to {size:.2g}, but "
             f"{start:.4g} with coefficients of 0.")
-    largest = _largest_column(X)
-    return f"{said} {_of_columns(largest) if largest > FAR else cure}"
+    return f"{said} {_of_columns(X) or cure}"
 
 
 def few_steps(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, steps: int, curve: list[float],
@@ -96,68 +109,41 @@ def few_steps(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, s
     later = len(curve) - kept - 2                # epochs
     if steps >= FEW_STEPS or later < 1 or not curve[-1] < (1 - FALLING) ** later * curve[kept + 1]:
         return ""
-    constant = _constant_cost(net, targets, weight)
-    if constant <= 0 or net.cost(X, targets, sample_weight=weight) < 0.5 * constant:
+    X, targets, weight = some_rows(X, targets, weight)
+    if weight is not None and not weight.any():
+        return ""
+    constant = constant_cost(net, targets, weight)
+    if constant <= LITTLE or net.cost(X, targets, sample_weight=weight) < 0.5 * constant:
         return ""
     each = steps // len(curve)
-    return (f"Early stopping ended the fit after {steps} steps, while the training cost was still falling; the "
+    said = (f"Early stopping ended the fit after {steps} steps, while the training cost was still falling; the "
             f"parameters kept are those of step {(kept + 1) * each}. Let it make more or longer steps: by a smaller "
             "batch_size, a higher n_iter_no_change or learning_rate_init, or another scoring: 'loss' sees small "
             "improvements on few rows.")
+    return " ".join(filter(None, (said, _of_columns(X) if net.loss in CLASSIFICATION else "")))
 
 
-def _some(X, targets: np.ndarray, weight: np.ndarray | None) -> tuple:
-    every = -(-len(targets) // LOOKED_AT)
-    return (X, targets, weight) if every == 1 else \
-        (X[::every], targets[::every], None if weight is None else weight[::every])
-
-
-def _moments(targets: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    means = np.average(targets, axis=0, weights=weight)
-    return means, np.sqrt(np.average((targets - means) ** 2, axis=0, weights=weight))
+def _costs_of_output(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, i: int) -> tuple[float, float]:
+    """The mean cost of a network's output i, and that of the best constant there."""
+    architecture = net.architecture
+    echo = Network._from_parts(replace(
+        architecture, sizes=(1, 1), activations=architecture.activations[-1:], input_scale=(1.0,), input_offset=(0.0,),
+        loss_parameters=architecture.loss_parameters[i:i + 1]), np.array([1.0, 0.0]), {})
+    y = targets[:, i:i + 1].astype(float)
+    received = net._before_output().predict(X)[:, i:i + 1].astype(float)
+    if not np.isfinite(received).all():
+        return np.inf, 0.0
+    constant = np.full_like(received, best_constant(echo, y, weight)[0])
+    return (echo.cost(received, y, sample_weight=weight), echo.cost(constant, y, sample_weight=weight))
 
 
 def _largest_column(X) -> float:
     """The largest root mean square of a column."""
-    squares = X.multiply(X).mean(axis=0) if issparse(X) else np.einsum("ij,ij->j", X, X, dtype=float) / len(X)
-    return float(np.sqrt(np.max(squares)))
+    return float(np.max(np.sqrt(X.multiply(X).mean(axis=0)) if issparse(X) else sizes_of_columns(X)))
 
 
-def _of_columns(largest: float) -> str:
+def _of_columns(X) -> str:
+    """The cure for columns that are far from unit size, if there are any."""
+    largest = _largest_column(X)
     return (f"X has columns of a size (root mean square) up to {largest:.3g}: scale them, for example by "
-            "make_pipeline(StandardScaler(), model).")
-
-
-def _of_output(parameters: dict, output: int) -> dict:
-    """The parameters of a loss for one of the outputs: each may have a quantile of its own."""
-    quantile = parameters.get("quantile")
-    return parameters if quantile is None or np.ndim(quantile) == 0 else {"quantile": float(quantile[output])}
-
-
-def _constant(loss: str, y: np.ndarray, weight: np.ndarray | None, parameters: dict) -> tuple[float, str]:
-    """The best constant prediction of a target, or one that is nearly so, and its name."""
-    if loss == "quantile":
-        return float(np.quantile(y, parameters["quantile"])), f"the quantile {parameters['quantile']:g}"
-    if loss in ("absolute_error", "huber"):
-        return float(np.median(y)), "the median"
-    return float(np.average(y, weights=weight)), "the mean"
-
-
-def _cost(loss: str, predictions: np.ndarray, y: np.ndarray, weight: np.ndarray | None, parameters: dict) -> float:
-    """The mean cost of predictions (rows,) by a network's loss."""
-    echo = Network([1, 1], loss=loss, dtype="float64", seed=0, **parameters)
-    echo.params = [1.0, 0.0]
-    with np.errstate(divide="ignore"):
-        given = np.maximum(np.log(predictions), -700) if loss == "poisson" else predictions
-    return echo.cost(given[:, np.newaxis], y, sample_weight=weight) if np.isfinite(given).all() else np.inf
-
-
-def _constant_cost(net: Network, targets: np.ndarray, weight: np.ndarray | None) -> float:
-    """The cost of predicting every class by its frequency, or of half the variance of targets."""
-    if net.loss == "cross_entropy":
-        counts = np.bincount(targets, weight, net.sizes[-1])
-        return float(entr(counts / counts.sum()).sum())
-    means, spreads = _moments(targets.astype(float), weight)
-    if net.loss == "binary_cross_entropy":
-        return float((entr(means) + entr(1 - means)).sum())
-    return float((spreads ** 2).sum() / 2) if net.loss == "squared_error" else np.inf
+            "make_pipeline(StandardScaler(), model).") if is_far(largest) else ""

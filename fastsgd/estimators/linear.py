@@ -180,6 +180,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
             self.__dict__.pop("validation_scores_", None)
         if validation is not None and not hasattr(self, "validation_scores_"):
             self.validation_scores_ = []
+        before = net.params.copy()
         convergence = LinearConvergence(self, validation, optimizer, net.sizes[-1], net.loss != "cross_entropy")
         self._state.output_costs = np.zeros(net.sizes[-1])
         self._train(net, X, targets, convergence, (y, sample_weight), optimizer=optimizer, state=self._state,
@@ -196,7 +197,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
             said.append("Maximum number of iteration reached before convergence. Consider increasing max_iter to "
                         "improve the fit.")
         by_labels = self._first_attribute == "classes_"
-        if cause := divergence(net, X, targets, sample_weight, by_labels, self._shorter_steps()):
+        if cause := divergence(net, before, X, targets, sample_weight, by_labels, self._shorter_steps()):
             said.append(cause)
         if said:
             warnings.warn(" ".join(said), ConvergenceWarning, stacklevel=6)

@@ -19,7 +19,7 @@ from sklearn.utils.validation import validate_data
 
 from fastsgd.estimators.base import FLOATS, logarithms, weights_for_classes
 from fastsgd.estimators.convergence import r2_judge
-from fastsgd.estimators.diagnosis import regression_cause
+from fastsgd.estimators.diagnosis import classification_cause, regression_cause
 from fastsgd.estimators.perceptron import MultilayerPerceptron
 
 
@@ -215,6 +215,9 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
         enough = counts[counts > 0].min() >= 2 and (counts > 0).sum() <= min(held_out, len(targets) - held_out)
         return targets if enough else None
 
+    def _cause(self, net, X, targets, weight, metric):
+        return classification_cause(net, X, targets, weight)
+
     def _judges(self, targets, trained):
         if targets.ndim == 1 or targets.shape[1] == 1:
             return None, None
@@ -354,7 +357,7 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
         return cost if self.loss == "poisson" else cost / self.n_outputs_
 
     def _cause(self, net, X, targets, weight, metric):
-        return regression_cause(net, X, targets, weight, self._loss_parameters(), metric)
+        return regression_cause(net, X, targets, weight, metric)
 
     def _judges(self, targets, trained):
         if self._quantiles() is not None:

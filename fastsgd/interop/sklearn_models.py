@@ -68,7 +68,7 @@ def to_sklearn(estimator):
         For a model of another class.
     ValueError
         Where scikit-learn cannot compute the predictions: activations or losses that it has not, a softmax of
-        SGDClassifier's.
+        SGDClassifier's, an output_scale that was given to the fitted network.
 
     >>> import fastsgd
     >>> from sklearn.datasets import load_iris
@@ -117,6 +117,9 @@ def _require_known_to_sklearn(model, kind) -> None:
     if len(names) > 1 or not names <= {"identity", "logistic", "tanh", "relu"}:
         raise ValueError(f"scikit-learn has one activation for all hidden layers, identity, logistic, tanh or relu; "
                          f"got {activation!r}")
+    if model.__sklearn_is_fitted__() and model.network_.architecture.scales_output:
+        raise ValueError("scikit-learn's models have no output_scale and output_offset; set those of network_ back to "
+                         "1 and 0")
     if getattr(model, "multi_class", "ovr") != "ovr":
         raise ValueError(f"scikit-learn's SGDClassifier has no multi_class={model.multi_class!r}")
     has_losses = "loss" in kind().get_params()

@@ -1,0 +1,109 @@
+"""The best constant prediction, which a network must beat to have learned something; what is said if it does not."""
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fastsgd import advice
+from fastsgd.data import CLASSIFICATION, MARGIN, Csr
+from fastsgd.history import History
+from fastsgd.network import Network
+
+FEW_STEPS = 20                   # after which nothing need have been learned
+LEARNED = 0.98                   # of the constant's cost: with less of it something has been learned
+RARELY = 1e-6                    # the least share of a class, whose logarithm is taken
+LITTLE = 1e-5                    # a constant's cost that leaves nothing to be learned, as of a single class
+
+
+def best_constant(net: Network, y: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+    """What the output layer must receive, (outputs,), for the least cost of one prediction for all rows, or nearly so.
+
+    ``y`` are targets as the network takes them: shares of classes, means, medians or quantiles make it.
+    """
+    loss, architecture = net.loss, net.architecture
+    if y.ndim == 1:
+        shares = np.bincount(y, weight, net.sizes[-1]) / (len(y) if weight is None else weight.sum())
+    else:
+        shares = np.average(y.astype(float), axis=0, weights=weight)
+    if loss == "cross_entropy":
+        return np.log(np.maximum(shares, RARELY))
+    if loss in MARGIN:
+        mean = 2 * shares - 1 if y.ndim == 1 else shares
+        return np.sign(mean) if loss in ("hinge", "perceptron") else mean
+    if loss == "poisson":
+        return np.log(np.maximum(shares, RARELY))
+    if loss == "binary_cross_entropy" or architecture.activations[-1] == "logistic":
+        p = np.clip(shares, RARELY, 1 - RARELY)
+        return np.log(p / (1 - p))
+    if architecture.activations[-1] == "tanh":
+        return np.arctanh(np.clip(shares, RARELY - 1, 1 - RARELY))
+    if loss == "squared_error":
+        return shares
+    levels = architecture.loss_parameters if loss == "quantile" else (0.5,) * net.sizes[-1]
+    return np.array([_quantile(y[:, i], level, weight) for i, level in enumerate(levels)])
+
+
+def constant_cost(net: Network, y: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """The mean cost of :func:`best_constant`.
+
+    >>> net = Network([3, 2], seed=0)
+    >>> round(constant_cost(net, np.array([0, 1, 1, 1], np.int32)), 4)       # the entropy of the shares
+    0.5623
+    """
+    architecture = net.architecture
+    alone = replace(architecture, sizes=(1, net.sizes[-1]), activations=architecture.activations[-1:],
+                    input_scale=(1.0,), input_offset=(0.0,))
+    constant = Network._from_parts(alone, np.zeros(2 * net.sizes[-1], net.dtype), {})
+    constant.biases[0][:] = best_constant(net, y, weight)
+    return constant._evaluate(np.zeros((len(y), 1), net.dtype), y, 1, float, weight)[0]
+
+
+def nothing_learned(net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarray | None,
+                    chosen: np.ndarray | None, history: History) -> str:
+    """Why a network predicts the rows that it was trained on no better than a constant; "" where it does, or no reason
+    is seen.
+
+    X, y and weight are as the kernel takes them, ``chosen`` the numbers of the rows trained on, or None for all.
+    """
+    if history.steps < FEW_STEPS or not history.metric or not history.learning_rate[-1]:
+        return ""
+    if not _is_suspicious(net, history):
+        return ""
+    few_X, few_y, few_weight = some_rows(X, y, weight, chosen)
+    if few_weight is not None and not few_weight.any():
+        return ""
+    if isinstance(few_X, np.ndarray) and few_X.dtype not in (net.dtype, np.uint8):
+        few_X = few_X.astype(net.dtype)                      # of a mapped file
+    found = net._evaluate(few_X, few_y, 1, float, few_weight)[0]
+    least = constant_cost(net, few_y, few_weight)
+    if found < LEARNED * least or not math.isfinite(found) or not least > LITTLE:
+        return ""
+    causes = advice.far_from_unit_size(net.architecture, few_X, few_y)
+    if not causes and found > advice.FAR * least:
+        causes = [f"The steps are too long: try a smaller learning rate (it was {history.learning_rate[-1]:g})"]
+    if not causes:
+        return ""
+    return (f"the network predicts the rows it was trained on no better than a constant: their cost is {found:.4g}, "
+            f"that of the constant {least:.4g}. {'. '.join(causes)}")
+
+
+def some_rows(X: Any, y: np.ndarray, weight: np.ndarray | None, chosen: np.ndarray | None = None) -> tuple:
+    """At most ``advice.LOOKED_AT`` rows, evenly spread, of all or of those chosen."""
+    few = advice.evenly_spread(len(y) if chosen is None else len(chosen))
+    few = few if chosen is None else chosen[few]
+    return X[few], y[few], None if weight is None else weight[few]
+
+
+def _is_suspicious(net: Network, history: History) -> bool:
+    """Whether the metric of the last epoch leaves it open that nothing was learned; costs no pass over the rows."""
+    metric = history.metric[-1]
+    return metric < (0.995 if net.loss in CLASSIFICATION else 0.01)
+
+
+def _quantile(values: np.ndarray, level: float, weight: np.ndarray | None) -> float:
+    order = np.argsort(values)
+    share = np.cumsum(np.ones(len(values)) if weight is None else weight[order])
+    return float(values[order][min(np.searchsorted(share, level * share[-1]), len(values) - 1)])
