@@ -3,16 +3,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from fastsgd import advice
-from fastsgd.data import CLASSIFICATION, MARGIN, Csr
+from fastsgd.data import CLASSIFICATION, MARGIN
+from fastsgd.feeds import Segment
 from fastsgd.history import History
 from fastsgd.network import Network
 
 FEW_STEPS = 20                   # after which nothing need have been learned
+ABSURD = 100.0                   # a cost of an output of a classifier
 LEARNED = 0.98                   # of the constant's cost: with less of it something has been learned
 RARELY = 1e-6                    # the least share of a class, whose logarithm is taken
 LITTLE = 1e-5                    # a constant's cost that leaves nothing to be learned, as of a single class
@@ -61,27 +62,24 @@ def constant_cost(net: Network, y: np.ndarray, weight: np.ndarray | None = None)
     return constant._evaluate(np.zeros((len(y), 1), net.dtype), y, 1, float, weight)[0]
 
 
-def nothing_learned(net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarray | None,
-                    chosen: np.ndarray | None, history: History) -> str:
-    """Why a network predicts the rows that it was trained on no better than a constant; "" where it does, or no reason
-    is seen.
+def nothing_learned(net: Network, rows: Segment, history: History) -> str:
+    """Why a network predicts some of the rows that it was trained on no better than a constant.
 
-    X, y and weight are as the kernel takes them, ``chosen`` the numbers of the rows trained on, or None for all.
+    "" where it does better, or no reason is seen.
     """
     if history.steps < FEW_STEPS or not history.metric or not history.learning_rate[-1]:
         return ""
     if not _is_suspicious(net, history):
         return ""
-    few_X, few_y, few_weight = some_rows(X, y, weight, chosen)
-    if few_weight is not None and not few_weight.any():
+    X, y, weight = advice.some_rows(rows.X, rows.y, rows.weight, rows.order)
+    if weight is not None and not weight.any():
         return ""
-    if isinstance(few_X, np.ndarray) and few_X.dtype not in (net.dtype, np.uint8):
-        few_X = few_X.astype(net.dtype)                      # of a mapped file
-    found = net._evaluate(few_X, few_y, 1, float, few_weight)[0]
-    least = constant_cost(net, few_y, few_weight)
+    with np.errstate(all="ignore"):
+        found = net._evaluate(net._check_rows(X), y, 1, float, weight)[0]
+    least = constant_cost(net, y, weight)
     if found < LEARNED * least or not math.isfinite(found) or not least > LITTLE:
         return ""
-    causes = advice.far_from_unit_size(net.architecture, few_X, few_y)
+    causes = advice.far_from_unit_size(net.architecture, X, y)
     if not causes and found > advice.FAR * least:
         causes = [f"The steps are too long: try a smaller learning rate (it was {history.learning_rate[-1]:g})"]
     if not causes:
@@ -90,17 +88,11 @@ def nothing_learned(net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np
             f"that of the constant {least:.4g}. {'. '.join(causes)}")
 
 
-def some_rows(X: Any, y: np.ndarray, weight: np.ndarray | None, chosen: np.ndarray | None = None) -> tuple:
-    """At most ``advice.LOOKED_AT`` rows, evenly spread, of all or of those chosen."""
-    few = advice.evenly_spread(len(y) if chosen is None else len(chosen))
-    few = few if chosen is None else chosen[few]
-    return X[few], y[few], None if weight is None else weight[few]
-
-
 def _is_suspicious(net: Network, history: History) -> bool:
-    """Whether the metric of the last epoch leaves it open that nothing was learned; costs no pass over the rows."""
-    metric = history.metric[-1]
-    return metric < (0.995 if net.loss in CLASSIFICATION else 0.01)
+    """Whether the last epoch's figures leave it open that nothing was learned; costs no pass over the rows."""
+    if net.loss not in CLASSIFICATION:
+        return history.metric[-1] < 0.01
+    return history.metric[-1] < 0.995 or history.cost[-1] > ABSURD * net.sizes[-1]
 
 
 def _quantile(values: np.ndarray, level: float, weight: np.ndarray | None) -> float:

@@ -2,15 +2,14 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import sys
 import time
-import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fastsgd.advice import warn
 from fastsgd.bars import bar
 
 if TYPE_CHECKING:
@@ -212,38 +211,32 @@ class TimeLimit(Callback):
     on_epoch = on_rows
 
 
-# Words of a metric's name by which less of it is better, or more.
-LESS = {"cost", "loss", "error", "err", "mse", "mae", "rmse", "mape", "smape", "msle", "rmsle", "deviance", "nll",
-        "brier", "perplexity", "pinball", "logloss", "ece", "distance", "regret", "impurity"}
-MORE = {"accuracy", "acc", "score", "r2", "d2", "auc", "auroc", "auprc", "roc", "precision", "recall", "sensitivity",
-        "specificity", "f1", "f2", "fbeta", "jaccard", "iou", "dice", "kappa", "mcc", "matthews", "corrcoef",
-        "correlation", "pearson", "spearman", "ndcg", "dcg", "gini", "explained", "likelihood", "completeness",
-        "homogeneity", "rand", "mutual", "measure", "mallows", "gain", "lift"}
+# Words of a metric's name that say that less of it is better, or more.
+LESS = {"cost", "loss", "logloss", "error", "errors", "err", "mse", "rmse", "mae", "mape", "smape", "wape", "medae",
+        "msle", "rmsle", "deviance", "nll", "brier", "crps", "perplexity", "pinball", "ece", "regret", "fpr", "fnr"}
+MORE = {"accuracy", "acc", "r2", "auc", "auroc", "auprc", "precision", "recall", "sensitivity", "specificity", "f1",
+        "f2", "fbeta", "jaccard", "iou", "dice", "kappa", "mcc", "matthews", "corrcoef", "correlation", "pearson",
+        "spearman", "ndcg", "dcg", "likelihood", "explained", "tpr", "tnr"}
 
 
 def less_is_better(name: str) -> bool | None:
-    """Whether a metric of this name is the better the smaller it is, by the field's names; None where none is known.
+    """Whether a metric of this name is the better the smaller it is, by the field's names; None where they do not tell.
 
-    >>> [less_is_better(name) for name in ("rmse", "neg_log_loss", "brier_score", "d2_log_loss_score", "my_metric")]
-    [True, False, True, False, None]
+    ``neg_`` and ``negative_`` turn it round, ``d2_`` is a score, and so is what calls itself one and no error.
+
+    >>> [less_is_better(name) for name in ("rmse", "MeanSquaredError", "neg_log_loss", "f1_macro", "my_metric")]
+    [True, True, False, False, None]
     """
-    words = re.findall(r"[a-z0-9]+", name.lower())
-    turned = False
-    while words[:1] in (["neg"], ["negative"]):
-        words, turned = words[1:], not turned
-    known = set(words)
-    less = False if known & {"r2", "d2", "explained"} else True if known & LESS else False if known & MORE else None
-    return less if less is None else less != turned
-
-
-def _warn(message: str) -> None:
-    """A RuntimeWarning that points at the first caller outside this package."""
-    package, level = os.path.dirname(__file__), 2
-    frame = sys._getframe(1)
-    while frame.f_back is not None and (frame.f_code.co_filename.startswith(package) or
-                                        frame.f_globals.get("__name__") == "contextlib"):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, RuntimeWarning, stacklevel=level)
+    words = re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
+    if words[:1] in (["neg"], ["negative"]):
+        rest = less_is_better("_".join(words[1:]))
+        return None if rest is None else not rest
+    if words[:1] == ["d2"]:
+        return False
+    less, more = bool(LESS & set(words)), bool(MORE & set(words))
+    if less and more:
+        return None
+    return True if less else False if more or "score" in words else None
 
 
 class _Watch(Callback):
@@ -299,9 +292,9 @@ class _Watch(Callback):
 
     def on_end(self, run: Run) -> None:
         if self._looks and math.isnan(self.best):
-            _warn(f"{type(self).__name__} had nothing to go by: {self._watched} was NaN all {self._looks} times, "
-                  f"{self._consequence}. Give rows on which it is defined (R^2 needs targets that differ, AUC both "
-                  "classes), or another monitor")
+            warn(f"{type(self).__name__} had nothing to go by: {self._watched} was NaN all {self._looks} times, "
+                 f"{self._consequence}. Give rows on which it is defined (R^2 needs targets that differ, AUC both "
+                 "classes), or another monitor", RuntimeWarning)
 
     _consequence: ClassVar[str]              # of a figure that was never a number
 

@@ -66,6 +66,9 @@ class Feed(Protocol):
     def summary(self, cost: float, score: float) -> tuple[float, float]:
         """The mean cost and the metric of the epoch that has just ended, from its sums."""
 
+    def sample(self) -> Segment | None:
+        """Rows of the epoch that has just ended, or a part of them."""
+
     def describe(self) -> dict:
         """What a run that is to go on must find again."""
 
@@ -104,6 +107,9 @@ class Rows:
 
     def summary(self, cost, score):
         return cost / self._total, self._metric(score)
+
+    def sample(self):
+        return Segment(self.X, self.y, self.weight, self.chosen)
 
     def describe(self):
         return {"rows": self._rows, "columns": self.X.shape[1], "data": fingerprint(self.X, self.y, self.weight),

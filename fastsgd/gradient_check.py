@@ -49,15 +49,16 @@ def check_gradient(net: Network, X, y, *, gradient: np.ndarray | None = None, to
     For each array of parameters (every layer's weights, every layer's biases) the differences
     (C(w + h) - C(w - h)) / 2h of the sampled coordinates form a vector n, the gradient's the vector g, and
     the error is |g - n| / (|g| + |n|). The differences are taken in float64 whatever the network's dtype.
-    Where the cost has a kink at the coordinate or within the step (relu, absolute_error, ...) the differences to both
-    sides disagree, however small h is, or those of h and h / 2 do: it says nothing about the gradient and is left out.
+    Where the cost or its slope has a kink at the coordinate or within the step (relu, absolute_error, huber's knee,
+    ...) the differences to both sides disagree, however small h is, or those of h, h / 2 and h / 4 do not approach each
+    other as those of a smooth cost: they say nothing about the gradient, and the coordinate is left out.
 
     Parameters
     ----------
     net : Network or fitted estimator
         Not changed.
     X, y : arrays
-        Of an estimator as in its fit. A few rows are enough: the cost is evaluated four times per coordinate.
+        Of an estimator as in its fit. A few rows are enough: the cost is evaluated four to six times per coordinate.
     gradient : array (P,), optional
         What to check; ``net.gradient(X, y)`` by default.
     tolerance : float, optional
@@ -134,20 +135,25 @@ def _difference(net: Network, rows: np.ndarray | Csr, targets: np.ndarray, i: in
     """The central difference of the cost along parameter i, or NaN at a kink; the cost is ``here`` as it is."""
     value = net.params[i]
     h = 1e-4 * max(1.0, abs(value))
+    rounding = 3e-10 * max(1.0, abs(here))
 
     def slopes(step: float) -> tuple[float, float]:
-        """Of the central difference, and by how much those to both sides disagree."""
+        """The central difference, and by how much those to both sides disagree."""
         costs = []
         for signed in (step, -step):
             net.params[i] = value + signed
             costs.append(net._evaluate(rows, targets, 1, float)[0])
         net.params[i] = value
-        return (costs[0] - costs[1]) / (2 * step), abs(costs[0] - 2 * here + costs[1]) / step
+        return (costs[0] - costs[1]) / (2 * step), (costs[0] - 2 * here + costs[1]) / step
 
     (coarse, gap), (fine, gap_of_half) = slopes(h), slopes(h / 2)
-    least = max(1e-5 * max(abs(coarse), abs(fine), 1e-3), 8e-16 * abs(here) / h)       # the latter is rounding
-    # Without a kink the sides' disagreement is O(h), so half of it is left at h / 2; at a kink it stays.
-    if abs(coarse - fine) > least or (gap_of_half > 0.75 * gap and gap_of_half > 10 * least):
+    change, jump = abs(coarse - fine), abs(2 * gap_of_half - gap)
+    # Without a kink the sides' disagreement is O(h), so half of it is left at h / 2; a jump of the slope stays.
+    if change > 1e-5 * max(abs(coarse), abs(fine), 1e-3) or jump > max(4 * rounding, 1e-4 * abs(gap)):
+        return np.nan
+    # And the central difference is wrong by O(h^2), so the next half changes it by a quarter; where only the slope has
+    # a kink (huber's knee, elu at 0) by a half.
+    if change > rounding and abs(fine - slopes(h / 4)[0]) > 0.35 * change + rounding:
         return np.nan
     # Richardson: without a kink the error of both is O(h^2), and this combination's O(h^4).
     return (4 * fine - coarse) / 3

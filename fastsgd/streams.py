@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from fastsgd.advice import some_rows
 from fastsgd.arrow_columns import is_number, numbers
 from fastsgd.data import CLASSIFICATION, Csr, check_class_weight, check_sample_weight, check_whole, own, stack
 from fastsgd.feeds import WINDOW_BYTES, Segment, ahead
@@ -28,6 +29,8 @@ class Stream:
         self._net, self._source, self.batch_size = net, source, batch_size
         self._rows, self._window, self._shuffle, self._class_weight = rows, window, shuffle, class_weight
         self._kind: tuple[str, int] | None = None
+        self._sample: Segment | None = None              # of the largest window of an epoch,
+        self._sampled = 0                                # which has so many rows
 
     @property
     def rows(self):
@@ -38,13 +41,16 @@ class Stream:
         return self._class_weight is not None
 
     def epoch(self, number, rng, skipped):
-        self._tally, self._kind = Tally(self._net), None
+        self._tally, self._kind, self._sample, self._sampled = Tally(self._net), None, None, 0
         return ahead(self._segments(number, rng, skipped * self.batch_size))
 
     def summary(self, cost, score):
         if not self._tally.weight:
             raise ValueError("sample_weight and class_weight are 0 throughout the stream, so no row counts")
         return cost / self._tally.weight, self._tally.metric(score)
+
+    def sample(self):
+        return self._sample
 
     def describe(self):
         return {"rows": self._rows, "columns": self._net.sizes[0], "window": self._window, "shuffle": self._shuffle,
@@ -135,6 +141,8 @@ class Stream:
         if any(part.weight is not None for part in parts):
             weight = np.concatenate([np.ones(len(part)) if part.weight is None else part.weight for part in parts])
         left = order[kept:]
+        if kept > self._sampled:
+            self._sample, self._sampled = Segment(*some_rows(X, y, weight, order[:kept]), None), kept
         self._tally.add(y[order[:kept]], None if weight is None else weight[order[:kept]])
         return (Segment(X, y, weight, order[:kept]),
                 Segment(X[left], y[left], None if weight is None else weight[left], None))

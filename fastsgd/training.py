@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from fastsgd import _kernel, modelfile
+from fastsgd.advice import warn
 from fastsgd.baseline import nothing_learned
 from fastsgd.callbacks import Callback, as_callback
 from fastsgd.checkpoint import Checkpoint, Saved
@@ -140,12 +140,15 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         network is left as it was after the last good epoch.
     KeyboardInterrupt
         On Ctrl-C, between two steps: the network keeps the steps done so far, and so does the checkpoint.
+    RuntimeError
+        In a child that was forked during the training, where a thread reads X from a file: it has no such thread.
 
     Warns
     -----
     UserWarning
-        Where the rows are predicted no better than by a constant, and X or y are far from unit size or steps were too
-        long: it names what is far, and the cure. Where the checkpoint is of a run that has ended.
+        Where the cost of the rows ends no lower than that of the best constant prediction, and X or y are far from unit
+        size or steps were too long: it names what is far, and the cure. Where the checkpoint is of a run that has
+        ended: it names the way on.
 
     Examples
     --------
@@ -206,11 +209,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         feed: Feed = Blocks(X, y, weight, chosen, batch_size, metric, net.dtype, bool(shuffle))
     else:
         feed = Rows(X, y, weight, chosen, batch_size, metric, bool(shuffle))
-    history = settings.go(feed, optimizer.over(settings.epochs * steps_in(rows, batch_size)), state)
-    if not any(listener.explains for listener in settings.listeners) and (
-            cause := nothing_learned(net, X, y, weight, chosen, history)):
-        warnings.warn(cause, stacklevel=2)
-    return history
+    return settings.go(feed, optimizer.over(settings.epochs * steps_in(rows, batch_size)), state)
 
 
 def train_stream(net: Network, source: Source, *, rows: int | None = None, window: int | None = None,
@@ -260,9 +259,15 @@ label_smoothing, accumulate, weighted_steps, checkpoint, kernel, backend
         For an argument that cannot be used, before anything is changed; and for a batch that cannot: the message has
         its number, and the network and the checkpoint keep the steps before.
     RuntimeError
-        When the source raises something, which is told and chained.
+        When the source raises something, which is told and chained. In a child that was forked during the training,
+        which has no thread to read with.
     FloatingPointError, KeyboardInterrupt
         As in :func:`fastsgd.train`.
+
+    Warns
+    -----
+    UserWarning
+        As there, from some rows of a window.
 
     Examples
     --------
@@ -315,7 +320,7 @@ class _Settings:
         require_network(net)
         check_optimizer(optimizer)
         check_fits(optimizer, net.architecture)
-        self._net, self._threads = net, threads
+        self._net, self._threads, self._optimizer = net, threads, optimizer
         self.epochs = check_whole("epochs", epochs, least=0)
         self.accumulate = check_whole("accumulate", accumulate, least=1)
         self.metrics = check_metrics(metrics, net)
@@ -350,7 +355,7 @@ class _Settings:
         self._backend = backend
         if not isinstance(callbacks, Iterable):
             raise TypeError(f"callbacks must be a sequence of callbacks, got {callbacks!r}")
-        self.listeners = [as_callback(callback) for callback in callbacks]
+        self._listeners = [as_callback(callback) for callback in callbacks]
         self._checkpoint = Checkpoint.checked(checkpoint)
 
     def told(self, y, rows: int) -> np.ndarray | None:
@@ -386,12 +391,25 @@ class _Settings:
         run = self._run(feed, optimizer, state)
         steps_before = run.steps
         history = run.go()
-        if self._saved is not None and run.steps == steps_before:
-            done = (f"has made all of its {self.epochs} epochs; a larger epochs= trains on" if not run.stop else
-                    "had been stopped; to train on, begin another run with fastsgd.Network.load of this file")
-            warnings.warn(f"nothing was trained: {self._resumed_from!s} is the checkpoint of a run that {done}",
-                          stacklevel=3)
+        if run.steps == steps_before:
+            if self._saved is not None:
+                warn(f"nothing was trained: {self._resumed_from!s} is the checkpoint of a run that "
+                     f"{self._way_on(run, history)}")
+        elif not (self.positive_weight or any(listener.explains for listener in self._listeners)):
+            rows = feed.sample()
+            if rows is not None and (said := nothing_learned(self._net, rows, history)):
+                warn(said)
         return history
+
+    def _way_on(self, run: Run, history: History) -> str:
+        """From a checkpoint that is at its end."""
+        anew = "begin another run with fastsgd.Network.load of this file"
+        if run.stop and history.epochs < self.epochs:
+            return f"a callback had ended, and does so again; to train on, give it more patience, or {anew}"
+        done = f"has made all that epochs={self.epochs} asks for; "
+        if self._optimizer.over(1) != self._optimizer:
+            return f"{done}its schedule ends there, so to train on, {anew}"
+        return f"{done}a larger epochs= trains on"
 
     def _run(self, feed: Feed, optimizer: Optimizer, state: State | None) -> Run:
         """A run that is about to begin, or to go on."""
@@ -401,7 +419,7 @@ class _Settings:
                         self._backend, self.positive_weight, self._weighted_steps)
         run = Run(net, feed, recipe, epochs=self.epochs, rng=self._rng, adapts=self._threads is None,
                   threads=choose_threads(self._threads, net.architecture.flops * feed.batch_size),
-                  train_epoch=self._train_epoch, listeners=self.listeners, evaluation=self.evaluation,
+                  train_epoch=self._train_epoch, listeners=self._listeners, evaluation=self.evaluation,
                   evaluate_every=self._evaluate_every, checkpoint=self._checkpoint, plan=self._plan(feed, recipe),
                   first_draw=self._first_draw, state=state)
         if self._saved is not None:

@@ -9,6 +9,7 @@ import fastsgd
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((500, 4))
 LABELS = (X[:, 0] > 0).astype(int)
+NOISY = (X[:, 0] + 0.3 * X[::-1, 1] > 0).astype(int)
 MANY = RNG.standard_normal((2000, 4))
 
 
@@ -44,17 +45,49 @@ def test_the_cure_works():
     assert fastsgd.train(net, X, y, seed=0).metric[-1] > 0.9
 
 
-@pytest.mark.parametrize(("net", "rows", "y", "optimizer", "message"), [
-    (fastsgd.Network([4, 8, 2], seed=0), X * [1, 1, 1, 1e3] + [0, 0, 0, 1e4], LABELS, fastsgd.SGD(0.1),
+@pytest.mark.parametrize(("rows", "y", "rate"), [(X * 1e-3, X[:, 0], 1e12), (X, X[:, 0] * 1e-3, 1e9)])
+def test_what_is_small_is_no_cause_of_divergence(rows, y, rate):
+    with pytest.raises(FloatingPointError, match=r"are kept\. Try a smaller learning rate"):
+        fastsgd.train(regression(), rows, y, optimizer=fastsgd.SGD(rate), epochs=500, seed=0)
+
+
+def test_bytes_are_made_a_unit_by_one_number():
+    with pytest.raises(FloatingPointError, match=r"Column \d of X has mean .*: bytes are made a unit by the network's "
+                                                 r"input_scale=1/255\. Or try"):
+        fastsgd.train(regression(), (X > 0).astype(np.uint8) * 255, X[:, 0], seed=0)
+
+
+def test_targets_of_a_bounded_output_belong_into_its_range():
+    net = fastsgd.Network([4, 1], loss="squared_error", output="logistic", seed=0)
+    with pytest.warns(UserWarning, match=r"y has mean 2000 .*: scale it into the range of the logistic output"):
+        fastsgd.train(net, X, 2000 + X[:, 0], seed=0)
+
+
+NOTHING = [
+    (lambda: fastsgd.Network([4, 8, 2], seed=0), X * [1, 1, 1, 1e3] + [0, 0, 0, 1e4], LABELS, fastsgd.SGD(0.1),
      r"no better than a constant: their cost is .*, that of the constant 0\.69\d*\. Column 3 of X has mean 1e\+04"),
-    (regression(), X, 1e6 + X[:, 0], fastsgd.Adam(1e-4),
-     r"no better than a constant: .*\. The target y has mean 1e\+06"),
-    (fastsgd.Network([4, 1], loss="squared_error", seed=0), X, X[:, 0], fastsgd.SGD(1e9, clip_norm=1.0),
-     r"The steps are too long: try a smaller learning rate \(it was 1e\+09\)"),
-])
-def test_a_run_that_learned_nothing_says_why(net, rows, y, optimizer, message):
-    with pytest.warns(UserWarning, match=message):
-        fastsgd.train(net, rows, y, optimizer=optimizer, seed=0)
+    (lambda: fastsgd.Network([4, 2], seed=0), X * 1e-4, LABELS, fastsgd.SGD(0.1),
+     r"no better than a constant: .*Column \d of X has mean \S+ and standard deviation 0\.0001"),
+    (regression, X, 1e6 + X[:, 0], fastsgd.Adam(1e-4),
+     r"no better than a constant: their cost is \S+e\+11, that of the constant \S+\. The target y has mean 1e\+06"),
+    (lambda: fastsgd.Network([4, 8, 1], loss="quantile", quantile=0.9, seed=0), X * 1e4, X[:, 0], fastsgd.SGD(1e-3),
+     r"no better than a constant: .*Column \d of X has mean"),
+    (lambda: fastsgd.Network([4, 1], loss="squared_error", seed=0), X, X[:, 0], fastsgd.SGD(1e9, clip_norm=1.0),
+     r"no better than a constant: .*\. The steps are too long: try a smaller learning rate \(it was 1e\+09\)"),
+    (lambda: fastsgd.Network([4, 2], seed=0), X, NOISY, fastsgd.SGD(1e9),           # though its accuracy is high
+     r"their cost is \S+e\+\d+, that of the constant 0\.69\d*\. The steps are too long: try a"),
+]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(("net", "rows", "y", "optimizer", "message"), NOTHING)
+def test_a_run_that_came_to_nothing_says_why(net, rows, y, optimizer, message, streamed):
+    train, data = fastsgd.train, (rows, y)
+    if streamed:
+        train, data = fastsgd.train_stream, (lambda _: [(rows[::2], y[::2]), (rows[1::2], y[1::2])],)
+    with pytest.warns(UserWarning, match=message) as found:
+        train(net(), *data, optimizer=optimizer, epochs=20, seed=0)
+    assert [(len(found), found[0].filename)] == [(1, __file__)]
 
 
 def test_sparse_rows_have_a_size_too():
@@ -104,6 +137,25 @@ def test_it_is_silent_where_nothing_is_wrong(rows, y, arguments):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fastsgd.train(fastsgd.Network([4, 8, 2], seed=0), rows, y, seed=0, **arguments)
+
+
+@pytest.mark.parametrize(("loss", "y", "arguments"), [
+    ("quantile", X[:, 0] * 20 + RNG.exponential(20, 500), {"optimizer": fastsgd.Adam(0.3), "epochs": 30}),
+    ("squared_error", X[:, 0] * 20, {"optimizer": fastsgd.SGD(1e-3), "epochs": 5}),      # better as the epoch ends
+])
+def test_it_is_silent_where_raw_targets_do_no_harm(loss, y, arguments):
+    quantile = {"quantile": 0.95} if loss == "quantile" else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fastsgd.train(fastsgd.Network([4, 1], loss=loss, seed=0, **quantile), X, y, seed=0, **arguments)
+
+
+def test_outputs_that_count_by_their_class_are_not_judged_by_rows():
+    rare = (X[:, 0] + RNG.standard_normal(500) > 2.2).astype(int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fastsgd.train(fastsgd.Network([4, 2], loss="binary_cross_entropy", seed=0), X * 12, rare, epochs=10, seed=0,
+                      optimizer=fastsgd.SGD(1e-3), class_weight="balanced")
 
 
 def test_races_and_searches_say_nothing_of_their_trials():

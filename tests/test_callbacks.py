@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastsgd
+from fastsgd import callbacks
 from fastsgd.evaluation import _scorer
 
 
@@ -411,6 +412,23 @@ def test_the_bar_of_a_stream_and_of_a_run_that_goes_on(digits, tmp_path):
     assert [bar._bar.n for bar in bars] == [2 * len(X), 3 * len(X), 3 * len(X)]
     assert bars[1]._bar.initial == 2 * len(X)
     assert all(bar._bar.disable for bar in bars)           # closed
+
+
+@pytest.mark.parametrize(("less", "names"), [
+    (True, ["validation_mse", "rmse", "my_loss", "log_loss", "max_error", "mean_absolute_error", "mean_pinball_loss",
+            "mean_poisson_deviance", "brier_score", "brier_score_loss", "hamming_loss", "MeanSquaredError", "RMSE",
+            "negative_log_likelihood", "neg_log_likelihood"]),
+    (False, ["accuracy_score", "r2_score", "R2", "explained_variance_score", "d2_absolute_error_score", "F1Score",
+             "roc_auc", "average_precision", "matthews_corrcoef", "neg_mse", "log_likelihood", "my_score"]),
+    (None, ["fancy", "<lambda>", "variance", "f1_loss", "distance", "gini", "neg_fancy", "recall_error", "partial"])])
+def test_whether_less_of_a_metric_is_better_goes_by_its_name(less, names):
+    found = {name: callbacks.less_is_better(name.removeprefix("validation_")) for name in names}
+    assert found == dict.fromkeys(names, less)
+
+
+def test_every_scorer_of_scikit_learn_is_the_better_the_greater():
+    names = pytest.importorskip("sklearn.metrics").get_scorer_names()
+    assert {name for name in names if callbacks.less_is_better(name) is not False} == set()
 
 
 @pytest.mark.parametrize(("metric", "better"), [

@@ -737,13 +737,32 @@ def test_a_rate_factor_set_within_an_epoch_acts_at_the_same_step_with_checkpoint
     np.testing.assert_array_equal(*found)
 
 
-def test_a_finished_run_says_that_nothing_was_trained(digits, tmp_path):
+@pytest.mark.parametrize(("optimizer", "epochs", "way"), [
+    (fastsgd.SGD(0.1), 2, r"has made all that epochs=2 asks for; a larger epochs= trains on"),
+    (fastsgd.SGD(Cosine(0.1)), 2, r"has made all .*; its schedule ends there, so to train on, begin another run with "
+                                  r"fastsgd\.Network\.load of this file"),
+    (fastsgd.SGD(0.0), 9, r"a callback had ended, and does so again; to train on, give it more patience, or begin")])
+def test_a_finished_run_says_that_nothing_was_trained_and_the_way_on(digits, tmp_path, optimizer, epochs, way):
     net, X, y = start(digits)
-    arguments = {"seed": 0, "checkpoint": tmp_path / "run.ckpt", "resume": True}
-    fastsgd.train(net, X, y, epochs=1, **arguments)
-    with pytest.warns(UserWarning, match=r"nothing was trained: .*run.ckpt is the checkpoint of a run that has made "
-                                         r"all of its 1 epochs; a larger epochs= trains on"):
-        fastsgd.train(net, X, y, epochs=1, **arguments)
+    path = tmp_path / "run.ckpt"
+
+    def trained(net, more=0, patience=3, **arguments):
+        stopping = fastsgd.EarlyStopping(patience, monitor="validation_cost")
+        return fastsgd.train(net, X, y, epochs=epochs + more, seed=0, optimizer=optimizer, checkpoint=path, resume=True,
+                             validation=(X[:9], y[:9]), callbacks=[stopping], **arguments)
+
+    made = trained(net).epochs
+    with pytest.warns(UserWarning, match=f"nothing was trained: .*run.ckpt is the checkpoint of a run that {way}"
+                      ) as found:
+        trained(net)
+    assert found[0].filename == __file__
+    if "larger" in way:                                                     # the way leads on
+        assert trained(net, more=1).epochs == made + 1
+    elif "patience" in way:
+        assert trained(net, patience=5).epochs == made + 2
+    else:
+        path.rename(tmp_path / "first.ckpt")
+        assert trained(fastsgd.Network.load(tmp_path / "first.ckpt")).epochs == epochs
 
 
 def test_a_schedule_that_cannot_be_extended_names_the_way(digits, tmp_path):
@@ -755,12 +774,3 @@ def test_a_schedule_that_cannot_be_extended_names_the_way(digits, tmp_path):
         fastsgd.train(net, X, y, epochs=2, **arguments)
     with pytest.raises(ValueError, match=r"rate=0\.2, steps=\d+, end=0\.0\)\) here$"):
         fastsgd.train(net, X, y, epochs=1, **{**arguments, "optimizer": fastsgd.SGD(Cosine(0.2))})
-
-
-def test_a_run_that_was_stopped_says_how_it_is_trained_on(digits, tmp_path):
-    net, X, y = start(digits)
-    arguments = {"seed": 0, "checkpoint": tmp_path / "run.ckpt", "resume": True, "validation": (X[:9], y[:9])}
-    fastsgd.train(net, X, y, epochs=50, callbacks=[fastsgd.EarlyStopping(1, min_delta=10.0)], **arguments)
-    with pytest.warns(UserWarning, match=r"a run that had been stopped; to train on, begin another run with "
-                                         r"fastsgd\.Network\.load of this file"):
-        fastsgd.train(net, X, y, epochs=60, callbacks=[fastsgd.EarlyStopping(1, min_delta=10.0)], **arguments)

@@ -155,15 +155,21 @@ def test_the_thread_that_reads_ahead_ends_with_its_reader():
     def numbers():
         yield from range(100)
 
+    before = set(threading.enumerate())              # a slow source of another test may still be awaited
+
+    def reading():
+        return any("reads ahead" in thread.name for thread in set(threading.enumerate()) - before)
+
     assert list(ahead(numbers())) == list(range(100))
     reader = ahead(numbers())
     assert next(reader) == 0
+    assert reading()
     reader.close()
     for _ in range(50):
-        if not any("reads ahead" in thread.name for thread in threading.enumerate()):
+        if not reading():
             break
         time.sleep(0.05)
-    assert not any("reads ahead" in thread.name for thread in threading.enumerate())
+    assert not reading()
 
     def broken():
         yield 1

@@ -164,13 +164,25 @@ def test_costs_all_at_a_kink_are_no_check(loss, y):
         fastsgd.check_gradient(net, X, [y, y], gradient=np.ones(3))
 
 
+@pytest.mark.parametrize(("loss", "y"), [("huber", [[2.0], [0.5]]), ("squared_hinge", [[1], [-1]]),
+                                         ("modified_huber", [[1], [-1]])])
+def test_knees_where_only_the_slope_bends_are_no_disagreement(loss, y):
+    net = fastsgd.Network([2, 1], loss=loss, dtype="float64", seed=0)
+    net.params[:] = [1, 0, 0]                        # the first row is predicted 1, at the knee of these
+    assert fastsgd.check_gradient(net, np.array([[1.0, 0], [0.3, 2]]), y).left_out == 2
+
+
+@pytest.mark.parametrize(("activation", "rows", "left_out"), [("elu", 3, 4), ("relu", 3, 4), ("relu", 1000, 4),
+                                                              ("tanh", 1000, 0), ("gelu", 1000, 0)])
+def test_one_row_of_zeros_among_others(activation, rows, left_out):
+    net = fastsgd.Network([3, 4, 2], activation, dtype="float64", seed=0)
+    X = np.random.default_rng(0).standard_normal((rows, 3))
+    X[0] = 0
+    found = fastsgd.check_gradient(net, X, np.arange(rows) % 2)
+    assert (found < 1e-6, found.left_out) == (True, left_out)
+
+
 def test_rounding_of_a_large_cost_is_no_kink():
     net = fastsgd.Network([3, 4, 1], "tanh", "squared_error", dtype="float64", seed=0)
     X = np.random.default_rng(0).standard_normal((5, 3))
     assert fastsgd.check_gradient(net, X, 1e5 * X[:, 0]).left_out == 0
-
-
-def test_knees_of_a_smooth_cost_are_no_kinks():
-    net = fastsgd.Network([2, 1], loss="huber", dtype="float64", seed=0)
-    net.params[:] = [1, 0, 0]
-    assert fastsgd.check_gradient(net, np.array([[1.0, 1], [1, 2]]), [2.0, 0.0]).left_out <= 3

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.sparse import issparse
 
-from fastsgd.advice import FAR, is_far, sizes_of_columns
-from fastsgd.baseline import LITTLE, best_constant, constant_cost, some_rows
+from fastsgd.advice import FAR, is_far, sizes_of_columns, some_rows
+from fastsgd.baseline import LITTLE, best_constant, constant_cost
 from fastsgd.data import CLASSIFICATION
 from fastsgd.network import Network
 
