@@ -214,8 +214,10 @@ def _network(options: argparse.Namespace, encoding: Encoding) -> fastsgd.Network
         more = {"huber_delta": options.huber_delta}
     if loss in QUANTITIES:
         more |= {"output_scale": encoding.target_scale(), "output_offset": encoding.target_offset()}
-    net = fastsgd.Network([encoding.width, *options.hidden, encoding.outputs], options.activation, loss,
-                          dtype=options.dtype, seed=options.seed, **more)
+    with warnings.catch_warnings():             # of float32 predictions: the command scales them in float64
+        warnings.simplefilter("ignore", UserWarning)
+        net = fastsgd.Network([encoding.width, *options.hidden, encoding.outputs], options.activation, loss,
+                              dtype=options.dtype, seed=options.seed, **more)
     net.metadata["table"] = encoding.to_json()
     return net
 

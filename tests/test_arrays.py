@@ -94,7 +94,7 @@ def test_rows_of_any_kind_are_computed_with_or_refused(table, wide):
     assert content(rows) == before
 
 
-@pytest.mark.filterwarnings("ignore:the network predicts the training rows no better")
+@pytest.mark.filterwarnings("ignore:the network predicts the rows it was trained on")
 @settings(max_examples=200, deadline=None)
 @given(table=tables(), data=st.data())
 def test_training_computes_with_them_too(table, data):

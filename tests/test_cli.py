@@ -308,12 +308,18 @@ def test_demo(tmp_path):
     assert fastsgd.Network.load(tmp_path / "digits.safetensors").sizes == (64, 128, 10)
 
 
+def wait_for_an_epoch(process):
+    lines = []
+    while "epoch" not in (lines or [""])[-1]:
+        lines.append(process.stderr.readline())
+        assert lines[-1], "".join(lines)                # it has ended
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_ctrl_c_saves_the_network(tables):
     process = run("train", "flowers.csv", "--target", "kind", "--out", "m.safetensors", "--epochs", "100000000",
                   cwd=tables)
-    while "epoch" not in process.stderr.readline():
-        pass
+    wait_for_an_epoch(process)
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
@@ -428,8 +434,7 @@ def test_schedules_of_the_command_line(tables, schedule):
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_ctrl_c_says_how_to_go_on(tables):
     process = run(*TRAIN, "--epochs", "1000", cwd=tables)
-    while "epoch" not in process.stderr.readline():
-        pass
+    wait_for_an_epoch(process)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130

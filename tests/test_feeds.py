@@ -286,7 +286,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(callback.child, 0)[1]))
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.parametrize("kind", ["stream", "file"])
 def test_a_child_forked_in_a_callback_is_told_that_nobody_reads_for_it(kind, tmp_path):
-    found = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKING, kind, tmp_path / "X.npy"], check=True,
+    found = subprocess.run([sys.executable, "-P", "-W", "ignore", "-c", FORKING, kind, tmp_path / "X.npy"], check=True,
                            timeout=60, capture_output=True, text=True)
     assert "which a child that is forked during the training does not have" in found.stdout
     assert found.stdout.endswith("\n7\n")

@@ -78,7 +78,7 @@ def test_softmax_of_logits_that_overflow(dtype, rows, kind):
     np.testing.assert_allclose(out, expected, rtol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:the network predicts the training rows no better")
+@pytest.mark.filterwarnings("ignore:the network predicts the rows it was trained on")
 def test_training_full_of_denormals_takes_no_longer():
     rng = np.random.default_rng(0)
     X, y = rng.random((4000, 100), dtype=np.float32), rng.integers(0, 10, 4000)

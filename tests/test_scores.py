@@ -124,6 +124,7 @@ def test_quantities_are_told_in_their_own_units():
     assert quantile.figures()["quantiles"]["0.9"]["below"] == 1.0
 
 
+@pytest.mark.filterwarnings("ignore:output_offset is")
 def test_large_targets_that_differ_little_keep_their_digits():
     """float32 tells numbers of 1.7e9 to 128 only."""
     x = np.linspace(-1, 1, 50)

@@ -350,6 +350,6 @@ print(codes)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_a_child_may_be_forked_while_an_estimator_s_network_is_made():
     pytest.importorskip("sklearn")
-    found = subprocess.run([sys.executable, "-W", "ignore", "-c", MAKING], check=True, timeout=100, capture_output=True,
-                           text=True)
+    found = subprocess.run([sys.executable, "-P", "-W", "ignore", "-c", MAKING], check=True, timeout=100,
+                           capture_output=True, text=True)
     assert found.stdout == f"{[0] * 8}\n"
