@@ -48,11 +48,16 @@ def far_from_unit_size(architecture: Architecture, X, y: np.ndarray, too_small: 
 def some_rows(X: Any, y: np.ndarray, weight: np.ndarray | None,
               order: np.ndarray | None = None) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Some rows, evenly spread over all or over those of the numbers in ``order``, with their targets and weights."""
-    rows = len(y) if order is None else len(order)
-    most = min(LOOKED_AT, max(10, NUMBERS // X.shape[1]))
-    few = np.linspace(0, rows - 1, min(rows, most)).astype(int)
-    few = few if order is None else order[few]
+    few = evenly_spread(len(y), X.shape[1], order)
     return X[few], y[few], None if weight is None else weight[few]
+
+
+def evenly_spread(rows: int, columns: int, order: np.ndarray | None) -> np.ndarray:
+    """The numbers of some of so many rows, or of those in ``order``."""
+    rows = rows if order is None else len(order)
+    most = min(LOOKED_AT, max(10, NUMBERS // columns))
+    few = np.linspace(0, rows - 1, min(rows, most)).astype(int)
+    return few if order is None else order[few]
 
 
 def is_far(size: float, too_small: bool = True) -> bool:

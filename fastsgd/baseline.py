@@ -69,11 +69,11 @@ def nothing_learned(net: Network, rows: Segment, history: History) -> str:
     """
     if history.steps < FEW_STEPS or not history.metric or not history.learning_rate[-1]:
         return ""
-    if not _is_suspicious(net, history):
+    few = advice.evenly_spread(len(rows.y), rows.X.shape[1], rows.order)
+    y, weight = rows.y[few], None if rows.weight is None else rows.weight[few]
+    if (weight is not None and not weight.any()) or not _is_suspicious(net, history, y, weight):
         return ""
-    X, y, weight = advice.some_rows(rows.X, rows.y, rows.weight, rows.order)
-    if weight is not None and not weight.any():
-        return ""
+    X = rows.X[few]
     with np.errstate(all="ignore"):
         found = net._evaluate(net._check_rows(X), y, 1, float, weight)[0]
     least = constant_cost(net, y, weight)
@@ -88,11 +88,18 @@ def nothing_learned(net: Network, rows: Segment, history: History) -> str:
             f"that of the constant {least:.4g}. {'. '.join(causes)}")
 
 
-def _is_suspicious(net: Network, history: History) -> bool:
-    """Whether the last epoch's figures leave it open that nothing was learned; costs no pass over the rows."""
+def _is_suspicious(net: Network, history: History, y: np.ndarray, weight: np.ndarray | None) -> bool:
+    """Whether the last epoch's figures leave it open that nothing was learned: the network need not be asked else."""
+    metric = history.metric[-1]
     if net.loss not in CLASSIFICATION:
-        return history.metric[-1] < 0.01
-    return history.metric[-1] < 0.995 or history.cost[-1] > ABSURD * net.sizes[-1]
+        return metric < 0.01
+    if y.ndim == 1:
+        counts = np.bincount(y, weight)
+        share = counts.max() / counts.sum()
+    else:
+        yes = np.average(y > (0 if net.loss in MARGIN else 0.5), axis=0, weights=weight)
+        share = np.maximum(yes, 1 - yes).mean()
+    return bool(metric < share + 0.1 * (1 - share) or history.cost[-1] > ABSURD * net.sizes[-1])
 
 
 def _quantile(values: np.ndarray, level: float, weight: np.ndarray | None) -> float:
