@@ -100,8 +100,8 @@ class ClassScores:
         if mean > 1.1 / np.isfinite(found).sum():
             said += f"; rare classes are found more often than by that, though: the mean recall is {mean:.4f}"
         elif self.tells_more:
-            said += (f"; the probabilities tell more, though: the AUC is {self.auc:.4f} (--class-weight balanced makes "
-                     "a model that names rare classes more often)")
+            said += (f"; the probabilities tell more, though: the AUC is {self.auc:.4f} (training with --class-weight "
+                     "balanced names rare classes more often)")
         return said
 
     @property
