@@ -13,6 +13,8 @@ from fastsgd.wording import how_to_drop, how_to_keep, some
 
 Tell = Callable[[str], object]
 
+FEW_LEVELS, ROWS_OF_A_LEVEL = 50, 4          # more levels than both allow are told of
+
 
 def read_inputs(table: dict[str, np.ndarray], names: set[str], reading: Reading, rows, tell: Tell, warn: Tell) -> dict:
     """``{name: (values, spelling)}`` of the inputs, with strings that are numbers or dates as such."""
@@ -82,6 +84,14 @@ def tell_of_columns(columns: tuple[Column, ...], inputs: dict, tell: Tell) -> No
         tell(f"values missing (or infinite): {some([f'{name!r} {count:,}' for name, count in gaps.items()])}; numbers "
              "and dates take the median of the rows to train on, with an input that says where, categories have a "
              "level for them (--missing error refuses them)")
+    rows = len(next(iter(inputs.values()))[0])
+    rare = {column.name: len(column.levels) for column in columns if isinstance(column, Category) and not column.other
+            and len(column.levels) > max(FEW_LEVELS, rows // ROWS_OF_A_LEVEL)}
+    if rare:
+        levels = some([f"{name!r} {count:,}" for name, count in rare.items()])
+        tell(f"strings with many levels for so few rows: {levels}; dates or numbers in a form that is not known here? "
+             f"Turn them into numbers, or {how_to_drop(next(iter(rare)))} leaves "
+             f"{'it' if len(rare) == 1 else 'the first'} out")
     if other := [column.name for column in columns if isinstance(column, Category) and column.other]:
         tell(f"more than {MOST_LEVELS:,} levels: {some(list(map(repr, other)))}; the {MOST_LEVELS:,} most frequent "
              f"are kept, the rest are one level, \"other\" ({how_to_drop(other[0])} leaves "

@@ -388,3 +388,13 @@ def test_quantiles_are_outputs_of_each_target():
     for damaged in ("[0.1, 1.9]", "[0.1, 0.1]", "3", '["a"]'):
         with pytest.raises(ValueError, match="table encoding is damaged"):
             Encoding.from_json(encoding.to_json().replace("[0.1, 0.9]", damaged))
+
+
+def test_strings_of_many_levels_for_so_few_rows_are_told_of():
+    dates = np.array([f"{1 + i % 12}/{1 + i % 28}/2024" for i in range(300)], dtype=object)
+    kinds = np.array([f"k{i % 40}" for i in range(300)], dtype=object)
+    told = []
+    Encoding.learn({"when": dates, "kind": kinds, "y": np.arange(300.0)}, "y", "regression", tell=told.append)
+    assert [line for line in told if "many levels" in line] == [
+        "strings with many levels for so few rows: 'when' 84; dates or numbers in a form that is not known here? Turn "
+        "them into numbers, or --drop when leaves it out"]
