@@ -54,12 +54,20 @@ def constant_cost(net: Network, y: np.ndarray, weight: np.ndarray | None = None)
     >>> round(constant_cost(net, np.array([0, 1, 1, 1], np.int32)), 4)       # the entropy of the shares
     0.5623
     """
-    architecture = net.architecture
-    alone = replace(architecture, sizes=(1, net.sizes[-1]), activations=architecture.activations[-1:],
-                    input_scale=(1.0,), input_offset=(0.0,))
-    constant = Network._from_parts(alone, np.zeros(2 * net.sizes[-1], net.dtype), {})
+    constant = output_alone(net, net.architecture.loss_parameters, net.dtype)
     constant.biases[0][:] = best_constant(net, y, weight)
     return constant._evaluate(np.zeros((len(y), 1), net.dtype), y, 1, float, weight)[0]
+
+
+def output_alone(net: Network, loss_parameters: tuple[float, ...], dtype) -> Network:
+    """A network of one column and one output for each of these parameters, with the output and the loss of another.
+
+    All its parameters are 0.
+    """
+    sizes = (1, len(loss_parameters))
+    architecture = replace(net.architecture, sizes=sizes, activations=net.architecture.activations[-1:],
+                           loss_parameters=loss_parameters, input_scale=(1.0,), input_offset=(0.0,))
+    return Network._from_parts(architecture, np.zeros(2 * sizes[1], dtype), {})
 
 
 def nothing_learned(net: Network, rows: Segment, history: History) -> str:

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -149,9 +148,9 @@ class Network:
         apart = abs(offset) * np.finfo(self.dtype).eps
         if (apart > 0.01 * scale).any():
             i = int(np.argmax(apart / scale))
-            warnings.warn(f"output_offset is {offset[i]:g}, where {self.dtype} numbers lie {apart[i]:.3g} apart, but "
-                          f"output_scale only {scale[i]:g}: predictions cannot tell targets apart; use dtype='float64' "
-                          "or a smaller offset", stacklevel=3)
+            advice.warn(f"output_offset is {offset[i]:g}, where {self.dtype} numbers lie {apart[i]:.3g} apart, but "
+                        f"output_scale only {scale[i]:g}: predictions cannot tell targets apart; use dtype='float64' "
+                        "or a smaller offset")
 
     def _initialise(self, rng: np.random.Generator, init: str) -> None:
         for W, b, name in zip(self.weights, self.biases, self.architecture.activations, strict=True):

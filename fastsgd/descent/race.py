@@ -350,4 +350,3 @@ def _try_rates(net: Network, X, y, size: int | None, seconds: float, seed: int |
         if cost_of(rate * factor) < cost_of(rate):
             break
     return tried
-

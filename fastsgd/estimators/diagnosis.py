@@ -1,13 +1,11 @@
 """What is said of a fit that came to nothing: whether it did, what is to blame, and scikit-learn's cure."""
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from scipy.sparse import issparse
 
 from fastsgd.advice import FAR, is_far, sizes_of_columns, some_rows
-from fastsgd.baseline import LITTLE, best_constant, constant_cost
+from fastsgd.baseline import LITTLE, best_constant, constant_cost, output_alone
 from fastsgd.data import CLASSIFICATION
 from fastsgd.network import Network
 
@@ -125,10 +123,8 @@ def few_steps(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, s
 
 def _costs_of_output(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, i: int) -> tuple[float, float]:
     """The mean cost of a network's output i, and that of the best constant there."""
-    architecture = net.architecture
-    echo = Network._from_parts(replace(
-        architecture, sizes=(1, 1), activations=architecture.activations[-1:], input_scale=(1.0,), input_offset=(0.0,),
-        loss_parameters=architecture.loss_parameters[i:i + 1]), np.array([1.0, 0.0]), {})
+    echo = output_alone(net, net.architecture.loss_parameters[i:i + 1], float)
+    echo.params = [1.0, 0.0]
     y = targets[:, i:i + 1].astype(float)
     received = net._before_output().predict(X)[:, i:i + 1].astype(float)
     if not np.isfinite(received).all():

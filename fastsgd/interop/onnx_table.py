@@ -129,4 +129,3 @@ def _double(graph: Graph, value: float) -> str:
 
 def _whole(graph: Graph, value: int) -> str:
     return graph.constant(f"whole {value}", np.array(value, np.int64))
-
