@@ -18,7 +18,7 @@ import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-CSRC = Path("fastsgd/csrc")
+CSRC = Path("fastsgd/engine/csrc")
 
 
 def openblas():
@@ -61,7 +61,7 @@ class BuildExt(build_ext):
             sys.exit(f"fastsgd needs a C compiler to build; {compiler!r} was not found (Debian: apt-get install gcc)")
         copies = openblas()
         super().run()
-        libs = Path(self.get_ext_fullpath("fastsgd._kernel")).parent / "_libs"
+        libs = Path(self.get_ext_fullpath("fastsgd.engine._kernel")).parent / "_libs"
         shutil.rmtree(libs, ignore_errors=True)
         libs.mkdir()
         for name, path in copies.items():
@@ -83,11 +83,11 @@ if os.environ.get("COVERAGE"):
 
 setup(
     ext_modules=[Extension(
-        "fastsgd._kernel",
-        sources=["fastsgd/_kernel.pyx", *map(str, sorted(CSRC.glob("*.c")))],
+        "fastsgd.engine._kernel",
+        sources=["fastsgd/engine/_kernel.pyx", *map(str, sorted(CSRC.glob("*.c")))],
         depends=[str(path) for path in (*CSRC.glob("*"), *CSRC.parent.glob("*.p[xy]*"))
                  if path.suffix in (".h", ".inc", ".pxd", ".pxi")],
-        include_dirs=["fastsgd", numpy.get_include()],
+        include_dirs=["fastsgd/engine", numpy.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_23_API_VERSION")],
         extra_compile_args=flags,
         extra_link_args=links,

@@ -4,14 +4,15 @@ import tarfile
 import zipfile
 
 NEEDED = {
-    ".whl": ["fastsgd/_kernel.", "fastsgd/_kernel.pyi", "fastsgd/py.typed", "fastsgd/reference.py",
-             "fastsgd/descent/race.py", "fastsgd/plots/descent.py", "fastsgd/estimators/mlp.py",
-             "fastsgd/interop/c99.py",
-             "fastsgd/_libs/libscipy_openblas-fastsgd.", "fastsgd/_libs/LICENSE.OpenBLAS.txt", "licenses/LICENSE",
+    ".whl": ["fastsgd/engine/_kernel.", "fastsgd/engine/_kernel.pyi", "fastsgd/py.typed",
+             "fastsgd/engine/reference.py", "fastsgd/descent/race.py", "fastsgd/plots/descent.py",
+             "fastsgd/estimators/mlp.py", "fastsgd/interop/c99.py", "fastsgd/engine/_libs/libscipy_openblas-fastsgd.",
+             "fastsgd/engine/_libs/LICENSE.OpenBLAS.txt", "licenses/LICENSE",
              "fastsgd/datasets/digits/train-images-idx3-ubyte.gz", "fastsgd/datasets/digits/README.md"],
     ".gz": ["setup.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md",
-            "fastsgd/_kernel.pyx", "fastsgd/_plan.pxi", "fastsgd/_csrc.pxd", "fastsgd/csrc/operations.inc",
-            "fastsgd/csrc/fastsgd.h", "tests/test_kernel.py", "bench/compare.py"],
+            "fastsgd/engine/_kernel.pyx", "fastsgd/engine/_plan.pxi", "fastsgd/engine/_csrc.pxd",
+            "fastsgd/engine/csrc/operations.inc", "fastsgd/engine/csrc/fastsgd.h",
+            "tests/test_kernel.py", "bench/compare.py"],
 }
 FORBIDDEN = {".whl": ["_kernel.c", ".pyx", ".pxd", ".pxi", ".inc", ".h", "tests/", "bench/"],
              ".gz": ["_kernel.c", ".so", "_libs/", ".pyc"]}

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import estimators, machine
 from bench.cases import CASES, Case, Start, check_agreement
 from bench.runners import all_runners
-from fastsgd.machine import choose_threads
+from fastsgd.engine.machine import choose_threads
 
 REST = 0.3  # seconds between two runs: NumPy's idle BLAS threads keep a core busy for a tenth of a second
 PEERS = {"JAX": "JAX", "PyTorch eager": "PyTorch eager", "torch.compile": "torch.compile",

@@ -17,7 +17,7 @@ import numpy as np
 import fastsgd
 from bench import machine
 from bench.cases import _mnist
-from fastsgd.machine import cores
+from fastsgd.engine.machine import cores
 
 REST = 0.3
 

@@ -16,7 +16,7 @@ import numpy as np
 
 import fastsgd
 from bench.machine import describe
-from fastsgd import reference
+from fastsgd.engine import reference
 from fastsgd.interop import to_onnx, to_torch
 
 

@@ -7,8 +7,8 @@ import time
 import numpy as np
 
 import fastsgd
-from fastsgd import _kernel
-from fastsgd.machine import cpu_name
+from fastsgd.engine import _kernel
+from fastsgd.engine.machine import cpu_name
 
 
 def describe(*libraries: str) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 import fastsgd
 from bench import machine
 from fastsgd import SGD, Adam, schedules
-from fastsgd.files import write_atomically
+from fastsgd.files.atomic import write_atomically
 from fastsgd.optimizers import Optimizer
 
 

@@ -13,10 +13,10 @@ from functools import partial
 import numpy as np
 
 from bench.cases import Start
-from fastsgd import _kernel, reference
+from fastsgd.engine import _kernel, reference
+from fastsgd.engine.machine import choose_threads, cores
 from fastsgd.interop import to_torch
-from fastsgd.machine import choose_threads, cores
-from fastsgd.optimizers import Recipe
+from fastsgd.optimizers import StepConfig
 
 Runner = Callable[[], float]
 
@@ -27,7 +27,7 @@ def fastsgd(start: Start, threads: int | None = None, backend: str = "auto", mod
     adapts = threads is None
     threads = choose_threads(threads, net.architecture.flops * case.batch_size)
     rates = case.optimizer.learning_rates(0, start.steps)
-    recipe = Recipe(case.optimizer, case.batch_size, backend=backend)
+    recipe = StepConfig(case.optimizer, case.batch_size, backend=backend)
 
     def run() -> float:
         params = net.copy().params

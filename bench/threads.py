@@ -9,8 +9,8 @@ import numpy as np
 
 import fastsgd
 from bench.machine import in_turn
-from fastsgd import _kernel
-from fastsgd.optimizers import Recipe
+from fastsgd.engine import _kernel
+from fastsgd.optimizers import StepConfig
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
         order = rng.permutation(rows)
 
         def run(threads, net=net, X=X, y=y, order=order, batch_size=batch_size):
-            _kernel.train_epoch(net.architecture, net.params, X, y, order, Recipe(optimizer, batch_size),
+            _kernel.train_epoch(net.architecture, net.params, X, y, order, StepConfig(optimizer, batch_size),
                                 optimizer.state(net.params), rates, threads=threads)
 
         seconds = in_turn({threads: partial(run, threads) for threads in (1, 2)}, 15)

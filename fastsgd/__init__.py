@@ -1,19 +1,23 @@
 """Dense neural networks on CPUs by mini-batch stochastic gradient descent."""
+import sys
+
 try:
-    from fastsgd import _kernel  # noqa: F401
+    import fastsgd.engine._kernel  # noqa: F401
 except ModuleNotFoundError as error:
     raise ImportError("fastsgd's compiled kernel is missing. In its source folder, which hides the installed package, "
                       "run pip install -e . or change to another folder.") from error
 from fastsgd import datasets, descent, interop, plots, schedules, streams
-from fastsgd.callbacks import Callback, EarlyStopping, LearningRates, Progress, ReduceOnPlateau, TimeLimit
-from fastsgd.checkpoint import Checkpoint
-from fastsgd.gradient_check import GradientError, check_gradient
-from fastsgd.history import History
-from fastsgd.loggers import CSVLog, JSONLog, MLflow, TensorBoard
-from fastsgd.machine import config
-from fastsgd.network import Network
+from fastsgd.engine.machine import config
+from fastsgd.model import architecture
+from fastsgd.network.gradient_check import GradientError, check_gradient
+from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Adagrad, Adam, AdamW, PassiveAggressive, RMSprop
-from fastsgd.run import Run
+from fastsgd.runs import callbacks, checkpoint, history
+from fastsgd.runs.callbacks import Callback, EarlyStopping, LearningRates, Progress, ReduceOnPlateau, TimeLimit
+from fastsgd.runs.checkpoint import Checkpoint
+from fastsgd.runs.history import History
+from fastsgd.runs.loggers import CSVLog, JSONLog, MLflow, TensorBoard
+from fastsgd.runs.run import Run
 from fastsgd.training import train, train_stream
 
 __version__ = "0.1.0"
@@ -21,6 +25,13 @@ __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLog", "Callback", "Checkpoint"
            "History", "JSONLog", "LearningRates", "MLflow", "Network", "PassiveAggressive", "Progress", "RMSprop",
            "ReduceOnPlateau", "Run", "TensorBoard", "TimeLimit", "check_gradient", "config", "datasets", "descent",
            "interop", "plots", "schedules", "streams", "train", "train_stream"]
+
+for _name in __all__:
+    if isinstance(globals()[_name], type):      # so that help and pickles need not know in which room a class lives
+        globals()[_name].__module__ = "fastsgd"
+for _old, _new in {"architecture": architecture, "callbacks": callbacks, "checkpoint": checkpoint,
+                   "history": history}.items():
+    sys.modules[f"fastsgd.{_old}"] = _new       # as pickles of 0.1 call them
 
 _ESTIMATORS = ("MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor")
 

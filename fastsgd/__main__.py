@@ -1,7 +1,7 @@
 """``python -m fastsgd``."""
 import sys
 
-from fastsgd.cli import main
+from fastsgd.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

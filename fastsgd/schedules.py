@@ -19,7 +19,7 @@ from typing import Self
 
 import numpy as np
 
-from fastsgd.parameters import Parameters
+from fastsgd.optimizers.parameters import Parameters
 
 __all__ = ["Bottou", "Constant", "Cosine", "Exponential", "InverseScaling", "OneCycle", "Schedule", "Step", "WarmUp"]
 

@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from fastsgd.advice import some_rows
-from fastsgd.arrow_columns import is_number, numbers
-from fastsgd.data import CLASSIFICATION, Csr, check_class_weight, check_sample_weight, check_whole, own, stack
-from fastsgd.feeds import WINDOW_BYTES, Segment, ahead
-from fastsgd.network import Network
+from fastsgd.data.advice import some_rows
+from fastsgd.data.checks import CLASSIFICATION, Csr, check_class_weight, check_sample_weight, check_whole, own, stack
+from fastsgd.network.network import Network
+from fastsgd.runs.feeds import WINDOW_BYTES, Segment, ahead
+from fastsgd.tables.arrow_columns import is_number, numbers
 
 Batch = tuple
 Source = Iterable[Batch] | Callable[[int], Iterable[Batch]]
 
 
 class Stream:
-    """A feed of batches, whose rows are shuffled in windows of so many; see :class:`fastsgd.feeds.Feed`."""
+    """A feed of batches, whose rows are shuffled in windows of so many; see :class:`fastsgd.runs.feeds.Feed`."""
 
     def __init__(self, net: Network, source: Source, batch_size: int, rows: int | None, window: int | None,
                  shuffle: bool, class_weight):

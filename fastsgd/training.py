@@ -7,12 +7,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from fastsgd import _kernel, modelfile
-from fastsgd.advice import warn
-from fastsgd.baseline import nothing_learned
-from fastsgd.callbacks import Callback, as_callback
-from fastsgd.checkpoint import Checkpoint, Saved
-from fastsgd.data import (
+from fastsgd.data.advice import warn
+from fastsgd.data.checks import (
     ONE_AGAINST_REST,
     Csr,
     check_batch_size,
@@ -27,14 +23,19 @@ from fastsgd.data import (
     generator,
     open_npy,
 )
-from fastsgd.evaluation import Evaluation, Metric, check_metrics
-from fastsgd.feeds import Blocks, Feed, Rows, fingerprint, readable_in_place, steps_in
-from fastsgd.given import require_network
-from fastsgd.history import History
-from fastsgd.machine import choose_threads
-from fastsgd.network import Network
-from fastsgd.optimizers import SGD, Optimizer, Recipe, State, check_fits, check_optimizer, check_state
-from fastsgd.run import Run
+from fastsgd.engine import _kernel
+from fastsgd.engine.machine import choose_threads
+from fastsgd.network import model_file
+from fastsgd.network.given import require_network
+from fastsgd.network.network import Network
+from fastsgd.optimizers import SGD, Optimizer, State, StepConfig, check_fits, check_optimizer, check_state
+from fastsgd.runs.baseline import nothing_learned
+from fastsgd.runs.callbacks import Callback, as_callback
+from fastsgd.runs.checkpoint import Checkpoint, Saved
+from fastsgd.runs.evaluation import Evaluation, Metric, check_metrics
+from fastsgd.runs.feeds import Blocks, Feed, Rows, fingerprint, readable_in_place, steps_in
+from fastsgd.runs.history import History
+from fastsgd.runs.run import Run
 from fastsgd.streams import Source, Stream
 
 AUTO_SECONDS = 2.0                       # for the search of batch_size="auto"
@@ -105,8 +106,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         rows, 1,024 of which at most are in the workspace at once.
     shuffle : bool, "rows" or "blocks"
         Whether each epoch has its own order of the rows. "rows" draws it among all of them, "blocks" in the way of
-        :class:`fastsgd.feeds.Blocks`, which suits files larger than the memory; True means "blocks" for an np.memmap
-        and an .npy file, "rows" for all others.
+        :class:`fastsgd.runs.feeds.Blocks`, which suits files larger than the memory; True means "blocks" for an
+        np.memmap and an .npy file, "rows" for all others.
     state : State, optional
         The optimizer's memory to go on with, which ``optimizer.state(net.params)`` made and earlier calls changed: its
         moments, its average, and the number of steps that schedules count. A fresh one by default.
@@ -415,7 +416,7 @@ class _Settings:
         """A run that is about to begin, or to go on."""
         net = self._net
         seed_of_dropout = int(self._rng.integers(2**63)) if self._dropout else 0
-        recipe = Recipe(optimizer, feed.batch_size, self._dropout, seed_of_dropout, self._label_smoothing,
+        recipe = StepConfig(optimizer, feed.batch_size, self._dropout, seed_of_dropout, self._label_smoothing,
                         self._backend, self.positive_weight, self._weighted_steps)
         run = Run(net, feed, recipe, epochs=self.epochs, rng=self._rng, adapts=self._threads is None,
                   threads=choose_threads(self._threads, net.architecture.flops * feed.batch_size),
@@ -426,9 +427,9 @@ class _Settings:
             run.go_to(self._saved, self._resumed_from)
         return run
 
-    def _plan(self, feed: Feed, recipe: Recipe) -> dict:
+    def _plan(self, feed: Feed, recipe: StepConfig) -> dict:
         """What must be the same for a run to go on to the same bits, in words that a message can show."""
-        _, metadata = modelfile.describe(self._net.architecture, self._net.params,
+        _, metadata = model_file.describe(self._net.architecture, self._net.params,
                                          self._net.metadata if self._checkpoint else {})
         details = json.loads(metadata["fastsgd.architecture"])
         validation = None if self.evaluation is None else fingerprint(self.evaluation.X, self.evaluation.y,
@@ -447,7 +448,7 @@ def _train_epoch_of(kernel: str):
     if kernel == "fused":
         return _kernel.train_epoch
     if kernel == "reference":
-        from fastsgd import reference
+        from fastsgd.engine import reference
         return reference.train_epoch
     raise ValueError(f"kernel must be 'fused' or 'reference', got {kernel!r}")
 

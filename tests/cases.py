@@ -2,9 +2,9 @@
 import numpy as np
 
 import fastsgd
-from fastsgd.architecture import ACTIVATIONS, OUTPUTS
-from fastsgd.data import MARGIN
-from fastsgd.optimizers import Recipe
+from fastsgd.data.checks import MARGIN
+from fastsgd.model.architecture import ACTIVATIONS, OUTPUTS
+from fastsgd.optimizers import StepConfig
 
 LOSSES = [(loss, output) for loss, outputs in OUTPUTS.items() for output in outputs]
 OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding errors is not blown up to a full step
@@ -28,8 +28,8 @@ AROUND = [  # what may go with any optimizer
 ]
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5}
 
-__all__ = ["ACTIVATIONS", "AROUND", "LOSSES", "OPTIMIZERS", "TOLERANCE", "Recipe", "agree", "make_net", "make_targets",
-           "one_epoch"]
+__all__ = ["ACTIVATIONS", "AROUND", "LOSSES", "OPTIMIZERS", "TOLERANCE", "StepConfig", "agree", "make_net",
+           "make_targets", "one_epoch"]
 
 
 def make_net(sizes, activation, loss, output, dtype, rng):

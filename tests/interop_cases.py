@@ -5,7 +5,7 @@ import numpy as np
 from cases import LOSSES
 
 import fastsgd
-from fastsgd.architecture import ACTIVATIONS, QUANTITIES
+from fastsgd.model.architecture import ACTIVATIONS, QUANTITIES
 
 COUNT = int(os.environ.get("FASTSGD_NETWORKS", "60"))
 AGREEMENT = 1e-6

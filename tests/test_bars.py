@@ -8,7 +8,8 @@ import warnings
 import pytest
 
 import fastsgd
-from fastsgd import bars, descent
+from fastsgd import descent
+from fastsgd.display import bars
 
 
 class Terminal(io.StringIO):

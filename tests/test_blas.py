@@ -5,7 +5,7 @@ import sys
 import pytest
 
 import fastsgd
-from fastsgd import _kernel
+from fastsgd.engine import _kernel
 
 
 def test_threadpoolctl_sees_our_copy_on_one_thread():

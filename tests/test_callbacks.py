@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd import callbacks
-from fastsgd.evaluation import _scorer
+from fastsgd.runs import callbacks
+from fastsgd.runs.evaluation import _scorer
 
 
 @pytest.fixture
@@ -355,7 +355,7 @@ def test_figures_are_named_in_whole_and_weighted_ones_so(digits, kind):
 
 
 def test_figures_that_do_not_fit_are_left_out_whole():
-    from fastsgd.callbacks import figures_line
+    from fastsgd.runs.callbacks import figures_line
     history = fastsgd.History("accuracy", cost=[0.25], metric=[0.5], validation_cost=[0.125], validation_metric=[0.75],
                               scores={"f1": [0.5]}, weighted=True)
     whole = ("weighted cost 0.2500  weighted accuracy 0.5000  validation cost 0.1250  validation accuracy 0.7500  "

@@ -10,8 +10,8 @@ import pytest
 from test_modelfile import join, parts
 
 import fastsgd
-from fastsgd import checkpoint
-from fastsgd.run import Run
+from fastsgd.runs import checkpoint
+from fastsgd.runs.run import Run
 from fastsgd.schedules import Cosine, WarmUp
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing was trained")        # by runs resumed at their end
@@ -116,7 +116,7 @@ def test_early_stopping_and_a_reduced_rate_go_on_too(digits, tmp_path):
 def test_when_a_checkpoint_is_written(digits, tmp_path, monkeypatch):
     net, X, y = start(digits)
     written = []
-    monkeypatch.setattr("fastsgd.run.Run._write", lambda run, path: written.append(run.steps))
+    monkeypatch.setattr("fastsgd.runs.run.Run._write", lambda run, path: written.append(run.steps))
     path = tmp_path / "run.ckpt"
     for when, steps in ((path, [21]), (fastsgd.Checkpoint(path, epochs=2), [14, 21]),
                         (fastsgd.Checkpoint(path, steps=5), [5, 10, 15, 20, 21]),
@@ -140,7 +140,7 @@ def test_when_a_checkpoint_is_written(digits, tmp_path, monkeypatch):
 def test_an_interruption_between_the_draw_of_an_order_and_its_first_step(digits, tmp_path, monkeypatch):
     net, X, y = start(digits)
     fastsgd.train(net, X, y, epochs=3, seed=0)
-    draw = fastsgd.feeds.Rows.epoch
+    draw = fastsgd.runs.feeds.Rows.epoch
 
     def interrupted(feed, number, rng, skipped):
         segments = list(draw(feed, number, rng, skipped))
@@ -149,7 +149,7 @@ def test_an_interruption_between_the_draw_of_an_order_and_its_first_step(digits,
         yield from segments
 
     other, _, _ = start(digits)
-    monkeypatch.setattr("fastsgd.feeds.Rows.epoch", interrupted)
+    monkeypatch.setattr("fastsgd.runs.feeds.Rows.epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fastsgd.train(other, X, y, epochs=3, seed=0, checkpoint=tmp_path / "run.ckpt")
     monkeypatch.undo()
@@ -284,7 +284,7 @@ def forged(**changes):
                 content[name] = change(content[name])
         content = {name: part for name, part in content.items() if part is not None}
         content["checksum"] = checkpoint._checksum(content, list(tensors.items()))
-        checkpoint.tensorfile.write(path, tensors.items(), {**metadata, "fastsgd.checkpoint": json.dumps(content)})
+        checkpoint.safetensors.write(path, tensors.items(), {**metadata, "fastsgd.checkpoint": json.dumps(content)})
     return damage
 
 

@@ -10,9 +10,11 @@ import pytest
 from test_modelfile import join, make, parts
 
 import fastsgd
-from fastsgd import data, files, modelfile, tensorfile
-from fastsgd.architecture import Architecture
-from fastsgd.data import Csr
+from fastsgd.data import checks
+from fastsgd.data.checks import Csr
+from fastsgd.files import atomic, safetensors
+from fastsgd.model.architecture import Architecture
+from fastsgd.network import model_file
 
 F32, F64 = np.dtype("float32"), np.dtype("float64")
 ROWS = Csr(np.array([0, 2, 2, 3]), np.array([0, 2, 1, 9], np.int32), np.array([1, 2, 3, 7], F32), (3, 3))
@@ -31,46 +33,46 @@ def test_sparse_rows_as_dense_ones_chosen_and_stacked():
         np.testing.assert_array_equal(chosen.dense(), DENSE[rows])
         assert (chosen.indptr.dtype, chosen.indices.dtype, len(chosen)) == (np.int64, np.int32, len(rows))
         assert len(chosen.values) == len(chosen.indices) == chosen.indptr[-1]
-    assert data.stack([ROWS]) is ROWS
-    three = data.stack([ROWS, ROWS[[2]], ROWS])
+    assert checks.stack([ROWS]) is ROWS
+    three = checks.stack([ROWS, ROWS[[2]], ROWS])
     np.testing.assert_array_equal(three.dense(), np.concatenate([DENSE, DENSE[2:], DENSE]))
-    np.testing.assert_array_equal(data.stack([DENSE, DENSE[:1]]), np.concatenate([DENSE, DENSE[:1]]))
+    np.testing.assert_array_equal(checks.stack([DENSE, DENSE[:1]]), np.concatenate([DENSE, DENSE[:1]]))
 
 
 def test_own_copies_what_is_shared_and_nothing_else():
     given = DENSE.copy()
-    assert not np.shares_memory(data.own(given, given), given)
-    assert data.own(given, given.tolist()) is given
-    assert data.own(given, DENSE) is given
+    assert not np.shares_memory(checks.own(given, given), given)
+    assert checks.own(given, given.tolist()) is given
+    assert checks.own(given, DENSE) is given
     sparse = pytest.importorskip("scipy.sparse").csr_array(DENSE)
-    mine = data.own(Csr(sparse.indptr, sparse.indices, sparse.data, sparse.shape), sparse)
+    mine = checks.own(Csr(sparse.indptr, sparse.indices, sparse.data, sparse.shape), sparse)
     for part, theirs in ((mine.indptr, sparse.indptr), (mine.indices, sparse.indices), (mine.values, sparse.data)):
         assert not np.shares_memory(part, theirs)
-    assert data.own(ROWS, sparse).values is ROWS.values
+    assert checks.own(ROWS, sparse).values is ROWS.values
 
 
 def test_mapped_rows(tmp_path):
-    assert data.check_mapped_rows(DENSE, 3) is DENSE
-    assert data.check_mapped_rows(DENSE[:1, :1], 1).shape == (1, 1)
+    assert checks.check_mapped_rows(DENSE, 3) is DENSE
+    assert checks.check_mapped_rows(DENSE[:1, :1], 1).shape == (1, 1)
     for bad, error, message in ((DENSE.astype(complex), TypeError, "X must hold real numbers, got dtype complex128"),
                                 (DENSE[:0], ValueError, "X is empty, shape (0, 3)"),
                                 (DENSE[0], ValueError, "X must be 2-D (rows, columns), got shape (3,); .reshape(1, -1) "
                                                        "makes it one row")):
         with says(error, message):
-            data.check_mapped_rows(bad, 3)
+            checks.check_mapped_rows(bad, 3)
     np.save(tmp_path / "rows.npy", DENSE)
     content = (tmp_path / "rows.npy").read_bytes()
     for damaged in (pickle.dumps(DENSE), b"", b"plain text", content[:-1], content[:40],
                     content.replace(b"(3, 3)", b"(((((("), content.replace(b"<f4", b"|O ")):
         (tmp_path / "damaged.npy").write_bytes(damaged)
         with pytest.raises(ValueError, match=r"^X cannot be read from .*damaged\.npy: ") as caught:
-            data.open_npy(tmp_path / "damaged.npy", "X")
+            checks.open_npy(tmp_path / "damaged.npy", "X")
         assert "allow_pickle" not in str(caught.value)
-    assert (data.open_npy(tmp_path / "rows.npy", "X") == DENSE).all()
+    assert (checks.open_npy(tmp_path / "rows.npy", "X") == DENSE).all()
     with pytest.raises(FileNotFoundError, match=r"nowhere\.npy"):
-        data.open_npy(tmp_path / "nowhere.npy", "X")
+        checks.open_npy(tmp_path / "nowhere.npy", "X")
     with says(TypeError, "X must hold real numbers or be the path of an .npy file, got 'rows.csv'"):
-        data.open_npy("rows.csv", "X")
+        checks.open_npy("rows.csv", "X")
 
 
 def csr(indptr, indices, values, shape=(3, 3)):
@@ -82,7 +84,7 @@ def csr(indptr, indices, values, shape=(3, 3)):
 
 def test_sparse_matrices():
     def check(X, **more):
-        return data.check_rows(X, 3, F32, **more)
+        return checks.check_rows(X, 3, F32, **more)
 
     np.testing.assert_array_equal(check(csr([0, 2, 2, 3], [0, 2, 1], [1, 2, 3])).dense(), DENSE)
     np.testing.assert_array_equal(check(csr([0, 2, 2, 3], [2, 0, 1], [2, 1, 3])).dense(), DENSE)       # not in order
@@ -112,11 +114,11 @@ def test_sparse_matrices():
 
 
 def targets(y, outputs, loss, dtype=F32):
-    return data.check_targets(np.asarray(y), len(y), Architecture.checked([1, outputs], "relu", loss, quantile=0.5),
+    return checks.check_targets(np.asarray(y), len(y), Architecture.checked([1, outputs], "relu", loss, quantile=0.5),
                               dtype)
 
 
-@pytest.mark.parametrize("loss", data.MARGIN)
+@pytest.mark.parametrize("loss", checks.MARGIN)
 def test_targets_of_margins(loss):
     for yes_or_no in ([0, 1, 1], [-1, 1, 1], [[0], [1], [1]]):
         found = targets(yes_or_no, 1, loss)
@@ -154,13 +156,13 @@ def test_targets_of_other_losses():
 
 def test_weights_of_rows():
     weights = np.array([0, 2, 1])
-    found = data.check_sample_weight(weights, 3)
+    found = checks.check_sample_weight(weights, 3)
     assert (found.dtype, found.tolist()) == (F64, [0, 2, 1])
     given = np.array([1.0, 2.0])
-    assert not np.shares_memory(data.check_sample_weight(given, 2), given)
-    assert data.check_sample_weight(np.arange(8.0)[::2], 4).flags.c_contiguous
-    assert data.check_sample_weight([0, 0], 2, all_zero=True).tolist() == [0, 0]
-    assert data.check_sample_weight(None, 2) is None
+    assert not np.shares_memory(checks.check_sample_weight(given, 2), given)
+    assert checks.check_sample_weight(np.arange(8.0)[::2], 4).flags.c_contiguous
+    assert checks.check_sample_weight([0, 0], 2, all_zero=True).tolist() == [0, 0]
+    assert checks.check_sample_weight(None, 2) is None
     for bad, error, message in (([1], ValueError, "sample_weight must have shape (2,), one weight per row of X, got "
                                                "(1,)"),
                                 ([1, -2], ValueError, "sample_weight must not be negative; sample_weight[1] is -2"),
@@ -168,11 +170,11 @@ def test_weights_of_rows():
                                 ("ab", TypeError, "sample_weight must hold real numbers, got dtype <U2; encode "
                                                   "strings as numbers first")):
         with says(error, message):
-            data.check_sample_weight(bad, 2)
+            checks.check_sample_weight(bad, 2)
 
 
 def test_weights_of_classes():
-    check = data.check_class_weight
+    check = checks.check_class_weight
     y = np.array([0, 1, 1, 1])
     assert check(None, y, "cross_entropy", 3) is None
     np.testing.assert_allclose(check("balanced", y, "cross_entropy", 3), [2, 2 / 3, 2 / 3, 2 / 3])
@@ -200,15 +202,15 @@ def test_weights_of_classes():
                                 ([1], ValueError, "class_weight must have one weight for each of the 3 classes, got "
                                                   "shape (1,)")):
         with says(error, message):
-            data.weights_of_classes(bad, y, 3)
-    weighted = data.weights_of_classes("balanced", np.array([0, 1, 1, 1, 2]), 4, np.array([3.0, 1, 0.5, 0.5, 0]))
+            checks.weights_of_classes(bad, y, 3)
+    weighted = checks.weights_of_classes("balanced", np.array([0, 1, 1, 1, 2]), 4, np.array([3.0, 1, 0.5, 0.5, 0]))
     np.testing.assert_allclose(weighted, [5 / 6, 5 / 4, 5 / 2, 5 / 2])      # the last two have no row that counts
-    assert data.weights_of_classes([1, 2, 3], y, 3).dtype == F64
-    assert data.weights_of_classes({0: 2, 2: 4}, y, 3).tolist() == [2, 1, 4]
+    assert checks.weights_of_classes([1, 2, 3], y, 3).dtype == F64
+    assert checks.weights_of_classes({0: 2, 2: 4}, y, 3).tolist() == [2, 1, 4]
 
 
 def test_weights_of_outputs():
-    check = data.check_positive_weight
+    check = checks.check_positive_weight
     y = np.array([0, 1, 1, 1])
     assert check(None, y, 3) == ()
     found = check([0, 2, 3], y, 3)
@@ -222,29 +224,29 @@ def test_weights_of_outputs():
 
 
 def test_numbers_of_rows_and_fractions():
-    assert [data.check_batch_size(size, 5) for size in (None, 1, 2, np.int64(5), 9)] == [5, 1, 2, 5, 5]
+    assert [checks.check_batch_size(size, 5) for size in (None, 1, 2, np.int64(5), 9)] == [5, 1, 2, 5, 5]
     for name, value, least in (("a", 0, 0), ("b", 1, 1), ("c", np.int32(7), 7)):
-        data.check_whole(name, value, least)
+        checks.check_whole(name, value, least)
     with says(ValueError, "a must be at least 1, got 0"):
-        data.check_whole("a", 0, 1)
+        checks.check_whole("a", 0, 1)
     for bad in (True, 1.0, "1", None):
         with says(TypeError, f"a must be a whole number, got {bad!r}"):
-            data.check_whole("a", bad, 0)
+            checks.check_whole("a", bad, 0)
         if bad is not None:
             with says(TypeError, f"batch_size must be a whole number, or None for all rows, got {bad!r}"):
-                data.check_batch_size(bad, 5)
-    data.check_fraction(0.999, "a")
-    data.check_fraction(0, "a", least_included=True)
+                checks.check_batch_size(bad, 5)
+    checks.check_fraction(0.999, "a")
+    checks.check_fraction(0, "a", least_included=True)
     for value, included, allowed in ((0, False, "above"), (1, True, "at least"), (1, False, "above"),
                                      (-0.1, True, "at least"), (np.nan, False, "above")):
         with says(ValueError, f"a must be {allowed} 0 and below 1, got {value}"):
-            data.check_fraction(value, "a", included)
+            checks.check_fraction(value, "a", included)
     with says(TypeError, "a must be a number between 0 and 1, got '0'"):
-        data.check_fraction("0", "a")
+        checks.check_fraction("0", "a")
 
 
 def test_dropout_rates():
-    rates = data.check_rates
+    rates = checks.check_rates
     assert [rates(0.5, 2), rates([0.5, 0], 2), rates(0, 2), rates(0, 0), rates([0, 0], 2), rates([], 0)] == \
         [(0.5, 0.5), (0.5, 0.0), (), (), (), ()]
     for dropout, hidden, error, message in (
@@ -274,18 +276,18 @@ def test_arrays_of_numbers():
                                 (np.array([1, b"2"], object), TypeError, "X must hold real numbers, got dtype object; "
                                                                          "encode strings as numbers first")):
         with says(error, message):
-            data.as_numbers(bad, "X")
-    assert data.as_numbers(np.array([1, 2.5], object), "X").tolist() == [1, 2.5]
-    assert data.as_numbers([True], "X").dtype == bool
+            checks.as_numbers(bad, "X")
+    assert checks.as_numbers(np.array([1, 2.5], object), "X").tolist() == [1, 2.5]
+    assert checks.as_numbers([True], "X").dtype == bool
     large = np.array([[1.0, 2.0], [3e38, 3e38]])
-    np.testing.assert_array_equal(data.to_dtype(large, F32, "X"), large.astype(F32))          # though their sum is not
+    np.testing.assert_array_equal(checks.to_dtype(large, F32, "X"), large.astype(F32))   # though their sum is not
     with says(ValueError, "X[1, 0] is 1e+39, too large for float32; scale the data or use float64"):
-        data.to_dtype(np.array([[1.0], [1e39]]), F32, "X")
+        checks.to_dtype(np.array([[1.0], [1e39]]), F32, "X")
     with says(ValueError, "X[0, 1] is nan; NaN and infinity must be removed or filled first"):
-        data.to_dtype(np.array([[1.0, np.nan]]), F64, "X")
+        checks.to_dtype(np.array([[1.0, np.nan]]), F64, "X")
     for seed in (-1, "a"):
         with says((TypeError, ValueError), f"seed must be None or a whole number at least 0, got {seed!r}"):
-            data.generator(seed)
+            checks.generator(seed)
 
 
 def test_what_cannot_be_written_is_said_with_its_number(tmp_path):
@@ -293,14 +295,14 @@ def test_what_cannot_be_written_is_said_with_its_number(tmp_path):
     for path, number, words in ((tmp_path, errno.EISDIR, "it is a folder; give a file name"),
                                 (tmp_path / "pipe", errno.EEXIST, "it exists and is not a regular file"),
                                 (tmp_path / "no" / "file", errno.ENOENT, "No such file or directory")):
-        for write in (files.check_writable, lambda path: files.write_atomically(path, [b""])):
+        for write in (atomic.check_writable, lambda path: atomic.write_atomically(path, [b""])):
             with pytest.raises(OSError, match="cannot write") as caught:
                 write(path)
             assert (caught.value.errno, caught.value.strerror, caught.value.filename) == \
                 (number, f"cannot write: {words}", str(path))
     before = os.umask(0o022)
     try:
-        files.write_atomically(tmp_path / "new", [b"a", b"b"])
+        atomic.write_atomically(tmp_path / "new", [b"a", b"b"])
     finally:
         os.umask(before)
     assert (tmp_path / "new").read_bytes() == b"ab"
@@ -346,40 +348,40 @@ def test_model_files_are_refused_in_these_words(tmp_path):
              "'extra.0', 'extra.1', 'extra.2', 'extra.3', 'extra.4']")):
         rewritten(tmp_path, **arguments)
         with says(ValueError, message):
-            modelfile.load(path)
+            model_file.load(path)
 
 
 def test_files_of_tensors(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"1234567")
     with says(ValueError, f"{path} is not a model file: it has only 7 bytes"):
-        tensorfile.TensorFile(path)
+        safetensors.TensorFile(path)
     path.write_bytes((3).to_bytes(8, "little") + b"{}")
     with says(ValueError, f"{path} is not a model file or cut short: its header claims 3 bytes, the file has 10"):
-        tensorfile.TensorFile(path)
+        safetensors.TensorFile(path)
     path.write_bytes((2**24 + 1).to_bytes(8, "little"))
     with says(ValueError, f"{path} is not a model file: its header claims 16,777,217 bytes, at most 16,777,216 are "
                           "allowed"):
-        tensorfile.TensorFile(path)
+        safetensors.TensorFile(path)
     path.write_bytes((15).to_bytes(8, "little") + b'{"a": 1,"a": 1}')
     with says(ValueError, f"{path} is not a model file: its header is not valid JSON (a key appears twice)"):
-        tensorfile.TensorFile(path)
+        safetensors.TensorFile(path)
     path.write_bytes((2).to_bytes(8, "little") + b"{}")
-    with tensorfile.TensorFile(path) as file:
+    with safetensors.TensorFile(path) as file:
         assert (file.metadata, file.tensors) == ({}, {})
     deep = np.zeros((1,) * 16)
-    tensorfile.write(path, [("deep", deep), ("whole", np.arange(3))], {"a": "b"})
-    with tensorfile.TensorFile(path) as file:
+    safetensors.write(path, [("deep", deep), ("whole", np.arange(3))], {"a": "b"})
+    with safetensors.TensorFile(path) as file:
         assert file.read("deep").shape == deep.shape
         assert (file.read("whole").tolist(), file.metadata) == ([0, 1, 2], {"a": "b"})
         os.truncate(path, os.path.getsize(path) - 8)
         with says(ValueError, f"{path} is cut short: 24 bytes were expected, 16 are there"):
             file.read("whole")
-    tensorfile.write(path, [("deeper", deep[np.newaxis])], {})
+    safetensors.write(path, [("deeper", deep[np.newaxis])], {})
     with pytest.raises(ValueError, match="tensor deeper should have a dtype"):
-        tensorfile.TensorFile(path)
+        safetensors.TensorFile(path)
     with says(TypeError, "array 'half' must have one of the dtypes float32, float64 and int64, got float16"):
-        tensorfile.write(path, [("half", np.zeros(1, "f2"))], {})
+        safetensors.write(path, [("half", np.zeros(1, "f2"))], {})
 
 
 @pytest.mark.parametrize("loss", ["epsilon_insensitive", "squared_epsilon_insensitive", "huber"])

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd.cli import main
-from fastsgd.encoding import Category, Encoding, Number
-from fastsgd.table import read_table
+from fastsgd.cli.main import main
+from fastsgd.tables.encoding import Category, Encoding, Number
+from fastsgd.tables.read import read_table
 
 pandas = pytest.importorskip("pandas")
 
@@ -717,7 +717,7 @@ def test_more_errors_on_one_line(tables, capsys):
 def test_ctrl_c_and_a_reader_that_has_gone(monkeypatch, capsys):
     def interrupted(_):
         raise KeyboardInterrupt
-    monkeypatch.setattr("fastsgd.cli.info", interrupted)
+    monkeypatch.setattr("fastsgd.cli.main.info", interrupted)
     assert main(["info"]) == 130
     assert capsys.readouterr().err == "fastsgd: interrupted\n"
 
@@ -726,7 +726,7 @@ def test_ctrl_c_and_a_reader_that_has_gone(monkeypatch, capsys):
 def test_memory_that_is_missing_is_an_error_on_one_line(monkeypatch, capsys, said):
     def greedy(_):
         raise MemoryError(said)
-    monkeypatch.setattr("fastsgd.cli.info", greedy)
+    monkeypatch.setattr("fastsgd.cli.main.info", greedy)
     assert main(["info"]) == 1
     assert capsys.readouterr().err == f"fastsgd: error: {said or 'not enough memory'}\n"
 

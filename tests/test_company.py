@@ -11,7 +11,7 @@ import pytest
 from soak import company
 
 import fastsgd
-from fastsgd import machine
+from fastsgd.engine import machine
 
 
 def test_orders_of_import_and_products_between():

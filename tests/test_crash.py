@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import fastsgd
-from fastsgd import files
+from fastsgd.files import atomic
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs Linux")
 
@@ -28,7 +28,7 @@ def test_what_a_killed_process_left_is_cleared_away_after_an_hour(tmp_path):
     for name in (stale, *others):
         (tmp_path / name).touch()
         if name != others[0]:                        # which may be another process's, that is writing
-            os.utime(tmp_path / name, (0, time.time() - files.STALE_SECONDS - 60))
+            os.utime(tmp_path / name, (0, time.time() - atomic.STALE_SECONDS - 60))
     net.save(path)
     assert sorted(os.listdir(tmp_path)) == sorted(["net", *others])
 
@@ -56,17 +56,17 @@ def test_a_pipe_of_a_temporary_file_s_name_is_not_waited_for(tmp_path):
     pipe = tmp_path / f".net.{'0' * 12}.tmp"
     os.mkfifo(pipe)
     os.utime(pipe, (0, 0))
-    files.write_atomically(tmp_path / "net", [b"one"])
+    atomic.write_atomically(tmp_path / "net", [b"one"])
     assert pipe.exists()
 
 
-@pytest.mark.skipif(files.fcntl is None, reason="locks files")
+@pytest.mark.skipif(atomic.fcntl is None, reason="locks files")
 def test_a_clock_that_jumps_removes_no_file_that_is_being_written(tmp_path, monkeypatch):
     path = tmp_path / "net"
-    with files.written_beside(path, [b"one"]) as put:
+    with atomic.written_beside(path, [b"one"]) as put:
         now = time.time()
-        monkeypatch.setattr(files.time, "time", lambda: now + 10 * files.STALE_SECONDS)
-        files.write_atomically(path, [b"two"])
+        monkeypatch.setattr(atomic.time, "time", lambda: now + 10 * atomic.STALE_SECONDS)
+        atomic.write_atomically(path, [b"two"])
         put()
     assert path.read_bytes() == b"one"
     assert os.listdir(tmp_path) == ["net"]

@@ -10,9 +10,10 @@ import pytest
 from cases import ACTIVATIONS, LOSSES, TOLERANCE, agree, make_net, make_targets
 
 import fastsgd
-from fastsgd import _kernel, descent, reference
+from fastsgd import descent
 from fastsgd.descent.noise import Noise
 from fastsgd.descent.race import Watch
+from fastsgd.engine import _kernel, reference
 
 MODULES = [_kernel, reference]
 
@@ -358,7 +359,7 @@ def test_results_are_shown_as_short_tables_and_lines():
 
 
 def test_tables_escape_what_is_written_in_them():
-    from fastsgd.shown import Table
+    from fastsgd.display.shown import Table
     table = Table("1 < 2", ["<b>", "n"], [["a & b", "1,000"], ["c", "2"]], marked=1)
     assert table.text().splitlines() == ["1 < 2", "<b>        n", "a & b  1,000", "c          2  <"]
     html = table.html()

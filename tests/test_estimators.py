@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd.machine import cores
+from fastsgd.engine.machine import cores
 
 pytest.importorskip("sklearn")
 import joblib

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
 from fastsgd import SGDClassifier, SGDRegressor
-from fastsgd.data import Csr
+from fastsgd.data.checks import Csr
 
 X, Y = load_digits(return_X_y=True)
 X = StandardScaler().fit_transform(X[:450])[:, np.r_[1:8, 9:16, 17:24]]

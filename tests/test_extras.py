@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import AROUND, LOSSES, OPTIMIZERS, TOLERANCE, Recipe, agree, make_net, make_targets, one_epoch
+from cases import AROUND, LOSSES, OPTIMIZERS, TOLERANCE, StepConfig, agree, make_net, make_targets, one_epoch
 
 import fastsgd
-from fastsgd import _kernel, reference
-from fastsgd.data import Csr
+from fastsgd.data.checks import Csr
+from fastsgd.engine import _kernel, reference
 
 DTYPES = ["float64", "float32"]
 
@@ -38,8 +38,8 @@ def test_limits_and_averages_agree_with_the_reference(optimizer, around, dtype):
     rng = np.random.default_rng(0)
     net = make_net([13, 40, 21, 3], ["relu", "gelu"], "cross_entropy", None, dtype, rng)
     X, y = net._check(rng.standard_normal((100, 13)), rng.integers(0, 3, 100))
-    with_it = both(net, X, y, rng.permutation(100), Recipe(replace(optimizer, **around), 30))
-    without = one_epoch(_kernel, net, X, y, np.random.default_rng(0).permutation(100), Recipe(optimizer, 30))[0]
+    with_it = both(net, X, y, rng.permutation(100), StepConfig(replace(optimizer, **around), 30))
+    without = one_epoch(_kernel, net, X, y, np.random.default_rng(0).permutation(100), StepConfig(optimizer, 30))[0]
     if "average" not in around:
         assert (with_it[0] != without).any()                  # the case does reach its limit
 
@@ -53,7 +53,7 @@ def test_all_at_once_with_large_batches_and_lists(dtype, batch_size):
     X, y = net._check(X, rng.integers(0, 4, 3100))
     weights = rng.random(3100)
     optimizer = fastsgd.Adam(0.01, epsilon=1e-3, clip_norm=0.05, max_norm=2.0, average=0.99)
-    recipe = Recipe(optimizer, batch_size, (0.5, 0.25), 12345, 0.1)
+    recipe = StepConfig(optimizer, batch_size, (0.5, 0.25), 12345, 0.1)
     order = rng.permutation(3100)[:100 if batch_size == 7 else None]
     dense = both(net, X, y, order, recipe, weights, 1e-9 if dtype == "float64" else 1e-3)
     entries = [np.flatnonzero(row) for row in X]
@@ -70,12 +70,12 @@ def test_dropout_agrees_with_the_reference(activation, dtype):
     rng = np.random.default_rng(2)
     net = make_net([9, 150, 17, 3], activation, "cross_entropy", None, dtype, rng)
     X, y = net._check(rng.standard_normal((90, 9)), rng.integers(0, 3, 90))
-    both(net, X, y, rng.permutation(90), Recipe(fastsgd.SGD(0.05), 20, (0.3, 0.6), seed=2**63 + 7))
-    both(net, X, y, rng.permutation(90), Recipe(fastsgd.SGD(0.05, momentum=0.9), 20, (0.0, 0.5), seed=7))
+    both(net, X, y, rng.permutation(90), StepConfig(fastsgd.SGD(0.05), 20, (0.3, 0.6), seed=2**63 + 7))
+    both(net, X, y, rng.permutation(90), StepConfig(fastsgd.SGD(0.05, momentum=0.9), 20, (0.0, 0.5), seed=7))
 
 
 def test_dropout_drops_what_it_is_asked_to_and_each_step_other_units():
-    recipe = Recipe(fastsgd.SGD(0.1), 10_000, (0.2,), seed=3)
+    recipe = StepConfig(fastsgd.SGD(0.1), 10_000, (0.2,), seed=3)
     net = fastsgd.Network([2, 100, 2], seed=0)
     masks = [reference.dropout_masks(net.architecture, recipe, step, 10_000, np.dtype("float64"))[0] for step in (0, 1)]
     for mask in masks:
@@ -98,7 +98,7 @@ def test_weights_and_smoothing_agree_with_the_reference(loss, output, dtype):
         weights[:20] = 0                                                # a batch in which no row counts
         smoothing = 0.2 if "entropy" in loss else 0.0
         order = np.concatenate([np.arange(20), 20 + rng.permutation(44)])
-        both(net, X, y, order, Recipe(fastsgd.SGD(0.05, momentum=0.5), 20, label_smoothing=smoothing), weights)
+        both(net, X, y, order, StepConfig(fastsgd.SGD(0.05, momentum=0.5), 20, label_smoothing=smoothing), weights)
         found, expected = np.empty_like(net.params), np.empty_like(net.params)
         costs = [module.gradient(net.architecture, net.params, X, y, out, weights) for module, out in
                  ((_kernel, found), (reference, expected))]
@@ -130,7 +130,7 @@ def test_a_weight_of_zero_takes_an_infinite_cost_away(module):
     net = make_net([2, 3], "relu", "squared_error", None, "float64", np.random.default_rng(0))
     X, y = np.array([[1e300, 1.0], [1.0, 2.0]]), np.zeros((2, 3))
     with np.errstate(all="ignore"):
-        params, state, steps = one_epoch(module, net, X, y, None, Recipe(fastsgd.SGD(0.1), 2),
+        params, state, steps = one_epoch(module, net, X, y, None, StepConfig(fastsgd.SGD(0.1), 2),
                                          sample_weight=np.array([0.0, 1.0]))
     assert steps == 1
     assert np.isfinite(params).all()
@@ -148,13 +148,13 @@ def test_the_average_is_what_it_says():
     rng = np.random.default_rng(5)
     net = make_net([3, 4, 2], "relu", "cross_entropy", None, "float64", rng)
     X, y = net._check(rng.standard_normal((50, 3)), rng.integers(0, 2, 50))
-    after = [one_epoch(_kernel, net, X, y, np.arange(10 * steps), Recipe(fastsgd.SGD(0.1), 10))[0]
+    after = [one_epoch(_kernel, net, X, y, np.arange(10 * steps), StepConfig(fastsgd.SGD(0.1), 10))[0]
              for steps in range(1, 6)]
     moving = after[0]
     for params in after[1:]:
         moving = 0.3 * moving + 0.7 * params
     for arguments, expected in (({"average": 1.0}, np.mean(after, axis=0)), ({"average": 0.3}, moving),
                                 ({"average": 1.0, "average_from": 3}, np.mean(after[3:], axis=0))):
-        recipe = Recipe(fastsgd.SGD(0.1, **arguments), 10)
+        recipe = StepConfig(fastsgd.SGD(0.1, **arguments), 10)
         found = one_epoch(_kernel, net, X, y, np.arange(50), recipe)[1].average
         np.testing.assert_allclose(found, expected, rtol=1e-12)

@@ -10,8 +10,8 @@ import pytest
 from test_checkpoint import interrupt_after
 
 import fastsgd
-from fastsgd import feeds
-from fastsgd.feeds import Blocks, ahead
+from fastsgd.runs import feeds
+from fastsgd.runs.feeds import Blocks, ahead
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing was trained")        # by runs resumed at their end
 

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from fastsgd import _kernel, config
+from fastsgd import config
+from fastsgd.engine import _kernel
 
 # Largest error allowed, in units in the last place of the right result, where that result is a normal number.
 ULP = {"exp": 2, "expm1": 2, "tanh": 3, "logistic": 3, "log": 2, "softplus": 3}
@@ -94,7 +95,7 @@ def test_small_results_are_flushed_to_zero_not_denormal():
 
 BITS = """
 import hashlib, numpy as np
-from fastsgd import _kernel
+from fastsgd.engine import _kernel
 digest = hashlib.sha256()
 for dtype in ("float32", "float64"):
     for n in (1, 7, 1000):

@@ -1,11 +1,13 @@
 """Do files that older versions wrote still load, to the same predictions? A new layout adds a folder, none goes."""
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd import checkpoint, modelfile
+from fastsgd.network import model_file
+from fastsgd.runs import checkpoint
 
 FOLDER = Path(__file__).parent / "golden"
 PREDICTIONS = {  # of the rows np.resize(np.linspace(-1, 1, 6), (2, inputs)), when the file was written
@@ -38,5 +40,23 @@ def test_checkpoints(digits):
 
 def test_every_layout_has_its_folder():
     versions = {path.name for path in FOLDER.iterdir()}
-    assert versions == {str(version) for version in range(1, int(modelfile.VERSION) + 1)}
+    assert versions == {str(version) for version in range(1, int(model_file.VERSION) + 1)}
     assert checkpoint.VERSION == 1, "a new layout of checkpoints needs one of its own, the old to be refused"
+
+
+def test_pickles_of_the_first_layout_load():
+    objects = pickle.loads((FOLDER / "1" / "objects.pickle").read_bytes())
+    assert objects["history"].epochs == 1
+    assert objects["net"].predict(np.zeros((1, 4), "float32")).shape == (1, 2)
+    assert [type(optimizer).__name__ for optimizer in objects["optimizers"]] == [
+        "SGD", "AdamW", "RMSprop", "Adagrad", "Adam", "PassiveAggressive"]
+    assert isinstance(objects["callbacks"][0], fastsgd.EarlyStopping)
+    assert objects["state"].slots.shape == (1, objects["net"].params.size)
+
+
+def test_public_classes_are_pickled_by_their_public_names():
+    for name in fastsgd.__all__:
+        thing = getattr(fastsgd, name)
+        if isinstance(thing, type):
+            assert pickle.loads(pickle.dumps(thing)) is thing
+            assert thing.__module__ == "fastsgd", name

@@ -21,12 +21,13 @@ from test_checkpoint import forged, progress
 from test_modelfile import join, make, parts
 
 import fastsgd
-from fastsgd import bounded_json, checkpoint, tensorfile
-from fastsgd.data import open_npy
+from fastsgd.data.checks import open_npy
 from fastsgd.datasets.idx import read_idx
-from fastsgd.encoding import Encoding
-from fastsgd.history import History
-from fastsgd.table import read_table
+from fastsgd.files import bounded_json, safetensors
+from fastsgd.runs import checkpoint
+from fastsgd.runs.history import History
+from fastsgd.tables.encoding import Encoding
+from fastsgd.tables.read import read_table
 
 COUNTS = {"model": 1200, "checkpoint": 400, "idx": 800, "csv": 100, "jsonl": 100, "npz": 500, "onnx": 500}
 
@@ -177,7 +178,7 @@ def test_an_architecture_that_is_none(tmp_path, changes, message):
 def test_headers_that_are_none(tmp_path, header):
     (tmp_path / "bad.safetensors").write_bytes(join(header, b""))
     with pytest.raises(ValueError, match=r"bad\.safetensors") as caught:
-        tensorfile.TensorFile(tmp_path / "bad.safetensors")
+        safetensors.TensorFile(tmp_path / "bad.safetensors")
     assert len(str(caught.value)) < 1000
 
 
@@ -346,7 +347,7 @@ def test_a_packed_table_takes_no_memory_for_what_it_claims(tmp_path, name, monke
     """Of 8 MiB where 64 KiB and four times its size are allowed."""
     pytest.importorskip("pandas")
     for limit, value in (("MOST_TEXT", 2**16), ("TEXT_EXPANSION", 4), ("MOST_CELLS", 2**18), ("CELLS_EXPANSION", 4)):
-        monkeypatch.setattr(f"fastsgd.table.{limit}", value)
+        monkeypatch.setattr(f"fastsgd.tables.read.{limit}", value)
     line = b'{"a": 0}\n' if "json" in name else b"0,1\n"
     content = (b" " if name.startswith("line") else line) * (BOMB // (1 if name.startswith("line") else len(line)))
     if name.endswith((".zip", ".xlsx")):

@@ -14,8 +14,8 @@ import pytest
 from interop_cases import COUNT, LARGE, Differences, random_network, random_rows
 
 import fastsgd
-from fastsgd.architecture import ACTIVATIONS
 from fastsgd.interop import to_c
+from fastsgd.model.architecture import ACTIVATIONS
 
 COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2"]

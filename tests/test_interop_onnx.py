@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from interop_cases import COUNT, LARGE, Differences, difference, random_network, random_rows
 
 import fastsgd
-from fastsgd.architecture import ACTIVATIONS
 from fastsgd.interop import from_onnx, onnx_writer, to_onnx
+from fastsgd.model.architecture import ACTIVATIONS
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd.columns import Category, Date, Number
-from fastsgd.encoding import Encoding
 from fastsgd.interop import from_onnx, to_c, to_onnx
+from fastsgd.tables.columns import Category, Date, Number
+from fastsgd.tables.encoding import Encoding
 
 COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd import checkpoint, evaluation, feeds, history, run
+from fastsgd.runs import checkpoint, evaluation, feeds, history, run
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing was trained")        # by runs resumed at their end
 

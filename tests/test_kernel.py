@@ -3,10 +3,10 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import ACTIVATIONS, LOSSES, OPTIMIZERS, TOLERANCE, Recipe, agree, make_net, make_targets, one_epoch
+from cases import ACTIVATIONS, LOSSES, OPTIMIZERS, TOLERANCE, StepConfig, agree, make_net, make_targets, one_epoch
 
 import fastsgd
-from fastsgd import _kernel, reference
+from fastsgd.engine import _kernel, reference
 from fastsgd.optimizers import State
 
 # sizes, rows, batch size, threads, and how X lies in memory
@@ -32,7 +32,7 @@ def arrange(X, layout):
 
 def run(module, net, X, y, order, batch_size, optimizer, threads):
     """Everything a module of kernels computes on one case."""
-    params, state, steps = one_epoch(module, net, X, y, order, Recipe(optimizer, batch_size), threads)
+    params, state, steps = one_epoch(module, net, X, y, order, StepConfig(optimizer, batch_size), threads)
     gradient = np.empty_like(params)
     cost = module.gradient(net.architecture, net.params, X, y, gradient, threads=threads)
     predictions = np.empty((len(X), net.sizes[-1]), dtype=params.dtype)
@@ -101,7 +101,7 @@ def test_a_cost_that_is_not_finite_stops_before_its_step(activation, value, modu
     X = X.copy()
     X[25] = value                                    # the row of the last of three steps
     with np.errstate(all="ignore"):
-        params, state, steps = one_epoch(module, net, X, y, np.arange(30), Recipe(OPTIMIZERS[0], 10))
+        params, state, steps = one_epoch(module, net, X, y, np.arange(30), StepConfig(OPTIMIZERS[0], 10))
     assert (steps, state.steps) == (2, 2)
     assert not np.isfinite(state.cost)
     assert np.isfinite(params).all()
@@ -117,7 +117,8 @@ def test_blas_agrees_with_reference(optimizer, dtype):
     for threads in (1, 3):
         outcomes = []
         for module in (_kernel, reference):
-            params, state, steps = one_epoch(module, net, X, y, order, Recipe(optimizer, 30, backend="blas"), threads)
+            params, state, steps = one_epoch(module, net, X, y, order, StepConfig(optimizer, 30, backend="blas"),
+                                             threads)
             gradient = np.empty_like(params)
             module.gradient(net.architecture, net.params, X, y, gradient, threads=threads, backend="blas")
             outcomes.append([params, state.slots, [state.cost, state.score, steps], gradient])
@@ -133,7 +134,7 @@ def test_what_is_written_to_must_be_writeable():
     with pytest.raises(ValueError, match="out is read-only"):
         _kernel.gradient(net.architecture, net.params, X, y, out)
     with pytest.raises(ValueError, match="params is read-only"):
-        _kernel.train_epoch(net.architecture, out, X, y, None, Recipe(OPTIMIZERS[0], 2), OPTIMIZERS[0].state(out),
+        _kernel.train_epoch(net.architecture, out, X, y, None, StepConfig(OPTIMIZERS[0], 2), OPTIMIZERS[0].state(out),
                             np.ones(2))
 
 
@@ -165,14 +166,14 @@ def test_the_kernel_refuses_arrays_that_do_not_fit():
             (np.arange(9), 2, np.ones(4), state, "one value per step"),
             (np.arange(9), 2, np.ones(5), OPTIMIZERS[0].state(net.params), "state does not fit")]:
         with pytest.raises(ValueError, match=message):
-            _kernel.train_epoch(net.architecture, net.params, X, y, order, Recipe(OPTIMIZERS[1], batch_size), its_state,
-                                rates)
+            _kernel.train_epoch(net.architecture, net.params, X, y, order, StepConfig(OPTIMIZERS[1], batch_size),
+                                its_state, rates)
     for weights, rates, its_state, message in [
             (np.ones(8), np.ones(5), state, "sample_weight and X differ in length"),
             (np.ones(9), np.ones(5), State(state.slots, net.params.copy()), "state does not fit")]:
         with pytest.raises(ValueError, match=message):
-            _kernel.train_epoch(net.architecture, net.params, X, y, None, Recipe(OPTIMIZERS[1], 2), its_state, rates,
-                                weights)
+            _kernel.train_epoch(net.architecture, net.params, X, y, None, StepConfig(OPTIMIZERS[1], 2), its_state,
+                                rates, weights)
 
 
 @pytest.mark.parametrize("module", [_kernel, reference], ids=["kernel", "reference"])
@@ -201,7 +202,7 @@ def test_betas_close_to_one_in_float32(beta_2):
     X, y = net._check(rng.standard_normal((60, 4)), rng.integers(0, 3, 60))
     moved = []
     for module in (_kernel, reference):
-        recipe = Recipe(fastsgd.Adam(0.001, beta_2=beta_2), 6)
+        recipe = StepConfig(fastsgd.Adam(0.001, beta_2=beta_2), 6)
         moved.append(one_epoch(module, net, X, y, np.arange(60), recipe)[0] - net.params)
     agree("change", moved[0], moved[1], 1e-3)
 

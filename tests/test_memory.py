@@ -32,10 +32,11 @@ long allocations(void) { return count; }
 SCRIPT = """
 import ctypes
 import numpy as np, fastsgd
-from fastsgd.optimizers import Recipe
+from fastsgd.engine import _kernel
+from fastsgd.optimizers import StepConfig
 counter = ctypes.CDLL(None)
 rng = np.random.default_rng(0)
-NUMPY, KERNEL = ctypes.c_char_p(b"_multiarray_umath"), ctypes.c_char_p(b"fastsgd/_kernel")
+NUMPY, KERNEL = ctypes.c_char_p(b"_multiarray_umath"), ctypes.c_char_p(b"fastsgd/engine/_kernel")
 counter.watch(NUMPY)
 np.zeros(1000)
 assert counter.allocations() > 0, "the counter does not count"
@@ -46,13 +47,13 @@ for sizes, activation, optimizer, batch_size, dropout in (
     net = fastsgd.Network(sizes, activation, seed=0)
     X, y = net._check(rng.standard_normal((50, 20)), rng.integers(0, 5, 50))
     order = np.zeros(100 * batch_size, dtype=np.int64)
-    recipe, state = Recipe(optimizer, batch_size, dropout, 0, 0.1), optimizer.state(net.params)
+    recipe, state = StepConfig(optimizer, batch_size, dropout, 0, 0.1), optimizer.state(net.params)
     rates = np.full(100, 1e-6)
 
     def made(library, steps):
         counter.watch(library)
-        fastsgd._kernel.train_epoch(net.architecture, net.params, X, y, order[:steps * batch_size], recipe, state,
-                                    rates[:steps], np.ones(50), 2)
+        _kernel.train_epoch(net.architecture, net.params, X, y, order[:steps * batch_size], recipe, state,
+                            rates[:steps], np.ones(50), 2)
         return counter.allocations()
 
     assert made(KERNEL, 100) == 0, sizes

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastsgd
-from fastsgd import modelfile
+from fastsgd.network import model_file
 
 
 def make(**arguments):
@@ -244,7 +244,7 @@ def test_tensors_begin_at_a_multiple_of_64(tmp_path):
     make().save(tmp_path / "net.safetensors")
     data = (tmp_path / "net.safetensors").read_bytes()
     assert (8 + int.from_bytes(data[:8], "little")) % 64 == 0
-    assert modelfile.VERSION == "1", "a new layout needs a golden file of version 1 in the tests"
+    assert model_file.VERSION == "1", "a new layout needs a golden file of version 1 in the tests"
 
 
 def test_more_damaged_headers(tmp_path):

@@ -5,11 +5,11 @@ import time
 
 import numpy as np
 import pytest
-from cases import LOSSES, Recipe, make_net
+from cases import LOSSES, StepConfig, make_net
 
 import fastsgd
-from fastsgd import _kernel, reference
-from fastsgd.data import MARGIN
+from fastsgd.data.checks import MARGIN
+from fastsgd.engine import _kernel, reference
 
 TYPES = ["float32", "float64"]
 
@@ -47,7 +47,7 @@ def test_denormals_count_after_every_call_and_in_what_python_sees_of_one(digits)
     for threads in (1, 2):
         state = fastsgd.SGD(0.1).state(net.params)
         order = np.tile(np.arange(len(X)), 80)      # more than a tenth of a second
-        _kernel.train_epoch(net.architecture, net.params, X, y, order, Recipe(fastsgd.SGD(0.1), 100), state,
+        _kernel.train_epoch(net.architecture, net.params, X, y, order, StepConfig(fastsgd.SGD(0.1), 100), state,
                             np.full(len(order), 1e-3), None, threads, lambda _: seen.append(denormals_count()))
         assert denormals_count()
     assert seen

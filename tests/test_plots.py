@@ -9,7 +9,7 @@ import pytest
 
 import fastsgd
 from fastsgd import descent, plots
-from fastsgd.cli import main
+from fastsgd.cli.main import main
 from fastsgd.plots._axes import plain
 
 matplotlib = pytest.importorskip("matplotlib")

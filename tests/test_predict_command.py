@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd.cli import main
+from fastsgd.cli.main import main
 
 pandas = pytest.importorskip("pandas")
 

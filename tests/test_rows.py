@@ -3,11 +3,11 @@ import pickle
 
 import numpy as np
 import pytest
-from cases import OPTIMIZERS, TOLERANCE, Recipe, agree, make_net, one_epoch
+from cases import OPTIMIZERS, TOLERANCE, StepConfig, agree, make_net, one_epoch
 
 import fastsgd
-from fastsgd import _kernel, reference
-from fastsgd.data import Csr
+from fastsgd.data.checks import Csr
+from fastsgd.engine import _kernel, reference
 
 DTYPES = ["float32", "float64"]
 
@@ -27,7 +27,7 @@ def as_csr(X):
 
 
 def epoch(module, net, X, y, order, batch_size, optimizer, threads=1):
-    params, state, steps = one_epoch(module, net, X, y, order, Recipe(optimizer, batch_size), threads)
+    params, state, steps = one_epoch(module, net, X, y, order, StepConfig(optimizer, batch_size), threads)
     gradient = np.empty_like(params)
     module.gradient(net.architecture, net.params, X, y, gradient, threads=threads)
     out = np.empty((len(X), net.sizes[-1]), params.dtype)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd import scores
-from fastsgd.encoding import Encoding
-from fastsgd.loggers import to_json
-from fastsgd.scorecard import Quantity, QuantityScores, in_own_units, scorecard
+from fastsgd.cli import scores
+from fastsgd.cli.scorecard import Quantity, QuantityScores, in_own_units, scorecard
+from fastsgd.runs.loggers import to_json
+from fastsgd.tables.encoding import Encoding
 
 
 def labels_and_scores(classes, rows=200):

@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 
-from fastsgd.columns import Category, Number
-from fastsgd.encoding import Encoding, rows_with_targets
-from fastsgd.reading import Reading
-from fastsgd.table import Table, read_table
-from fastsgd.wording import how_to_keep
+from fastsgd.tables.columns import Category, Number
+from fastsgd.tables.encoding import Encoding, rows_with_targets
+from fastsgd.tables.read import Table, read_table
+from fastsgd.tables.reading import Reading
+from fastsgd.tables.wording import how_to_keep
 
 
 def column(*values):

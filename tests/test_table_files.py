@@ -10,9 +10,9 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from fastsgd.encoding import Encoding
-from fastsgd.reading import Reading
-from fastsgd.table import read_for, read_table
+from fastsgd.tables.encoding import Encoding
+from fastsgd.tables.read import read_for, read_table
+from fastsgd.tables.reading import Reading
 
 pandas = pytest.importorskip("pandas")
 PLAIN = "a,b\n1,x\n2.5,y\n"

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from cases import Recipe, one_epoch
+from cases import StepConfig, one_epoch
 from soak import preload, processes
 
 import fastsgd
-from fastsgd import _kernel
-from fastsgd._kernel import MAX_THREADS
-from fastsgd.machine import _read_quota, choose_threads, cores
+from fastsgd.engine import _kernel
+from fastsgd.engine._kernel import MAX_THREADS
+from fastsgd.engine.machine import _read_quota, choose_threads, cores
 
 CASES = [
     ([784, 128, 10], "relu", fastsgd.SGD(0.1), 100),
@@ -52,7 +52,7 @@ def test_a_team_that_adapts_gives_the_same_bits(sizes):
     results = []
     for threads, adapts in [(1, False), (2, True), (4, True), (16, True)]:
         net = fastsgd.Network(sizes, seed=0)
-        params, state, steps = one_epoch(_kernel, net, X, y, order, Recipe(optimizer, 2), threads, adapts=adapts)
+        params, state, steps = one_epoch(_kernel, net, X, y, order, StepConfig(optimizer, 2), threads, adapts=adapts)
         results.append(((state.cost, state.score, steps), params))
     for outcome, params in results[1:]:
         assert outcome == results[0][0]

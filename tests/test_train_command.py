@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd.checkpoint import Saved
-from fastsgd.cli import main
-from fastsgd.encoding import Encoding
+from fastsgd.cli.main import main
+from fastsgd.runs.checkpoint import Saved
+from fastsgd.tables.encoding import Encoding
 
 ROWS = 120
 

@@ -12,12 +12,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cases import Recipe
+from cases import StepConfig
 from test_checkpoint import interrupt_after
 
 import fastsgd
 from fastsgd import training
 from fastsgd.descent import batch_size
+from fastsgd.engine import _kernel
 
 
 def small(digits, rows=250, **arguments):
@@ -260,8 +261,8 @@ def test_the_gil_is_released(digits):
         state, rates = fastsgd.SGD(0.01).state(net.params), np.full(2_000_000, 0.01)
         rows, labels = net._check(X, y)
         before = counted
-        fastsgd._kernel.train_epoch(net.architecture, net.params, rows, labels, np.zeros(1_000_000, dtype=np.int64),
-                                    Recipe(fastsgd.SGD(0.01), 2), state, rates)
+        _kernel.train_epoch(net.architecture, net.params, rows, labels, np.zeros(1_000_000, dtype=np.int64),
+                            StepConfig(fastsgd.SGD(0.01), 2), state, rates)
         assert counted > before + 1000
     finally:
         done.set()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fastsgd.datasets.idx import read_idx
-from fastsgd.files import write_atomically
+from fastsgd.files.atomic import write_atomically
 
 __all__ = ["digits", "fashion_mnist", "mnist"]
 

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from fastsgd.files import require_regular
+from fastsgd.files.atomic import require_regular
 
 MOST_EXPANSION = 1032           # of deflate
 

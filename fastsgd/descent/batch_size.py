@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastsgd.bars import Meter
-from fastsgd.data import check_whole, generator
+from fastsgd.data.checks import check_whole, generator
 from fastsgd.descent.noise import in_words, require_finite, row_noise
 from fastsgd.descent.race import check_seconds, descend
-from fastsgd.given import as_network_and_rows
-from fastsgd.network import Network
+from fastsgd.display.bars import Meter
+from fastsgd.display.shown import Shown, Table
+from fastsgd.network.given import as_network_and_rows
+from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, check_fits, check_optimizer
-from fastsgd.shown import Shown, Table
 from fastsgd.training import train
 
 SERIES = tuple(m * 10**e for e in range(4) for m in (1, 2, 5))

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsgd import _kernel
-from fastsgd.architecture import Architecture
-from fastsgd.callbacks import Callback
-from fastsgd.data import Csr, check_whole, generator
-from fastsgd.given import as_network_and_rows
-from fastsgd.network import Network
-from fastsgd.shown import Shown, Table
+from fastsgd.data.checks import Csr, check_whole, generator
+from fastsgd.display.shown import Shown, Table
+from fastsgd.engine import _kernel
+from fastsgd.model.architecture import Architecture
+from fastsgd.network.given import as_network_and_rows
+from fastsgd.network.network import Network
+from fastsgd.runs.callbacks import Callback
 
 if TYPE_CHECKING:
-    from fastsgd.run import Run
+    from fastsgd.runs.run import Run
 
 ROWS_AT_ONCE = 4096                     # whose activations and deltas are in memory
 EXPECTED, EXPECTED_SPEED = 2e-4, 2e10   # seconds and FLOP/s of a measurement, before there has been one

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsgd.bars import Meter
-from fastsgd.callbacks import Callback
-from fastsgd.data import check_batch_size
+from fastsgd.data.checks import check_batch_size
 from fastsgd.descent.noise import require_finite
-from fastsgd.given import as_network_and_rows
-from fastsgd.network import Network
+from fastsgd.display.bars import Meter
+from fastsgd.display.shown import Shown, Table
+from fastsgd.network.given import as_network_and_rows
+from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer
-from fastsgd.shown import Shown, Table
+from fastsgd.runs.callbacks import Callback
 from fastsgd.training import train
 
 if TYPE_CHECKING:
-    from fastsgd.run import Run
+    from fastsgd.runs.run import Run
 
 FIRST_RATE, FACTOR, MOST_RATE = 0.1, 3.0, 1000.0
 TRIAL = 0.15                             # of a runner's time, for each learning rate that is tried

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastsgd import _kernel
-from fastsgd.architecture import Architecture
-from fastsgd.bars import Meter
-from fastsgd.data import check_batch_size, check_whole, generator
+from fastsgd.data.checks import check_batch_size, check_whole, generator
 from fastsgd.descent.noise import layers_of, linear_map, require_finite, seen, shuffled_batches
 from fastsgd.descent.race import check_seconds, name_of
-from fastsgd.given import as_network, as_network_and_rows
-from fastsgd.network import Network
+from fastsgd.display.bars import Meter
+from fastsgd.display.shown import Shown, Table
+from fastsgd.engine import _kernel
+from fastsgd.model.architecture import Architecture
+from fastsgd.network.given import as_network, as_network_and_rows
+from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, aligned_zeros, check_fits, check_optimizer
-from fastsgd.shown import Shown, Table
 from fastsgd.training import train
 
 COLUMNS_AT_ONCE = 1 << 16                # of snapshots, turned into float64

@@ -15,14 +15,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from fastsgd.callbacks import Callback, Progress
-from fastsgd.data import weights_of_classes
-from fastsgd.estimators.convergence import Convergence, Validation
+from fastsgd.data.checks import weights_of_classes
+from fastsgd.engine.machine import cores
 from fastsgd.estimators.sklearn_callbacks import CallbackSupportMixin, Epochs
-from fastsgd.history import History
-from fastsgd.machine import cores
-from fastsgd.network import Network
+from fastsgd.estimators.stopping import Convergence, Validation
+from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, PassiveAggressive, State, check_state
+from fastsgd.runs.callbacks import Callback, Progress
+from fastsgd.runs.history import History
 from fastsgd.training import train
 
 MAKING = threading.Lock()                    # a model just read may be asked by many threads at once

@@ -4,10 +4,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import issparse
 
-from fastsgd.advice import FAR, is_far, sizes_of_columns, some_rows
-from fastsgd.baseline import LITTLE, best_constant, constant_cost, output_alone
-from fastsgd.data import CLASSIFICATION
-from fastsgd.network import Network
+from fastsgd.data.advice import FAR, is_far, sizes_of_columns, some_rows
+from fastsgd.data.checks import CLASSIFICATION
+from fastsgd.network.network import Network
+from fastsgd.runs.baseline import LITTLE, best_constant, constant_cost, output_alone
 
 FEW_STEPS = 100
 FALLING = 0.005                      # of a cost in an epoch

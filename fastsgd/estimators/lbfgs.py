@@ -4,8 +4,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.optimize
 
-from fastsgd.data import Csr
-from fastsgd.network import Network
+from fastsgd.data.checks import Csr
+from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD
 
 

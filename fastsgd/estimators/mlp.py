@@ -18,9 +18,9 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from sklearn.utils.validation import validate_data
 
 from fastsgd.estimators.base import FLOATS, logarithms, weights_for_classes
-from fastsgd.estimators.convergence import r2_judge
 from fastsgd.estimators.diagnosis import classification_cause, regression_cause
-from fastsgd.estimators.perceptron import MultilayerPerceptron
+from fastsgd.estimators.mlp_base import MultilayerPerceptron
+from fastsgd.estimators.stopping import r2_judge
 
 
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):

@@ -12,10 +12,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import validate_data
 
-from fastsgd.data import ONE_AGAINST_REST
+from fastsgd.data.checks import ONE_AGAINST_REST
 from fastsgd.estimators.base import logarithms, weights_for_classes
-from fastsgd.estimators.convergence import r2_judge
-from fastsgd.estimators.linear import DEFAULT_EPSILON, LinearSGD
+from fastsgd.estimators.sgd_base import DEFAULT_EPSILON, LinearSGD
+from fastsgd.estimators.stopping import r2_judge
 
 
 class SGDClassifier(ClassifierMixin, LinearSGD):

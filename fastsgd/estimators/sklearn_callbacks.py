@@ -4,8 +4,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from fastsgd.callbacks import Callback
-from fastsgd.run import Run
+from fastsgd.runs.callbacks import Callback
+from fastsgd.runs.run import Run
 
 if TYPE_CHECKING:
     from fastsgd.estimators.base import EngineEstimator

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fastsgd.encoding import Encoding
-from fastsgd.given import as_network, is_estimator
-from fastsgd.network import Network
+from fastsgd.network.given import as_network, is_estimator
+from fastsgd.network.network import Network
+from fastsgd.tables.encoding import Encoding
 
 
 @dataclass(frozen=True)

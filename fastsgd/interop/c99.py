@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from fastsgd.files import write_atomically, written_beside
-from fastsgd.given import as_network, is_estimator
+from fastsgd.files.atomic import write_atomically, written_beside
 from fastsgd.interop import c99_templates as templates
 from fastsgd.interop.answers import Answers, table_answers
 from fastsgd.interop.c99_table import table_of
 from fastsgd.interop.c99_text import checked
-from fastsgd.network import Network
+from fastsgd.network.given import as_network, is_estimator
+from fastsgd.network.network import Network
 
 LARGEST_STACK = 16 * 1024       # bytes; a network that needs more between its layers takes them from the caller
 KEYWORDS = ("auto break case char const continue default do double else enum extern float for goto if inline int long "

@@ -6,10 +6,10 @@ from itertools import accumulate
 
 import numpy as np
 
-from fastsgd.columns import Category, Column, Date, Number
-from fastsgd.encoding import Encoding
 from fastsgd.interop import c99_templates as templates
 from fastsgd.interop.c99_text import checked, literal, members
+from fastsgd.tables.columns import Category, Column, Date, Number
+from fastsgd.tables.encoding import Encoding
 
 LISTED = 20                         # levels that a comment has at most
 WHOLE = 2**63                       # whole numbers below are long long

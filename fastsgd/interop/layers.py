@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastsgd.network import Network
+from fastsgd.network.network import Network
 
 LOSSES = {  # the loss that a last activation stands for, where none is given
     "softmax": "cross_entropy",

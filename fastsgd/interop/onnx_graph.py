@@ -10,7 +10,7 @@ import numpy as np
 
 from fastsgd.interop.layers import third_party
 from fastsgd.interop.onnx_composed import COMPOSED
-from fastsgd.network import Network
+from fastsgd.network.network import Network
 
 
 class Graph:

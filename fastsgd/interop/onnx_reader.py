@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from fastsgd.bounded_json import ROOM, parse_json
-from fastsgd.files import require_regular
+from fastsgd.files.atomic import require_regular
+from fastsgd.files.bounded_json import ROOM, parse_json
 from fastsgd.interop.layers import network_of, third_party
 from fastsgd.interop.onnx_rows import OPERATIONS, Base, Rows, follow, scaled
-from fastsgd.network import Network
+from fastsgd.network.network import Network
 
 OLDEST_OPSET = 7            # since then operands are broadcast like NumPy's
 DOMAINS = ("", "ai.onnx")

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from fastsgd.architecture import ACTIVATIONS
 from fastsgd.interop import elementwise
 from fastsgd.interop.elementwise import Function, Z, activation_of
 from fastsgd.interop.layers import Layer
+from fastsgd.model.architecture import ACTIVATIONS
 
 UNCHANGED = ("Identity", "Dropout", "Cast", "Flatten", "Reshape")
 OPERATIONS = ("Gemm", "MatMul", *elementwise.OPERATIONS, "Softmax", *UNCHANGED)

@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastsgd.columns import Category, Date, Number
-from fastsgd.encoding import Encoding
 from fastsgd.interop.onnx_graph import Graph
+from fastsgd.tables.columns import Category, Date, Number
+from fastsgd.tables.encoding import Encoding
 
 DOUBLE, INT64 = 11, 7                   # of onnx.TensorProto.DataType
 MISSING_TIME = -2**63                   # NumPy's NaT

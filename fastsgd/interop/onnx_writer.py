@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from fastsgd.files import write_atomically
-from fastsgd.given import is_estimator
+from fastsgd.files.atomic import write_atomically
 from fastsgd.interop.answers import Answers, answers_of, class_array, table_answers
 from fastsgd.interop.layers import third_party
 from fastsgd.interop.onnx_graph import Graph, activate, network
 from fastsgd.interop.onnx_table import encoded, in_own_units
-from fastsgd.network import Network
+from fastsgd.network.given import is_estimator
+from fastsgd.network.network import Network
 
 OPSETS, IR_VERSION = {"": 13, "ai.onnx.ml": 2}, 7           # ONNX 1.8
 LARGEST_FILE = 2**31 - 2**20        # what Protocol Buffers take, and room for all but the parameters

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fastsgd.given import as_network
 from fastsgd.interop.layers import Layer, network_of, third_party
-from fastsgd.network import Network
+from fastsgd.network.given import as_network
+from fastsgd.network.network import Network
 
 ELEMENTWISE: dict[str, tuple[str, dict]] = {      # the activation that a module is, and what its arguments must then be
     "ReLU": ("relu", {}), "LeakyReLU": ("leaky_relu", {"negative_slope": 0.01}), "ELU": ("elu", {"alpha": 1.0}),

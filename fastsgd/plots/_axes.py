@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from fastsgd.bars import in_notebook
-from fastsgd.files import write_atomically
+from fastsgd.display.bars import in_notebook
+from fastsgd.files.atomic import write_atomically
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)    # told apart by every eye (Okabe and Ito 2008)

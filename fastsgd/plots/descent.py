@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsgd.files import write_atomically
-from fastsgd.given import require_result
+from fastsgd.files.atomic import write_atomically
+from fastsgd.network.given import require_result
 from fastsgd.plots._axes import (
     BLUE,
     COLOURS,

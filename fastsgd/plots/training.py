@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsgd.data import MARGIN
-from fastsgd.given import as_network, as_network_and_rows, classes_of, require_result
+from fastsgd.data.checks import MARGIN
+from fastsgd.network.given import as_network, as_network_and_rows, classes_of, require_result
 from fastsgd.plots._axes import (
     BLUE,
     GREEN,
@@ -24,8 +24,8 @@ from fastsgd.plots._axes import (
 )
 
 if TYPE_CHECKING:
-    from fastsgd.history import History
-    from fastsgd.network import Network
+    from fastsgd.network.network import Network
+    from fastsgd.runs.history import History
 
 LEFT = 1.25                         # inches from a confusion matrix, and its colour bar, to the mistakes
 ROOM = 3.5                          # and for all columns of them

@@ -126,7 +126,7 @@ class Checkpoints(Save):
     """Checkpoints of a run: what is there is one to go on from, to the same bits."""
 
     def whole(self, before, after, now):
-        from fastsgd import checkpoint
+        from fastsgd.runs import checkpoint
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "run.ckpt"
             path.write_bytes(now[Path("run.ckpt")])
@@ -158,10 +158,10 @@ def train(seed, **settings):
 
 def command(*arguments):
     """The command, whose message becomes an OSError again."""
-    from fastsgd import cli
+    from fastsgd.cli import main
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-        code = cli.main([str(argument) for argument in arguments])
+        code = main.main([str(argument) for argument in arguments])
     if code:
         assert "fastsgd: error: [Errno " in said.getvalue(), said.getvalue()
         raise OSError(fault_in(said.getvalue()), said.getvalue(), said.getvalue().rpartition(": '")[2].rstrip("'\n"))
@@ -196,8 +196,10 @@ def fault_in(text):
 def kinds(data):
     """Every kind of save by name; ``data`` is a folder for what they read."""
     import fastsgd
-    from fastsgd import descent_command, files, interop, train_config
-    from fastsgd.report import Report
+    from fastsgd import interop
+    from fastsgd.cli import descent, train_config
+    from fastsgd.cli.report import Report
+    from fastsgd.files import atomic
     nets = {seed: fastsgd.Network([64, 16, 10], seed=seed) for seed in (OLD, NEW)}
     table = data / "table.csv"
     table.write_text("a,b,t\n" + "".join(f"{i},{i * i % 7},{'xy'[i % 2]}\n" for i in range(60)))
@@ -211,10 +213,10 @@ def kinds(data):
                                                          "--out", folder / "out.csv")),
         "the options of a run": Save(lambda folder, seed: train_config.write_config(
             folder / "config.toml", argparse.Namespace(data="table.csv", seed=seed))),
-        "a report": Several(quietly(lambda folder, seed: descent_command._write(
+        "a report": Several(quietly(lambda folder, seed: descent._write(
             argparse.Namespace(out=folder / "race"), Report(f"{seed}"), {"a.png": (b"%d" % seed * 10_000, "a")}))),
         "data that were downloaded": Several(lambda folder, seed: download(folder, seed)),
-        "a check": Save(lambda folder, seed: files.check_writable(folder / "net")),
+        "a check": Save(lambda folder, seed: atomic.check_writable(folder / "net")),
         "checkpoints": Checkpoints(lambda folder, seed: train(
             seed, checkpoint=fastsgd.Checkpoint(folder / "run.ckpt", epochs=1))),
     }

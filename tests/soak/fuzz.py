@@ -28,11 +28,11 @@ from pathlib import Path
 import numpy as np
 
 import fastsgd
-from fastsgd import checkpoint
 from fastsgd.datasets.idx import read_idx
-from fastsgd.encoding import Encoding
+from fastsgd.runs import checkpoint
 from fastsgd.schedules import Cosine
-from fastsgd.table import read_table
+from fastsgd.tables.encoding import Encoding
+from fastsgd.tables.read import read_table
 
 GZIP = b"\x1f\x8b"
 SECONDS = 1.0

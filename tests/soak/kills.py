@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 import fastsgd
-from fastsgd import checkpoint, tensorfile
+from fastsgd.files import safetensors
+from fastsgd.runs import checkpoint
 from fastsgd.schedules import Cosine
 
 PHASES = ("outside a save", "writing", "flushing", "renaming", "flushing the folder")
@@ -49,7 +50,7 @@ class Page:
 
     def watch(self):
         """From here on this process notes its saves."""
-        write, flush, rename = tensorfile.write_atomically, os.fsync, os.replace
+        write, flush, rename = safetensors.write_atomically, os.fsync, os.replace
 
         def saving(path, parts):
             self[2] += 1
@@ -65,7 +66,7 @@ class Page:
             with self.phase(3):
                 rename(*paths)
 
-        tensorfile.write_atomically, os.fsync, os.replace = saving, flushing, renaming
+        safetensors.write_atomically, os.fsync, os.replace = saving, flushing, renaming
 
 
 def fork(work, *arguments):

@@ -1,0 +1,135 @@
+"""The ``fastsgd`` command: demo, train, evaluate, predict, export, race, descent, info."""
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import platform
+import sys
+import warnings
+
+import numpy as np
+
+import fastsgd
+from fastsgd.cli import descent, predict, train, train_options
+from fastsgd.cli.console import printable, say, warn
+from fastsgd.cli.demo import demo
+from fastsgd.cli.option_parser import CommandParser
+from fastsgd.cli.suffixes import refuse_other_suffix
+from fastsgd.engine.machine import cpu_name
+from fastsgd.files.atomic import refuse_replacing, write_atomically
+from fastsgd.tables.encoding import Encoding
+
+EXPORTED = {"onnx": ((".onnx",), "an ONNX graph"), "c": ((".c", ".h"), "C source"),
+            "torch": ((".pt2", ".pt", ".torch"), "a program for torch.export.load")}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command. Its exit code: 0, 1 for an error that is reported, 2 for wrong usage, 130 for Ctrl-C."""
+    try:
+        options = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warned
+            return options.run_command(options)
+    except KeyboardInterrupt:
+        say("fastsgd: interrupted")
+        return 130
+    except BrokenPipeError:                       # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
+        say(f"fastsgd: error: {printable(str(error)) or 'not enough memory'}")
+        return 1
+
+
+def _warned(message, category, filename, lineno, file=None, line=None) -> None:
+    """A warning of the library, without the line of code that it comes from."""
+    warn(str(message))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = CommandParser(prog="fastsgd", description=fastsgd.__doc__)
+    parser.add_argument("--version", action="version", version=f"fastsgd {fastsgd.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("demo", help="train a digit network and show what the descent does",
+                                  example="fastsgd demo --out digits.safetensors")
+    command.add_argument("--out", default="digits.safetensors", metavar="MODEL", help="where to save the model, "
+                         "replacing what is there (%(default)s)")
+    command.set_defaults(run_command=_demo)
+
+    command = commands.add_parser("train", help="train a network on a table",
+                                  example="fastsgd train iris.csv --target species --out iris.safetensors")
+    train_options.add_arguments(command)
+    command.set_defaults(run_command=lambda options, command=command: train.train(options, command))
+
+    predict.add_arguments(
+        commands.add_parser("evaluate", help="measure a trained model on a table that has its target",
+                            example="fastsgd evaluate iris.safetensors iris.csv"),
+        commands.add_parser("predict", help="predict the rows of a table with a trained model",
+                            example="fastsgd predict iris.safetensors new.csv --out predicted.csv"))
+
+    command = commands.add_parser("export", help="write a trained model for other programs",
+                                  example="fastsgd export iris.safetensors --to onnx --out iris.onnx")
+    command.add_argument("model", metavar="MODEL")
+    command.add_argument("--to", required=True, choices=list(EXPORTED), help="an ONNX graph; a header and a "
+                         "source of C99; a program for torch.export.load")
+    command.add_argument("--out", required=True, metavar="PATH")
+    command.add_argument("--encoded", action="store_true", help="of an ONNX graph: a single input, the network's own, "
+                         "instead of one for each column of the table")
+    command.set_defaults(run_command=export)
+
+    descent.add_arguments(
+        commands.add_parser("race", help="full gradient descent against mini-batches, on the clock",
+                            example="fastsgd race iris.csv --target species"),
+        commands.add_parser("descent", help="how good mini-batch steps are, and both paths over the cost surface",
+                            example="fastsgd descent iris.csv --target species"))
+
+    command = commands.add_parser("info", help="CPU, instruction set, BLAS, threads, versions", example="fastsgd info")
+    command.set_defaults(run_command=info)
+    return parser
+
+
+def _demo(options) -> int:
+    refuse_other_suffix("--out", options.out, (".safetensors",), "a model file")
+    return demo(options.out)
+
+
+def export(options) -> int:
+    """Writes a model, checkpoints too, in another program's format."""
+    refuse_replacing(options.out, options.model)
+    refuse_other_suffix("--out", options.out, *EXPORTED[options.to])
+    net = fastsgd.Network.load(options.model)
+    columns = options.to == "onnx" and "table" in net.metadata and not options.encoded
+    if options.to == "onnx":
+        fastsgd.interop.to_onnx(net, options.out, columns)
+    elif options.to == "c":
+        fastsgd.interop.to_c(net, options.out)
+    else:
+        module = fastsgd.interop.to_torch(net)
+        import torch
+        rows = torch.zeros(2, net.sizes[0], dtype=getattr(torch, str(net.dtype)))
+        program = torch.export.export(module, (rows,), dynamic_shapes=({0: torch.export.Dim("rows")},))
+        content = io.BytesIO()
+        torch.export.save(program, content)
+        write_atomically(options.out, [content.getvalue()])
+    say(f"wrote {options.out}: {net.sizes[0]} inputs, {net.sizes[-1]} outputs")
+    if "table" in net.metadata:
+        encoding = Encoding.from_json(net.metadata["table"])
+        takes = {"c": "net_predict takes the table's columns as the model file encodes them, "
+                      f"net_{'classify' if encoding.classes else 'predict'}_row as they are: "}.get(
+            options.to, f"its inputs are the table's columns{' as the model file encodes them' * (not columns)}: ")
+        say(takes + printable(", ".join(column.name for column in encoding.columns)[:200]))
+    return 0
+
+
+def info(_) -> int:
+    """Prints what runs here."""
+    config = fastsgd.config()
+    print(f"fastsgd {fastsgd.__version__}, Python {platform.python_version()}, NumPy {np.__version__}, "
+          f"{platform.system()} {platform.machine()}")
+    print(f"CPU              {cpu_name()}")
+    print(f"instruction set  {config['isa']} (available: {', '.join(config['isa_available'])}; FASTSGD_ISA pins one)")
+    print(f"BLAS             {config['blas']}, one thread, private to fastsgd")
+    print(f"threads          up to {config['cores']} (FASTSGD_NUM_THREADS lowers it)")
+    return 0

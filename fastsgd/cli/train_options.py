@@ -1,0 +1,114 @@
+"""What ``fastsgd train`` may be asked for."""
+from __future__ import annotations
+
+import argparse
+
+import fastsgd
+from fastsgd.model.architecture import ACTIVATIONS
+from fastsgd.tables.reading import add_column_options, add_reading_options
+
+OPTIMIZERS = {kind.kind: kind
+              for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad)}
+SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "inverse-scaling")
+LOSSES = ("cross_entropy", "squared_error", "absolute_error", "huber", "quantile", "poisson")
+OF_MODEL = ("task", "drop", "keep", "missing", "loss", "quantile", "huber_delta", "hidden", "activation",
+            "dtype")            # that a model file settles
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """The options of ``fastsgd train``."""
+    command.add_argument("data", metavar="DATA", nargs="?", help="a table: CSV, TSV, Parquet, Feather, JSON lines, "
+                         "Excel, .npz, or such a text file packed by gzip, bz2, xz or zip")
+    command.add_argument("--config", metavar="TOML", help="a file with any of these options, such as the config.toml "
+                         "of a run folder; the command line comes before it")
+
+    where = command.add_argument_group("what comes of it")
+    where.add_argument("--out", metavar="MODEL", help="the model file to write, .safetensors")
+    where.add_argument("--run", metavar="FOLDER", help="a folder for everything: config.toml, log.csv, run.ckpt, "
+                       "model.safetensors and, with matplotlib, learning_curve.png")
+    where.add_argument("--resume", action="store_true", help="go on from the checkpoint of the run folder, if there is "
+                       "one")
+    where.add_argument("--overwrite", action="store_true", help="replace the run, or other files of those names, "
+                       "that the folder holds")
+    where.add_argument("--init-from", metavar="MODEL", help="begin with the network of this model file, and read the "
+                       "table as it does")
+    where.add_argument("--checkpoint-every", type=float, default=10.0, metavar="SECONDS", help="in a run folder "
+                       "(%(default)s)")
+
+    table = command.add_argument_group("the table")
+    table.add_argument("--target", action="append", default=[], metavar="COLUMN", help="the column to predict; given "
+                       "more than once, several quantities")
+    table.add_argument("--task", default="auto", choices=["auto", "classification", "regression"])
+    add_column_options(table)
+    add_reading_options(table)
+    table.add_argument("--validation", type=float, default=0.2, metavar="FRACTION", help="of the rows, held out and "
+                       "evaluated after every epoch (%(default)s)")
+
+    network = command.add_argument_group("the network")
+    network.add_argument("--hidden", type=sizes, default=[128], metavar="128,64", help="units of the hidden layers "
+                         "(128); 0 for none")
+    network.add_argument("--activation", default="relu", choices=ACTIVATIONS)
+    network.add_argument("--loss", choices=LOSSES, help="what is minimised (cross_entropy for classes, squared_error "
+                         "for quantities)")
+    network.add_argument("--quantile", type=quantiles, metavar="0.1,0.5,0.9", help="which quantiles --loss quantile "
+                         "predicts, an output each (0.5)")
+    network.add_argument("--huber-delta", type=float, metavar="DELTA", help="the error, in standard deviations of the "
+                         "target, from which --loss huber is linear (1)")
+    network.add_argument("--dropout", type=float, default=0.0, help="part of the hidden units left out in a step")
+    network.add_argument("--dtype", default="float32", choices=["float32", "float64"])
+
+    descent = command.add_argument_group("the descent")
+    descent.add_argument("--optimizer", default="adam", choices=OPTIMIZERS)
+    descent.add_argument("--learning-rate", type=float, metavar="RATE", help="the optimizer's own by default")
+    descent.add_argument("--schedule", default="constant", choices=SCHEDULES, help="of the learning rate over the "
+                         "whole run: step is a tenth after each third, exponential ends at a hundredth (%(default)s)")
+    descent.add_argument("--warm-up", type=float, default=0.0, metavar="EPOCHS", help="in which the rate rises first")
+    descent.add_argument("--momentum", type=float, help="for sgd and rmsprop")
+    descent.add_argument("--weight-decay", type=float)
+    descent.add_argument("--clip-norm", type=float, help="longest gradient")
+    descent.add_argument("--max-norm", type=float, help="longest weights into a hidden unit")
+    descent.add_argument("--average", type=float, metavar="DECAY", help="average the parameters: exponentially below "
+                         "1, all alike with 1")
+    descent.add_argument("--label-smoothing", type=float, default=0.0)
+    descent.add_argument("--class-weight", choices=["balanced"], help="make all classes count alike")
+    descent.add_argument("--batch-size", type=_number_or_auto, metavar="ROWS", help="rows per step; 'auto' looks for "
+                         "what is soonest on this machine (100, down to 5 where there are fewer than 2,000 rows)")
+    descent.add_argument("--epochs", type=_number_or_auto, default="auto", help="passes over the rows; 'auto' makes "
+                         "20 to 1,000, at least some thousands of steps, and ends with the best parameters when the "
+                         "validation cost falls no more (%(default)s)")
+    descent.add_argument("--early-stopping", type=int, metavar="PATIENCE", help="end after so many epochs without a "
+                         "lower validation cost, with the best parameters")
+    descent.add_argument("--seed", type=int, default=0, help="of the split, the weights and the order (%(default)s)")
+    descent.add_argument("--threads", type=int)
+
+
+def _number_or_auto(text: str) -> int | str:
+    try:
+        return text if text == "auto" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor 'auto'") from None
+
+
+def sizes(text: str) -> list[int]:
+    """Of hidden layers, from 128,64."""
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = [-1]
+    if found == [0]:
+        return []
+    if min(found) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of layer sizes such as 128,64")
+    return found
+
+
+def quantiles(text: str) -> list[float]:
+    """Different numbers between 0 and 1, in order, from 0.1,0.5,0.9."""
+    try:
+        found = sorted(float(part) for part in text.split(","))
+    except ValueError:
+        found = []
+    if not found or not all(0 < q < 1 for q in found) or len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of different numbers between 0 and 1 such as "
+                                         "0.1,0.5,0.9")
+    return found

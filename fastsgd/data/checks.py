@@ -1,0 +1,401 @@
+"""Arrays in: what the kernel may rely on is established here, and what it cannot use is refused by name."""
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+
+from fastsgd.files.atomic import require_regular
+from fastsgd.model.architecture import Architecture
+
+MARGIN = ("hinge", "perceptron", "squared_hinge", "modified_huber")    # losses whose targets are -1 and 1
+ONE_AGAINST_REST = ("binary_cross_entropy", *MARGIN)                   # losses whose outputs also take class labels
+CLASSIFICATION = ("cross_entropy", *ONE_AGAINST_REST)
+
+
+@dataclass(frozen=True)
+class Csr:
+    """Rows by their entries that are not zero, as the kernel takes them: columns increase within a row.
+
+    Row r has ``values[indptr[r]:indptr[r + 1]]`` in the columns ``indices[...]`` of the same range; indptr is int64,
+    indices int32.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    shape: tuple[int, int]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows) -> Csr:
+        """The rows of these numbers."""
+        entries = [np.arange(self.indptr[row], self.indptr[row + 1]) for row in rows]
+        chosen = np.concatenate(entries) if entries else np.empty(0, np.int64)
+        indptr = np.concatenate([[0], np.cumsum([len(part) for part in entries], dtype=np.int64)]).astype(np.int64)
+        return Csr(indptr, self.indices[chosen], self.values[chosen], (len(rows), self.shape[1]))
+
+    def dense(self) -> np.ndarray:
+        """All rows with their zeros."""
+        out = np.zeros(self.shape, self.values.dtype)
+        stored = slice(0, self.indptr[-1])
+        out[np.repeat(np.arange(len(self)), np.diff(self.indptr)), self.indices[stored]] = self.values[stored]
+        return out
+
+
+def own(array, given):
+    """The array, or a copy of it where it lies in the memory of what was given, of whatever kind, which may change."""
+    if isinstance(array, Csr):
+        parts = ((array.indptr, "indptr"), (array.indices, "indices"), (array.values, "data"))
+        return Csr(*(own(part, getattr(given, name, None)) for part, name in parts), array.shape)
+    return array.copy() if np.may_share_memory(array, np.asarray(given)) else array
+
+
+def stack(parts: Sequence[np.ndarray | Csr]) -> np.ndarray | Csr:
+    """Rows after rows, of arrays or of sparse rows."""
+    if len(parts) == 1:
+        return parts[0]
+    sparse = [part for part in parts if isinstance(part, Csr)]
+    if not sparse:
+        return np.concatenate([part for part in parts if isinstance(part, np.ndarray)])
+    counts = [int(part.indptr[-1]) for part in sparse]
+    starts = np.cumsum([0, *counts])
+    indptr = np.concatenate([[0], *(part.indptr[1:] + start for part, start in zip(sparse, starts[:-1], strict=True))])
+    return Csr(indptr.astype(np.int64),
+               np.concatenate([part.indices[:count] for part, count in zip(sparse, counts, strict=True)]),
+               np.concatenate([part.values[:count] for part, count in zip(sparse, counts, strict=True)]),
+               (sum(len(part) for part in sparse), sparse[0].shape[1]))
+
+
+def check_rows(X, columns: int, dtype: np.dtype, name: str = "X", scale: tuple[float, ...] = (1.0,),
+               offset: tuple[float, ...] = (0.0,)) -> np.ndarray | Csr:
+    """X as a (rows, columns) array whose rows are contiguous, of this dtype or uint8; a copy only where needed.
+
+    A sparse matrix becomes a :class:`Csr`, which is already scaled and never made dense; a Csr stays as it is.
+
+    Raises TypeError for what is not a table of real numbers, ValueError for a wrong shape, no rows, NaN,
+    infinity or values beyond the dtype.
+    """
+    if isinstance(X, Csr):
+        _check_shape(X.shape, columns, name)
+        return X
+    if hasattr(X, "tocsr"):
+        return _check_sparse(X, columns, dtype, name, scale, offset)
+    array = as_numbers(X, name)
+    _check_shape(array.shape, columns, name)
+    if array.strides[0] == 0 and len(array) > 1:         # one row for many: is there memory, before all are read
+        array = np.array(array, order="C")
+    if array.dtype != np.uint8:
+        array = to_dtype(array, dtype, name)
+    item = array.itemsize
+    rows_in_place = len(array) == 1 or (array.strides[0] >= columns * item and array.strides[0] % item == 0)
+    if array.strides[1] != item or not rows_in_place or not array.flags.aligned:
+        array = np.array(array, order="C")
+    return array
+
+
+def check_mapped_rows(X, columns: int, name: str = "X") -> np.ndarray:
+    """An array that is mapped from a file, as it is; its values are checked where they are read."""
+    array = np.asarray(X)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    _check_shape(array.shape, columns, name)
+    if array.size == 0:
+        raise ValueError(f"{name} is empty, shape {array.shape}")
+    return array
+
+
+def open_npy(values, name: str):
+    """An array, or where it is given by the path of an .npy file that file mapped into memory."""
+    if not isinstance(values, str | os.PathLike):
+        return values
+    if not os.fspath(values).endswith(".npy"):
+        raise TypeError(f"{name} must hold real numbers or be the path of an .npy file, got {os.fspath(values)!r}")
+    require_regular(values)
+    try:
+        return np.lib.format.open_memmap(values, mode="r")
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:                             # NumPy's parser lets tokenize errors out too
+        raise ValueError(f"{name} cannot be read from {os.fspath(values)}: {error!s:.300}") from None
+
+
+def _check_shape(shape: tuple[int, ...], columns: int, name: str) -> None:
+    if len(shape) != 2:
+        hint = "; .reshape(1, -1) makes it one row" if len(shape) == 1 else ""
+        raise ValueError(f"{name} must be 2-D (rows, columns), got shape {shape}{hint}")
+    if shape[1] != columns:
+        raise ValueError(f"{name} must have shape (rows, {columns}), columns being the network's first size; "
+                         f"got {shape}")
+
+
+def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[float, ...],
+                  offset: tuple[float, ...]) -> Csr:
+    _check_shape(X.shape, columns, name)
+    if any(offset):
+        raise ValueError(f"{name} is sparse, so the network's input_offset must be 0: it would make every zero "
+                         "something else")
+    if X.shape[0] == 0:
+        raise ValueError(f"{name} is empty, shape {X.shape}")
+    X = X.tocsr()
+    indptr, indices = np.array(X.indptr), np.array(X.indices)          # which must stay as they are when checked
+    if len(indptr) != X.shape[0] + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] > len(indices) or \
+            len(indices) != len(X.data):
+        raise ValueError(f"{name} is not a CSR matrix: its indptr must rise from 0 to at most its number of entries")
+    outside = (indices < 0) | (indices >= columns)
+    if outside.any():
+        at = int(outside.argmax())
+        raise ValueError(f"{name}.indices[{at}] is {indices[at]}; allowed are 0 to {columns - 1}")
+    rising = indices[1:] > indices[:-1]
+    ends = indptr[1:-1]
+    rising[ends[(ends > 0) & (ends < len(indices))] - 1] = True         # from one row to the next
+    if not rising.all():
+        X = X.copy()
+        X.indptr, X.indices = indptr, indices
+        X.has_canonical_format = False                                  # it may say otherwise of itself
+        X.sum_duplicates()
+        indptr, indices = X.indptr, X.indices
+    values = to_dtype(as_numbers(X.data, name), dtype, name) if len(X.data) else np.empty(0, dtype)
+    indices = np.ascontiguousarray(indices, dtype=np.int32)
+    if scale != (1.0,):
+        factors = np.empty(columns, dtype)
+        factors[:] = scale
+        with np.errstate(over="ignore"):
+            scaled = values * factors[indices]
+        if not np.isfinite(scaled).all():
+            at = int(np.isfinite(scaled).argmin())
+            raise ValueError(f"{name}.data[{at}] is {values[at]:g}, which times input_scale {factors[indices[at]]:g} "
+                             f"is too large for {dtype}")
+        values = scaled
+    return Csr(np.ascontiguousarray(indptr, dtype=np.int64), indices, np.ascontiguousarray(values), X.shape)
+
+
+def check_targets(y, rows: int, architecture: Architecture, dtype: np.dtype, name: str = "y") -> np.ndarray:
+    """y as the kernel takes it: int32 class labels (rows,) or a contiguous (rows, outputs) array of targets."""
+    array, outputs, loss = as_numbers(y, name), architecture.sizes[-1], architecture.loss
+    if array.ndim not in (1, 2):
+        raise ValueError(f"{name} must be 1-D or 2-D, got shape {array.shape}")
+    if len(array) != rows:
+        raise ValueError(f"{name} must have one entry per row of X ({rows}), got {len(array)}")
+    if loss == "cross_entropy" and (array.ndim == 1 or array.shape[1] == 1):
+        return check_labels(array.reshape(-1), outputs, name)
+    if loss in ONE_AGAINST_REST and array.ndim == 1 and outputs > 1:
+        return check_labels(array, outputs, name)
+    if array.ndim == 1:
+        array = array[:, np.newaxis]
+    if array.shape[1] == 1 and loss == "quantile":
+        array = np.broadcast_to(array, (rows, outputs))      # every quantile of the same quantity
+    if array.shape[1] != outputs:
+        raise ValueError(f"{name} must have shape ({rows}, {outputs}), outputs being the network's last size; "
+                         f"got {array.shape}")
+    if architecture.scales_output:                           # in double: differences of large numbers
+        array = (to_dtype(array, np.dtype(float), name) - architecture.output_offset) / architecture.output_scale
+    array = np.ascontiguousarray(to_dtype(array, dtype, name))
+    if loss in MARGIN:
+        other = ~np.isin(array, (-1, 0, 1))
+        if other.any():
+            raise ValueError(f"{name} must be -1 or 1, or 0 or 1, for {loss}, got {array[other][0]}")
+        return np.where(array > 0, array, dtype.type(-1))
+    if loss in CLASSIFICATION and (array.min() < 0 or array.max() > 1):
+        raise ValueError(f"{name} must lie between 0 and 1 for {loss}, got {array.min()} to {array.max()}")
+    if loss == "cross_entropy":
+        sums = array.sum(axis=1)
+        at = int(abs(sums - 1).argmax())
+        if abs(sums[at] - 1) > 1e-3:
+            raise ValueError(f"{name} must have rows that sum to 1 for cross_entropy; row {at} sums to {sums[at]:g}")
+    if loss == "poisson" and array.min() < 0:
+        raise ValueError(f"{name} must not be negative for poisson, got {array.min()}")
+    return array
+
+
+def check_labels(labels: np.ndarray, classes: int, name: str) -> np.ndarray:
+    """Labels 0 .. classes - 1 as int32; floats that are whole are taken too."""
+    wrong = (labels < 0) | (labels >= classes)
+    if labels.dtype.kind == "f":
+        wrong |= ~np.isfinite(labels) | (labels != np.floor(labels))
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise ValueError(f"{name} must be class labels, whole numbers 0 to {classes - 1}; {name}[{at}] is {labels[at]}")
+    return np.array(labels, dtype=np.int32)          # a copy: the kernel trusts them while the caller's may change
+
+
+def check_sample_weight(weights, rows: int, name: str = "sample_weight", all_zero: bool = False,
+                        dtype: np.dtype | None = None) -> np.ndarray | None:
+    """How much each row counts, float64 (rows,): at least 0, and not all 0 unless they may. None counts all alike.
+
+    Where they will weigh gradients of a dtype, their products must stay within its range; what is 0 there is 0 here.
+    """
+    if weights is None:
+        return None
+    array = to_dtype(as_numbers(weights, name), np.dtype(float), name)
+    if array.shape != (rows,):
+        raise ValueError(f"{name} must have shape ({rows},), one weight per row of X, got {array.shape}")
+    if array.min() < 0:
+        at = int(array.argmin())
+        raise ValueError(f"{name} must not be negative; {name}[{at}] is {array[at]:g}")
+    if not array.any() and not all_zero:
+        raise ValueError(f"{name} is 0 throughout, so no row counts")
+    if dtype is not None:
+        largest, most = float(array.max()), float(np.finfo(dtype).max) ** 0.75
+        if largest > most or (not all_zero and largest < 1 / most):
+            raise ValueError(f"{name} is at most {largest:g}; with {dtype} its largest must lie between {1 / most:.0e} "
+                             f"and {most:.0e}: divide all by the same number")
+    array = np.array(array, order="C")               # a copy: the kernel trusts it while the caller's may change
+    if dtype is not None:
+        array[array < np.finfo(dtype).tiny] = 0      # a gradient would lose such a row, and still be divided by it
+    return array
+
+
+def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int,
+                       sample_weight: np.ndarray | None = None) -> np.ndarray | None:
+    """What each row counts by its class, float64 (rows,), or None.
+
+    "balanced" weighs every class alike, as :func:`weights_of_classes` says.
+    """
+    if class_weight is None:
+        return None
+    if loss in ONE_AGAINST_REST and y.ndim == 2 and y.shape[1] == 1:
+        labels, classes = (y[:, 0] > 0.5).astype(int), 2
+    elif loss == "cross_entropy":
+        labels = y if y.ndim == 1 else y.argmax(axis=1)
+    else:
+        raise ValueError("class_weight needs cross_entropy, or class labels, or one output of "
+                         f"{', '.join(ONE_AGAINST_REST)}; this network has {loss}")
+    weights = weights_of_classes(class_weight, labels, classes, sample_weight)
+    return check_sample_weight(weights[labels], len(labels), "class_weight of the rows", all_zero=True)
+
+
+def check_positive_weight(class_weight, labels: np.ndarray, classes: int,
+                          sample_weight: np.ndarray | None = None) -> tuple[float, ...]:
+    """What a class counts where it is told from the rest, one number per output; () for None."""
+    if class_weight is None:
+        return ()
+    weights = weights_of_classes(class_weight, labels, classes, sample_weight)
+    check_sample_weight(weights, classes, "class_weight", all_zero=True)
+    return tuple(float(weight) for weight in weights)
+
+
+def weights_of_classes(class_weight, labels: np.ndarray, classes: int,
+                       sample_weight: np.ndarray | None = None) -> np.ndarray:
+    """The weight of each class, (classes,), from the argument of ``train``; its sign is not looked at.
+
+    "balanced" is n / (k * n_c): n and n_c are the rows, of all classes and of one, or the sums of their
+    ``sample_weight``; k is the number of classes for which n_c is above 0. A row of weight 0 is as good as left out.
+
+    >>> weights_of_classes("balanced", np.array([0, 0, 0, 1]), 2, np.array([1.0, 1.0, 0.0, 1.0]))
+    array([0.75, 1.5 ])
+    """
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(f"class_weight must be 'balanced', a dict or a sequence, got {class_weight!r}")
+        counts = np.bincount(labels, minlength=classes) if sample_weight is None else \
+            np.bincount(labels, sample_weight, classes)
+        weights = counts.sum() / ((counts > 0).sum() * np.where(counts > 0, counts, 1))
+    elif isinstance(class_weight, dict):
+        weights = np.ones(classes)
+        for label, weight in class_weight.items():
+            if isinstance(label, bool) or not isinstance(label, Integral) or not 0 <= int(label) < classes:
+                raise ValueError(f"class_weight must be for classes 0 to {classes - 1}, got {label!r}")
+            if isinstance(weight, bool) or not isinstance(weight, Real):
+                raise TypeError(f"class_weight must hold numbers, got {weight!r} for class {label}")
+            weights[label] = weight
+    else:
+        weights = as_numbers(class_weight, "class_weight").astype(float)
+        if weights.shape != (classes,):
+            raise ValueError(f"class_weight must have one weight for each of the {classes} classes, got shape "
+                             f"{weights.shape}")
+    return weights
+
+
+def check_batch_size(batch_size, rows: int) -> int:
+    """The rows of a mini-batch: None and anything beyond ``rows`` mean all of them."""
+    if batch_size is None:
+        return rows
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral):
+        raise TypeError(f"batch_size must be a whole number, or None for all rows, got {batch_size!r}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, or None for all rows, got {batch_size}")
+    return min(int(batch_size), rows)
+
+
+def check_whole(name: str, value, least: int) -> int:
+    """value as Python's int; TypeError or ValueError unless it is a whole number, at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if int(value) < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def check_fraction(value, name: str, least_included: bool = False) -> None:
+    """TypeError or ValueError unless value is a number between 0 and 1; 0 itself only where it is included."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number between 0 and 1, got {value!r}")
+    if not 0 <= float(value) < 1 or not (value or least_included):
+        raise ValueError(f"{name} must be {'at least' if least_included else 'above'} 0 and below 1, got {value}")
+
+
+def check_rates(dropout, hidden: int) -> tuple[float, ...]:
+    """A dropout rate for each hidden layer from one for all or one each; none where nothing is dropped."""
+    one_for_all = isinstance(dropout, Real)
+    try:
+        given = (dropout,) if one_for_all else tuple(dropout)
+    except TypeError:
+        raise TypeError(f"dropout must be a number, or one per hidden layer, got {dropout!r}") from None
+    for rate in given:
+        check_fraction(rate, "dropout", least_included=True)
+    if one_for_all and dropout and not hidden:
+        raise ValueError("dropout acts on hidden layers; this network has none")
+    if not one_for_all and len(given) != hidden:
+        raise ValueError(f"dropout must be one number or {hidden}, one per hidden layer, got {len(given)}")
+    rates = tuple(float(rate) for rate in given) * (hidden if one_for_all else 1)
+    return rates if any(rates) else ()
+
+
+def generator(seed) -> np.random.Generator:
+    """NumPy's generator of this seed; None draws one from the operating system."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"seed must be None or a whole number at least 0, got {seed!r}") from None
+
+
+def as_numbers(values, name: str) -> np.ndarray:
+    """values as a NumPy array of integers, booleans or floats."""
+    if values is None:
+        raise TypeError(f"{name} must hold real numbers, got None")
+    if hasattr(values, "toarray") and not isinstance(values, np.ndarray):
+        raise TypeError(f"{name} must be dense; pass {name}.toarray()")
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise TypeError(f"{name} has masked values; fill or drop them first")
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} is not a rectangular array: {error}") from None
+    if array.dtype.kind == "O" and not any(isinstance(value, str | bytes) for value in array.flat):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):   # else refused below, as objects
+            array = array.astype(float)
+    if array.dtype.kind not in "biuf":
+        hint = "; encode strings as numbers first" if array.dtype.kind in "OUST" else ""
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty, shape {array.shape}")
+    return array
+
+
+def to_dtype(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
+    """array as dtype, finite throughout."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        converted = array.astype(dtype, copy=False)
+        # The sum meets every NaN and infinity without an array of booleans; it may overflow by itself.
+        if np.isfinite(converted.sum()) or np.isfinite(converted).all():
+            return np.asarray(converted)
+    at = tuple(int(i) for i in np.argwhere(~np.isfinite(converted))[0])
+    if np.isfinite(array[at]):
+        raise ValueError(f"{name}{list(at)} is {array[at]}, too large for {dtype}; scale the data or use float64")
+    raise ValueError(f"{name}{list(at)} is {array[at]}; NaN and infinity must be removed or filled first")

@@ -1,0 +1,159 @@
+"""What this machine offers: cores and threads, the instruction set, the BLAS. Importing it makes the kernel ready."""
+import contextlib
+import math
+import os
+import platform
+import time
+from numbers import Integral
+from pathlib import Path
+
+from fastsgd.engine import _kernel
+
+# A thread must have this much arithmetic a step to be worth two barriers; measured by python -m bench.threads.
+FLOPS_PER_THREAD = 2.5e5
+
+
+def cores() -> int:
+    """The cores that this process may run on.
+
+    They are what CPU affinity and the cgroup's CPU quota allow, or fewer where FASTSGD_NUM_THREADS, else
+    OMP_NUM_THREADS, or a limit of threadpoolctl says so. (joblib sets OMP_NUM_THREADS in its processes.)
+    """
+    available = _cores_without_limit()
+    return min(available, _kernel.get_num_threads() or available)
+
+
+def _cores_without_limit() -> int:
+    setting = os.environ.get("FASTSGD_NUM_THREADS", "")
+    if setting and not (setting.isascii() and setting.isdigit() and int(setting) > 0):
+        raise ValueError(f"FASTSGD_NUM_THREADS must be a whole number above 0, got {setting!r}")
+    if not setting:
+        setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()     # a list has one for each nested level
+        setting = setting if setting.isascii() and setting.isdigit() and int(setting) > 0 else ""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, _quota(), int(setting or available))
+
+
+def _quota() -> int:
+    """Cores' worth of time that the cgroup grants (version 2 or 1), rounded up; looked up once a second."""
+    global _known_quota
+    now = time.monotonic()
+    if now - _known_quota[0] > 1:
+        _known_quota = now, _read_quota()
+    return _known_quota[1]
+
+
+_known_quota = (-math.inf, 0)
+
+
+def _read_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    folders = [root, root / "cpu"]
+    with contextlib.suppress(OSError):
+        for line in own.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in ("", "cpu", "cpu,cpuacct"):
+                folder = root / ("cpu" if controllers else "") / path.lstrip("/")
+                folders += [folder, *(parent for parent in folder.parents if root in parent.parents)]
+    granted = [math.inf]
+    for folder in folders:
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = (folder / "cpu.max").read_text().split()
+            granted.append(int(quota) / int(period))
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            if int(quota) > 0:
+                granted.append(int(quota) / int(period))
+    return max(1, math.ceil(min(min(granted), _kernel.MAX_THREADS)))
+
+
+def choose_threads(threads: int | None, flops: float) -> int:
+    """The number asked for; for None as many cores as work of so many floating-point operations a step feeds."""
+    if threads is None:
+        wanted = int(flops / FLOPS_PER_THREAD)
+        return 1 if wanted < 2 else min(cores(), wanted)
+    if isinstance(threads, bool) or not isinstance(threads, Integral):
+        raise TypeError(f"threads must be a whole number or None, got {threads!r}")
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    return min(int(threads), _kernel.get_num_threads() or _kernel.MAX_THREADS)
+
+
+def config() -> dict:
+    """What runs fastsgd's arithmetic here.
+
+    Keys: ``isa`` and ``isa_available`` (``FASTSGD_ISA`` pins one before import), ``blas`` (the private
+    OpenBLAS and the kernels it chose), ``cores`` (that this process may use).
+
+    >>> config()["isa"] in config()["isa_available"]
+    True
+    """
+    return {**_kernel.config(), "cores": cores()}
+
+
+def cpu_name() -> str:
+    """What the system calls the CPU."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _make_ready() -> None:
+    wanted = os.environ.get("FASTSGD_ISA", "")
+    if reason := _kernel.select_isa(wanted):
+        raise ImportError(f"FASTSGD_ISA={wanted}: {reason}")
+    folder = Path(__file__).parent / "_libs"
+    libraries = sorted(folder.glob("libscipy_openblas-fastsgd.*"))
+    if not libraries:
+        raise ImportError(f"fastsgd's private BLAS library is missing from {folder}; reinstall fastsgd")
+    # Both are read once, by the library's start-up code. Its kernels follow the instruction set chosen here, so that
+    # FASTSGD_ISA alone decides which bits come out, whatever OPENBLAS_CORETYPE says to other copies of OpenBLAS.
+    settings = {"OPENBLAS_NUM_THREADS": "1"}
+    core = {"avx512": "SkylakeX", "avx2": "Haswell", "sse2": "Nehalem"}.get(_kernel.config()["isa"])
+    if core:
+        settings["OPENBLAS_CORETYPE"] = core
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        reason = _kernel.load_blas(libraries[0])
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    if reason:
+        raise ImportError(f"fastsgd cannot open its private BLAS library: {reason}")
+
+
+def _meet_threadpoolctl() -> None:
+    """Lets threadpoolctl, where it is installed, see and limit our teams like those of BLAS and OpenMP."""
+    try:
+        import threadpoolctl
+    except ImportError:
+        return
+
+    class TeamController(threadpoolctl.LibController):
+        user_api = internal_api = "fastsgd"
+        filename_prefixes = ("_kernel",)
+        check_symbols = ("fastsgd_get_num_threads", "fastsgd_set_num_threads")
+
+        def get_num_threads(self) -> int:
+            return cores()
+
+        def set_num_threads(self, num_threads: int) -> None:
+            # All cores is what it finds without a limit, and sets to take one back.
+            limited = num_threads < _cores_without_limit()
+            self.dynlib.fastsgd_set_num_threads(num_threads if limited else 0)
+
+        def get_version(self) -> None:
+            return None
+
+    with contextlib.suppress(AttributeError):        # before threadpoolctl 3.2 nobody could register
+        threadpoolctl.register(TeamController)
+
+
+_make_ready()
+_meet_threadpoolctl()

@@ -1,0 +1,475 @@
+"""The mini-batch step in plain NumPy: what the kernel must agree with.
+
+The public functions have the names, arguments and results of ``_kernel``. This module is the yardstick of
+the tests and the baseline of the benchmarks, and ``train(kernel="reference")`` runs on it.
+
+Per mini-batch of B rows, for layers l = 1 .. L with a_0 the input::
+
+    forward     z_l = a_{l-1} W_l + b_l,   a_l = f_l(z_l)
+    cost        C = mean over rows of cost(a_L, target)
+    backward    delta_L = dC/dz_L,   delta_{l-1} = (delta_l W_l^T) * f'_{l-1}(z_{l-1})
+    gradient    dC/dW_l = a_{l-1}^T delta_l / B,   dC/db_l = mean over rows of delta_l
+    update      every parameter by its optimizer's rule
+
+With dropout a_l and f'_l of a hidden layer are multiplied by a mask of 0 and 1 / (1 - rate); with weights of the rows,
+means over rows are weighted; the optimizer may limit the gradient before its rule, and the weights after it.
+"""
+import math
+import time
+from itertools import pairwise
+
+import numpy as np
+
+LEAK = 0.01  # slope of leaky_relu below zero
+_erf = np.vectorize(math.erf, otypes=[float])
+
+
+def train_epoch(architecture, params, X, target, order, recipe, state, learning_rates, sample_weight=None, threads=1,
+                poll=None, adapts=False):
+    """One pass over the rows in ``order`` in mini-batches, changing ``params`` and ``state`` in place.
+
+    Returns the number of steps; ``state`` gains the cost and the score of the rows seen, each times its weight. A cost
+    that is not finite ends the pass before the step that met it changes anything, and stands in ``state``.
+    Where the number of threads ``adapts``, the team is made smaller in the first steps if that is faster.
+    ``poll(rows_done)`` is called about ten times a second; where it returns something true the pass ends after the
+    step, and what it raises ends the pass at once and is raised here.
+    """
+    order = np.arange(len(X)) if order is None else order
+    weights_of_average = averaging_weights_of(recipe.optimizer, state.steps, len(learning_rates))
+    steps = 0
+    polled = time.monotonic()
+    for first in range(0, len(order), recipe.batch_size):
+        rows = order[first:first + recipe.batch_size]
+        masks = dropout_masks(architecture, recipe, state.steps, len(rows), params.dtype)
+        cost, score, gradients = backpropagate(architecture, params, X[rows],
+                                               smooth(architecture, target[rows], recipe.label_smoothing, params.dtype),
+                                               None if sample_weight is None else sample_weight[rows], masks,
+                                               recipe, learning_rates[steps], state.output_costs)
+        state.cost += cost
+        state.score += score
+        if not math.isfinite(cost):
+            break
+        state.steps += 1
+        state.penalty += learning_rates[steps] * recipe.optimizer.l1 * getattr(recipe.optimizer, "truncate", False)
+        weight = len(rows) if sample_weight is None or recipe.weighted_steps else sample_weight[rows].sum()
+        gradients = clip(recipe.optimizer, [g / weight if weight else 0 * g for g in gradients])
+        for view, slots, g, is_weight in zip(*_views(architecture, params, state.slots), gradients,
+                                             [True, False] * (len(architecture.sizes) - 1), strict=True):
+            update(recipe.optimizer, view, slots, g, is_weight, learning_rates[steps], state.steps, weight,
+                   state.penalty)
+        constrain(recipe.optimizer, layers(architecture, params))
+        if state.average is not None:
+            state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
+        steps += 1
+        if poll is not None and time.monotonic() - polled >= 0.1:
+            pauses = poll(min(first + recipe.batch_size, len(order)))
+            polled = time.monotonic()
+            if pauses:
+                break
+    return steps
+
+
+def gradient(architecture, params, X, target, out, sample_weight=None, threads=1, backend="auto"):
+    """The gradient of the mean cost over all rows into ``out``, laid out like ``params``; returns that cost.
+
+    Where the cost is not finite the gradient is NaN throughout.
+    """
+    total = len(X) if sample_weight is None else sample_weight.sum()
+    cost, _, gradients = backpropagate(architecture, params, X, target, sample_weight)
+    out[:] = np.concatenate([g.ravel() for g in gradients]) / total if math.isfinite(cost) else np.nan
+    return cost / total
+
+
+def cost(architecture, params, X, target, rows=None, sample_weight=None, threads=1, backend="auto"):
+    """``(cost, score)`` summed over all rows, or over those of the numbers in ``rows``, each times its weight."""
+    if rows is not None:
+        X, target = X[rows], target[rows]
+        sample_weight = sample_weight[rows] if sample_weight is not None else None
+    z = forward(architecture, params, X)[0][-1]
+    return cost_and_delta(architecture, z, target, sample_weight)[:2]
+
+
+def cost_on_plane(architecture, params, Z, along, factors, activation, target, threads=1, backend="auto"):
+    """The cost summed over all rows of what a network computes of f(Z + p Z_1 + q Z_2), f being an activation.
+
+    ``along`` holds Z_1 and Z_2, of Z's shape, and ``factors`` p and q.
+    """
+    p, q = (params.dtype.type(factor) for factor in factors)
+    return cost(architecture, params, activate(activation, Z + p * along[0] + q * along[1]), target)[0]
+
+
+def deltas(architecture, params, X, target, out, threads=1, backend="auto"):
+    """What each row's gradient is made of into ``out``: hidden activations a_1 .. a_{L-1}, then dC/dz_1 .. dC/dz_L.
+
+    Side by side, a row of ``out`` for each of X. Returns the cost summed over the rows.
+    """
+    cost, _, activations, found = deltas_of(architecture, params, X, target)
+    out[:] = np.hstack([*activations[1:-1], *found])
+    return cost
+
+
+def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
+    """The output layer's activations of every row, or of those numbered in ``rows``, into ``out`` (rows, outputs)."""
+    a = forward(architecture, params, X if rows is None else X[rows])[1][-1]
+    if architecture.scales_output:
+        a = a * np.array(architecture.output_scale, a.dtype) + np.array(architecture.output_offset, a.dtype)
+    out[:] = a
+
+
+# ---- forward and backward ----
+
+def layers(architecture, params):
+    """``[(W, b), ...]``: views of the flat parameters, W (inputs, outputs) before b (outputs,), layer by layer."""
+    views = []
+    offset = 0
+    for inputs, outputs in pairwise(architecture.sizes):
+        W = params[offset:offset + inputs * outputs].reshape(inputs, outputs)
+        offset += inputs * outputs
+        views.append((W, params[offset:offset + outputs]))
+        offset += outputs
+    return views
+
+
+def scaled(architecture, X, dtype):
+    """``X * input_scale + input_offset``; a sparse X is scaled already."""
+    if hasattr(X, "dense"):
+        return X.dense()
+    X = X.astype(dtype, copy=False)
+    if architecture.scales_input:
+        X = X * np.array(architecture.input_scale, dtype) + np.array(architecture.input_offset, dtype)
+    return X
+
+
+def forward(architecture, params, X, masks=()):
+    """Lists of every layer's z and a; ``a`` begins with the input as the first layer receives it.
+
+    A hidden layer's a is multiplied by its mask, where there are any.
+    """
+    zs, activations = [], [scaled(architecture, X, params.dtype)]
+    for layer, (W, b) in enumerate(layers(architecture, params)):
+        zs.append(activations[-1] @ W + b)
+        activations.append(activate(architecture.activations[layer], zs[-1]))
+        if architecture.activations[layer] == "softmax" and not np.isfinite(activations[-1]).all():
+            activations[-1] = softmax_of_wide_logits(activations[-2], W, b)
+        if layer < len(masks):
+            activations[-1] = np.where(masks[layer] == 0, 0, activations[-1] * masks[layer])
+    return zs, activations
+
+
+def backpropagate(architecture, params, X, target, sample_weight=None, masks=(), recipe=None, learning_rate=None,
+                  output_costs=None):
+    """``(cost, score, [dW_1, db_1, dW_2, ...])``, all summed over the rows, each times its weight.
+
+    For a passive-aggressive recipe deltas are the steps that the rows ask for.
+    """
+    cost, score, activations, found = deltas_of(architecture, params, X, target, sample_weight, masks, recipe,
+                                                learning_rate, output_costs)
+    gradients = []
+    for a, delta in zip(activations, found, strict=False):
+        gradients += [a.T @ delta, delta.sum(axis=0)]
+    return cost, score, gradients
+
+
+def deltas_of(architecture, params, X, target, sample_weight=None, masks=(), recipe=None, learning_rate=None,
+              output_costs=None):
+    """``(cost, score, [a_0, ...], [delta_1, ...])``: the costs summed, a row of every array for each row of X."""
+    zs, activations = forward(architecture, params, X, masks)
+    cost, score, delta = cost_and_delta(architecture, zs[-1], target, sample_weight, recipe, activations[0],
+                                        learning_rate, output_costs)
+    found = [delta]
+    weights = [W for W, _ in layers(architecture, params)]
+    for layer in reversed(range(1, len(weights))):
+        name = architecture.activations[layer - 1]
+        a = activate(name, zs[layer - 1]) if masks else activations[layer]
+        delta = (delta @ weights[layer].T) * slope(name, zs[layer - 1], a)
+        if masks:
+            delta = delta * masks[layer - 1]
+        found.insert(0, delta)
+    return cost, score, activations, found
+
+
+def dropout_masks(architecture, recipe, step, rows, dtype):
+    """For every hidden layer (rows, units): 0 where a unit is dropped, else 1 / (1 - rate); none without dropout.
+
+    Sixteen bits of Philox decide for each unit; the counters are block and row, layer, and step.
+    """
+    masks = []
+    for layer, units in enumerate(architecture.sizes[1:-1] if recipe.dropout else ()):
+        drop = recipe.drop(layer)
+        blocks = -(-units // 16)
+        random = np.random.Philox(key=np.array([recipe.seed, 0], np.uint64),
+                                  counter=np.array([0, layer, step, 0], np.uint64))
+        chance = random.random_raw(rows * blocks * 4).astype("<u8").view("<u2").reshape(rows, blocks * 16)[:, :units]
+        masks.append(np.where(chance < drop, 0, 65536 / (65536 - drop)).astype(dtype))
+    return masks
+
+
+def smooth(architecture, target, smoothing, dtype):
+    """The targets with a part of each spread evenly over all classes (Szegedy et al. 2016, arXiv 1512.00567)."""
+    if not smoothing:
+        return target
+    classes = architecture.sizes[-1]
+    if target.ndim == 1 and architecture.loss != "cross_entropy":
+        return target                                      # cost_and_delta does it
+    if target.ndim == 1:
+        target = one_hot(target, classes, dtype)
+    even = 1 / classes if architecture.loss == "cross_entropy" else 1 / 2
+    return ((1 - smoothing) * target + smoothing * even).astype(dtype)
+
+
+def one_hot(labels, classes, dtype):
+    """A row for each label, 1 in its column and else 0."""
+    rows = np.zeros((len(labels), classes), dtype)
+    rows[np.arange(len(labels)), labels] = 1
+    return rows
+
+
+def _views(architecture, params, slots):
+    """The parameters' arrays W_1, b_1, W_2, ... and, beside each, its part of the optimizer's slots."""
+    def split(flat):
+        return [array for pair in layers(architecture, flat) for array in pair]
+    parts = [split(slot) for slot in slots]
+    own = split(params)
+    return own, [[part[i] for part in parts] for i in range(len(own))]
+
+
+# ---- activations ----
+
+def _logistic(z):
+    with np.errstate(over="ignore"):
+        return (1 / (1 + np.exp(-z))).astype(z.dtype)
+
+
+def _normal_cdf(z):
+    return (0.5 * (1 + _erf(z / math.sqrt(2)))).astype(z.dtype)
+
+
+def _softmax(z):
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def softmax_of_wide_logits(x, W, b):
+    """Softmax of ``x W + b`` where it overflows: from logits in double, those of doubles scaled down by 2^-1040."""
+    unit = 2.0 ** -520 if x.dtype == np.float64 else 1.0
+    z = (x * unit).astype(float) @ (W * unit).astype(float) + b * unit * unit
+    return _softmax(np.maximum((z - z.max(axis=1, keepdims=True)) / unit / unit, -1e3)).astype(x.dtype)
+
+
+def activate(name, z):
+    """The activation of that name, elementwise (softmax: over each row)."""
+    return {
+        "identity": lambda: z,
+        "logistic": lambda: _logistic(z),
+        "tanh": lambda: np.tanh(z),
+        "relu": lambda: np.maximum(z, 0),
+        "leaky_relu": lambda: np.where(z > 0, z, LEAK * z),
+        "elu": lambda: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+        "gelu": lambda: z * _normal_cdf(z),
+        "silu": lambda: z * _logistic(z),
+        "softplus": lambda: np.logaddexp(z, z.dtype.type(0)),
+        "softmax": lambda: _softmax(z),
+        "exp": lambda: np.exp(z),
+    }[name]()
+
+
+def slope(name, z, a):
+    """The activation's derivative at z, where its value is a."""
+    return {
+        "identity": lambda: np.ones_like(z),
+        "logistic": lambda: a * (1 - a),
+        "tanh": lambda: 1 - a * a,
+        "relu": lambda: (z > 0).astype(z.dtype),
+        "leaky_relu": lambda: np.where(z > 0, 1, LEAK).astype(z.dtype),
+        "elu": lambda: np.where(z > 0, 1, a + 1).astype(z.dtype),
+        "gelu": lambda: _normal_cdf(z) + z * np.exp(-z * z / 2) / z.dtype.type(math.sqrt(2 * math.pi)),
+        "silu": lambda: _logistic(z) * (1 + z * (1 - _logistic(z))),
+        "softplus": lambda: _logistic(z),
+    }[name]()
+
+
+# ---- cost, score and output delta ----
+
+def cost_and_delta(architecture, z, target, sample_weight=None, recipe=None, rows=None, learning_rate=None,
+                   output_costs=None):
+    """``(cost, score, dC/dz)`` of the output layer's z: the cost summed over outputs and rows, each times its weight.
+
+    The score counts rows classified correctly (single outputs, where there are no labels); for losses that do not
+    classify it is the summed squared error. ``rows`` are those that the layer received, for passive-aggressive steps.
+    ``output_costs`` gains the costs of each output, without any weights, where it is given.
+    """
+    loss, output = architecture.loss, architecture.activations[-1]
+    if loss == "cross_entropy":
+        if target.ndim == 1:
+            target = one_hot(target, z.shape[1], z.dtype)
+        right = z.argmax(axis=1) == target.argmax(axis=1)
+        shifted = np.maximum(z - z.max(axis=1, keepdims=True), np.finfo(z.dtype).min)
+        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        delta = np.exp(log_p) * target.sum(axis=1, keepdims=True) - target
+        return _weighed(-target * log_p, right[:, np.newaxis], limit(recipe, delta), sample_weight)
+    a = activate(output, z)
+    right = None
+    if target.ndim == 1:
+        right = (z.argmax(axis=1) == target)[:, np.newaxis]
+        target = one_against_rest(loss, target, z, recipe.label_smoothing if recipe is not None else 0)
+    error = a - target
+    p = np.array(architecture.loss_parameters, dtype=z.dtype)
+    if loss == "binary_cross_entropy":
+        costs = np.logaddexp(z, z.dtype.type(0)) - target * z
+        right, delta = (z > 0) == (target > 0.5) if right is None else right, error
+    elif loss in ("hinge", "perceptron", "squared_hinge", "modified_huber"):
+        margin = target * z
+        right = (z > 0) == (target > 0) if right is None else right
+        below = 1 - margin
+        if loss in ("hinge", "perceptron"):
+            costs, delta = np.maximum(p - margin, 0), np.where(margin <= p, -target, 0)
+        else:
+            costs, delta = np.where(margin > 1, 0, below * below), np.where(margin > 1, 0, -2 * target * below)
+        if loss == "modified_huber":
+            costs, delta = np.where(margin < -1, -4 * margin, costs), np.where(margin < -1, -4 * target, delta)
+    elif loss == "epsilon_insensitive":
+        costs, delta = np.maximum(abs(error) - p, 0), np.where(abs(error) > p, np.sign(error), 0)
+    elif loss == "squared_epsilon_insensitive":
+        beyond = np.maximum(abs(error) - p, 0)
+        costs, delta = beyond * beyond, 2 * beyond * np.sign(error)
+    elif loss == "squared_error":
+        costs = error * error / 2
+        delta = error * slope(output, z, a)
+    elif loss == "absolute_error":
+        costs = abs(error)
+        delta = np.sign(error)
+    elif loss == "huber":
+        costs = np.where(abs(error) > p, p * (abs(error) - p / 2), error * error / 2)
+        delta = np.clip(error, -p, p)
+    elif loss == "quantile":
+        costs = np.maximum(p * -error, (1 - p) * error)
+        delta = np.where(error < 0, -p, np.where(error > 0, 1 - p, 0)).astype(z.dtype)
+    elif loss == "poisson":
+        log_t = np.log(np.where(target > 0, target, 1))
+        costs = target * (log_t - z) + error
+        delta = error
+    if output_costs is not None:
+        output_costs += costs.sum(axis=0, dtype=float)
+    delta = limit(recipe, delta)
+    if recipe is not None and recipe.optimizer.kind == "passive_aggressive":
+        squares = (rows.astype(float) ** 2).sum(axis=1, keepdims=True)
+        delta = delta * longest_step(recipe.optimizer, costs, squares, learning_rate)
+    if recipe is not None and recipe.positive_weight:
+        w = np.where(target > (0.5 if loss == "binary_cross_entropy" else 0), np.array(recipe.positive_weight), 1)
+        costs, delta = np.where(w == 0, 0, w * costs), np.where(w == 0, 0, w * delta)
+    return _weighed(costs, error * error if right is None else right, delta.astype(z.dtype), sample_weight)
+
+
+def limit(recipe, delta):
+    """Every dC/dz between -clip_delta and clip_delta, where the optimizer asks for it."""
+    most = None if recipe is None else recipe.optimizer.clip_delta
+    return delta if most is None else np.clip(delta, -most, most)
+
+
+def one_against_rest(loss, labels, z, smoothing):
+    """The targets (rows, outputs) that class labels stand for: yes for a row's own class, no for all others."""
+    yes = one_hot(labels, z.shape[1], z.dtype)
+    if loss != "binary_cross_entropy":
+        return 2 * yes - 1
+    return ((1 - smoothing) * yes + smoothing / 2).astype(z.dtype)
+
+
+def longest_step(optimizer, costs, squares, learning_rate):
+    """tau of passive-aggressive steps, see optimizers/rules.py; none where a row is 0 and that would be infinite."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if optimizer.squared:
+            return costs / (squares + 0.5 / learning_rate) if learning_rate else 0 * costs
+        return np.where(squares == 0, 0, np.minimum(learning_rate, costs / squares))
+
+
+def _weighed(costs, scores, delta, sample_weight):
+    if sample_weight is not None:
+        none = (sample_weight == 0)[:, np.newaxis]           # takes away infinities too
+        w = sample_weight[:, np.newaxis]
+        costs, scores = np.where(none, 0, costs * w), np.where(none, 0, scores * w)
+        delta = np.where(none, 0, delta * w.astype(delta.dtype))
+    return float(costs.sum(dtype=float)), float(scores.sum(dtype=float)), delta
+
+
+# ---- the optimizers' rules and what acts around them; formulas and sources are in optimizers/rules.py ----
+
+def clip(optimizer, gradients):
+    """The gradients W_1, b_1, ..., each entry or the length of all of them limited."""
+    if optimizer.clip_value:
+        return [np.clip(g, -optimizer.clip_value, optimizer.clip_value) for g in gradients]
+    if optimizer.clip_norm:
+        norm = math.sqrt(sum(float((g.astype(float) ** 2).sum()) for g in gradients))
+        if norm > optimizer.clip_norm:
+            return [g * g.dtype.type(optimizer.clip_norm / norm) for g in gradients]
+    return gradients
+
+
+def constrain(optimizer, pairs):
+    """The weights into each unit of a hidden layer scaled down to max_norm, in place."""
+    for W, _ in pairs[:-1] if optimizer.max_norm else ():
+        norms = np.sqrt((W.astype(float) ** 2).sum(axis=0))
+        W *= np.where(norms > optimizer.max_norm, optimizer.max_norm / np.maximum(norms, 1e-300), 1).astype(W.dtype)
+
+
+def averaging_weights_of(optimizer, first_step, steps):
+    """How far the average moves towards the parameters at each step; see optimizers/rules.py."""
+    return optimizer.averaging_weights(first_step, steps) if optimizer.average is not None else ()
+
+
+def update(optimizer, w, slots, g, is_weight, learning_rate, t, batch_weight, penalty=0.0):
+    """One step with gradient g on the array w and its part of the optimizer's slots, in place.
+
+    ``penalty`` is the sum of learning_rate * l1 up to this step, for l1 that truncates.
+    """
+    kind = optimizer.kind
+    truncates = getattr(optimizer, "truncate", False)
+    l1, l2 = (0 if truncates else optimizer.l1, optimizer.l2) if is_weight else (0, 0)
+    if is_weight and batch_weight:
+        l2 += optimizer.alpha / batch_weight
+    if not is_weight:
+        learning_rate = optimizer.bias_rate * learning_rate
+    if kind == "passive_aggressive" or (kind == "sgd" and not optimizer.momentum):
+        shrink = max(0, 1 - learning_rate * (l2 + optimizer.weight_decay))
+        rate = learning_rate if kind == "sgd" else 1 if is_weight else optimizer.bias_rate
+        w[...] = shrink * w - learning_rate * l1 * np.sign(w) - rate * g
+        if truncates and is_weight:
+            truncate(w, slots[0], penalty)
+        return
+    g = g + l2 * w + l1 * np.sign(w)
+    if kind == "adamw":
+        w -= learning_rate * optimizer.weight_decay * w
+    else:
+        g = g + optimizer.weight_decay * w
+
+    if kind == "sgd":
+        slots[0][...] = optimizer.momentum * slots[0] + g
+        g = g + optimizer.momentum * slots[0] if optimizer.nesterov else slots[0]
+        w -= learning_rate * g
+        if truncates and is_weight:
+            truncate(w, slots[1], penalty)
+    elif kind in ("adam", "adamw"):
+        m, v = slots
+        m[...] = optimizer.beta_1 * m + (1 - optimizer.beta_1) * g
+        v[...] = optimizer.beta_2 * v + (1 - optimizer.beta_2) * g * g
+        m_hat = m / (1 - optimizer.beta_1 ** t)
+        v_hat = v / (1 - optimizer.beta_2 ** t)
+        w -= learning_rate * m_hat / (np.sqrt(v_hat) + optimizer.epsilon)
+    elif kind == "rmsprop":
+        v = slots[0]
+        v[...] = optimizer.rho * v + (1 - optimizer.rho) * g * g
+        g = g / (np.sqrt(v) + optimizer.epsilon)
+        if optimizer.momentum:
+            slots[1][...] = optimizer.momentum * slots[1] + g
+            g = slots[1]
+        w -= learning_rate * g
+    elif kind == "adagrad":
+        slots[0][...] += g * g
+        w -= learning_rate * g / (np.sqrt(slots[0]) + optimizer.epsilon)
+
+
+def truncate(w, received, penalty):
+    """Moves w towards zero by what it has not received yet of the penalty, at most to zero."""
+    before = w.copy()
+    w[...] = np.where(w > 0, np.maximum(0, w - (penalty + received)),
+                      np.where(w < 0, np.minimum(0, w + (penalty - received)), w))
+    received += w - before

@@ -1,0 +1,105 @@
+"""Model files: a network in the safetensors format (``files.safetensors``).
+
+A file holds ``weights.0`` (inputs, outputs), ``biases.0`` (outputs,), ``weights.1`` ... in F32 or F64, and as metadata:
+
+- ``fastsgd.version``: "1", the version of this layout;
+- ``fastsgd.architecture``: JSON with ``sizes``, ``activations`` (one per layer), ``loss``, ``loss_parameters``, and
+  where the rows are scaled or shifted, ``input_scale`` and ``input_offset`` (lists of one number or one per column),
+  where predictions are, ``output_scale`` and ``output_offset`` (of one or one per output);
+- any other key: the network's own ``metadata``.
+
+A checkpoint of a run (``checkpoint.py``) is a model file too: it holds more, under names that begin with ``run.``,
+which a reader of models passes over.
+"""
+from __future__ import annotations
+
+import json
+import math
+from itertools import pairwise
+
+import numpy as np
+
+from fastsgd.files import safetensors
+from fastsgd.files.safetensors import TensorFile
+from fastsgd.model.architecture import Architecture
+
+VERSION = "1"
+CHECKPOINT = "fastsgd.checkpoint"
+
+
+def save(path, architecture: Architecture, params: np.ndarray, metadata: dict[str, str]) -> None:
+    """Writes a network, complete or not at all."""
+    safetensors.write(path, *describe(architecture, params, metadata))
+
+
+def describe(architecture: Architecture, params: np.ndarray,
+             metadata: dict[str, str]) -> tuple[list[tuple[str, np.ndarray]], dict[str, str]]:
+    """The arrays and the metadata that make a network's file."""
+    for key, value in metadata.items():
+        if not (isinstance(key, str) and isinstance(value, str)) or key.startswith("fastsgd."):
+            raise ValueError(f"metadata must map strings to strings, no key beginning with 'fastsgd.'; got {key!r}")
+    description = {"sizes": architecture.sizes, "activations": architecture.activations, "loss": architecture.loss,
+                   "loss_parameters": architecture.loss_parameters}
+    if architecture.scales_input:
+        description |= {"input_scale": architecture.input_scale, "input_offset": architecture.input_offset}
+    if architecture.scales_output:
+        description |= {"output_scale": architecture.output_scale, "output_offset": architecture.output_offset}
+    tensors = [(name, params[offset:offset + math.prod(shape)].reshape(shape))
+               for name, offset, shape in architecture.tensors]
+    return tensors, {"fastsgd.version": VERSION, "fastsgd.architecture": json.dumps(description), **metadata}
+
+
+def load(path) -> tuple[Architecture, np.ndarray, dict[str, str]]:
+    """``(architecture, flat params, metadata)`` of a file."""
+    with TensorFile(path) as file:
+        return network_of(file)
+
+
+def network_of(file: TensorFile) -> tuple[Architecture, np.ndarray, dict[str, str]]:
+    """``(architecture, flat params, metadata)`` of an open file."""
+    metadata = dict(file.metadata)
+    if "fastsgd.architecture" not in metadata:
+        raise ValueError(f"{file.path} was not written by fastsgd: it has no fastsgd.architecture")
+    version = metadata.pop("fastsgd.version", None)
+    if version != VERSION:
+        raise ValueError(f"{file.path} has layout version {version!r:.40}; this fastsgd reads version {VERSION!r}")
+    is_checkpoint = metadata.pop(CHECKPOINT, None) is not None
+    architecture = _architecture(file, metadata.pop("fastsgd.architecture"))
+    expected = {name: shape for name, _, shape in architecture.tensors}
+    found = {name for name in file.tensors if not (is_checkpoint and name.startswith("run."))}
+    if found != set(expected):
+        raise ValueError(f"{file.path} does not hold the tensors of its architecture: it has "
+                         f"{sorted(found)[:8]!r:.300}")
+    dtypes = {file.tensors[name][0] for name in expected}
+    if len(dtypes) > 1 or dtypes.pop().kind != "f":
+        raise ValueError(f"{file.path} should have either F32 or F64 for all its tensors")
+    for name, shape in expected.items():
+        if file.tensors[name][1] != shape:
+            raise ValueError(f"{file.path}: tensor {name} should have shape {list(shape)}, its header says "
+                             f"{list(file.tensors[name][1])}")
+    params = np.empty(architecture.parameters, dtype=file.tensors["weights.0"][0].newbyteorder("="))
+    for name, offset, shape in architecture.tensors:
+        file.read(name, params[offset:offset + math.prod(shape)])
+    return architecture, params, metadata
+
+
+def _architecture(file: TensorFile, text: str) -> Architecture:
+    fields = file.parse(text)
+    try:
+        loss = fields["loss"]
+        for layer, shape in enumerate(pairwise(fields["sizes"])):          # before anything of that size is made
+            if file.tensors.get(f"weights.{layer}", (None, None))[1] != shape:
+                raise ValueError(f"its sizes {str(fields['sizes'])[:80]} are not those of its tensors")
+        if not isinstance(fields["activations"][-1], str):
+            raise TypeError("an activation is not a name")
+        given = [float(value) for value in fields["loss_parameters"]]
+        architecture = Architecture.checked(
+            fields["sizes"], fields["activations"][:-1], loss, fields["activations"][-1],
+            given[0] if loss == "huber" else 1.0, given if loss == "quantile" else 0.5,
+            fields.get("input_scale", 1.0), fields.get("input_offset", 0.0), given[0] if "epsilon" in loss else 0.1,
+            fields.get("output_scale", 1.0), fields.get("output_offset", 0.0))
+        if architecture.loss_parameters != tuple(given):
+            raise ValueError(f"its loss_parameters {given} are not those of {loss}")
+        return architecture
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{file.path} does not describe a network: {error!s:.300}") from None

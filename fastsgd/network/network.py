@@ -1,0 +1,524 @@
+"""The network: what it computes, and the one flat array that holds everything it has learned."""
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fastsgd.data import advice
+from fastsgd.data.checks import (
+    CLASSIFICATION,
+    Csr,
+    check_rows,
+    check_sample_weight,
+    check_targets,
+    check_whole,
+    generator,
+)
+from fastsgd.engine import _kernel
+from fastsgd.engine.machine import choose_threads, cores
+from fastsgd.model.architecture import OUTPUTS, Architecture
+from fastsgd.network import model_file
+from fastsgd.optimizers import Optimizer, State, StepConfig, aligned_zeros, check_fits, check_optimizer
+
+INITS = ("auto", "he", "glorot", "normal", "scikit-learn")
+
+
+class Network:
+    """A dense feed-forward network.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Units per layer, the input's columns first: ``[64, 128, 10]`` has one hidden layer of 128.
+    activation : str or sequence of str
+        One of identity, logistic, tanh, relu, leaky_relu (slope 0.01), elu, gelu (exact), silu, softplus;
+        or one name per hidden layer.
+    loss : str
+        What is minimised, summed over the outputs and averaged over the rows. It fixes the output layer:
+
+        ====================  ==========  =====================================================
+        loss                  output      cost of an output a, or row of outputs, with target t
+        ====================  ==========  =====================================================
+        cross_entropy         softmax     -sum t log a, t a class label or a row of probabilities
+        binary_cross_entropy  logistic    -t log a - (1 - t) log(1 - a)
+        squared_error         identity    (a - t)^2 / 2
+        absolute_error        identity    abs(a - t)
+        huber                 identity    (a - t)^2 / 2 up to delta, then delta (abs(a - t) - delta / 2)
+        quantile              identity    q (t - a) where t > a, else (1 - q)(a - t)
+        poisson               exp         t log(t / a) - t + a
+        hinge                 identity    max(0, 1 - t a)
+        perceptron            identity    max(0, -t a)
+        squared_hinge         identity    max(0, 1 - t a)^2
+        modified_huber        identity    max(0, 1 - t a)^2 where t a >= -1, else -4 t a
+        epsilon_insensitive   identity    max(0, abs(a - t) - epsilon)
+        squared_epsilon_insensitive       the square of that
+        ====================  ==========  =====================================================
+
+        hinge, perceptron, squared_hinge and modified_huber have targets of -1 and 1 (0 is taken for -1).
+    output : str, optional
+        With squared_error also "logistic" or "tanh": the classic digit network with the quadratic cost.
+    dtype : "float32" or "float64"
+    seed : int or None
+        Seed of the initial weights; None draws one from the operating system.
+    init : str
+        "he" (normal, variance 2 / inputs; He 2015), "glorot" (uniform, +-sqrt(6 / (inputs + outputs));
+        Glorot and Bengio 2010), both with zero biases; "normal" (weights and biases from the unit normal,
+        as in Nielsen's digit network); "scikit-learn" (weights and biases uniform within glorot's limits, with
+        logistic hidden layers within +-sqrt(2 / (inputs + outputs)), as MLPClassifier does); "auto" takes he for
+        relu-like layers and glorot for the others.
+    huber_delta : float
+        Where huber's cost turns from quadratic to linear.
+    quantile : float or sequence of float
+        Between 0 and 1; one for all outputs, or one each.
+    epsilon : float
+        What an insensitive loss does not mind.
+    input_scale, input_offset : float or sequence of float
+        The first layer receives ``X * input_scale + input_offset``; one number for all columns, or one each. They are
+        part of the network and of its file.
+    output_scale, output_offset : float or sequence of float
+        The unit of targets that are quantities: predictions are what the last layer computes, times output_scale plus
+        output_offset, and targets are compared as ``(y - output_offset) / output_scale``; one number for all outputs,
+        or one each. The spread and the mean of y make targets of unit size, which the usual learning rates and
+        initial weights are meant for. ``cost`` and ``gradient`` are of the targets so scaled, as are huber_delta and
+        epsilon; ``predict`` and R^2 know nothing of it. They are part of the network and of its file.
+
+    Attributes
+    ----------
+    params : ndarray (P,)
+        Every parameter, in one flat array aligned to 64 bytes; changing it changes the network.
+    weights, biases : tuples of ndarray
+        Views of ``params``: ``weights[l]`` (inputs, outputs) and ``biases[l]`` (outputs,).
+    metadata : dict of str to str
+        Travels with the model file; the command line keeps its table encoding here.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Here and in every method for an argument that cannot be used, saying what was given and what is allowed.
+
+    Notes
+    -----
+    X is an array (rows, columns) of finite real numbers, columns being the first of ``sizes``; uint8 rows are used as
+    they are, a quarter of the memory (``input_scale=1/255`` makes bytes a unit). It may be a SciPy sparse matrix, which
+    is never made dense. y is (rows,)
+    class labels 0 .. outputs - 1 or (rows, outputs) probabilities for cross_entropy, else (rows, outputs)
+    targets, or (rows,) where there is one output. With binary_cross_entropy and the losses whose targets are -1 and 1,
+    networks of several outputs take class labels (rows,) too: then each output is trained to tell its class from the
+    rest, and a row is right where its largest output is that of its class.
+
+    Threads: predict, cost, score, evaluate and gradient of one network may run at once; step and train must not
+    run beside anything else on the same network.
+
+    Examples
+    --------
+    >>> import fastsgd
+    >>> net = fastsgd.Network([2, 8, 2], seed=0)
+    >>> net
+    Network([2, 8, 2], activation='relu', loss='cross_entropy', dtype='float32')
+    >>> net.predict([[0.0, 1.0]]).shape
+    (1, 2)
+    """
+
+    def __init__(self, sizes: Sequence[int], activation: str | Sequence[str] = "relu", loss: str = "cross_entropy",
+                 output: str | None = None, dtype: str = "float32", seed: int | None = None, init: str = "auto",
+                 huber_delta: float = 1.0, quantile: float | Sequence[float] = 0.5,
+                 input_scale: float | Sequence[float] = 1.0, input_offset: float | Sequence[float] = 0.0,
+                 epsilon: float = 0.1, output_scale: float | Sequence[float] = 1.0,
+                 output_offset: float | Sequence[float] = 0.0):
+        architecture = Architecture.checked(sizes, activation, loss, output, huber_delta, quantile, input_scale,
+                                            input_offset, epsilon, output_scale, output_offset)
+        if init not in INITS:
+            raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
+        if dtype not in ("float32", "float64", np.float32, np.float64):
+            raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
+        rng = generator(seed)
+        self._hold(architecture, aligned_zeros((architecture.parameters,), dtype), {})
+        self._initialise(rng, init)
+        self._warn_of_offset()
+
+    def _hold(self, architecture: Architecture, params: np.ndarray, metadata: dict[str, str]) -> None:
+        self.architecture = architecture
+        self._params = params
+        views = [params[offset:offset + math.prod(shape)].reshape(shape) for _, offset, shape in architecture.tensors]
+        self.weights, self.biases = tuple(views[::2]), tuple(views[1::2])
+        self.metadata = metadata
+        self._stepping: tuple[Optimizer, State] | None = None
+        self._few_rows = _kernel.FewRows(architecture, params)
+
+    def _change(self, architecture: Architecture) -> None:
+        self.architecture = architecture
+        self._few_rows = _kernel.FewRows(architecture, self._params)
+
+    def _warn_of_offset(self) -> None:
+        """Predictions are rounded to the dtype after the offset is added."""
+        scale, offset = np.broadcast_arrays(self.architecture.output_scale, self.architecture.output_offset)
+        apart = abs(offset) * np.finfo(self.dtype).eps
+        if (apart > 0.01 * scale).any():
+            i = int(np.argmax(apart / scale))
+            advice.warn(f"output_offset is {offset[i]:g}, where {self.dtype} numbers lie {apart[i]:.3g} apart, but "
+                        f"output_scale only {scale[i]:g}: predictions cannot tell targets apart; use dtype='float64' "
+                        "or a smaller offset")
+
+    def _initialise(self, rng: np.random.Generator, init: str) -> None:
+        for W, b, name in zip(self.weights, self.biases, self.architecture.activations, strict=True):
+            inputs, outputs = W.shape
+            rule = init
+            if init == "auto":
+                rule = "he" if name in ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus") else "glorot"
+            b[:] = 0
+            if rule == "he":
+                W[:] = rng.standard_normal(W.shape) * math.sqrt(2 / inputs)
+            elif rule == "glorot":
+                limit = math.sqrt(6 / (inputs + outputs))
+                W[:] = rng.uniform(-limit, limit, W.shape)
+            elif rule == "scikit-learn":
+                limit = math.sqrt((2 if "logistic" in self.architecture.activations[:-1] else 6) / (inputs + outputs))
+                W[:] = rng.uniform(-limit, limit, W.shape)
+                b[:] = rng.uniform(-limit, limit, b.shape)
+            else:
+                b[:] = rng.standard_normal(b.shape)
+                W[:] = rng.standard_normal(W.shape)
+
+    # ---- what it is ----
+
+    @property
+    def params(self) -> np.ndarray:
+        """Every parameter in one flat array, (P,). Assigning copies the values into it."""
+        return self._params
+
+    @params.setter
+    def params(self, values) -> None:
+        values = np.asarray(values)
+        if values.shape != self._params.shape:
+            raise ValueError(f"params must have shape {self._params.shape}, got {values.shape}")
+        self._params[:] = values
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Units per layer, the input first."""
+        return self.architecture.sizes
+
+    @property
+    def input_scale(self) -> float | np.ndarray:
+        """What the rows are multiplied by before the first layer: a float, or one per column. May be assigned."""
+        return _one_or_many(self.architecture.input_scale)
+
+    @input_scale.setter
+    def input_scale(self, scale: float | Sequence[float]) -> None:
+        self._change(self.architecture.with_input(scale, self.architecture.input_offset))
+
+    @property
+    def input_offset(self) -> float | np.ndarray:
+        """What is then added to them: a float, or one per column. May be assigned."""
+        return _one_or_many(self.architecture.input_offset)
+
+    @input_offset.setter
+    def input_offset(self, offset: float | Sequence[float]) -> None:
+        self._change(self.architecture.with_input(self.architecture.input_scale, offset))
+
+    @property
+    def output_scale(self) -> float | np.ndarray:
+        """What the last layer's numbers are multiplied by: a float, or one per output. May be assigned."""
+        return _one_or_many(self.architecture.output_scale)
+
+    @output_scale.setter
+    def output_scale(self, scale: float | Sequence[float]) -> None:
+        self._change(self.architecture.with_output(scale, self.architecture.output_offset))
+
+    @property
+    def output_offset(self) -> float | np.ndarray:
+        """What is then added to them: a float, or one per output. May be assigned."""
+        return _one_or_many(self.architecture.output_offset)
+
+    @output_offset.setter
+    def output_offset(self, offset: float | Sequence[float]) -> None:
+        self._change(self.architecture.with_output(self.architecture.output_scale, offset))
+        self._warn_of_offset()
+
+    @property
+    def loss(self) -> str:
+        """The name of the loss."""
+        return self.architecture.loss
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the parameters."""
+        return self.params.dtype
+
+    @property
+    def metric(self) -> str:
+        """What ``score`` measures: "accuracy" for a classifier, "r2" otherwise."""
+        return "accuracy" if self.loss in CLASSIFICATION else "r2"
+
+    def __repr__(self) -> str:
+        hidden = self.architecture.activations[:-1]
+        same = set(hidden) if hidden else {"relu"}
+        activation = same.pop() if len(same) == 1 else list(hidden)
+        output = self.architecture.activations[-1]
+        shown = f", output={output!r}" if output != OUTPUTS[self.loss][0] else ""
+        return (f"Network({list(self.sizes)}, activation={activation!r}, loss={self.loss!r}{shown}, "
+                f"dtype={str(self.dtype)!r})")
+
+    def copy(self) -> Network:
+        """An independent copy."""
+        return Network._from_parts(self.architecture, self.params, dict(self.metadata))
+
+    @classmethod
+    def _from_parts(cls, architecture: Architecture, params: np.ndarray, metadata: dict[str, str]) -> Network:
+        net = cls.__new__(cls)
+        own = aligned_zeros(params.shape, params.dtype)
+        own[:] = params
+        net._hold(architecture, own, metadata)
+        return net
+
+    def _before_output(self) -> Network:
+        """The network that predicts what this one's output activation receives; it shares the parameters' memory."""
+        twin = Network.__new__(Network)
+        hidden = self.architecture.activations[:-1]
+        twin._hold(Architecture.checked(self.sizes, hidden, "squared_error", "identity",
+                                        input_scale=self.architecture.input_scale,
+                                        input_offset=self.architecture.input_offset), self._params, {})
+        return twin
+
+    def __getstate__(self):
+        return self.architecture, np.array(self._params), dict(self.metadata)
+
+    def __setstate__(self, state):
+        self.__dict__.update(Network._from_parts(*state).__dict__)
+
+    # ---- what it does ----
+
+    def predict(self, X, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
+        """The output layer's activations, (rows, outputs): probabilities for a classifier.
+
+        They are written into ``out`` where it is given: a contiguous array of that shape and of the network's dtype.
+        A few rows of a contiguous array of the network's dtype take about a microsecond.
+
+        >>> Network([3, 4, 2], seed=1).predict([[0, 0, 0]])
+        array([[0.5, 0.5]], dtype=float32)
+        """
+        if threads is None and (few := self._few_rows(X, out)) is not None:
+            return few
+        X = self._check_rows(X)
+        shape = len(X), self.sizes[-1]
+        if out is None:
+            out = np.empty(shape, dtype=self.dtype)
+        elif not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != self.dtype or \
+                not out.flags.carray:
+            raise ValueError(f"out must be a contiguous, writeable array of shape {shape} and dtype {self.dtype}, got "
+                             + (f"{out.shape} and {out.dtype}" if isinstance(out, np.ndarray) else repr(out)))
+        elif isinstance(X, np.ndarray) and np.may_share_memory(X, out):
+            X = X.copy()
+        _kernel.predict(self.architecture, self.params, X, out, threads=self._threads(threads, len(X)))
+        return out
+
+    def compile_predictor(self, rows: int = 1, *, input_dtype=None, threads: int = 1) -> _kernel.Predictor:
+        """``predict`` for so many rows at a time, with everything that can be done before the first call done.
+
+        Parameters
+        ----------
+        rows : int
+            Of every X it will be called with.
+        input_dtype : "uint8", optional
+            Of X; the network's own by default.
+        threads : int
+            Within a call; one is best where calls come from many threads.
+
+        Returns
+        -------
+        Predictor
+            A callable ``predictor(X, out=None)`` that returns what ``predict`` does, for contiguous X (rows, columns)
+            of exactly that shape and dtype; ValueError refuses others, NaN and infinity. It may be called from any
+            number of threads at once; each call has buffers of its own. It reads the parameters where they lie, so
+            training changes its answers; input_scale, input_offset, output_scale and output_offset are those of now.
+
+        >>> net = Network([3, 4, 2], seed=1)
+        >>> predictor = net.compile_predictor()
+        >>> predictor
+        <predictor of (1, 3) float32 rows, 2 outputs, 1 thread>
+        >>> predictor(np.zeros((1, 3), np.float32))
+        array([[0.5, 0.5]], dtype=float32)
+        """
+        rows, threads = check_whole("rows", rows, least=1), check_whole("threads", threads, least=1)
+        most = sys.maxsize // (8 * max(self.sizes))
+        if rows > most:
+            raise ValueError(f"rows must be at most {most:,} for this network, got {rows:,}")
+        dtype = self.dtype if input_dtype is None else np.dtype(input_dtype)
+        if dtype not in (self.dtype, np.uint8):
+            raise ValueError(f"input_dtype must be {self.dtype} or uint8, got {dtype}")
+        return _kernel.Predictor(self.architecture, self.params, int(rows), dtype, min(int(threads), cores()))
+
+    def cost(self, X, y, threads: int | None = None, sample_weight=None) -> float:
+        """The mean cost over the rows, a float; where ``sample_weight`` (rows,) is given, each counts by its weight.
+
+        >>> net = Network([2, 3], seed=0)
+        >>> round(net.cost([[0, 0]], [2]), 4)              # three equal probabilities: log 3
+        1.0986
+        """
+        return self.evaluate(X, y, threads, sample_weight)[0]
+
+    def score(self, X, y, threads: int | None = None, sample_weight=None) -> float:
+        """Accuracy for a classifier, else R^2 over all outputs; NaN for R^2 of targets that do not vary.
+
+        R^2 = 1 - sum (t - a)^2 / sum (t - mean t)^2. Accuracy counts rows where y has class labels, or probabilities
+        of classes, else single outputs.
+
+        >>> Network([2, 3], seed=0).score([[0, 0], [0, 0]], [0, 2])       # of equal outputs the first counts
+        0.5
+        """
+        return self.evaluate(X, y, threads, sample_weight)[1]
+
+    def evaluate(self, X, y, threads: int | None = None, sample_weight=None) -> tuple[float, float]:
+        """``(cost, score)`` in one pass over the rows.
+
+        >>> Network([2, 3], seed=0).evaluate([[0, 0]], [0])[1]
+        1.0
+        """
+        X, y = self._check(X, y)
+        weight = check_sample_weight(sample_weight, len(X))
+        return self._evaluate(X, y, threads, self._metric_of(y, weight), weight)
+
+    def gradient(self, X, y, threads: int | None = None, sample_weight=None) -> np.ndarray:
+        """The gradient of the mean cost over the rows given, (P,), laid out like ``params``.
+
+        A cost that is not finite raises FloatingPointError.
+
+        >>> net = Network([2, 2], seed=0)
+        >>> net.gradient([[1, 0]], [0]).tolist()[2:4]      # a column of zeros moves no weight
+        [0.0, 0.0]
+        """
+        X, y = self._check(X, y)
+        out = np.empty_like(self.params)
+        cost = self._gradient(X, y, threads, check_sample_weight(sample_weight, len(X), dtype=self.dtype), out)
+        if not math.isfinite(cost):
+            raise FloatingPointError(f"the cost of these rows is {cost}, so there is no gradient; the parameters or "
+                                     "the inputs are too large")
+        return out
+
+    def step(self, X, y, optimizer: Optimizer, threads: int | None = None) -> float:
+        """One fused mini-batch step on these rows, in place; returns the cost before it.
+
+        Momentum and the like carry over from step to step as long as the optimizer is an equal one;
+        another starts afresh. (An average of the parameters is for ``fastsgd.train``.) A cost that is not finite
+        raises FloatingPointError and changes nothing; a step that itself overflows shows in the next one's cost.
+
+        >>> import fastsgd
+        >>> net = Network([2, 3, 2], seed=0)
+        >>> before = net.step([[0, 1], [1, 0]], [0, 1], fastsgd.SGD(0.5))
+        >>> net.cost([[0, 1], [1, 0]], [0, 1]) < before
+        True
+        """
+        X, y = self._check(X, y)
+        check_optimizer(optimizer)
+        check_fits(optimizer, self.architecture)
+        return self._step(X, y, optimizer, threads)
+
+    # ---- what train() shares ----
+
+    def _step(self, X: np.ndarray | Csr, y: np.ndarray, optimizer: Optimizer, threads: int | None) -> float:
+        """``step`` for arrays that :meth:`_check` returned, by an optimizer that fits."""
+        if self._stepping is None or self._stepping[0] != optimizer:
+            self._stepping = optimizer, optimizer.state(self.params)
+        state = self._stepping[1]
+        state.cost = state.score = 0.0
+        steps = _kernel.train_epoch(self.architecture, self.params, X, y, None, StepConfig(optimizer, len(X)), state,
+                                    optimizer.learning_rates(state.steps, 1), threads=self._threads(threads, len(X)))
+        cost = state.cost / len(X)
+        if not steps:
+            rate = float(optimizer.learning_rates(state.steps, 1)[0])
+            raise FloatingPointError(f"the cost is {cost}; nothing was changed. "
+                                     + advice.of_divergence(self.architecture, X, y, rate, self.dtype))
+        return cost
+
+    def _check_rows(self, X, name: str = "X") -> np.ndarray | Csr:
+        architecture = self.architecture
+        return check_rows(X, self.sizes[0], self.dtype, name, architecture.input_scale, architecture.input_offset)
+
+    def _check(self, X, y, prefix: str = "") -> tuple[np.ndarray | Csr, np.ndarray]:
+        """X and y as the kernel takes them, or the error that says what is wrong with them."""
+        X = self._check_rows(X, f"{prefix}X")
+        return X, self._check_targets(y, len(X), f"{prefix}y")
+
+    def _for_checked(self) -> Network:
+        """The network for targets that :meth:`_check` returned, which must not be scaled again: itself, or a copy."""
+        if not self.architecture.scales_output:
+            return self
+        copy = self.copy()
+        copy.output_scale, copy.output_offset = 1.0, 0.0
+        return copy
+
+    def _check_targets(self, y, rows: int, name: str = "y") -> np.ndarray:
+        return check_targets(y, rows, self.architecture, self.dtype, name)
+
+    def _predict(self, X: np.ndarray | Csr, threads: int | None, chosen: np.ndarray | None) -> np.ndarray:
+        """``predict`` for rows that :meth:`_check` returned, or those of the numbers chosen."""
+        rows = len(X) if chosen is None else len(chosen)
+        out = np.empty((rows, self.sizes[-1]), dtype=self.dtype)
+        _kernel.predict(self.architecture, self.params, X, out, chosen, self._threads(threads, rows))
+        return out
+
+    def _evaluate(self, X: np.ndarray | Csr, y: np.ndarray, threads: int | None, metric: Callable[[float], float],
+                  weight: np.ndarray | None = None, chosen: np.ndarray | None = None) -> tuple[float, float]:
+        """``evaluate`` for arrays that :meth:`_check` returned, or rows chosen of them, and their targets' metric."""
+        rows = len(X) if chosen is None else len(chosen)
+        cost, score = _kernel.cost(self.architecture, self.params, X, y, chosen, weight, self._threads(threads, rows))
+        counted = rows if weight is None else float((weight if chosen is None else weight[chosen]).sum())
+        return cost / counted, metric(score)
+
+    def _gradient(self, X: np.ndarray | Csr, y: np.ndarray, threads: int | None, weight: np.ndarray | None,
+                  out: np.ndarray) -> float:
+        """The mean cost, and into ``out`` its gradient, for arrays that :meth:`_check` returned."""
+        return _kernel.gradient(self.architecture, self.params, X, y, out, weight, self._threads(threads, len(X)))
+
+    def _metric_of(self, y: np.ndarray, weight: np.ndarray | None = None,
+                   chosen: np.ndarray | None = None) -> Callable[[float], float]:
+        """The function that turns the kernel's summed score over the rows of y into the metric."""
+        if chosen is not None:
+            y, weight = y[chosen], None if weight is None else weight[chosen]
+        if self.loss in CLASSIFICATION:
+            counted = len(y) if weight is None else float(weight.sum())
+            per_row = 1 if self.loss == "cross_entropy" or y.ndim == 1 else y.shape[1]
+            return lambda score: score / (counted * per_row)
+        if weight is not None and not weight.all():
+            y, weight = y[weight > 0], weight[weight > 0]
+        mean = np.average(y, axis=0, weights=weight) if weight is not None else y.mean(axis=0, dtype=float)
+        spread = 0.0
+        for i in range(0, len(y), 4096):
+            squares = (y[i:i + 4096] - mean) ** 2
+            spread += float((squares if weight is None else squares * weight[i:i + 4096, np.newaxis]).sum())
+        if not spread or (y == y[0]).all():
+            spread = math.nan
+        return lambda score: 1 - score / spread
+
+    def _threads(self, threads: int | None, rows: int) -> int:
+        return choose_threads(threads, self.architecture.flops * rows)
+
+    # ---- files ----
+
+    def save(self, path) -> None:
+        """Writes the network as a safetensors file: complete or not at all.
+
+        The format is described in ``fastsgd.modelfile``. OSError names the path where it cannot be written.
+
+        >>> import os, tempfile
+        >>> path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
+        >>> Network([2, 3], seed=0).save(path)
+        >>> Network.load(path)
+        Network([2, 3], activation='relu', loss='cross_entropy', dtype='float32')
+        """
+        model_file.save(path, self.architecture, self.params, self.metadata)
+
+    @classmethod
+    def load(cls, path) -> Network:
+        """Reads a network written by :meth:`save`; ValueError says what is wrong with any other file.
+
+        Nothing in the file is executed.
+        """
+        return cls._from_parts(*model_file.load(path))
+
+
+def _one_or_many(values: tuple[float, ...]) -> float | np.ndarray:
+    return values[0] if len(values) == 1 else np.array(values)

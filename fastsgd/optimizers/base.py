@@ -1,0 +1,194 @@
+"""What all optimizers share: their fields, the checks of these, their memory."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from numbers import Integral, Real
+from types import FunctionType, MethodType
+from typing import ClassVar, Self
+
+import numpy as np
+
+from fastsgd.optimizers.parameters import Parameters
+from fastsgd.optimizers.state import State, aligned_zeros
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Optimizer(Parameters):
+    """The fields that every optimizer has. Use one of its subclasses."""
+
+    learning_rate: float | Callable[[int], float] = field(kw_only=False)
+    weight_decay: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    alpha: float = 0.0
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    clip_delta: float | None = None
+    max_norm: float | None = None
+    average: float | None = None
+    average_from: int = 0
+    bias_rate: float = 1.0
+
+    kind: ClassVar[str]
+    flags: ClassVar[tuple[str, ...]] = ("nesterov", "truncate", "squared")
+    above_zero: ClassVar[tuple[str, ...]] = ("clip_norm", "clip_value", "clip_delta", "max_norm", "average")
+    below_one: ClassVar[tuple[str, ...]] = ("momentum", "beta_1", "beta_2", "rho")
+
+    def __post_init__(self):
+        if type(self) is Optimizer:
+            raise TypeError("Optimizer is what the optimizers share; use SGD, Adam, AdamW, RMSprop, Adagrad or "
+                            "PassiveAggressive")
+        for name in (entry.name for entry in fields(self)):
+            value = getattr(self, name)
+            if name == "learning_rate" and callable(value):
+                continue
+            if name in self.flags:
+                if not isinstance(value, bool):
+                    raise TypeError(f"{name} must be True or False, got {value!r}")
+                continue
+            if name in self.above_zero and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, Integral if name == "average_from" else Real):
+                raise TypeError(f"{name} must be {_KINDS.get(name, 'a number')}, got {value!r}")
+            if name in self.above_zero:
+                most = 1.0 if name == "average" else math.inf
+                if not 0 < value <= most or value == math.inf:
+                    allowed = "above 0 and at most 1" if most == 1 else "above 0 and finite"
+                    raise ValueError(f"{name} must be {allowed}, got {value!r}")
+            limit = 1 if name in self.below_one else math.inf
+            if not 0 <= value < limit:
+                allowed = "at least 0 and below 1" if limit == 1 else "at least 0 and finite"
+                raise ValueError(f"{name} must be {allowed}, got {value!r}")
+            object.__setattr__(self, name, int(value) if name == "average_from" else float(value))
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError(f"clip_norm={self.clip_norm:g} and clip_value={self.clip_value:g} exclude each other")
+
+    def __repr__(self) -> str:
+        shown = [_shown(self.learning_rate)] + [f"{entry.name}={getattr(self, entry.name)!r}" for entry in fields(self)
+                                              if entry.name != "learning_rate"
+                                              and getattr(self, entry.name) != entry.default]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    @property
+    def slots(self) -> int:
+        """How many numbers per parameter the rule remembers between steps."""
+        return 0
+
+    def learning_rates(self, first_step: int, steps: int) -> np.ndarray:
+        """The learning rates of ``steps`` steps from ``first_step`` on, float64.
+
+        >>> SGD(lambda step: 1 / (1 + step)).learning_rates(0, 3)
+        array([1.        , 0.5       , 0.33333333])
+        """
+        if not callable(self.learning_rate):
+            return np.full(steps, self.learning_rate)
+        if hasattr(self.learning_rate, "between"):
+            return self.learning_rate.between(first_step, steps)
+        rates = [self.learning_rate(step) for step in range(first_step, first_step + steps)]
+        for step, rate in enumerate(rates, first_step):
+            if not isinstance(rate, Real) or not 0 <= rate < math.inf:
+                raise ValueError(f"learning_rate(step) must return a finite number, at least 0; for step {step} it "
+                                 f"returned {rate!r}")
+        return np.array(rates, dtype=float)
+
+    def over(self, steps: int) -> Self:
+        """The same for a run of so many steps: a schedule that leaves its length open learns it."""
+        bind = getattr(self.learning_rate, "over", None)
+        return replace(self, learning_rate=bind(steps)) if bind is not None else self
+
+    def averaging_weights(self, first_step: int, steps: int) -> np.ndarray:
+        """By how much the average moves towards the parameters at each of these steps; 1 makes it equal to them.
+
+        >>> SGD(average=1.0).averaging_weights(0, 4).tolist() == [1, 1 / 2, 1 / 3, 1 / 4]
+        True
+        """
+        averaged = np.maximum(np.arange(first_step, first_step + steps) + 1.0 - self.average_from, 1)
+        return np.maximum(1 - (self.average or 0), 1 / averaged)
+
+    def penalty(self, weights: Iterable[np.ndarray], batch_weight: float = 1.0, per_output: bool = False):
+        """What l1, l2 and alpha add to the cost of a mini-batch of so many rows, or of each output, (outputs,).
+
+        >>> SGD(l1=0.5, alpha=2.0).penalty([np.array([[1.0, -2.0]])], batch_weight=10)
+        2.0
+        """
+        l2 = self.l2 + self.alpha / batch_weight
+        penalty = 0.0
+        for W in weights:
+            if l2:                                           # not by BLAS, whose idle threads would keep a core busy
+                squares = np.einsum("ij,ij->j" if per_output else "ij,ij->", W, W)
+                penalty = penalty + l2 / 2 * (squares if per_output else float(squares))
+            if self.l1:
+                penalty = penalty + self.l1 * (abs(W).sum(axis=0) if per_output else float(abs(W).sum()))
+        return penalty
+
+    def state(self, params: np.ndarray) -> State:
+        """A fresh memory for these parameters.
+
+        ValueError where a beta, rho or epsilon would be rounded to 1 or 0 in the parameters' dtype.
+        """
+        self._check_dtype(params.dtype)
+        average = None
+        if self.average is not None:
+            average = aligned_zeros(params.shape, params.dtype)
+            average[:] = params
+        return State(aligned_zeros(self._slots_shape(params), params.dtype), average, rule=self._rule)
+
+    def _slots_shape(self, params: np.ndarray) -> tuple[int, int]:
+        return self.slots, params.size if self.slots else 0
+
+    def _check_dtype(self, dtype: np.dtype) -> None:
+        for name in ("beta_1", "beta_2", "rho", "epsilon"):
+            value = getattr(self, name, 0.5)
+            if dtype.type(value) == (0 if name == "epsilon" else 1):
+                raise ValueError(f"{name} = {value!r} is {dtype.type(value)} in {dtype}; "
+                                 "choose another or dtype='float64'")
+
+    @property
+    def _rule(self) -> str:
+        """Whose slots these are: shapes alone do not tell what numbers mean."""
+        return type(self).__name__ + "-truncating" * getattr(self, "truncate", False) if self.slots else ""
+
+
+def _shown(rate) -> str:
+    """A learning rate in words that are the same in every process: a function's repr would tell where it lies."""
+    if isinstance(rate, partial):
+        arguments = [*map(repr, rate.args), *(f"{name}={value!r}" for name, value in rate.keywords.items())]
+        return f"partial({', '.join([_shown(rate.func), *arguments])})"
+    if callable(rate) and type(rate).__repr__ in (object.__repr__, FunctionType.__repr__, MethodType.__repr__):
+        return getattr(rate, "__qualname__", type(rate).__qualname__)
+    return repr(rate)
+
+
+_KINDS = {"learning_rate": "a number or a function of the step", "average_from": "a whole number of steps"}
+
+
+def check_optimizer(optimizer) -> None:
+    """TypeError unless this is an optimizer."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be an optimizer such as fastsgd.SGD(0.1), got {optimizer!r}")
+
+
+def check_state(state, optimizer: Optimizer, params: np.ndarray) -> None:
+    """TypeError or ValueError unless this is None or a memory of this optimizer for these parameters."""
+    if state is None:
+        return
+    if not isinstance(state, State):
+        raise TypeError(f"state must be what optimizer.state(net.params) returns, got {type(state).__name__}")
+    optimizer._check_dtype(params.dtype)
+    if state.slots.shape != optimizer._slots_shape(params) or state.slots.dtype != params.dtype or \
+            (state.average is None) != (optimizer.average is None) or state.rule not in ("", optimizer._rule):
+        of = f" of {state.rule}" if state.rule else ""
+        raise ValueError(f"state is not one of {optimizer!r} for {params.size:,} parameters of {params.dtype}: it has "
+                         f"slots{of} of shape {state.slots.shape} and {state.slots.dtype}")
+
+
+def check_fits(optimizer: Optimizer, architecture) -> None:
+    """ValueError where the optimizer is not for such a network."""
+    losses = getattr(optimizer, "losses", None)
+    if losses is not None and (len(architecture.sizes) > 2 or architecture.loss not in losses):
+        raise ValueError(f"optimizer: {type(optimizer).__name__} is for networks without a hidden layer and with the "
+                         f"loss {' or '.join(losses)}; this network has sizes {list(architecture.sizes)} and "
+                         f"{architecture.loss}")

@@ -1,0 +1,46 @@
+"""What a training run remembers from step to step."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass
+class State:
+    """What a run remembers from step to step.
+
+    ``slots`` (k, P) and ``average`` (P,) or None are laid out like the P parameters; ``cost`` and ``score`` are sums
+    over the rows seen, which whoever reads them may set back to 0. ``penalty`` is what SGD's truncating l1 has asked of
+    every weight so far, the sum of learning_rate * l1. ``averaged`` are the parameters that the average was taken of,
+    where a run has ended with the average in their place.
+
+    ``output_costs`` (outputs,), where somebody has put it there, gains the costs of each output, without any weights:
+    of networks without a hidden layer in small batches, which take a path of their own. Else it becomes NaN.
+    ``rule`` names whose numbers the slots are.
+    """
+
+    slots: np.ndarray
+    average: np.ndarray | None = None
+    steps: int = 0
+    cost: float = 0.0
+    score: float = 0.0
+    penalty: float = 0.0
+    averaged: np.ndarray | None = None
+    output_costs: np.ndarray | None = None
+    rule: str = ""
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
+    """Memory for parameters and for what is laid out like them.
+
+    Its rows each begin at a multiple of 64 bytes: no vector then lies in two cache lines.
+    """
+    *rows, n = shape
+    item = np.dtype(dtype).itemsize
+    width = -(-n * item // 64) * 64
+    size = math.prod(rows) * width
+    raw = np.zeros(size + 64, np.uint8)
+    raw = raw[-raw.ctypes.data % 64:][:size]
+    return raw.view(dtype).reshape(*rows, width // item)[..., :n]

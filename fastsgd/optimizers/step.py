@@ -1,0 +1,29 @@
+"""All that makes a step and stays the same from one to the next."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastsgd.optimizers.base import Optimizer
+
+
+@dataclass(frozen=True)
+class StepConfig:
+    """What makes a step, all that stays the same from one to the next, as plain data.
+
+    ``dropout`` has a rate for each hidden layer, or none; ``seed`` is that of its random bits. ``positive_weight`` has
+    a number for each output, or none: what it counts where its target is yes, for class labels that are told one from
+    the rest. With ``weighted_steps`` a gradient is divided by the number of rows and not by their weights.
+    """
+
+    optimizer: Optimizer
+    batch_size: int
+    dropout: tuple[float, ...] = ()
+    seed: int = 0
+    label_smoothing: float = 0.0
+    backend: str = "auto"
+    positive_weight: tuple[float, ...] = ()
+    weighted_steps: bool = False
+
+    def drop(self, layer: int) -> int:
+        """How many of 65,536 units of this layer are dropped on average."""
+        return min(round(self.dropout[layer] * 65536), 65535) if layer < len(self.dropout) else 0

@@ -1,0 +1,4 @@
+"""One training run: its epochs, what watches it, what it measures, where it resumes.
+
+It computes no gradient; that is the engine's.
+"""

@@ -1,0 +1,116 @@
+"""The best constant prediction, which a network must beat to have learned something; what is said if it does not."""
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from fastsgd.data import advice
+from fastsgd.data.checks import CLASSIFICATION, MARGIN
+from fastsgd.network.network import Network
+from fastsgd.runs.feeds import Segment
+from fastsgd.runs.history import History
+
+FEW_STEPS = 20                   # after which nothing need have been learned
+ABSURD = 100.0                   # a cost of an output of a classifier
+LEARNED = 0.98                   # of the constant's cost: with less of it something has been learned
+RARELY = 1e-6                    # the least share of a class, whose logarithm is taken
+LITTLE = 1e-5                    # a constant's cost that leaves nothing to be learned, as of a single class
+
+
+def best_constant(net: Network, y: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+    """What the output layer must receive, (outputs,), for the least cost of one prediction for all rows, or nearly so.
+
+    ``y`` are targets as the network takes them: shares of classes, means, medians or quantiles make it.
+    """
+    loss, architecture = net.loss, net.architecture
+    if y.ndim == 1:
+        shares = np.bincount(y, weight, net.sizes[-1]) / (len(y) if weight is None else weight.sum())
+    else:
+        shares = np.average(y.astype(float), axis=0, weights=weight)
+    if loss == "cross_entropy":
+        return np.log(np.maximum(shares, RARELY))
+    if loss in MARGIN:
+        mean = 2 * shares - 1 if y.ndim == 1 else shares
+        return np.sign(mean) if loss in ("hinge", "perceptron") else mean
+    if loss == "poisson":
+        return np.log(np.maximum(shares, RARELY))
+    if loss == "binary_cross_entropy" or architecture.activations[-1] == "logistic":
+        p = np.clip(shares, RARELY, 1 - RARELY)
+        return np.log(p / (1 - p))
+    if architecture.activations[-1] == "tanh":
+        return np.arctanh(np.clip(shares, RARELY - 1, 1 - RARELY))
+    if loss == "squared_error":
+        return shares
+    levels = architecture.loss_parameters if loss == "quantile" else (0.5,) * net.sizes[-1]
+    return np.array([_quantile(y[:, i], level, weight) for i, level in enumerate(levels)])
+
+
+def constant_cost(net: Network, y: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """The mean cost of :func:`best_constant`.
+
+    >>> net = Network([3, 2], seed=0)
+    >>> round(constant_cost(net, np.array([0, 1, 1, 1], np.int32)), 4)       # the entropy of the shares
+    0.5623
+    """
+    constant = output_alone(net, net.architecture.loss_parameters, net.dtype)
+    constant.biases[0][:] = best_constant(net, y, weight)
+    return constant._evaluate(np.zeros((len(y), 1), net.dtype), y, 1, float, weight)[0]
+
+
+def output_alone(net: Network, loss_parameters: tuple[float, ...], dtype) -> Network:
+    """A network of one column and one output for each of these parameters, with the output and the loss of another.
+
+    All its parameters are 0.
+    """
+    sizes = (1, len(loss_parameters))
+    architecture = replace(net.architecture, sizes=sizes, activations=net.architecture.activations[-1:],
+                           loss_parameters=loss_parameters, input_scale=(1.0,), input_offset=(0.0,))
+    return Network._from_parts(architecture, np.zeros(2 * sizes[1], dtype), {})
+
+
+def nothing_learned(net: Network, rows: Segment, history: History) -> str:
+    """Why a network predicts some of the rows that it was trained on no better than a constant.
+
+    "" where it does better, or no reason is seen.
+    """
+    if history.steps < FEW_STEPS or not history.metric or not history.learning_rate[-1]:
+        return ""
+    few = advice.evenly_spread(len(rows.y), rows.X.shape[1], rows.order)
+    y, weight = rows.y[few], None if rows.weight is None else rows.weight[few]
+    if (weight is not None and not weight.any()) or not _is_suspicious(net, history, y, weight):
+        return ""
+    X = rows.X[few]
+    with np.errstate(all="ignore"):
+        found = net._evaluate(net._check_rows(X), y, 1, float, weight)[0]
+    least = constant_cost(net, y, weight)
+    if found < LEARNED * least or not math.isfinite(found) or not least > LITTLE:
+        return ""
+    causes = advice.far_from_unit_size(net.architecture, X, y)
+    if not causes and found > advice.FAR * least:
+        causes = [f"The steps are too long: try a smaller learning rate (it was {history.learning_rate[-1]:g})"]
+    if not causes:
+        return ""
+    return (f"the network predicts the rows it was trained on no better than a constant: their cost is {found:.4g}, "
+            f"that of the constant {least:.4g}. {'. '.join(causes)}")
+
+
+def _is_suspicious(net: Network, history: History, y: np.ndarray, weight: np.ndarray | None) -> bool:
+    """Whether the last epoch's figures leave it open that nothing was learned: the network need not be asked else."""
+    metric = history.metric[-1]
+    if net.loss not in CLASSIFICATION:
+        return metric < 0.01
+    if y.ndim == 1:
+        counts = np.bincount(y, weight)
+        share = counts.max() / counts.sum()
+    else:
+        yes = np.average(y > (0 if net.loss in MARGIN else 0.5), axis=0, weights=weight)
+        share = np.maximum(yes, 1 - yes).mean()
+    return bool(metric < share + 0.1 * (1 - share) or history.cost[-1] > ABSURD * net.sizes[-1])
+
+
+def _quantile(values: np.ndarray, level: float, weight: np.ndarray | None) -> float:
+    order = np.argsort(values)
+    share = np.cumsum(np.ones(len(values)) if weight is None else weight[order])
+    return float(values[order][min(np.searchsorted(share, level * share[-1]), len(values) - 1)])

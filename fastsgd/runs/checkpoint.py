@@ -1,0 +1,292 @@
+"""Checkpoints: a training run as it is between two steps, in a file from which it goes on as if nothing had happened.
+
+The file is a model file (``network.model_file``): ``fastsgd.Network.load`` reads the network as it was at that step, with the
+average of its parameters where one is kept. (What callbacks put back when a training ends, as EarlyStopping does, is
+among what they keep.)
+Beside its arrays it holds ``run.slots``, where an average is kept ``run.params``, what the callbacks keep
+(``run.callback.0.best``, ...), and as metadata ``fastsgd.checkpoint``, JSON:
+
+- ``version``: that of this layout and of what a step computes; another one is refused;
+- ``library``: the version of fastsgd that wrote it;
+- ``plan``: what must be the same for the run to go on to the same bits;
+- ``progress``, ``history``, ``callbacks``: where the run is;
+- ``checksum``: CRC-32 of all this and of the arrays.
+"""
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import re
+import time
+import zlib
+from dataclasses import asdict, dataclass, field
+from numbers import Integral, Real
+from pathlib import Path
+
+import numpy as np
+
+from fastsgd.files import safetensors
+from fastsgd.files.atomic import check_writable
+from fastsgd.files.safetensors import TensorFile
+from fastsgd.model.architecture import Architecture
+from fastsgd.network import model_file
+from fastsgd.runs.history import History
+
+VERSION = 1
+METRICS = ("accuracy", "r2")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """When ``train`` writes a checkpoint, and where: every so many epochs, steps or seconds, whichever comes first.
+
+    Without any of them every ten seconds; always at the end of the training, and where it is interrupted.
+
+    >>> Checkpoint("run.ckpt", epochs=5)
+    Checkpoint(path='run.ckpt', epochs=5, steps=None, seconds=None)
+    """
+
+    path: str | Path
+    epochs: int | None = None
+    steps: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self):
+        for name in ("epochs", "steps", "seconds"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
+            if isinstance(value, bool) or not isinstance(value, Real) or (name != "seconds" and not whole):
+                kind = "a number" if name == "seconds" else "a whole number"
+                raise TypeError(f"Checkpoint: {name} must be {kind}, got {value!r}")
+            if not value > 0:
+                raise ValueError(f"Checkpoint: {name} must be above 0, got {value!r}")
+            object.__setattr__(self, name, float(value) if name == "seconds" else int(value))
+
+    @classmethod
+    def checked(cls, checkpoint) -> Checkpoint | None:
+        """From the argument of ``train``: a path means the defaults. Its folder must be there and may be written to."""
+        if checkpoint is None:
+            return None
+        if not isinstance(checkpoint, cls):
+            if not hasattr(checkpoint, "__fspath__") and not isinstance(checkpoint, str):
+                raise TypeError(f"checkpoint must be a path or a fastsgd.Checkpoint, got {checkpoint!r}")
+            checkpoint = cls(checkpoint)
+        check_writable(checkpoint.path)
+        return checkpoint
+
+
+class Clock:
+    """Whether a checkpoint is due."""
+
+    def __init__(self, when: Checkpoint):
+        self._when = when
+        self._every = 10.0 if not (when.epochs or when.steps or when.seconds) else when.seconds
+        self.written = False
+        self.saved(0, 0)
+
+    def saved(self, steps: int, epochs: int, written: bool = False) -> None:
+        """Counts from here on."""
+        self._steps, self._epochs, self._time = steps, epochs, time.monotonic()
+        self.written = self.written or written
+
+    def steps_left(self, steps: int) -> int:
+        """How many steps may be made before one is due for their number."""
+        return max(1, self._steps + self._when.steps - steps) if self._when.steps else 2**40
+
+    def rings(self) -> bool:
+        """Whether one is due for the time that has passed."""
+        return self._every is not None and time.monotonic() - self._time >= self._every
+
+    def is_due(self, steps: int, epochs: int, at_the_end: bool) -> bool:
+        """Whether one is due after so many steps and epochs; at the end there must be one of the last step."""
+        if at_the_end:
+            return steps > self._steps
+        return (self.rings() or bool(self._when.steps and steps - self._steps >= self._when.steps)
+                or bool(self._when.epochs and epochs - self._epochs >= self._when.epochs))
+
+
+@dataclass
+class Progress:
+    """Where a run is."""
+
+    steps: int
+    steps_at_epoch: int              # that had been made when the present epoch began
+    cost: float                      # sums over the rows of the present epoch
+    score: float
+    seconds: float
+    rate_factor: float
+    factors: list                    # [steps, rate_factor] of each pass of the present epoch
+    first_draw: dict                 # the generator's state before it drew anything,
+    draw: dict                       # and before it drew the order of the present epoch
+    penalty: float = 0.0             # of State
+
+    def __post_init__(self):
+        for name, kind in (("steps", int), ("steps_at_epoch", int), ("cost", float), ("score", float),
+                           ("seconds", float), ("rate_factor", float), ("factors", list), ("penalty", float)):
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name} is {getattr(self, name)!r}")
+        if not 0 <= self.steps_at_epoch <= self.steps < 2**53:
+            raise ValueError(f"{self.steps} steps, {self.steps_at_epoch} before the epoch")
+        for name in ("cost", "seconds", "rate_factor", "penalty"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)}")
+        self.factors = list(self._factors_upto(self.skipped))
+        for draw in (self.first_draw, self.draw):
+            generator_at(draw)
+
+    @property
+    def skipped(self) -> int:
+        """Steps of the present epoch that were made."""
+        return self.steps - self.steps_at_epoch
+
+    def _factors_upto(self, left: int):
+        """The factors of the first steps of the present epoch."""
+        for made, factor in self.factors:
+            if type(made) is not int or made < 0 or not math.isfinite(factor):
+                raise ValueError(f"a pass has {made!r} steps and the factor {factor!r}")
+            if left:
+                yield [min(made, left), factor]
+            left -= min(made, left)
+        if left:
+            raise ValueError(f"its passes lack {left} steps")
+
+
+def generator_at(state) -> np.random.Generator:
+    """A generator in this state; ValueError where it is none of PCG64's."""
+    generator = np.random.default_rng(0)
+    try:
+        generator.bit_generator.state = state
+    except (TypeError, KeyError, ValueError, OverflowError, AttributeError) as error:
+        raise ValueError(f"the generator's state is not PCG64's: {error}") from None
+    return generator
+
+
+@dataclass
+class Saved:
+    """What a checkpoint holds beside the network."""
+
+    plan: dict
+    progress: Progress
+    history: History
+    callbacks: list                  # [class name, {name: value}] of each that keeps something
+    params: np.ndarray
+    slots: np.ndarray
+    average: np.ndarray | None = None
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)      # of the callbacks, "0.best"
+
+    @property
+    def batch_size(self) -> int:
+        """Of the run."""
+        return int(self.plan.get("batch_size", 0)) or 1
+
+    def write(self, path, architecture: Architecture, result: np.ndarray, metadata: dict[str, str]) -> None:
+        """Writes the file, complete or not at all; ``result`` is the network that the run would return now."""
+        tensors, metadata = model_file.describe(architecture, result, metadata)
+        tensors.append(("run.slots", np.ascontiguousarray(self.slots)))
+        tensors += [(f"run.history.{name}", np.array(values, float)) for name, values in self.history.lists().items()]
+        if self.average is not None:                     # which is then the result
+            tensors.append(("run.params", self.params))
+        tensors += [(f"run.callback.{name}", array) for name, array in self.arrays.items()]
+        content = {"version": VERSION, "library": library_version(), "plan": self.plan,
+                   "progress": asdict(self.progress), "callbacks": self.callbacks,
+                   "history": {"metric_name": self.history.metric_name, "steps": self.history.steps}}
+        content["checksum"] = _checksum(content, tensors)
+        safetensors.write(path, tensors, {**metadata, model_file.CHECKPOINT: json.dumps(content, default=_plain)})
+
+    @classmethod
+    def read(cls, path) -> Saved:
+        """ValueError says why a file is no checkpoint that this version can go on from."""
+        with TensorFile(path) as file:
+            if model_file.CHECKPOINT not in file.metadata:
+                raise ValueError(f"{path} is not a checkpoint: it holds a network but no run")
+            content = file.parse(file.metadata[model_file.CHECKPOINT])
+            if not isinstance(content, dict) or content.get("version") != VERSION:
+                version = content.get("version") if isinstance(content, dict) else None
+                raise ValueError(
+                    f"{path} is a checkpoint of layout {version!r:.40}, this fastsgd {library_version()} goes on from "
+                    f"layout {VERSION}; fastsgd.Network.load({str(path)!r}) still reads its network")
+            expected = content.pop("checksum", None)
+            architecture, result, _ = model_file.network_of(file)
+            arrays = {name: result[offset:offset + math.prod(shape)] for name, offset, shape in architecture.tensors}
+            arrays = {name: arrays[name] if name in arrays else file.read(name) for name in file.tensors}
+        try:
+            found = _checksum(content, list(arrays.items()))
+        except RecursionError:
+            found = "that of nothing nested so deeply"
+        if found != expected:
+            raise ValueError(f"{path} is damaged: its checksum is not that of its contents")
+        prefix, lists = "run.callback.", "run.history."
+        params = arrays.get("run.params")
+        try:
+            saved = cls(dict(content["plan"]), Progress(**content["progress"]), History.checked(
+                            content["history"], {name[len(lists):]: array for name, array in arrays.items()
+                                                 if name.startswith(lists)}),
+                        [(str(name), dict(values)) for name, values in content["callbacks"]],
+                        result if params is None else params, arrays["run.slots"], None if params is None else result,
+                        {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
+            if not isinstance(saved.plan.get("batch_size"), int) or saved.batch_size < 1:
+                raise ValueError(f"batch_size is {saved.plan.get('batch_size')!r}")
+            if saved.history.steps > saved.progress.steps or saved.history.metric_name not in METRICS:
+                raise ValueError(f"its history has {saved.history.steps} steps and {saved.history.metric_name!r}")
+            if not (np.isfinite(saved.params).all() and np.isfinite(result).all()):
+                raise ValueError("a parameter is not finite")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ValueError(f"{path} is damaged: {type(error).__name__}: {error!s:.300}") from None
+        shapes_fit = saved.params.shape == (architecture.parameters,) and saved.slots.shape[1:] in (result.shape, (0,))
+        if not shapes_fit or {saved.params.dtype, saved.slots.dtype} != {result.dtype}:
+            raise ValueError(f"{path} is damaged: its arrays have shapes {saved.params.shape} and {saved.slots.shape}")
+        return saved
+
+    def require(self, path, plan: dict, callbacks: list[str]) -> None:
+        """ValueError names what differs between the run that wrote the checkpoint and the one that would go on."""
+        theirs = {**self.plan, "callbacks that keep something": [name for name, _ in self.callbacks]}
+        ours = json.loads(json.dumps({**plan, "callbacks that keep something": callbacks}, default=_plain))
+        try:
+            differences = [f"{name:.80}: {theirs.get(name)!s:.300} in the checkpoint, {ours.get(name)!s:.300} here"
+                           for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+        except RecursionError:
+            raise ValueError(f"{path} is damaged: its plan is nested too deeply") from None
+        if differences:
+            optimizers = [re.sub(r"steps=\d+", "", str(plan.get("optimizer"))) for plan in (theirs, ours)]
+            only_longer = len(differences) == 1 and optimizers[0] == optimizers[1] and \
+                theirs.get("optimizer") != ours.get("optimizer")
+            advice = ("; a schedule that reaches over the whole run belongs to its number of epochs: to train on, "
+                      "begin another run with fastsgd.Network.load of this file") if only_longer else ""
+            raise ValueError(f"{path} is a checkpoint of another run, nothing was changed; "
+                             + "; ".join(differences[:20]) + advice)
+
+
+def _plain(value):
+    """NumPy's numbers as Python's, for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"a checkpoint keeps numbers, text, lists, dicts and arrays, got {type(value).__name__}")
+
+
+def library_version() -> str:
+    try:
+        return importlib.metadata.version("fastsgd")
+    except importlib.metadata.PackageNotFoundError:                    # run from its source
+        return "unknown"
+
+
+def _checksum(content: dict, tensors: list[tuple[str, np.ndarray]]) -> str:
+    """CRC-32 of what json.dumps makes of the content, piece by piece: it would take 32 bytes for some characters."""
+    checksum = 0
+    for text in json.JSONEncoder(ensure_ascii=False, sort_keys=True, default=_plain).iterencode(content):
+        for at in range(0, len(text), 2**16):
+            checksum = zlib.crc32(_escaped(text[at:at + 2**16]).encode(), checksum)
+    for name, array in tensors:
+        checksum = zlib.crc32(name.encode(errors="surrogatepass"), checksum)
+        checksum = zlib.crc32(safetensors.stored(array).data.cast("B") if array.size else b"", checksum)
+    return f"{checksum:08x}"
+
+
+def _escaped(text: str) -> str:
+    """A piece of JSON in ASCII: json.dumps escapes quotes and backslashes once more, which is taken back."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return json.dumps(text)[1:-1].replace("\\\\", "\\").replace('\\"', '"')

@@ -1,0 +1,133 @@
+"""Judging a network on validation rows: cost and metric by the kernel, other metrics by name or function."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from fastsgd.data.checks import MARGIN, Csr, to_dtype
+from fastsgd.engine import _kernel
+from fastsgd.network.network import Network
+from fastsgd.runs.feeds import readable_in_place
+
+CONVERTED_ROWS = 4096
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+class Evaluation:
+    """Rows held aside, and what is measured on them."""
+
+    def __init__(self, net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarray | None,
+                 chosen: np.ndarray | None, metrics: dict[str, Metric], threads: int | None, given_y=None):
+        self.X, self.y, self.weight, self.chosen = X, y, weight, chosen
+        self._told = y if given_y is None else given_y          # what metrics are told: in units of their own
+        self.metrics, self._threads = metrics, threads
+        self._metric = net._metric_of(y, weight, chosen)
+        self._in_place = isinstance(X, Csr) or readable_in_place(X, net.dtype)
+
+    def __call__(self, net: Network) -> tuple[float, float, dict[str, float]]:
+        """``(cost, metric, {name: value})`` of a network."""
+        cost = score = 0.0
+        outputs = []
+        for X, y, weight, chosen in self._parts(net.dtype):
+            part_cost, part_score = _kernel.cost(net.architecture, net.params, X, y, chosen, weight,
+                                                 net._threads(self._threads, len(X)))
+            cost += part_cost
+            score += part_score
+            if self.metrics:
+                outputs.append(net._predict(X, self._threads, chosen))
+        weight = self.weight if self.weight is None or self.chosen is None else self.weight[self.chosen]
+        y = self._told if self.chosen is None else self._told[self.chosen]
+        cost /= len(y) if weight is None else float(weight.sum())
+        return cost, self._metric(score), {name: _number(name, measure(y, np.concatenate(outputs)))
+                                           for name, measure in self.metrics.items()}
+
+    def _parts(self, dtype: np.dtype):
+        """``(X, y, weight, chosen)`` as the kernel takes them; rows of a file of another dtype a part at a time."""
+        if self._in_place or self.chosen is None or isinstance(self.X, Csr):
+            yield self.X, self.y, self.weight, self.chosen
+            return
+        for first in range(0, len(self.chosen), CONVERTED_ROWS):
+            rows = self.chosen[first:first + CONVERTED_ROWS]
+            yield (to_dtype(self.X[rows], dtype, "held-out rows of X"), self.y[rows],
+                   None if self.weight is None else self.weight[rows], None)
+
+
+def _number(name: str, value) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"metrics: {name} must return a number, got {value!r:.200}") from None
+
+
+def check_metrics(metrics: Iterable[str | Metric], net: Network) -> dict[str, Metric]:
+    """Names and functions of ``(y, outputs)`` as functions by name.
+
+    A name is one of scikit-learn's scorers, such as "f1_macro" or "roc_auc".
+    """
+    if isinstance(metrics, str) or callable(metrics) or not isinstance(metrics, Iterable):
+        raise TypeError(f"metrics must be a sequence of names and functions, got {metrics!r}")
+    found: dict[str, Metric] = {}
+    for metric in metrics:
+        if isinstance(metric, str):
+            name, function = metric, _scorer(metric, net)
+        elif callable(metric):
+            name, function = getattr(metric, "__name__", type(metric).__name__), metric
+        else:
+            raise TypeError(f"metrics must hold names and functions of (y, outputs), got {metric!r}")
+        if name in ("cost", net.metric):
+            raise ValueError(f"metrics: {name} is measured in any case, as history.validation_"
+                             f"{'cost' if name == 'cost' else 'metric'}; a function needs another name")
+        if name in found:
+            raise ValueError(f"metrics must have different names, got {name!r} twice")
+        found[name] = function
+    return found
+
+
+def _scorer(name: str, net: Network) -> Metric:
+    try:
+        from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+        from sklearn.metrics import get_scorer, get_scorer_names
+    except ImportError:
+        raise ImportError(f'metrics: {name!r} is measured by scikit-learn: pip install "fastsgd[sklearn]"') from None
+    if name not in get_scorer_names():
+        raise ValueError(f"metrics must be functions or names of scikit-learn's scorers "
+                         f"(sklearn.metrics.get_scorer_names()), got {name!r}")
+    scorer = get_scorer(name)
+
+    labels = False                                  # whether y has class labels
+
+    class Predicted(ClassifierMixin if net.metric == "accuracy" else RegressorMixin, BaseEstimator):  # type: ignore
+        """What a scorer asks for its predictions: those given to it as X."""
+
+        def __init__(self):
+            self.classes_ = np.arange(max(2, net.sizes[-1]))
+
+        def predict(self, outputs):
+            if net.metric != "accuracy":
+                return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+            if net.loss == "cross_entropy" or labels:
+                return outputs.argmax(axis=1)
+            yes = outputs > (0 if net.loss in MARGIN else 0.5)
+            return yes.astype(int)[:, 0] if outputs.shape[1] == 1 else yes.astype(int)
+
+        if net.loss in MARGIN:
+            def decision_function(self, outputs):
+                return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+        else:
+            def predict_proba(self, outputs):
+                return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+
+        def __sklearn_is_fitted__(self):
+            return True
+
+    def measure(y: np.ndarray, outputs: np.ndarray) -> float:
+        nonlocal labels
+        labels = y.ndim == 1
+        if y.ndim == 2 and net.loss == "cross_entropy":
+            y = y.argmax(axis=1)
+        if y.ndim == 2 and net.loss in MARGIN:
+            y = (y > 0).astype(int)
+        return scorer(Predicted(), outputs, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
+
+    return measure

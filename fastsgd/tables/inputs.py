@@ -1,0 +1,98 @@
+"""From a table's columns to those that are learned from: what strings are, what is left out, and how that is said."""
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fastsgd.tables import spelling
+from fastsgd.tables.columns import MOST_LEVELS, Category, Column, Date, Number, as_numbers, missing_in
+from fastsgd.tables.identifiers import why_left_out
+from fastsgd.tables.reading import Reading
+from fastsgd.tables.wording import how_to_drop, how_to_keep, some
+
+Tell = Callable[[str], object]
+
+FEW_LEVELS, ROWS_OF_A_LEVEL = 50, 4          # more levels than both allow are told of
+
+
+def read_inputs(table: dict[str, np.ndarray], names: set[str], reading: Reading, rows, tell: Tell, warn: Tell) -> dict:
+    """``{name: (values, spelling)}`` of the inputs, with strings that are numbers or dates as such."""
+    found: dict = {}
+    numbers: list[str] = []
+    dates: list[str] = []
+    empty: list[str] = []
+    for name, values in table.items():
+        if name not in names:
+            continue
+        if missing_in(values[rows]).all():
+            empty.append(f"{name!r}")
+            continue
+        if values.dtype.kind != "O" or all(value is None or isinstance(value, bool) for value in values.tolist()):
+            found[name] = (values if values.dtype.kind == "M" else as_numbers(name, values), None)
+            continue
+        written = spelling.of_numbers(values, reading.decimal, reading.thousands, reading.usual)
+        times = None if written else spelling.dates(values)
+        read = written.numbers(values) if written else values if times is None else times
+        found[name] = (read, written)
+        if read is values:
+            continue
+        example = next(value for value in values.tolist() if value is not None)
+        (numbers if written else dates).append(f"{name!r} ({example!r:.40})")
+        if (strange := missing_in(read) & ~missing_in(values)).any():
+            row = int(np.argmax(strange))
+            warn(f"column {name!r} is read as {'numbers' if written else 'dates'}; other values, which count as "
+                 f"missing: {int(strange.sum()):,}, such as {values[row]!r} in row {row}, counted from 0")
+    for what, names_of in (("numbers", numbers), ("dates", dates)):
+        if names_of:
+            tell(f"strings read as {what}: {some(names_of)}")
+    if empty:
+        tell(f"left out, as they hold nothing in the rows to train on: {some(empty)}")
+    return found
+
+
+def leave_out(read: dict, keep: tuple[str, ...], rows, tell: Tell) -> dict[str, str]:
+    """The columns that are not learned from, and why."""
+    found = {name: why for name, (values, _) in read.items()
+             if name not in keep and (why := why_left_out(name, values, rows))}
+    if found:
+        tell(f"left out: {some([f'{name!r} ({why})' for name, why in found.items()])}; "
+             f"{how_to_keep(next(iter(found)))} keeps {'it' if len(found) == 1 else 'the first'}")
+    return found
+
+
+def learn_column(name: str, values: np.ndarray, written, rows) -> Column:
+    """By its kind of values."""
+    if values.dtype.kind == "O":
+        return Category.learn(name, values, rows)
+    return Date.learn(name, values, rows) if values.dtype.kind == "M" else Number.learn(name, values, rows, written)
+
+
+def without_fill(column: Column) -> Column:
+    """One that refuses missing values."""
+    if isinstance(column, Number):
+        return Number(column.name, column.mean, column.scale, column.constant, column.offset,
+                      spelling=column.spelling)
+    return Date(column.name, column.first, column.parts) if isinstance(column, Date) else column
+
+
+def tell_of_columns(columns: tuple[Column, ...], inputs: dict, tell: Tell) -> None:
+    """Of what is missing, and of levels that are many."""
+    gaps = {column.name: int(missing_in(inputs[column.name][0]).sum()) for column in columns}
+    gaps = {name: count for name, count in gaps.items() if count}
+    if gaps:
+        tell(f"values missing (or infinite): {some([f'{name!r} {count:,}' for name, count in gaps.items()])}; numbers "
+             "and dates take the median of the rows to train on, with an input that says where, categories have a "
+             "level for them (--missing error refuses them)")
+    rows = len(next(iter(inputs.values()))[0])
+    rare = {column.name: len(column.levels) for column in columns if isinstance(column, Category) and not column.other
+            and len(column.levels) > max(FEW_LEVELS, rows // ROWS_OF_A_LEVEL)}
+    if rare:
+        levels = some([f"{name!r} {count:,}" for name, count in rare.items()])
+        tell(f"strings with many levels for so few rows: {levels}; dates or numbers in a form that is not known here? "
+             f"Turn them into numbers, or {how_to_drop(next(iter(rare)))} leaves "
+             f"{'it' if len(rare) == 1 else 'the first'} out")
+    if other := [column.name for column in columns if isinstance(column, Category) and column.other]:
+        tell(f"more than {MOST_LEVELS:,} levels: {some(list(map(repr, other)))}; the {MOST_LEVELS:,} most frequent "
+             f"are kept, the rest are one level, \"other\" ({how_to_drop(other[0])} leaves "
+             f"{'it' if len(other) == 1 else 'the first'} out)")

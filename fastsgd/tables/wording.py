@@ -1,0 +1,42 @@
+"""How messages name the columns of a table, what is missing in them, and the options that help."""
+from __future__ import annotations
+
+import shlex
+
+import numpy as np
+
+from fastsgd.tables.columns import missing_in
+
+LISTED = 6         # columns that a line names
+
+
+def how_to_drop(name: str) -> str:
+    """For a message: the option."""
+    return _option("--drop", name)
+
+
+def how_to_keep(name: str) -> str:
+    """For a message: the option."""
+    return _option("--keep", name)
+
+
+def _option(option: str, name: str) -> str:
+    return f"{option}{'=' if name.startswith('-') else ' '}{shlex.quote(name)}"
+
+
+def some(parts: list[str]) -> str:
+    """The first of them in one line."""
+    return ", ".join(parts[:LISTED]) + f", {len(parts) - LISTED} more" * (len(parts) > LISTED)
+
+
+def refuse_missing(columns: dict[str, np.ndarray], advice: str = "") -> None:
+    """ValueError that names all columns with values missing."""
+    missing = {name: gone for name, values in columns.items() if (gone := missing_in(values)).any()}
+    if not missing:
+        return
+    parts = [f"{name!r} {int(gone.sum()):,}, the first in row {int(np.argmax(gone))}"
+             for name, gone in missing.items()]
+    advice = advice or ("fill them, or drop the rows or the column" + "s" * (len(missing) > 1) + " ("
+                        + " ".join(how_to_drop(name) for name in list(missing)[:LISTED]) + ")")
+    raise ValueError(f"values missing (as NA, None and null are in a CSV file, too) or infinite: column "
+                     f"{some(parts)}, counted from 0; {advice}")
