@@ -15,7 +15,8 @@ SMOKE = {
         "test_extras.py::test_weights_and_smoothing_agree_with_the_reference[cross_entropy-softmax-float32]",
         "test_extras.py::test_dropout_agrees_with_the_reference[relu-float32]",
         "test_extras.py::test_limits_and_averages_agree_with_the_reference",
-        "test_rows.py::test_kernel_agrees_with_reference", "test_rows.py::test_skipping_zeros_changes_no_bit[500-33-float32]",
+        "test_rows.py::test_kernel_agrees_with_reference",
+        "test_rows.py::test_skipping_zeros_changes_no_bit[500-33-float32]",
         "test_rows.py::test_a_few_rows_equal_many", "test_functions.py::test_extremes"],
     "gradients are those of the costs": [
         "test_gradient.py::test_the_check_passes_on_real_digits",
@@ -26,7 +27,8 @@ SMOKE = {
         "test_isa.py::test_one_set_is_chosen_and_the_blas_follows_it",
         "test_threads.py::test_any_number_of_threads_gives_the_same_bits",
         "test_threads.py::test_a_team_that_adapts_gives_the_same_bits",
-        "test_threads.py::test_children_forked_while_threads_train", "test_predictor.py::test_the_answers_are_those_of_predict"],
+        "test_threads.py::test_children_forked_while_threads_train",
+        "test_predictor.py::test_the_answers_are_those_of_predict"],
     "files of earlier versions load and predict the same": ["test_golden.py"],
     "a network trains, predicts, is saved and loaded": [
         "test_training.py::test_epochs_are_shuffled_mini_batch_steps_with_the_last_one_weighted_rightly",
@@ -35,7 +37,8 @@ SMOKE = {
         "test_training.py::test_divergence_says_where_and_keeps_the_last_good_epoch",
         "test_training.py::test_callbacks_are_called_in_order_and_may_stop_the_run",
         "test_training.py::test_ctrl_c_between_batches_leaves_a_usable_network",
-        "test_accuracy.py::test_digits_97_percent_in_two_seconds_after_import", "test_schedules.py", "test_optimizers.py",
+        "test_accuracy.py::test_digits_97_percent_in_two_seconds_after_import",
+        "test_schedules.py", "test_optimizers.py",
         "test_modelfile.py::test_round_trip", "test_modelfile.py::test_damaged_files_are_refused_in_words",
         "test_modelfile.py::test_a_save_that_fails_names_the_path_and_leaves_the_old_file"],
     "a run goes on from its checkpoint to the same bits": [
