@@ -3,30 +3,29 @@
 cdef void square_gradient(Job* job, int rank, int size) noexcept nogil:
     """The squares of this thread's part of the gradient; each piece has its own sum, whoever makes it."""
     cdef double* squares = job.squares
-    cdef fs_layer* layer
+    cdef const fs_tensor* tensor
     cdef Part part
     cdef ptrdiff_t piece, row
-    cdef int l
+    cdef int l, t
     for l in range(job.depth):
-        layer = &job.layers[l]
-        part = part_of_weights(layer, l, rank, size)
-        for piece in range(part.first // SHARED_ROWS, pieces_in(part.first + part.rows)):
-            row = piece * SHARED_ROWS
-            squares[piece] = job.ops.sum_of_squares(
-                min(<ptrdiff_t>SHARED_ROWS, layer.inputs - row) * layer.outputs,
-                <char*>layer.w_gradient + row * layer.outputs * job.ops.item)
-        squares += pieces_in(layer.inputs)
-        if part.biases:
-            squares[0] = job.ops.sum_of_squares(layer.outputs, layer.b_gradient)
-        squares += 1
+        for t in range(job.layers[l].tensors):
+            tensor = &job.layers[l].tensor[t]
+            part = part_of(tensor, l, rank, size)
+            for piece in range(part.first // SHARED_ROWS, pieces_in(part.first + part.rows)):
+                row = piece * SHARED_ROWS
+                squares[piece] = job.ops.sum_of_squares(
+                    min(<ptrdiff_t>SHARED_ROWS, tensor.rows - row) * tensor.cols,
+                    <char*>tensor.gradient + row * tensor.cols * job.ops.item)
+            squares += pieces_in(tensor.rows)
 
 
 cdef ptrdiff_t pieces_of(Job* job) noexcept nogil:
-    """All pieces of W and b that have a sum of their own."""
+    """All pieces of the parameters that have a sum of their own."""
     cdef ptrdiff_t pieces = 0
-    cdef int l
+    cdef int l, t
     for l in range(job.depth):
-        pieces += pieces_in(job.layers[l].inputs) + 1
+        for t in range(job.layers[l].tensors):
+            pieces += pieces_in(job.layers[l].tensor[t].rows)
     return pieces
 
 

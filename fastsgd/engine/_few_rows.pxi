@@ -50,6 +50,8 @@ cdef class Bound:
         skips = job.skips and skipping_pays(job)
         job.input.bits = self.bits if skips else NULL
         job.layers[0].x_bits = self.x_bits if skips else NULL
+        if job.skips:
+            choose_kind(job, &job.layers[0], FS_DENSE_SKIPPING if skips else FS_DENSE)
         job.next_block = 0
         job.watcher, job.stop = NULL, False
         if job.rows > MANY_PRODUCTS // self.products:
@@ -156,7 +158,7 @@ cdef class FewRows:
             layer = (<fs_layer*><char*>self.table)[l]
             layer.x = rows
             layer.a = a + (l % 2) * FEW_NUMBERS * item
-            self.ops.forward(&layer, 0, n)
+            layer.ops.forward(&layer, 0, n)
             for r in range(n):
                 rows[r] = <char*>layer.a + r * layer.outputs * item
         fs_floats_restore(floats)

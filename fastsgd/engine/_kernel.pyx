@@ -162,9 +162,9 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
             fs_team_barrier(team)
             if job.watch:
                 if rank == 0:
-                    copy_weights(job, False)
+                    copy_padded(job, False)
                     let_python_watch(job, chunk.first + chunk.rows)
-                    copy_weights(job, True)
+                    copy_padded(job, True)
                     if fs_team_mind_fork(team):
                         size = 1
                 fs_team_barrier(team)
@@ -187,14 +187,14 @@ cdef void rows_phase(Job* job, const Chunk* chunk, int rank, int size) noexcept 
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, end - begin)
         gather(job, chunk.first + begin, begin, n)
         for l in range(job.depth):
-            job.ops.forward(&layers[l], begin, n)
+            layers[l].ops.forward(&layers[l], begin, n)
             if layers[l].drop:
                 job.ops.dropout(&layers[l], job.seed, job.steps_before + chunk.step, chunk.done + begin, begin, n)
         output_delta(job, begin, n, chunk.step, job.cost + begin, job.score + begin, scratch)
         if job.weight != NULL:
             weigh(job, chunk.first + begin, n, begin)
         for l in range(job.depth - 1, 0, -1):
-            job.ops.backward(&layers[l], &layers[l - 1], begin, n, scratch)
+            layers[l].ops.backward(&layers[l], &layers[l - 1], begin, n, scratch)
         begin += n
 
 
@@ -204,41 +204,44 @@ cdef void weights_phase(Job* job, const Chunk* chunk, const fs_rule* rule, int r
     cdef bint changes = job.mode == TRAIN and chunk.closes and not job.clip_norm
     cdef const fs_rule* when_closing = rule if changes else NULL
     cdef char* scratch = job.scratch + rank * job.scratch_size
+    cdef fs_layer* layer
     cdef Part part
-    cdef int l
+    cdef int l, t
     for l in range(job.depth):
-        part = part_of_weights(&job.layers[l], l, rank, size)
-        if part.rows:
-            job.ops.weights(&job.layers[l], when_closing, part.first, part.rows, chunk.rows, scale, not chunk.opens,
-                            scratch)
-        if part.biases:
-            job.ops.biases(&job.layers[l], when_closing, chunk.rows, scale, not chunk.opens, scratch)
+        layer = &job.layers[l]
+        for t in range(layer.tensors):
+            part = part_of(&layer.tensor[t], l, rank, size)
+            if part.rows:
+                layer.ops.gradient(layer, t, when_closing, part.first, part.rows, chunk.rows, scale, not chunk.opens,
+                                   scratch)
 
 
 cdef void complete_step(Job* job, fs_team* team, ptrdiff_t step, fs_rule* rule, int rank, int size) noexcept nogil:
     """What must wait for the whole gradient, or for all weights of a unit, where the optimizer asks for it."""
     cdef double norm
     cdef ptrdiff_t first, end
-    cdef fs_layer* layer
+    cdef fs_tensor* tensor
     cdef Part part
-    cdef int l
+    cdef int l, t
     if job.clip_norm:
         square_gradient(job, rank, size)
         fs_team_barrier(team)
         norm = sqrt(fs_sum(pieces_of(job), job.squares))
         rule.clip_factor = 1 if norm <= job.clip_norm else job.clip_norm / norm
         for l in range(job.depth):
-            part = part_of_weights(&job.layers[l], l, rank, size)
-            if part.rows:
-                job.ops.change(&job.layers[l], rule, part.first, part.rows)
-            if part.biases:
-                job.ops.change(&job.layers[l], rule, 0, 0)
+            for t in range(job.layers[l].tensors):
+                tensor = &job.layers[l].tensor[t]
+                part = part_of(tensor, l, rank, size)
+                if part.rows:
+                    job.ops.apply_gradient(tensor, rule, part.first, part.rows)
     if job.max_norm:
         fs_team_barrier(team)
         for l in range(job.depth - 1):
-            layer = &job.layers[l]
-            first, end = share(layer.outputs, rank, size), share(layer.outputs, rank + 1, size)
-            job.ops.constrain(layer, first, end - first, job.max_norm)
+            for t in range(job.layers[l].tensors):
+                tensor = &job.layers[l].tensor[t]
+                first, end = share(tensor.cols, rank, size), share(tensor.cols, rank + 1, size)
+                if tensor.role == FS_WEIGHT:
+                    job.ops.constrain(tensor, first, end - first, job.max_norm)
     if job.average != NULL:
         fs_team_barrier(team)
         first, end = share(job.parameters, rank, size), share(job.parameters, rank + 1, size)
@@ -270,10 +273,10 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, job.rows - first)
         gather(job, first, begin, n)
         for l in range(job.depth - 1):
-            job.ops.forward(&job.layers[l], begin, n)
+            job.layers[l].ops.forward(&job.layers[l], begin, n)
         if job.mode == PREDICT:
             output.a = <char*>job.out + (first - begin) * out_row
-        job.ops.forward(&output, begin, n)
+        output.ops.forward(&output, begin, n)
         if job.mode == PREDICT:
             continue
         output_delta(job, begin, n, 0, cost, score, scratch)
@@ -283,7 +286,7 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
         job.score[first // FS_BLOCK_ROWS] = fs_sum(n, score)
         if job.mode == DELTAS:
             for l in range(job.depth - 1, 0, -1):
-                job.ops.backward(&job.layers[l], &job.layers[l - 1], begin, n, scratch)
+                job.layers[l].ops.backward(&job.layers[l], &job.layers[l - 1], begin, n, scratch)
             hand_out(job, first, begin, n)
     if rank == 0:
         job.company.done = fs_seconds()
@@ -322,20 +325,22 @@ cdef ptrdiff_t share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size) noexcept 
     return things * min(rank, size) // size
 
 
-cdef struct Part:                     # of a layer's parameters, that one thread changes
+cdef struct Part:                     # of the rows of a tensor, that one thread changes
     ptrdiff_t first, rows
-    bint biases
 
 
-cdef Part part_of_weights(const fs_layer* layer, int l, int rank, int size) noexcept nogil:
+cdef Part part_of(const fs_tensor* tensor, int l, int rank, int size) noexcept nogil:
+    """Whole pieces of a matrix; of layer l, as the odd one goes to another thread in each."""
     cdef Part part
-    cdef ptrdiff_t turn = (rank + l) % size       # who gets the odd piece
-    cdef ptrdiff_t pieces = pieces_in(layer.inputs)
-    part.first, part.rows, part.biases = 0, 0, False
-    if rank < size:
-        part.first = min(layer.inputs, SHARED_ROWS * share(pieces, turn, size))
-        part.rows = min(layer.inputs, SHARED_ROWS * share(pieces, turn + 1, size)) - part.first
-        part.biases = turn == 0
+    cdef ptrdiff_t turn = (rank + l) % size, pieces = pieces_in(tensor.rows)
+    part.first = part.rows = 0
+    if rank >= size:
+        return part
+    if tensor.rows == 1:
+        part.rows = turn == 0
+        return part
+    part.first = min(tensor.rows, SHARED_ROWS * share(pieces, turn, size))
+    part.rows = min(tensor.rows, SHARED_ROWS * share(pieces, turn + 1, size)) - part.first
     return part
 
 

@@ -77,7 +77,7 @@ cdef bint linear_step(Job* job, ptrdiff_t step, ptrdiff_t first, ptrdiff_t at, p
     cdef ptrdiff_t outputs = layer.outputs, i
     cdef char* delta = <char*>layer.delta + at * outputs * job.ops.item
     cdef double cost, divisor, rate = job.learning_rates[step], shrink
-    cdef double bias_rate = rate * job.rule.bias_rate, weight = job.averaging_weights[step] if job.average != NULL else 0
+    cdef double bias_rate = rate * layer.tensor[FS_B].rate_factor, weight = job.averaging_weights[step] if job.average != NULL else 0
 
     for i in range(n):
         fetch_ahead(job, first + i + job.block)
@@ -106,7 +106,7 @@ cdef bint linear_step(Job* job, ptrdiff_t step, ptrdiff_t first, ptrdiff_t at, p
     for i in range(n):
         job.ops.linear_update(linear, &job.line[i], -rate * divisor / linear.scale, delta + i * outputs * job.ops.item,
                               job.scratch)
-    job.ops.linear_biases(linear, n, rate * job.rule.bias_rate * divisor,
+    job.ops.linear_biases(linear, n, rate * layer.tensor[FS_B].rate_factor * divisor,
                           max(0.0, 1 - bias_rate * job.rule.weight_decay), weight, delta)
     if job.average != NULL and not job.follows:
         linear.average_b /= 1 - weight
@@ -202,11 +202,12 @@ cdef void lay_out_linear(Job* job, char* base, ptrdiff_t* used) noexcept:
         job.line_index = <int32_t*>take(base, used, job.batch * layer.inputs * sizeof(int32_t))
         job.line_value = take(base, used, job.batch * layer.inputs * item)
     job.lists_rows = job.lists or job.skips
-    linear.inputs, linear.outputs, linear.w, linear.b = layer.inputs, layer.outputs, layer.w, layer.b
+    linear.inputs, linear.outputs = layer.inputs, layer.outputs
+    linear.w, linear.b = layer.tensor[FS_W].value, layer.tensor[FS_B].value
     linear.average = job.average
-    linear.average_biases = part_of(job.average, weights * item)
+    linear.average_biases = within(job.average, weights * item)
     if job.rule.truncate and job.rule.l1 > 0:
-        linear.received = layer.w_slots[0]
+        linear.received = layer.tensor[FS_W].slots[0]
         if job.rule.l2 + job.alpha + job.rule.weight_decay > 0:
             linear.settled = take(base, used, weights * item)
             if base != NULL:

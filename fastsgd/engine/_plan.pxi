@@ -53,7 +53,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     job.last_watch = fs_seconds()
 
     if mode == TRAIN and job.steps >= COPYING_STEPS and job.average == NULL and not job.fold_steps:
-        part_rows_of_weights(&job)
+        pad_weight_rows(&job)
     job.block = min(job.batch, <ptrdiff_t>FS_CHUNK_ROWS)
     if job.fold_steps:
         job.block = job.batch * max(1, LINEAR_BLOCK // job.batch)
@@ -65,13 +65,13 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     cdef char* base = <char*>&memory[0]
     lay_out_workspace(&job, base + (63 & -<size_t>base), team)
 
-    copy_weights(&job, True)
+    copy_padded(&job, True)
     job.trial.wanted = adapts and team > 1 and job.steps >= TRIED_STEPS
     begin_trial(&job.trial)
     with nogil:
         run_in_company(&job, team)
 
-    copy_weights(&job, False)
+    copy_padded(&job, False)
 
     if mode in (COST, DELTAS):
         job.total_cost = fs_sum(blocks_of(&job), job.cost)
@@ -138,7 +138,6 @@ cdef fs_rule rule_of(optimizer):
     rule.momentum = getattr(optimizer, "momentum", 0)
     rule.nesterov = getattr(optimizer, "nesterov", False)
     rule.truncate = getattr(optimizer, "truncate", False)
-    rule.bias_rate = optimizer.bias_rate
     rule.beta_1 = getattr(optimizer, "beta_1", 0)
     rule.beta_2 = getattr(optimizer, "beta_2", getattr(optimizer, "rho", 0))
     rule.epsilon = getattr(optimizer, "epsilon", 0)
@@ -216,52 +215,69 @@ cdef lay_out_layers(Job* job, architecture, backend, recipe, list kept):
         if recipe is not None and l < job.depth - 1:
             layer.drop = recipe.drop(l)
         layer.activation = ACTIVATIONS[architecture.activations[l]]
-        layer.blas = backend == "blas" or (backend == "auto" and slower and layer.inputs >= BLAS_WIDTH
-                                           and layer.outputs >= BLAS_WIDTH and fs_blas_config()[0] != 0
-                                           and not job.fold_steps)
-        layer.ld = layer.ldw = layer.outputs
+        choose_kind(job, layer, FS_DENSE_BLAS if backend == "blas" or (
+            backend == "auto" and slower and layer.inputs >= BLAS_WIDTH and layer.outputs >= BLAS_WIDTH
+            and fs_blas_config()[0] != 0 and not job.fold_steps) else FS_DENSE)
+        add_tensor(job, layer, FS_WEIGHT, layer.inputs, layer.outputs, 1)
+        add_tensor(job, layer, FS_BIAS, 1, layer.outputs, 1 if recipe is None else recipe.optimizer.bias_rate)
+        layer.ld = layer.outputs
         if l == job.depth - 1 and job.mode >= COST:
             layer.activation = FS_IDENTITY          # the cost takes z
         if l < job.depth - 1 and layer.outputs * job.ops.item >= WIDE_ROW:
             layer.ld = (layer.outputs * job.ops.item + 63) // 64 * 64 // job.ops.item      # rows begin at cache lines
         if l < job.depth - 1 and layer.ld * job.ops.item % 512 == 0:
             layer.ld += 64 // job.ops.item          # or a column's entries would meet in a few sets of the cache
-        job.parameters += (layer.inputs + 1) * layer.outputs
     if job.mode == PREDICT and architecture.scales_output:
         layer = &job.layers[job.depth - 1]
         layer.scale = copy_of(architecture.output_scale, job, layer.outputs, "output_scale", kept)
         layer.offset = copy_of(architecture.output_offset, job, layer.outputs, "output_offset", kept)
 
 
-cdef void part_rows_of_weights(Job* job) noexcept:
+cdef void choose_kind(Job* job, fs_layer* layer, int kind) noexcept nogil:
+    layer.kind, layer.ops = kind, &job.ops.layers[kind]
+
+
+cdef void add_tensor(Job* job, fs_layer* layer, int role, ptrdiff_t rows, ptrdiff_t cols, double rate_factor) noexcept:
+    """The next of the layer's tensors, which lies behind those before in the flat parameters."""
+    cdef fs_tensor* tensor = &layer.tensor[layer.tensors]
+    tensor.role, tensor.rows, tensor.cols, tensor.ld = role, rows, cols, cols
+    tensor.offset = job.parameters
+    tensor.rate_factor, tensor.decay_factor, tensor.penalty_factor = rate_factor, 1, role == FS_WEIGHT
+    layer.tensors += 1
+    job.parameters += rows * cols
+
+
+cdef void pad_weight_rows(Job* job) noexcept:
     """Lets the step work on copies of W whose rows begin at cache lines, where those of the parameters do not."""
     cdef ptrdiff_t item = job.ops.item, line = 64 // item
-    cdef fs_layer* layer
-    cdef int l
+    cdef fs_tensor* tensor
+    cdef int l, t
     for l in range(job.depth):
-        layer = &job.layers[l]
-        if layer.outputs * item >= WIDE_ROW and not layer.blas:
-            layer.ldw = (layer.outputs + line - 1) // line * line
+        for t in range(job.layers[l].tensors):
+            tensor = &job.layers[l].tensor[t]
+            if tensor.rows > 1 and tensor.cols * item >= WIDE_ROW and job.layers[l].kind != FS_DENSE_BLAS:
+                tensor.ld = (tensor.cols + line - 1) // line * line
 
 
-cdef void copy_weights(Job* job, bint there) noexcept nogil:
-    """Between the parameters and the copies of them, there or back."""
+cdef void copy_padded(Job* job, bint there) noexcept nogil:
+    """Between the parameters and the padded copies of them, there or back."""
     cdef ptrdiff_t i, size, apart
-    cdef fs_layer* layer
+    cdef fs_tensor* tensor
     cdef char* home
     cdef char* copy
-    cdef int l
+    cdef int l, t
     for l in range(job.depth):
-        layer = &job.layers[l]
-        if layer.w_home == NULL:
-            continue
-        size, apart = layer.outputs * job.ops.item, layer.ldw * job.ops.item
-        home, copy = <char*>layer.w_home, <char*>layer.w
-        for i in range(layer.inputs):
-            if there:
-                memcpy(copy + i * apart, home + i * size, size)
-            else:
-                memcpy(home + i * size, copy + i * apart, size)
+        for t in range(job.layers[l].tensors):
+            tensor = &job.layers[l].tensor[t]
+            if tensor.home == NULL:
+                continue
+            size, apart = tensor.cols * job.ops.item, tensor.ld * job.ops.item
+            home, copy = <char*>tensor.home, <char*>tensor.value
+            for i in range(tensor.rows):
+                if there:
+                    memcpy(copy + i * apart, home + i * size, size)
+                else:
+                    memcpy(home + i * size, copy + i * apart, size)
 
 
 cdef lay_out_input(Job* job, architecture, X, list kept):
@@ -284,6 +300,7 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
             source.indices = &indices[0]
             source.values = floats(X.values, job, indices.shape[0], "X", kept)
         job.lists = True
+        choose_kind(job, layer, FS_DENSE_CSR)
         return
     source.bytes = X.dtype == numpy.uint8
     if not source.bytes and X.dtype != dtype:
@@ -300,7 +317,7 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
         source.scale = copy_of(architecture.input_scale, job, layer.inputs, "input_scale", kept)
         source.offset = copy_of(architecture.input_offset, job, layer.inputs, "input_offset", kept)
     job.copies = source.bytes or source.scale != NULL
-    job.skips = not layer.blas and not any(architecture.input_offset)
+    job.skips = layer.kind == FS_DENSE and not any(architecture.input_offset)
 
 
 cdef lay_out_plane(Job* job, tuple plane, list kept):
@@ -371,7 +388,8 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
     """Points the job's buffers into the memory at base; returns the bytes they take. With NULL it only measures."""
     cdef ptrdiff_t item = job.ops.item, used = 0, rows = threads * FS_BLOCK_ROWS, accounts = blocks_of(job), r
     cdef fs_layer* layer
-    cdef int l
+    cdef fs_tensor* tensor
+    cdef int l, t
     if job.mode >= GRADIENT:
         rows = accounts = job.block
     if job.mode >= COST:
@@ -402,13 +420,14 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
         if l > 0 and base != NULL:
             for r in range(rows):
                 layer.x[r] = <char*>job.layers[l - 1].a + r * job.layers[l - 1].ld * item
-        job.scratch_size = max(job.scratch_size, (job.ops.scratch(layer, job.lists and l == 0) * item + 127) // 64 * 64)
+        job.scratch_size = max(job.scratch_size, (layer.ops.scratch(layer) * item + 127) // 64 * 64)
     job.scratch = <char*>take(base, &used, threads * job.scratch_size)
     point_at_parameters(job)
     for l in range(job.depth):
-        layer = &job.layers[l]
-        if layer.ldw != layer.outputs:
-            layer.w_home, layer.w = layer.w, take(base, &used, layer.inputs * layer.ldw * item)
+        for t in range(job.layers[l].tensors):
+            tensor = &job.layers[l].tensor[t]
+            if tensor.ld != tensor.cols:
+                tensor.home, tensor.value = tensor.value, take(base, &used, tensor.rows * tensor.ld * item)
     if job.fold_steps:
         lay_out_linear(job, base, &used)
     return used
@@ -421,33 +440,33 @@ cdef void lay_out_rows(Job* job, char* base, ptrdiff_t* used, ptrdiff_t rows) no
     if job.lists:
         layer.x_index = <const int32_t**>take(base, used, rows * sizeof(void*))
         layer.x_count = <int32_t*>take(base, used, rows * sizeof(int32_t))
-    if job.mode == TRAIN and job.order != NULL and not (job.lists or job.copies or layer.blas or job.fold_steps):
+    if job.mode == TRAIN and job.order != NULL and not (job.lists or job.copies or layer.kind == FS_DENSE_BLAS or job.fold_steps):
         layer.x_next = <const void**>take(base, used, rows * sizeof(void*))
     if job.skips:
+        choose_kind(job, layer, FS_DENSE_SKIPPING)
         layer.x_bits = <const uint64_t**>take(base, used, rows * sizeof(void*))
         source.bits_ld = (layer.inputs + 63) // 64
         source.bits = <uint64_t*>take(base, used, rows * source.bits_ld * sizeof(uint64_t))
-    if job.copies or layer.blas and job.order != NULL:
+    if job.copies or layer.kind == FS_DENSE_BLAS and job.order != NULL:
         source.copy_ld = layer.inputs + 64 // job.ops.item
         source.copy = take(base, used, rows * source.copy_ld * job.ops.item)
 
 
 cdef void point_at_parameters(Job* job) noexcept:
-    """W and b of each layer within the flat parameters, and their parts of the arrays laid out like these."""
-    cdef ptrdiff_t w = 0, b
-    cdef fs_layer* layer
-    cdef int l, s
+    """Each tensor within the flat parameters, and its parts of the arrays laid out like these."""
+    cdef fs_tensor* tensor
+    cdef ptrdiff_t at
+    cdef int l, t, s
     for l in range(job.depth):
-        layer = &job.layers[l]
-        b = w + layer.inputs * layer.outputs * job.ops.item
-        layer.w, layer.b = part_of(job.params, w), part_of(job.params, b)
-        layer.w_gradient, layer.b_gradient = part_of(job.gradient, w), part_of(job.gradient, b)
-        for s in range(2):
-            layer.w_slots[s], layer.b_slots[s] = part_of(job.slots[s], w), part_of(job.slots[s], b)
-        w = b + layer.outputs * job.ops.item
+        for t in range(job.layers[l].tensors):
+            tensor = &job.layers[l].tensor[t]
+            at = tensor.offset * job.ops.item
+            tensor.value, tensor.gradient = within(job.params, at), within(job.gradient, at)
+            for s in range(2):
+                tensor.slots[s] = within(job.slots[s], at)
 
 
-cdef void* part_of(void* base, ptrdiff_t offset) noexcept:
+cdef void* within(void* base, ptrdiff_t offset) noexcept:
     return <char*>base + offset if base != NULL else NULL
 
 

@@ -41,7 +41,7 @@ typedef struct {
     const double *squares;    /* (rows,) of what the layer receives */
 } fs_target;
 
-/* ---- how one step changes a parameter; the formulas are in operations.inc, update() ---- */
+/* ---- how one step changes a parameter; the formulas are in rules.inc ---- */
 
 typedef struct {
     int kind;                 /* FS_SGD ... */
@@ -52,7 +52,6 @@ typedef struct {
     double epsilon;
     double weight_decay, l1, l2;
     double penalty;           /* truncate: the sum of learning_rate * l1, this step's too */
-    double bias_rate;         /* what the learning rate is multiplied by for biases */
     double correction_1;      /* 1 - beta_1^t, Adam's bias corrections of step t */
     double correction_2;      /* sqrt(1 - beta_2^t) */
     double clip_value;        /* largest entry of a gradient, 0 for no limit */
@@ -79,19 +78,53 @@ typedef struct {
     ptrdiff_t bits_ld;
 } fs_input;
 
-/* ---- a layer: what it computes and where its numbers lie ---- */
+/* ---- parameters: a matrix, or a row of as many numbers as a layer has columns ---- */
+
+enum { FS_WEIGHT, FS_BIAS };  /* roles */
 
 typedef struct {
+    int role;
+    ptrdiff_t rows, cols;
+    ptrdiff_t offset;         /* where its first number lies in the flat parameters */
+    void *value;              /* (rows, cols) */
+    ptrdiff_t ld;             /* between the rows of value; those of the arrays below touch each other */
+    void *home;               /* where value lies in the parameters, while the step works on a copy; or NULL */
+    void *slots[2];           /* the optimizer's memory, or NULL */
+    void *gradient;           /* or NULL where none is kept */
+    double rate_factor;       /* of the learning rate, */
+    double decay_factor;      /* of weight_decay, */
+    double penalty_factor;    /* and of l1 and l2 */
+} fs_tensor;
+
+/* ---- a layer: what it computes and where its numbers lie ---- */
+
+enum { FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_LAYER_KINDS };
+enum { FS_W, FS_B, FS_MAX_TENSORS };            /* a dense layer's (inputs, outputs) and (outputs,) */
+
+typedef struct fs_layer fs_layer;
+
+typedef struct {              /* what a kind of layer does; chosen when a pass is planned */
+    /* a = f(x W + b), times scale plus offset where there are such, and slope = f'(x W + b) where it is wanted */
+    void (*forward)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n);
+    /* delta of the layer below = (delta W^T) * f' */
+    void (*backward)(const fs_layer *layer, const fs_layer *below, ptrdiff_t begin, ptrdiff_t n, void *scratch);
+    /* rows first .. first + rows of a tensor: "scale" times their gradient, summed over the batch and added to the one
+     * kept where "more" says so; and with a rule the optimizer's step */
+    void (*gradient)(const fs_layer *layer, int tensor, const fs_rule *rule, ptrdiff_t first, ptrdiff_t rows,
+                     ptrdiff_t batch, double scale, int more, void *scratch);
+    /* numbers of scratch that these need */
+    ptrdiff_t (*scratch)(const fs_layer *layer);
+} fs_layer_ops;
+
+struct fs_layer {
+    const fs_layer_ops *ops;
+    int kind;                 /* FS_DENSE ... */
+    int number;               /* 0 for the first */
     ptrdiff_t inputs, outputs;
     int activation;
-    int blas;                 /* whether its products are left to BLAS */
-    int number;               /* 0 for the first */
     int drop;                 /* of 65,536 units those that are dropped on average */
-    void *w, *b;              /* (inputs, outputs), (outputs,) */
-    ptrdiff_t ldw;            /* between the rows of w; those of the arrays laid out like w touch each other */
-    void *w_home;             /* where w lies in the parameters, while the step works on a copy; or NULL */
-    void *w_slots[2], *b_slots[2];              /* the optimizer's memory of them, or NULL */
-    void *w_gradient, *b_gradient;              /* of their shapes, or NULL where no gradient is kept */
+    int tensors;              /* how many there are */
+    fs_tensor tensor[FS_MAX_TENSORS];
     const void **x;           /* (chunk,) the row each row of the chunk receives */
     const void **x_next;      /* (chunk,) the row that stands there in the next batch, to be prefetched; or NULL */
     const int32_t **x_index;  /* (chunk,) where x holds a list of the entries that are not zero: their columns; or NULL */
@@ -102,7 +135,7 @@ typedef struct {
     const void *scale, *offset;                 /* (outputs,) what a prediction is multiplied by, then added to it; or NULL */
     void *delta;              /* (chunk, outputs) dC/dz */
     ptrdiff_t ld;             /* between the rows of a, slope and delta */
-} fs_layer;
+};
 
 /* ---- a network without a hidden layer, whose steps touch what they must (linear.inc) ---- */
 
@@ -140,10 +173,7 @@ typedef struct {
     void (*gather_rows)(const void *x, ptrdiff_t cols, const int64_t *order, ptrdiff_t first, ptrdiff_t n, void *out);
     /* how many numbers of a dense row are not zero */
     ptrdiff_t (*count_nonzero)(const fs_input *input, ptrdiff_t row, ptrdiff_t cols);
-    /* a = f(x W + b), times scale plus offset where there are such, and slope = f'(x W + b) where it is wanted */
-    void (*forward)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n);
-    /* delta of the layer below = (delta W^T) * f'; scratch as below */
-    void (*backward)(const fs_layer *layer, const fs_layer *below, ptrdiff_t begin, ptrdiff_t n, void *scratch);
+    const fs_layer_ops *layers;                 /* one for each kind of layer */
     /* zeros and enlarges units of a layer with a slope; row begin is row "row" of its batch */
     void (*dropout)(const fs_layer *layer, uint64_t seed, uint64_t step, ptrdiff_t row, ptrdiff_t begin, ptrdiff_t n);
     /* layer->a holds z of the output layer and its delta receives dC/dz (they may be the same array); cost and score
@@ -157,17 +187,11 @@ typedef struct {
     void (*square_rows)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n, double *squares);
     /* delta (n, cols) of each row times its weight */
     void (*weigh)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double *weight, void *delta);
-    /* rows first .. first + rows of W: the gradient scale x^T delta over the batch, added to the one kept where
-     * "more" says so, and with a rule the optimizer's step */
-    void (*weights)(const fs_layer *layer, const fs_rule *rule, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t batch,
-                    double scale, int more, void *scratch);
-    /* the same for b */
-    void (*biases)(const fs_layer *layer, const fs_rule *rule, ptrdiff_t batch, double scale, int more, void *scratch);
-    /* what a whole gradient allows: its squares; and the optimizer's step of rows of W, or of b where "rows" is 0 */
+    /* what a whole gradient allows: its squares; and the optimizer's step of rows of a tensor */
     double (*sum_of_squares)(ptrdiff_t n, const void *x);
-    void (*change)(const fs_layer *layer, const fs_rule *rule, ptrdiff_t first, ptrdiff_t rows);
-    /* columns of W, each at most so long */
-    void (*constrain)(const fs_layer *layer, ptrdiff_t first, ptrdiff_t cols, double most_norm);
+    void (*apply_gradient)(const fs_tensor *tensor, const fs_rule *rule, ptrdiff_t first, ptrdiff_t rows);
+    /* columns of a matrix, each at most so long */
+    void (*constrain)(const fs_tensor *tensor, ptrdiff_t first, ptrdiff_t cols, double max_norm);
     /* average += weight (w - average) */
     void (*average)(ptrdiff_t n, double weight, const void *w, void *average);
     /* what steps of a network without a hidden layer are made of: rows fetched ahead, rows as lists; one row's outputs z;
@@ -182,8 +206,6 @@ typedef struct {
     void (*settle_row)(const fs_linear *linear, const fs_row *row);
     void (*truncate_row)(const fs_linear *linear, const fs_row *row);
     void (*linear_fold)(const fs_linear *linear, int follows);
-    /* numbers of scratch that these need for a layer, where its input comes in lists or not */
-    ptrdiff_t (*scratch)(const fs_layer *layer, int lists);
     /* y = f(x) elementwise for the tests of accuracy: "exp", "expm1", "tanh", "logistic", "log", "erfcx"... */
     int (*function)(const char *name, ptrdiff_t n, const void *x, void *y);
     /* whether there is neither NaN nor infinity */
