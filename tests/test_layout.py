@@ -23,7 +23,7 @@ ORDER = [
     "network", "engine",
     "tables", "datasets", "data",
     "schedules", "optimizers", "model",
-    "display", "files",
+    "display", "layers", "files",
 ]
 
 

@@ -46,7 +46,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         ptrdiff_t bits_ld
 
     enum:
-        FS_WEIGHT, FS_BIAS
+        FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR
 
     ctypedef struct fs_tensor:
         int role
@@ -59,7 +59,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         double rate_factor, decay_factor, penalty_factor
 
     enum:
-        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR
+        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE
         FS_W, FS_B, FS_MAX_TENSORS
 
     ctypedef struct fs_layer
@@ -71,6 +71,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void (*gradient)(const fs_layer* layer, int tensor, const fs_rule* rule, ptrdiff_t first, ptrdiff_t rows,
                          ptrdiff_t batch, double scale, int more, void* scratch) noexcept nogil
         ptrdiff_t (*scratch)(const fs_layer* layer) noexcept nogil
+        int on_blas, on_bits, on_lists
 
     ctypedef struct fs_layer:
         const fs_layer_ops* ops

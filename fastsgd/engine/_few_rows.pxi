@@ -24,7 +24,7 @@ cdef class Bound:
         memset(&self.job, 0, sizeof(Job))
         self.job.mode = PREDICT
         self.job.ops = fs_operations(params.itemsize == 8)
-        table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
+        table = bytearray(sizeof(fs_layer) * len(architecture.layers))
         self.kept = [table]
         self.job.layers = <fs_layer*><char*>table
         lay_out_layers(&self.job, architecture, "auto", None, self.kept)
@@ -96,7 +96,7 @@ cdef class FewRows:
         self.dtype = c_numpy.PyArray_TYPE(params)
         self.architecture, self.params = architecture, params
         self.free_floats, self.free_bytes = [], []
-        self.table, self.kept = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1)), []
+        self.table, self.kept = bytearray(sizeof(fs_layer) * len(architecture.layers)), []
         job.layers = <fs_layer*><char*>self.table
         lay_out_layers(&job, architecture, "native", None, self.kept)
         self.depth = job.depth

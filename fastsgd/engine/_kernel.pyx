@@ -479,6 +479,8 @@ LOSSES = {
     "squared_hinge": FS_SQUARED_HINGE, "modified_huber": FS_MODIFIED_HUBER,
     "epsilon_insensitive": FS_EPSILON_INSENSITIVE, "squared_epsilon_insensitive": FS_SQUARED_EPSILON_INSENSITIVE,
 }
+KINDS = {"dense": FS_DENSE, "scale": FS_SCALE}
+ROLES = {"weight": FS_WEIGHT, "bias": FS_BIAS, "scale": FS_SCALE_FACTOR}
 MAX_THREADS = FS_MAX_TEAM
 WATCH_SECONDS = watch_seconds
 OPTIMIZERS = {

@@ -28,7 +28,7 @@ def steps_between_folds(architecture, X, recipe):
     """
     optimizer = recipe.optimizer
     truncates = getattr(optimizer, "truncate", False)
-    if (len(architecture.sizes) > 2 or optimizer.kind not in ("sgd", "passive_aggressive")
+    if (len(architecture.layers) > 1 or optimizer.groups or optimizer.kind not in ("sgd", "passive_aggressive")
             or getattr(optimizer, "momentum", 0) or optimizer.clip_norm or optimizer.clip_value
             or recipe.backend == "blas" or (optimizer.l1 and not truncates)
             or (truncates and optimizer.average is not None)):

@@ -14,7 +14,7 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
     job.ops = fs_operations(params.itemsize == 8)
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-    table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
+    table = bytearray(sizeof(fs_layer) * len(architecture.layers))
     job.layers = <fs_layer*><char*>table
     job.fold_steps = steps_between_folds(architecture, X, recipe) if mode == TRAIN else 0
     lay_out_layers(&job, architecture, backend, recipe, kept)
@@ -204,22 +204,20 @@ cdef lay_out_layers(Job* job, architecture, backend, recipe, list kept):
     """What each layer is, and who computes its products: BLAS, for "auto", where it is measurably faster."""
     cdef fs_layer* layer
     cdef int l
-    sizes = architecture.sizes
     cdef bint slower = fs_isa_name() in (b"avx2", b"sse2")       # than OpenBLAS in very wide layers, bench.backends says
     require(backend != "blas" or fs_blas_config()[0] != 0, "no BLAS has been loaded")
-    job.depth = len(sizes) - 1
-    for l in range(job.depth):
+    job.depth = len(architecture.layers)
+    for l, described in enumerate(architecture.layers):
         layer = &job.layers[l]
-        layer.inputs, layer.outputs = sizes[l], sizes[l + 1]
+        layer.inputs, layer.outputs = described.inputs, described.outputs
         layer.number = l
         if recipe is not None and l < job.depth - 1:
             layer.drop = recipe.drop(l)
-        layer.activation = ACTIVATIONS[architecture.activations[l]]
-        choose_kind(job, layer, FS_DENSE_BLAS if backend == "blas" or (
-            backend == "auto" and slower and layer.inputs >= BLAS_WIDTH and layer.outputs >= BLAS_WIDTH
-            and fs_blas_config()[0] != 0 and not job.fold_steps) else FS_DENSE)
-        add_tensor(job, layer, FS_WEIGHT, layer.inputs, layer.outputs, 1)
-        add_tensor(job, layer, FS_BIAS, 1, layer.outputs, 1 if recipe is None else recipe.optimizer.bias_rate)
+        layer.activation = ACTIVATIONS[described.activation]
+        choose_kind(job, layer, KINDS[described.kind])
+        if backend == "blas" or (backend == "auto" and slower and layer.inputs >= BLAS_WIDTH
+                                 and layer.outputs >= BLAS_WIDTH and fs_blas_config()[0] != 0 and not job.fold_steps):
+            choose_kind(job, layer, layer.ops.on_blas)
         layer.ld = layer.outputs
         if l == job.depth - 1 and job.mode >= COST:
             layer.activation = FS_IDENTITY          # the cost takes z
@@ -227,6 +225,9 @@ cdef lay_out_layers(Job* job, architecture, backend, recipe, list kept):
             layer.ld = (layer.outputs * job.ops.item + 63) // 64 * 64 // job.ops.item      # rows begin at cache lines
         if l < job.depth - 1 and layer.ld * job.ops.item % 512 == 0:
             layer.ld += 64 // job.ops.item          # or a column's entries would meet in a few sets of the cache
+    for tensor in architecture.tensors:
+        add_tensor(job, tensor, None if recipe is None else recipe.optimizer.factors(
+            tensor, architecture.layers[tensor.layer]))
     if job.mode == PREDICT and architecture.scales_output:
         layer = &job.layers[job.depth - 1]
         layer.scale = copy_of(architecture.output_scale, job, layer.outputs, "output_scale", kept)
@@ -237,14 +238,19 @@ cdef void choose_kind(Job* job, fs_layer* layer, int kind) noexcept nogil:
     layer.kind, layer.ops = kind, &job.ops.layers[kind]
 
 
-cdef void add_tensor(Job* job, fs_layer* layer, int role, ptrdiff_t rows, ptrdiff_t cols, double rate_factor) noexcept:
-    """The next of the layer's tensors, which lies behind those before in the flat parameters."""
+cdef add_tensor(Job* job, described, factors):
+    """The next tensor of its layer."""
+    cdef fs_layer* layer = &job.layers[described.layer]
     cdef fs_tensor* tensor = &layer.tensor[layer.tensors]
-    tensor.role, tensor.rows, tensor.cols, tensor.ld = role, rows, cols, cols
-    tensor.offset = job.parameters
-    tensor.rate_factor, tensor.decay_factor, tensor.penalty_factor = rate_factor, 1, role == FS_WEIGHT
+    shape = described.shape
+    require(layer.tensors < FS_MAX_TENSORS, "a layer has too many tensors")
+    tensor.role, tensor.offset = ROLES[described.role], described.offset
+    tensor.rows, tensor.cols = (1, shape[0]) if len(shape) == 1 else shape
+    tensor.ld = tensor.cols
+    if factors is not None:
+        tensor.rate_factor, tensor.decay_factor, tensor.penalty_factor = factors
     layer.tensors += 1
-    job.parameters += rows * cols
+    job.parameters += tensor.rows * tensor.cols
 
 
 cdef void pad_weight_rows(Job* job) noexcept:
@@ -300,7 +306,7 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
             source.indices = &indices[0]
             source.values = floats(X.values, job, indices.shape[0], "X", kept)
         job.lists = True
-        choose_kind(job, layer, FS_DENSE_CSR)
+        choose_kind(job, layer, layer.ops.on_lists)
         return
     source.bytes = X.dtype == numpy.uint8
     if not source.bytes and X.dtype != dtype:
@@ -317,7 +323,7 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
         source.scale = copy_of(architecture.input_scale, job, layer.inputs, "input_scale", kept)
         source.offset = copy_of(architecture.input_offset, job, layer.inputs, "input_offset", kept)
     job.copies = source.bytes or source.scale != NULL
-    job.skips = layer.kind == FS_DENSE and not any(architecture.input_offset)
+    job.skips = layer.ops.on_bits != layer.kind and not any(architecture.input_offset)
 
 
 cdef lay_out_plane(Job* job, tuple plane, list kept):
@@ -443,7 +449,7 @@ cdef void lay_out_rows(Job* job, char* base, ptrdiff_t* used, ptrdiff_t rows) no
     if job.mode == TRAIN and job.order != NULL and not (job.lists or job.copies or layer.kind == FS_DENSE_BLAS or job.fold_steps):
         layer.x_next = <const void**>take(base, used, rows * sizeof(void*))
     if job.skips:
-        choose_kind(job, layer, FS_DENSE_SKIPPING)
+        choose_kind(job, layer, layer.ops.on_bits)
         layer.x_bits = <const uint64_t**>take(base, used, rows * sizeof(void*))
         source.bits_ld = (layer.inputs + 63) // 64
         source.bits = <uint64_t*>take(base, used, rows * source.bits_ld * sizeof(uint64_t))

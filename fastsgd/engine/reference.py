@@ -16,7 +16,6 @@ means over rows are weighted; the optimizer may limit the gradient before its ru
 """
 import math
 import time
-from itertools import pairwise
 
 import numpy as np
 
@@ -53,11 +52,11 @@ def train_epoch(architecture, params, X, target, order, recipe, state, learning_
         state.penalty += learning_rates[steps] * recipe.optimizer.l1 * getattr(recipe.optimizer, "truncate", False)
         weight = len(rows) if sample_weight is None or recipe.weighted_steps else sample_weight[rows].sum()
         gradients = clip(recipe.optimizer, [g / weight if weight else 0 * g for g in gradients])
-        for view, slots, g, is_weight in zip(*_views(architecture, params, state.slots), gradients,
-                                             [True, False] * (len(architecture.sizes) - 1), strict=True):
-            update(recipe.optimizer, view, slots, g, is_weight, learning_rates[steps], state.steps, weight,
-                   state.penalty)
-        constrain(recipe.optimizer, layers(architecture, params))
+        for tensor, g in zip(architecture.tensors, gradients, strict=True):
+            factors = recipe.optimizer.factors(tensor, architecture.layers[tensor.layer])
+            update(recipe.optimizer, tensor.of(params), [tensor.of(slot) for slot in state.slots], g, factors,
+                   learning_rates[steps], state.steps, weight, state.penalty)
+        constrain(recipe.optimizer, architecture, params)
         if state.average is not None:
             state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
         steps += 1
@@ -118,16 +117,50 @@ def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
 
 # ---- forward and backward ----
 
+class Dense:
+    """Tensors W (inputs, outputs) and b (outputs,)."""
+
+    @staticmethod
+    def forward(x, W, b):
+        """What the activation receives, a row for each of x."""
+        return x @ W + b
+
+    @staticmethod
+    def backward(delta, W, b):
+        """dC/dx of deltas dC/dz."""
+        return delta @ W.T
+
+    @staticmethod
+    def gradients(x, delta):
+        """Of each tensor, summed over the rows."""
+        return [x.T @ delta, delta.sum(axis=0)]
+
+
+class Scale:
+    """Tensor s (columns,)."""
+
+    @staticmethod
+    def forward(x, s):
+        return x * s
+
+    @staticmethod
+    def backward(delta, s):
+        return delta * s
+
+    @staticmethod
+    def gradients(x, delta):
+        return [(x * delta).sum(axis=0)]
+
+
+LAYERS = {"dense": Dense, "scale": Scale}
+
+
 def layers(architecture, params):
-    """``[(W, b), ...]``: views of the flat parameters, W (inputs, outputs) before b (outputs,), layer by layer."""
-    views = []
-    offset = 0
-    for inputs, outputs in pairwise(architecture.sizes):
-        W = params[offset:offset + inputs * outputs].reshape(inputs, outputs)
-        offset += inputs * outputs
-        views.append((W, params[offset:offset + outputs]))
-        offset += outputs
-    return views
+    """``[(twin, tensors), ...]``: for each layer what computes it, and views of its part of the flat parameters."""
+    found = [(LAYERS[layer.kind], []) for layer in architecture.layers]
+    for tensor in architecture.tensors:
+        found[tensor.layer][1].append(tensor.of(params))
+    return found
 
 
 def scaled(architecture, X, dtype):
@@ -146,11 +179,11 @@ def forward(architecture, params, X, masks=()):
     A hidden layer's a is multiplied by its mask, where there are any.
     """
     zs, activations = [], [scaled(architecture, X, params.dtype)]
-    for layer, (W, b) in enumerate(layers(architecture, params)):
-        zs.append(activations[-1] @ W + b)
+    for layer, (twin, tensors) in enumerate(layers(architecture, params)):
+        zs.append(twin.forward(activations[-1], *tensors))
         activations.append(activate(architecture.activations[layer], zs[-1]))
         if architecture.activations[layer] == "softmax" and not np.isfinite(activations[-1]).all():
-            activations[-1] = softmax_of_wide_logits(activations[-2], W, b)
+            activations[-1] = softmax_of_wide_logits(activations[-2], *tensors)
         if layer < len(masks):
             activations[-1] = np.where(masks[layer] == 0, 0, activations[-1] * masks[layer])
     return zs, activations
@@ -158,15 +191,15 @@ def forward(architecture, params, X, masks=()):
 
 def backpropagate(architecture, params, X, target, sample_weight=None, masks=(), recipe=None, learning_rate=None,
                   output_costs=None):
-    """``(cost, score, [dW_1, db_1, dW_2, ...])``, all summed over the rows, each times its weight.
+    """``(cost, score, [dW_1, db_1, dW_2, ...])``, for each tensor, all summed over the rows, each times its weight.
 
     For a passive-aggressive recipe deltas are the steps that the rows ask for.
     """
     cost, score, activations, found = deltas_of(architecture, params, X, target, sample_weight, masks, recipe,
                                                 learning_rate, output_costs)
     gradients = []
-    for a, delta in zip(activations, found, strict=False):
-        gradients += [a.T @ delta, delta.sum(axis=0)]
+    for (twin, _), a, delta in zip(layers(architecture, params), activations, found, strict=False):
+        gradients += twin.gradients(a, delta)
     return cost, score, gradients
 
 
@@ -177,11 +210,12 @@ def deltas_of(architecture, params, X, target, sample_weight=None, masks=(), rec
     cost, score, delta = cost_and_delta(architecture, zs[-1], target, sample_weight, recipe, activations[0],
                                         learning_rate, output_costs)
     found = [delta]
-    weights = [W for W, _ in layers(architecture, params)]
-    for layer in reversed(range(1, len(weights))):
+    chain = layers(architecture, params)
+    for layer in reversed(range(1, len(chain))):
         name = architecture.activations[layer - 1]
         a = activate(name, zs[layer - 1]) if masks else activations[layer]
-        delta = (delta @ weights[layer].T) * slope(name, zs[layer - 1], a)
+        twin, tensors = chain[layer]
+        delta = twin.backward(delta, *tensors) * slope(name, zs[layer - 1], a)
         if masks:
             delta = delta * masks[layer - 1]
         found.insert(0, delta)
@@ -222,15 +256,6 @@ def one_hot(labels, classes, dtype):
     rows = np.zeros((len(labels), classes), dtype)
     rows[np.arange(len(labels)), labels] = 1
     return rows
-
-
-def _views(architecture, params, slots):
-    """The parameters' arrays W_1, b_1, W_2, ... and, beside each, its part of the optimizer's slots."""
-    def split(flat):
-        return [array for pair in layers(architecture, flat) for array in pair]
-    parts = [split(slot) for slot in slots]
-    own = split(params)
-    return own, [[part[i] for part in parts] for i in range(len(own))]
 
 
 # ---- activations ----
@@ -404,9 +429,12 @@ def clip(optimizer, gradients):
     return gradients
 
 
-def constrain(optimizer, pairs):
+def constrain(optimizer, architecture, params):
     """The weights into each unit of a hidden layer scaled down to max_norm, in place."""
-    for W, _ in pairs[:-1] if optimizer.max_norm else ():
+    for tensor in architecture.tensors if optimizer.max_norm else ():
+        if tensor.role != "weight" or tensor.layer == len(architecture.layers) - 1:
+            continue
+        W = tensor.of(params)
         norms = np.sqrt((W.astype(float) ** 2).sum(axis=0))
         W *= np.where(norms > optimizer.max_norm, optimizer.max_norm / np.maximum(norms, 1e-300), 1).astype(W.dtype)
 
@@ -416,36 +444,37 @@ def averaging_weights_of(optimizer, first_step, steps):
     return optimizer.averaging_weights(first_step, steps) if optimizer.average is not None else ()
 
 
-def update(optimizer, w, slots, g, is_weight, learning_rate, t, batch_weight, penalty=0.0):
+def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, penalty=0.0):
     """One step with gradient g on the array w and its part of the optimizer's slots, in place.
 
-    ``penalty`` is the sum of learning_rate * l1 up to this step, for l1 that truncates.
+    ``factors`` multiply the learning rate, weight_decay, and l1 and l2 for this array. ``penalty`` is the sum of
+    learning_rate * l1 up to this step, for l1 that truncates.
     """
     kind = optimizer.kind
-    truncates = getattr(optimizer, "truncate", False)
-    l1, l2 = (0 if truncates else optimizer.l1, optimizer.l2) if is_weight else (0, 0)
-    if is_weight and batch_weight:
-        l2 += optimizer.alpha / batch_weight
-    if not is_weight:
-        learning_rate = optimizer.bias_rate * learning_rate
+    truncates = getattr(optimizer, "truncate", False) and optimizer.l1 * factors.penalty > 0
+    l1 = 0 if truncates else optimizer.l1 * factors.penalty
+    l2 = factors.penalty * (optimizer.l2 + (optimizer.alpha / batch_weight if batch_weight else 0))
+    weight_decay = factors.decay * optimizer.weight_decay
+    learning_rate = factors.rate * learning_rate
+    penalty = factors.rate * factors.penalty * penalty
     if kind == "passive_aggressive" or (kind == "sgd" and not optimizer.momentum):
-        shrink = max(0, 1 - learning_rate * (l2 + optimizer.weight_decay))
-        rate = learning_rate if kind == "sgd" else 1 if is_weight else optimizer.bias_rate
+        shrink = max(0, 1 - learning_rate * (l2 + weight_decay))
+        rate = learning_rate if kind == "sgd" else factors.rate
         w[...] = shrink * w - learning_rate * l1 * np.sign(w) - rate * g
-        if truncates and is_weight:
+        if truncates:
             truncate(w, slots[0], penalty)
         return
     g = g + l2 * w + l1 * np.sign(w)
     if kind == "adamw":
-        w -= learning_rate * optimizer.weight_decay * w
+        w -= learning_rate * weight_decay * w
     else:
-        g = g + optimizer.weight_decay * w
+        g = g + weight_decay * w
 
     if kind == "sgd":
         slots[0][...] = optimizer.momentum * slots[0] + g
         g = g + optimizer.momentum * slots[0] if optimizer.nesterov else slots[0]
         w -= learning_rate * g
-        if truncates and is_weight:
+        if truncates:
             truncate(w, slots[1], penalty)
     elif kind in ("adam", "adamw"):
         m, v = slots

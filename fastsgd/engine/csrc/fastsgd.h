@@ -80,7 +80,7 @@ typedef struct {
 
 /* ---- parameters: a matrix, or a row of as many numbers as a layer has columns ---- */
 
-enum { FS_WEIGHT, FS_BIAS };  /* roles */
+enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR };   /* roles */
 
 typedef struct {
     int role;
@@ -98,8 +98,10 @@ typedef struct {
 
 /* ---- a layer: what it computes and where its numbers lie ---- */
 
-enum { FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_LAYER_KINDS };
-enum { FS_W, FS_B, FS_MAX_TENSORS };            /* a dense layer's (inputs, outputs) and (outputs,) */
+enum { FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_LAYER_KINDS };
+enum { FS_W, FS_B };          /* tensors of a dense layer: (inputs, outputs) and (outputs,) */
+enum { FS_S };                /* and of a scale: (outputs,) */
+enum { FS_MAX_TENSORS = 2 };
 
 typedef struct fs_layer fs_layer;
 
@@ -114,6 +116,9 @@ typedef struct {              /* what a kind of layer does; chosen when a pass i
                      ptrdiff_t batch, double scale, int more, void *scratch);
     /* numbers of scratch that these need */
     ptrdiff_t (*scratch)(const fs_layer *layer);
+    /* the kinds that take its place where its products are left to BLAS, where its input's zeros are marked by bits, and
+     * where its input comes as lists; itself where there are no such */
+    int on_blas, on_bits, on_lists;
 } fs_layer_ops;
 
 struct fs_layer {
