@@ -35,6 +35,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const void* scale
         const void* offset
         const int64_t* indptr
+        ptrdiff_t entries
         const int32_t* indices
         const void* values
         const void* along[2]

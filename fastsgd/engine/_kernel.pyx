@@ -354,11 +354,15 @@ cdef void gather(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexce
     cdef ptrdiff_t outputs = job.layers[job.depth - 1].outputs, i
     cdef const int64_t* next = order + job.batch if order != NULL and first + job.batch + n <= job.rows else NULL
     cdef void* targets = <char*>job.targets + begin * outputs * job.ops.item
+    cdef int32_t label
     if not job.ops.gather(&job.input, order, next, first, &job.layers[0], begin, n):
         job.broken = True
     if job.target.labels != NULL:
         for i in range(n):
-            job.labels[begin + i] = job.target.labels[order[i] if order != NULL else first + i]
+            label = job.target.labels[order[i] if order != NULL else first + i]
+            if not 0 <= label < outputs:
+                job.broken, label = True, 0
+            job.labels[begin + i] = label
     elif job.target.targets != NULL:
         job.ops.gather_rows(job.target.targets, outputs, order, first, n, targets)
     if job.smoothed:

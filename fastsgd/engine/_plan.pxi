@@ -82,7 +82,10 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         state.cost, state.score = job.total_cost, job.total_score
     if watcher[1][0] is not None:
         raise watcher[1][0]
-    require(not job.broken, "X has a column index out of range, or columns that do not rise")
+    if job.broken:                    # what gather met
+        if target is not None and target.ndim == 1:
+            check_range[int32_t](target, job.layers[job.depth - 1].outputs, "labels")
+        raise ValueError("X has a column index out of range, rows outside the matrix, or columns that do not rise")
     return job.total_cost, job.total_score, job.steps_done
 
 
@@ -299,9 +302,8 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
     job.rows = job.data_rows = X.shape[0]
     if hasattr(X, "indptr"):
         indptr, indices = X.indptr, X.indices
-        check_range(indptr, indices.shape[0] + 1, "indptr")
         require(indptr.shape[0] == job.rows + 1, "X is not a CSR matrix")
-        source.indptr = &indptr[0]
+        source.indptr, source.entries = &indptr[0], indices.shape[0]
         if indices.shape[0]:
             source.indices = &indices[0]
             source.values = floats(X.values, job, indices.shape[0], "X", kept)
@@ -366,7 +368,6 @@ cdef lay_out_target(Job* job, architecture, target, list kept):
         require(job.target.loss == FS_CROSS_ENTROPY or job.target.loss in ONE_AGAINST_REST,
                 f"{architecture.loss} takes no labels")
         labels = target
-        check_range(labels, outputs, "labels")
         job.target.labels = &labels[0]
         job.smoothed = job.target.loss != FS_CROSS_ENTROPY      # labels become targets of 0 and 1, or -1 and 1
         job.smooth_keep = 1 if job.target.loss == FS_BINARY_CROSS_ENTROPY else 2

@@ -66,6 +66,7 @@ typedef struct {
     int bytes;
     const void *scale, *offset;                 /* (inputs,) x * scale + offset is what the network sees; or NULL */
     const int64_t *indptr;    /* a CSR matrix: entries indptr[r] .. indptr[r + 1] of row r, or NULL */
+    ptrdiff_t entries;        /* of all rows */
     const int32_t *indices;   /* their columns, increasing in each row */
     const void *values;
     const void *along[2];     /* (rows, inputs) contiguous: the network sees activation(rows + sum_i factor[i] along[i]); or NULL */
