@@ -160,7 +160,7 @@ def test_linear_networks_with_groups_take_the_general_path():
     net = make([13, 3])
     X, y = rows(net)
     recipe = StepConfig(fastsgd.SGD(0.05, l2=0.1, groups={"weight": ParameterGroup(0.5, 2.0)}), 1)
-    assert _kernel.steps_between_folds(net.architecture, X, recipe) == 0
+    assert _kernel.flush_interval(net.architecture, X, recipe) == 0
     compare(net, X, y, recipe)
 
 

@@ -25,7 +25,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
     ctypedef struct fs_rule:
         int kind, nesterov, truncate
         double learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, l1, l2, correction_1, correction_2
-        double penalty
+        double cumulative_l1
         double clip_value, clip_factor
 
     ctypedef struct fs_input:
@@ -105,9 +105,9 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* average
         void* average_biases
         double average_a, average_b
-        void* received
-        void* settled
-        double penalty, waiting
+        void* l1_applied
+        void* l1_synced_at
+        double cumulative_l1, l1_pending
 
     ctypedef struct fs_ops:
         ptrdiff_t item
@@ -124,7 +124,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void (*smooth)(ptrdiff_t n, ptrdiff_t cols, const int32_t* labels, double keep, double share,
                        void* targets) noexcept nogil
         void (*square_rows)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n, double* squares) noexcept nogil
-        void (*weigh)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double* weight, void* delta) noexcept nogil
+        void (*apply_sample_weight)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double* weight, void* delta) noexcept nogil
         double (*sum_of_squares)(ptrdiff_t n, const void* x) noexcept nogil
         void (*apply_gradient)(const fs_tensor* tensor, const fs_rule* rule, ptrdiff_t first,
                                ptrdiff_t rows) noexcept nogil
@@ -137,9 +137,9 @@ cdef extern from "csrc/fastsgd.h" nogil:
                               void* scratch) noexcept nogil
         void (*linear_biases)(const fs_linear* linear, ptrdiff_t rows, double rate, double left, double weight,
                               const void* delta) noexcept nogil
-        void (*settle_row)(const fs_linear* linear, const fs_row* row) noexcept nogil
+        void (*sync_l1_row)(const fs_linear* linear, const fs_row* row) noexcept nogil
         void (*truncate_row)(const fs_linear* linear, const fs_row* row) noexcept nogil
-        void (*linear_fold)(const fs_linear* linear, int follows) noexcept nogil
+        void (*linear_flush)(const fs_linear* linear, int average_is_weights) noexcept nogil
         int (*function)(const char* name, ptrdiff_t n, const void* x, void* y) noexcept nogil
         int (*all_finite)(ptrdiff_t n, const void* x) noexcept nogil
         double (*multiply_adds)(ptrdiff_t rounds) noexcept nogil
@@ -163,15 +163,15 @@ cdef extern from "csrc/fastsgd.h" nogil:
     int fs_team_size(const fs_team* team)
     void fs_team_barrier(fs_team* team)
     void fs_team_shrink(fs_team* team, int size)
-    bint fs_team_mind_fork(fs_team* team)
+    bint fs_team_handle_fork(fs_team* team)
     double fs_team_waited(const fs_team* team)
-    ctypedef struct fs_company:
-        double rest_ends, trust_ends, rest_lasts
-        int rest_threads
-    fs_company fs_company_now()
-    void fs_company_is(fs_company now)
+    ctypedef struct fs_contention:
+        double back_off_ends, suppressed_until, back_off_seconds
+        int back_off_threads
+    fs_contention fs_contention_get()
+    void fs_contention_set(fs_contention now)
     ptrdiff_t fs_next(ptrdiff_t* number)
-    void fs_go_on_from(ptrdiff_t* number, ptrdiff_t value)
+    void fs_continue_from(ptrdiff_t* number, ptrdiff_t value)
     unsigned long fs_floats_flush()
     void fs_floats_restore(unsigned long before)
     void fs_fetch(const void* line)

@@ -40,18 +40,18 @@ cdef double weight_of(Job* job, ptrdiff_t first, ptrdiff_t rows) noexcept nogil:
     return total
 
 
-cdef void weigh(Job* job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t begin) noexcept nogil:
+cdef void apply_sample_weight(Job* job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t begin) noexcept nogil:
     """Costs, scores and output deltas of rows begin .. begin + n of the workspace times their weights."""
     cdef fs_layer* output = &job.layers[job.depth - 1]
     cdef ptrdiff_t i
     for i in range(n):
         job.weight[begin + i] = job.sample_weight[job.order[first + i] if job.order != NULL else first + i]
-    weigh_costs(job, first, n, job.cost + begin, job.score + begin)
-    job.ops.weigh(n, output.outputs, output.ld, job.weight + begin,
+    weight_costs(job, first, n, job.cost + begin, job.score + begin)
+    job.ops.apply_sample_weight(n, output.outputs, output.ld, job.weight + begin,
                   <char*>output.delta + begin * output.ld * job.ops.item)
 
 
-cdef void weigh_costs(Job* job, ptrdiff_t first, ptrdiff_t n, double* cost, double* score) noexcept nogil:
+cdef void weight_costs(Job* job, ptrdiff_t first, ptrdiff_t n, double* cost, double* score) noexcept nogil:
     cdef double weight
     cdef ptrdiff_t i
     for i in range(n):

@@ -13,7 +13,7 @@ cdef class Bound:
 
     cdef Job job
     cdef list kept
-    cdef tuple watcher
+    cdef tuple poll_and_error
     cdef ptrdiff_t products           # of a row
     cdef uint64_t* bits               # of the rows, and where each row's are: for inputs with many zeros
     cdef const uint64_t** x_bits
@@ -27,21 +27,21 @@ cdef class Bound:
         table = bytearray(sizeof(fs_layer) * len(architecture.layers))
         self.kept = [table]
         self.job.layers = <fs_layer*><char*>table
-        lay_out_layers(&self.job, architecture, "auto", None, self.kept)
+        bind_layers(&self.job, architecture, "auto", None, self.kept)
         self.job.params = floats(params, &self.job, self.job.parameters, "params", self.kept)
-        lay_out_input(&self.job, architecture, numpy.empty((rows, architecture.sizes[0]), input_dtype), self.kept)
-        memory = bytearray(lay_out_workspace(&self.job, NULL, threads) + 64)
+        bind_input(&self.job, architecture, numpy.empty((rows, architecture.sizes[0]), input_dtype), self.kept)
+        memory = bytearray(bind_workspace(&self.job, NULL, threads) + 64)
         self.kept.append(memory)
         base = <char*>&memory[0]
-        lay_out_workspace(&self.job, base + (63 & -<size_t>base), threads)
+        bind_workspace(&self.job, base + (63 & -<size_t>base), threads)
         self.bits, self.x_bits = self.job.input.bits, self.job.layers[0].x_bits
-        self.watcher, self.products = (let_signals_in, [None]), self.job.parameters
+        self.poll_and_error, self.products = (check_signals, [None]), self.job.parameters
 
     cdef bint predict(self, c_numpy.ndarray x, c_numpy.ndarray out, int threads) except -1:
         """Whether x is finite, and the predictions of its contiguous rows were made."""
         cdef Job* job = &self.job
         cdef bint skips
-        cdef list raised = self.watcher[1]
+        cdef list raised = self.poll_and_error[1]
         job.input.rows, job.input.ld = c_numpy.PyArray_DATA(x), c_numpy.PyArray_DIM(x, 1)
         job.rows = job.data_rows = job.batch = c_numpy.PyArray_DIM(x, 0)
         job.out = c_numpy.PyArray_DATA(out)
@@ -53,11 +53,11 @@ cdef class Bound:
         if job.skips:
             choose_kind(job, &job.layers[0], FS_DENSE_SKIPPING if skips else FS_DENSE)
         job.next_block = 0
-        job.watcher, job.stop = NULL, False
+        job.poll_and_error, job.stop = NULL, False
         if job.rows > MANY_PRODUCTS // self.products:
-            job.watcher, job.last_watch = <void*>self.watcher, fs_seconds()
+            job.poll_and_error, job.last_poll = <void*>self.poll_and_error, fs_seconds()
         with nogil:
-            run_in_company(job, threads)
+            run_adaptively(job, threads)
         if job.stop:
             error, raised[0] = raised[0], None
             raise error
@@ -83,7 +83,7 @@ cdef class FewRows:
     cdef bytearray table
     cdef object architecture, params
     cdef list kept                              # arrays that the table points into
-    cdef ptrdiff_t most_rows, inputs, outputs
+    cdef ptrdiff_t max_rows, inputs, outputs
     cdef list free_floats, free_bytes           # calls at once each have a Bound
 
     def __cinit__(self, architecture, c_numpy.ndarray params):
@@ -98,18 +98,18 @@ cdef class FewRows:
         self.free_floats, self.free_bytes = [], []
         self.table, self.kept = bytearray(sizeof(fs_layer) * len(architecture.layers)), []
         job.layers = <fs_layer*><char*>self.table
-        lay_out_layers(&job, architecture, "native", None, self.kept)
+        bind_layers(&job, architecture, "native", None, self.kept)
         self.depth = job.depth
         job.params = floats(params, &job, job.parameters, "params", self.kept)
-        point_at_parameters(&job)
+        bind_parameters(&job)
         for l in range(self.depth):
             job.layers[l].ld = job.layers[l].outputs
             widest = max(widest, job.layers[l].outputs)
             products += job.layers[l].inputs * job.layers[l].outputs
         self.inputs, self.outputs = job.layers[0].inputs, job.layers[self.depth - 1].outputs
-        self.most_rows = min(<ptrdiff_t>FEW_ROWS, <ptrdiff_t>FEW_NUMBERS // widest, <ptrdiff_t>FEW_PRODUCTS // products)
+        self.max_rows = min(<ptrdiff_t>FEW_ROWS, <ptrdiff_t>FEW_NUMBERS // widest, <ptrdiff_t>FEW_PRODUCTS // products)
         if architecture.scales_input:
-            self.most_rows = 0
+            self.max_rows = 0
 
     def __call__(self, X, out):
         return self.answer(X, out)
@@ -136,7 +136,7 @@ cdef class FewRows:
             result = out
         else:
             return None
-        if shape[0] > self.most_rows or dtype != self.dtype:
+        if shape[0] > self.max_rows or dtype != self.dtype:
             return result if self.with_memory(x, result, dtype != self.dtype) else None
         return result if self.on_the_stack(x, result, shape[0]) else None
 

@@ -46,10 +46,10 @@ cdef enum:
 # The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be, and
 # less still in small batches.
 cdef double SKIP_DENSITY = 0.3, SKIP_DENSITY_PER_OUTPUT = 0.0125
-cdef double watch_seconds = 0.1       # between two calls of a poll
+cdef double poll_seconds = 0.1        # between two calls of a poll
 
 
-include "_company.pxi"
+include "_contention.pxi"
 
 
 cdef struct Job:                      # what the threads of a team share
@@ -80,17 +80,17 @@ cdef struct Job:                      # what the threads of a team share
     double smooth_keep, smooth_share  # a target t becomes keep t + share, where smoothed says so
     bint smoothed                     # and labels become targets
     bint weighted_steps               # a gradient is divided by the rows of its batch, not by their weights
-    double penalty                    # the sum of learning rates times l1 before the first step
+    double cumulative_l1              # the sum of learning rates times l1 before the first step
     uint64_t seed                     # of dropout
     ptrdiff_t steps_before            # t - 1 at the first step
     ptrdiff_t first_step              # of the pass that the present team makes
-    ptrdiff_t next_block              # of rows that only pass by
+    ptrdiff_t next_block              # of a forward pass
     Trial trial
-    Company company
+    Contention contention
     unsigned long floats              # what fs_floats_flush found
     ptrdiff_t block                   # rows gathered at once: a batch's, or those of a few
-    ptrdiff_t fold_steps              # of the linear path (_linear.pxi), 0 for the general one
-    bint follows                      # the average is equal to the parameters
+    ptrdiff_t flush_steps             # of the linear path (_linear.pxi), 0 for the general one
+    bint average_is_weights           # the average equals the parameters
     # the workspace
     fs_linear linear
     fs_row* line                      # (batch,) the rows of the step
@@ -99,27 +99,27 @@ cdef struct Job:                      # what the threads of a team share
     bint lists_rows                   # whether they are lists
     int32_t* labels                   # (chunk,) in the order of the epoch
     void* targets
-    double* cost                      # (chunk,) of each row; (blocks,) where rows only pass by
+    double* cost                      # (chunk,) of each row; (blocks,) in a forward pass
     double* score
     double* weight                    # (chunk,) of each row, or NULL
     double* squares                   # (pieces,) of the gradient, or NULL
     double* row_squares               # (chunk,) of each row, where its step depends on them; or NULL
     char* scratch                     # of each thread
     ptrdiff_t scratch_size
-    void* out                         # (rows, outputs) predictions, or what hand_out writes
+    void* out                         # (rows, outputs) predictions, or what write_activations_and_deltas writes
     # the outcome, which rank 0 writes between the barriers
     double total_cost, total_score, batch_cost, batch_score
     ptrdiff_t steps_done
-    bint watch, stop, pause           # Python looks in; ends the pass at once; ends it after the present step
-    double last_watch
-    void* watcher
-    bint broken                       # a CSR matrix has a column that the network has not
+    bint poll_due, stop, pause        # Python is asked; ends the pass at once; ends it after the present step
+    double last_poll
+    void* poll_and_error              # a tuple: the poll, and a list for what it raises
+    bint invalid_row                  # a label, or a row of a CSR matrix, that cannot be
 
 
 cdef struct Chunk:                    # the rows that are in the workspace, a batch or a part of one
     ptrdiff_t first, rows             # in the order of the epoch
     ptrdiff_t step, done              # of the pass; and the rows of its batch that came before
-    bint opens, closes                # its batch
+    bint first_of_batch, last_of_batch
     double batch_weight               # what its gradient is divided by: its rows, or the sum of their weights
 
 
@@ -131,7 +131,7 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
     cdef fs_rule rule
     cdef int size                     # of the team that makes the step; the others look on
     cdef bint tried = False
-    cdef double penalty = penalty_after(job, job.first_step)
+    cdef double cumulative_l1 = cumulative_l1_after(job, job.first_step)
     for step in range(job.first_step, job.steps):
         size = min(job.trial.size or FS_MAX_TEAM, fs_team_size(team))
         if job.trial.over and not tried:
@@ -145,27 +145,27 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
         chunk.batch_weight = weight_of(job, chunk.first, batch_rows) if not job.weighted_steps else <double>batch_rows
         rule = rule_of_step(job, step, chunk.batch_weight)
         if job.mode == TRAIN:
-            penalty += job.learning_rates[step] * rule.l1 * rule.truncate
-            rule.penalty = penalty
+            cumulative_l1 += job.learning_rates[step] * rule.l1 * rule.truncate
+            rule.cumulative_l1 = cumulative_l1
         while chunk.done < batch_rows:
             chunk.rows = min(<ptrdiff_t>FS_CHUNK_ROWS, batch_rows - chunk.done)
-            chunk.opens = chunk.done == 0
-            chunk.closes = chunk.done + chunk.rows == batch_rows
+            chunk.first_of_batch = chunk.done == 0
+            chunk.last_of_batch = chunk.done + chunk.rows == batch_rows
 
             rows_phase(job, &chunk, rank, size)
             fs_team_barrier(team)
-            if not account_for(job, team, &chunk, rank, size):
+            if not accumulate_cost(job, team, &chunk, rank, size):
                 return
             weights_phase(job, &chunk, &rule, rank, size)
-            if job.mode == TRAIN and chunk.closes:
+            if job.mode == TRAIN and chunk.last_of_batch:
                 complete_step(job, team, step, &rule, rank, size)
             fs_team_barrier(team)
-            if job.watch:
+            if job.poll_due:
                 if rank == 0:
                     copy_padded(job, False)
-                    let_python_watch(job, chunk.first + chunk.rows)
+                    call_poll(job, chunk.first + chunk.rows)
                     copy_padded(job, True)
-                    if fs_team_mind_fork(team):
+                    if fs_team_handle_fork(team):
                         size = 1
                 fs_team_barrier(team)
                 if job.stop:
@@ -173,7 +173,7 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
 
             chunk.done += chunk.rows
             chunk.first += chunk.rows
-        if job.pause or job.company.leaves:
+        if job.pause or job.contention.change_team:
             return
 
 
@@ -192,7 +192,7 @@ cdef void rows_phase(Job* job, const Chunk* chunk, int rank, int size) noexcept 
                 job.ops.dropout(&layers[l], job.seed, job.steps_before + chunk.step, chunk.done + begin, begin, n)
         output_delta(job, begin, n, chunk.step, job.cost + begin, job.score + begin, scratch)
         if job.weight != NULL:
-            weigh(job, chunk.first + begin, n, begin)
+            apply_sample_weight(job, chunk.first + begin, n, begin)
         for l in range(job.depth - 1, 0, -1):
             layers[l].ops.backward(&layers[l], &layers[l - 1], begin, n, scratch)
         begin += n
@@ -201,8 +201,8 @@ cdef void rows_phase(Job* job, const Chunk* chunk, int rank, int size) noexcept 
 cdef void weights_phase(Job* job, const Chunk* chunk, const fs_rule* rule, int rank, int size) noexcept nogil:
     """The gradient and the update of this thread's share of the weights."""
     cdef double scale = 1.0 / chunk.batch_weight if chunk.batch_weight > 0 else 0
-    cdef bint changes = job.mode == TRAIN and chunk.closes and not job.clip_norm
-    cdef const fs_rule* when_closing = rule if changes else NULL
+    cdef bint changes = job.mode == TRAIN and chunk.last_of_batch and not job.clip_norm
+    cdef const fs_rule* final_rule = rule if changes else NULL
     cdef char* scratch = job.scratch + rank * job.scratch_size
     cdef fs_layer* layer
     cdef Part part
@@ -212,7 +212,7 @@ cdef void weights_phase(Job* job, const Chunk* chunk, const fs_rule* rule, int r
         for t in range(layer.tensors):
             part = part_of(&layer.tensor[t], l, rank, size)
             if part.rows:
-                layer.ops.gradient(layer, t, when_closing, part.first, part.rows, chunk.rows, scale, not chunk.opens,
+                layer.ops.gradient(layer, t, final_rule, part.first, part.rows, chunk.rows, scale, not chunk.first_of_batch,
                                    scratch)
 
 
@@ -249,7 +249,7 @@ cdef void complete_step(Job* job, fs_team* team, ptrdiff_t step, fs_rule* rule, 
                         <char*>job.average + first * job.ops.item)
 
 
-cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
+cdef void forward_pass(Job* job, fs_team* team, int rank) noexcept nogil:
     """Predictions, costs, or deltas: no thread waits for another. Each has its own block of the workspace."""
     cdef ptrdiff_t blocks = blocks_of(job), begin = rank * FS_BLOCK_ROWS, block = fs_next(&job.next_block), first, n
     cdef char* scratch = job.scratch + rank * job.scratch_size
@@ -260,13 +260,13 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
     cdef ptrdiff_t out_row = output.outputs * job.ops.item
     while block < blocks:
         first = block * FS_BLOCK_ROWS
-        if rank == 0 and is_time_to_watch(job):
-            let_python_watch(job, first)
+        if rank == 0 and poll_is_due(job):
+            call_poll(job, first)
             if job.stop:
-                fs_go_on_from(&job.next_block, blocks)
+                fs_continue_from(&job.next_block, blocks)
                 break
-            if fs_team_mind_fork(team):              # so are the others' blocks: all over again
-                fs_go_on_from(&job.next_block, 0)
+            if fs_team_handle_fork(team):              # so are the others' blocks: all over again
+                fs_continue_from(&job.next_block, 0)
                 block = fs_next(&job.next_block)
                 continue
         block = fs_next(&job.next_block)
@@ -281,21 +281,21 @@ cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
             continue
         output_delta(job, begin, n, 0, cost, score, scratch)
         if job.sample_weight != NULL:
-            weigh_costs(job, first, n, cost, score)
+            weight_costs(job, first, n, cost, score)
         job.cost[first // FS_BLOCK_ROWS] = fs_sum(n, cost)
         job.score[first // FS_BLOCK_ROWS] = fs_sum(n, score)
         if job.mode == DELTAS:
             for l in range(job.depth - 1, 0, -1):
                 job.layers[l].ops.backward(&job.layers[l], &job.layers[l - 1], begin, n, scratch)
-            hand_out(job, first, begin, n)
+            write_activations_and_deltas(job, first, begin, n)
     if rank == 0:
-        job.company.done = fs_seconds()
+        job.contention.done = fs_seconds()
 
 
-cdef void hand_out(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
+cdef void write_activations_and_deltas(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
     """Hidden activations, then the deltas of all layers, side by side in each row of the output."""
     cdef ptrdiff_t item = job.ops.item, row
-    cdef char* out = <char*>job.out + first * numbers_of_a_row(job) * item
+    cdef char* out = <char*>job.out + first * delta_row_width(job) * item
     cdef fs_layer* layer
     cdef int l
     for row in range(begin, begin + n):
@@ -311,8 +311,8 @@ cdef void hand_out(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noex
 
 # ---- its parts ----
 
-cdef ptrdiff_t numbers_of_a_row(Job* job) noexcept nogil:
-    """What hand_out writes of each."""
+cdef ptrdiff_t delta_row_width(Job* job) noexcept nogil:
+    """What write_activations_and_deltas writes of each."""
     cdef ptrdiff_t numbers = -job.layers[job.depth - 1].outputs
     cdef int l
     for l in range(job.depth):
@@ -356,12 +356,12 @@ cdef void gather(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexce
     cdef void* targets = <char*>job.targets + begin * outputs * job.ops.item
     cdef int32_t label
     if not job.ops.gather(&job.input, order, next, first, &job.layers[0], begin, n):
-        job.broken = True
+        job.invalid_row = True
     if job.target.labels != NULL:
         for i in range(n):
             label = job.target.labels[order[i] if order != NULL else first + i]
             if not 0 <= label < outputs:
-                job.broken, label = True, 0
+                job.invalid_row, label = True, 0
             job.labels[begin + i] = label
     elif job.target.targets != NULL:
         job.ops.gather_rows(job.target.targets, outputs, order, first, n, targets)
@@ -386,14 +386,14 @@ cdef void output_delta(Job* job, ptrdiff_t begin, ptrdiff_t n, ptrdiff_t step, d
     job.ops.cost_and_delta(&target, output, begin, n, cost, score, scratch)
 
 
-cdef double penalty_after(const Job* job, ptrdiff_t steps) noexcept nogil:
+cdef double cumulative_l1_after(const Job* job, ptrdiff_t steps) noexcept nogil:
     """The sum of learning rates times l1 after so many steps of the pass, added up as they do."""
-    cdef double penalty = job.penalty
+    cdef double cumulative_l1 = job.cumulative_l1
     cdef ptrdiff_t step
     if job.mode == TRAIN:
         for step in range(steps):
-            penalty += job.learning_rates[step] * job.rule.l1 * job.rule.truncate
-    return penalty
+            cumulative_l1 += job.learning_rates[step] * job.rule.l1 * job.rule.truncate
+    return cumulative_l1
 
 
 cdef fs_rule rule_of_step(Job* job, ptrdiff_t step, double batch_weight) noexcept nogil:
@@ -414,32 +414,32 @@ cdef fs_rule rule_of_step(Job* job, ptrdiff_t step, double batch_weight) noexcep
     return rule
 
 
-cdef bint account_for(Job* job, fs_team* team, const Chunk* chunk, int rank, int size) noexcept nogil:
+cdef bint accumulate_cost(Job* job, fs_team* team, const Chunk* chunk, int rank, int size) noexcept nogil:
     """Whether the step may be made; rank 0 keeps the account and says whether it is time to let Python look in."""
     cdef double cost = fs_sum(chunk.rows, job.cost)
-    cdef bint sound = isfinite(cost) and not job.broken
+    cdef bint ok = isfinite(cost) and not job.invalid_row
     if rank != 0:
-        return sound
-    if chunk.opens:
+        return ok
+    if chunk.first_of_batch:
         job.batch_cost = job.batch_score = 0
     job.batch_cost += cost
     job.batch_score += fs_sum(chunk.rows, job.score)
-    if chunk.closes or not sound:
+    if chunk.last_of_batch or not ok:
         job.total_cost += job.batch_cost
         job.total_score += job.batch_score
-        job.steps_done += sound
-        if sound and job.company.whole > 1:
-            mind_company(job, team, chunk.step, size)
-    job.watch = is_time_to_watch(job)
-    return sound
+        job.steps_done += ok
+        if ok and job.contention.whole > 1:
+            check_contention(job, team, chunk.step, size)
+    job.poll_due = poll_is_due(job)
+    return ok
 
 
-cdef bint is_time_to_watch(const Job* job) noexcept nogil:
-    return job.watcher != NULL and fs_seconds() - job.last_watch >= watch_seconds
+cdef bint poll_is_due(const Job* job) noexcept nogil:
+    return job.poll_and_error != NULL and fs_seconds() - job.last_poll >= poll_seconds
 
 
-cdef void let_python_watch(Job* job, ptrdiff_t rows_done) noexcept with gil:
-    poll, raised = <tuple>job.watcher
+cdef void call_poll(Job* job, ptrdiff_t rows_done) noexcept with gil:
+    poll, raised = <tuple>job.poll_and_error
     fs_floats_restore(job.floats)
     try:
         job.pause = bool(poll(rows_done))
@@ -447,7 +447,7 @@ cdef void let_python_watch(Job* job, ptrdiff_t rows_done) noexcept with gil:
         job.stop = True
         raised[0] = error                # takes no memory, which may be what is missing
     fs_floats_flush()
-    job.last_watch = fs_seconds()        # what Python did may have taken longer
+    job.last_poll = fs_seconds()        # what Python did may have taken longer
 
 
 cdef void run(void* argument, fs_team* team, int rank) noexcept nogil:
@@ -456,8 +456,8 @@ cdef void run(void* argument, fs_team* team, int rank) noexcept nogil:
     if rank == 0:
         job.floats = floats
     if job.mode <= DELTAS:
-        pass_by(job, team, rank)
-    elif job.fold_steps:
+        forward_pass(job, team, rank)
+    elif job.flush_steps:
         linear_epoch(job)
     else:
         epoch(job, team, rank)
@@ -466,7 +466,7 @@ cdef void run(void* argument, fs_team* team, int rank) noexcept nogil:
 
 # ---- from Python ----
 
-def let_signals_in(rows_done):
+def check_signals(rows_done):
     """The poll of whoever has none: Ctrl-C ends a long call, too."""
     PyErr_CheckSignals()
     return False
@@ -486,7 +486,7 @@ LOSSES = {
 KINDS = {"dense": FS_DENSE, "scale": FS_SCALE}
 ROLES = {"weight": FS_WEIGHT, "bias": FS_BIAS, "scale": FS_SCALE_FACTOR}
 MAX_THREADS = FS_MAX_TEAM
-WATCH_SECONDS = watch_seconds
+POLL_SECONDS = poll_seconds
 OPTIMIZERS = {
     "sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD,
     "passive_aggressive": FS_PASSIVE_AGGRESSIVE,
@@ -494,7 +494,7 @@ OPTIMIZERS = {
 BACKENDS = ("auto", "native", "blas")
 
 
-def train_epoch(architecture, params, X, target, order, recipe, state, learning_rates, sample_weight=None, threads=1,
+def train_epoch(architecture, params, X, target, order, config, state, learning_rates, sample_weight=None, threads=1,
                 poll=None, adapts=False):
     """One pass over the rows in ``order`` in mini-batches, changing ``params`` and ``state`` in place.
 
@@ -504,8 +504,8 @@ def train_epoch(architecture, params, X, target, order, recipe, state, learning_
     ``poll(rows_done)`` is called about ten times a second; where it returns something true the pass ends after the
     step, and what it raises ends the pass at once and is raised here.
     """
-    return execute(TRAIN, architecture, params, X, target, order, recipe, state, learning_rates, sample_weight, threads,
-                   poll, None, recipe.backend, adapts)[2]
+    return execute(TRAIN, architecture, params, X, target, order, config, state, learning_rates, sample_weight, threads,
+                   poll, None, config.backend, adapts)[2]
 
 
 def gradient(architecture, params, X, target, out, sample_weight=None, threads=1, backend="auto"):

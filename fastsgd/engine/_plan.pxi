@@ -2,13 +2,13 @@
 #
 # What memory safety needs is checked here again, whoever calls; what a user did wrong, data/checks.py has already said.
 
-cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1] order, recipe, state,
+cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1] order, config, state,
                    const double[::1] learning_rates, const double[::1] sample_weight, int threads, poll, out, backend,
                    bint adapts=False, plane=None):
     cdef Job job
     cdef ptrdiff_t i
     cdef list kept = []               # arrays that the job points into
-    cdef tuple watcher = (let_signals_in if poll is None else poll, [None])
+    cdef tuple poll_and_error = (check_signals if poll is None else poll, [None])
     memset(&job, 0, sizeof(Job))
     job.mode = mode
     job.ops = fs_operations(params.itemsize == 8)
@@ -16,15 +16,15 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     table = bytearray(sizeof(fs_layer) * len(architecture.layers))
     job.layers = <fs_layer*><char*>table
-    job.fold_steps = steps_between_folds(architecture, X, recipe) if mode == TRAIN else 0
-    lay_out_layers(&job, architecture, backend, recipe, kept)
+    job.flush_steps = flush_interval(architecture, X, config) if mode == TRAIN else 0
+    bind_layers(&job, architecture, backend, config, kept)
     job.params = floats(params, &job, job.parameters, "params", kept, mode == TRAIN)
-    job.follows = job.fold_steps != 0 and average_was_parameters(state, params, recipe.optimizer)
-    lay_out_input(&job, architecture, X, kept)
+    job.average_is_weights = job.flush_steps != 0 and average_was_parameters(state, params, config.optimizer)
+    bind_input(&job, architecture, X, kept)
     if plane is not None:
-        lay_out_plane(&job, plane, kept)
+        bind_plane(&job, plane, kept)
     if target is not None:
-        lay_out_target(&job, architecture, target, kept)
+        bind_target(&job, architecture, target, kept)
     if order is not None:
         require(order.shape[0] > 0, "order is empty")
         check_range(order, job.rows, "order")
@@ -35,41 +35,41 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         require(sample_weight.shape[0] == job.data_rows, "sample_weight and X differ in length")
         job.sample_weight = &sample_weight[0]
     job.batch = job.rows
-    if recipe is not None:
-        require(recipe.batch_size > 0, "batch_size must be positive")
-        job.batch = min(<ptrdiff_t>recipe.batch_size, job.rows)
+    if config is not None:
+        require(config.batch_size > 0, "batch_size must be positive")
+        job.batch = min(<ptrdiff_t>config.batch_size, job.rows)
     job.steps = (job.rows + job.batch - 1) // job.batch
     if mode == TRAIN:
         require(learning_rates.shape[0] >= job.steps, "learning_rates must have one value per step")
         job.learning_rates = &learning_rates[0]
-        lay_out_recipe(&job, recipe, state, kept)
+        bind_recipe(&job, config, state, kept)
     elif mode == GRADIENT:
         job.gradient = floats(out, &job, job.parameters, "out", kept, True)
     elif mode == PREDICT:
         job.out = floats(out, &job, job.rows * job.layers[job.depth - 1].outputs, "out", kept, True)
     elif mode == DELTAS:
-        job.out = floats(out, &job, job.rows * numbers_of_a_row(&job), "out", kept, True)
-    job.watcher = <void*>watcher
-    job.last_watch = fs_seconds()
+        job.out = floats(out, &job, job.rows * delta_row_width(&job), "out", kept, True)
+    job.poll_and_error = <void*>poll_and_error
+    job.last_poll = fs_seconds()
 
-    if mode == TRAIN and job.steps >= COPYING_STEPS and job.average == NULL and not job.fold_steps:
+    if mode == TRAIN and job.steps >= COPYING_STEPS and job.average == NULL and not job.flush_steps:
         pad_weight_rows(&job)
     job.block = min(job.batch, <ptrdiff_t>FS_CHUNK_ROWS)
-    if job.fold_steps:
+    if job.flush_steps:
         job.block = job.batch * max(1, LINEAR_BLOCK // job.batch)
-    cdef int team = 1 if job.fold_steps else min(max(1, threads), <int>FS_MAX_TEAM, most_threads(&job))
+    cdef int team = 1 if job.flush_steps else min(max(1, threads), <int>FS_MAX_TEAM, max_threads_of(&job))
     # On the linear path each row decides for itself: its sums depend on it, and must not on what else is in X.
-    job.skips = job.skips and (job.layers[0].outputs > 1 if job.fold_steps else skipping_pays(&job))
-    workspace = numpy.empty(lay_out_workspace(&job, NULL, team) + 64, dtype=numpy.uint8)
+    job.skips = job.skips and (job.layers[0].outputs > 1 if job.flush_steps else skipping_pays(&job))
+    workspace = numpy.empty(bind_workspace(&job, NULL, team) + 64, dtype=numpy.uint8)
     cdef unsigned char[::1] memory = workspace
     cdef char* base = <char*>&memory[0]
-    lay_out_workspace(&job, base + (63 & -<size_t>base), team)
+    bind_workspace(&job, base + (63 & -<size_t>base), team)
 
     copy_padded(&job, True)
     job.trial.wanted = adapts and team > 1 and job.steps >= TRIED_STEPS
     begin_trial(&job.trial)
     with nogil:
-        run_in_company(&job, team)
+        run_adaptively(&job, team)
 
     copy_padded(&job, False)
 
@@ -78,11 +78,11 @@ cdef tuple execute(Mode mode, architecture, params, X, target, const int64_t[::1
         job.total_score = fs_sum(blocks_of(&job), job.score)
     if mode == TRAIN:
         state.steps += job.steps_done
-        state.penalty = penalty_after(&job, job.steps_done)
+        state.cumulative_l1 = cumulative_l1_after(&job, job.steps_done)
         state.cost, state.score = job.total_cost, job.total_score
-    if watcher[1][0] is not None:
-        raise watcher[1][0]
-    if job.broken:                    # what gather met
+    if poll_and_error[1][0] is not None:
+        raise poll_and_error[1][0]
+    if job.invalid_row:               # gather met it
         if target is not None and target.ndim == 1:
             check_range[int32_t](target, job.layers[job.depth - 1].outputs, "labels")
         raise ValueError("X has a column index out of range, rows outside the matrix, or columns that do not rise")
@@ -152,11 +152,11 @@ cdef fs_rule rule_of(optimizer):
     return rule
 
 
-cdef lay_out_recipe(Job* job, recipe, state, list kept):
+cdef bind_recipe(Job* job, config, state, list kept):
     """What is done with a gradient and around it, and what the run remembers."""
     cdef const double[::1] averaging
     cdef double[::1] output_costs
-    optimizer = recipe.optimizer
+    optimizer = config.optimizer
     cdef ptrdiff_t outputs = job.layers[job.depth - 1].outputs
     job.rule = rule_of(optimizer)
     job.alpha = optimizer.alpha
@@ -172,25 +172,25 @@ cdef lay_out_recipe(Job* job, recipe, state, list kept):
         kept.append(averaging)
         job.averaging_weights = &averaging[0]
     job.clip_norm, job.max_norm = optimizer.clip_norm or 0, optimizer.max_norm or 0
-    job.seed = recipe.seed
-    job.weighted_steps = recipe.weighted_steps
-    job.penalty = state.penalty
-    if recipe.label_smoothing > 0:
+    job.seed = config.seed
+    job.weighted_steps = config.weighted_steps
+    job.cumulative_l1 = state.cumulative_l1
+    if config.label_smoothing > 0:
         job.smoothed = True
-        job.smooth_keep = 1 - recipe.label_smoothing
-        job.smooth_share = recipe.label_smoothing / max(outputs if job.target.loss == FS_CROSS_ENTROPY else 2, 2)
+        job.smooth_keep = 1 - config.label_smoothing
+        job.smooth_share = config.label_smoothing / max(outputs if job.target.loss == FS_CROSS_ENTROPY else 2, 2)
     job.target.clip_delta = optimizer.clip_delta or 0
     if state.output_costs is not None:
         require(state.output_costs.shape == (outputs,), "state.output_costs must have one number per output")
-        if job.fold_steps:
+        if job.flush_steps:
             output_costs = state.output_costs
             job.target.output_costs = &output_costs[0]
         else:
             state.output_costs[:] = numpy.nan
-    if recipe.positive_weight:
+    if config.positive_weight:
         require(job.target.labels != NULL and job.target.loss != FS_CROSS_ENTROPY,
                 "class_weight for outputs that tell a class from the rest needs y to be class labels")
-        job.target.positive_weight = copy_of(recipe.positive_weight, job, outputs, "positive_weight", kept)
+        job.target.positive_weight = copy_of(config.positive_weight, job, outputs, "positive_weight", kept)
     if job.rule.kind == FS_PASSIVE_AGGRESSIVE:
         require(job.depth == 1 and job.target.loss in (FS_HINGE, FS_EPSILON_INSENSITIVE),
                 "passive-aggressive steps are for hinge and epsilon_insensitive without a hidden layer")
@@ -203,7 +203,7 @@ cdef bint average_was_parameters(state, params, optimizer) except -1:
             and optimizer.averaging_weights(state.steps - 1, 1)[0] == 1 and numpy.array_equal(state.average, params))
 
 
-cdef lay_out_layers(Job* job, architecture, backend, recipe, list kept):
+cdef bind_layers(Job* job, architecture, backend, config, list kept):
     """What each layer is, and who computes its products: BLAS, for "auto", where it is measurably faster."""
     cdef fs_layer* layer
     cdef int l
@@ -214,12 +214,12 @@ cdef lay_out_layers(Job* job, architecture, backend, recipe, list kept):
         layer = &job.layers[l]
         layer.inputs, layer.outputs = described.inputs, described.outputs
         layer.number = l
-        if recipe is not None and l < job.depth - 1:
-            layer.drop = recipe.drop(l)
+        if config is not None and l < job.depth - 1:
+            layer.drop = config.drop(l)
         layer.activation = ACTIVATIONS[described.activation]
         choose_kind(job, layer, KINDS[described.kind])
         if backend == "blas" or (backend == "auto" and slower and layer.inputs >= BLAS_WIDTH
-                                 and layer.outputs >= BLAS_WIDTH and fs_blas_config()[0] != 0 and not job.fold_steps):
+                                 and layer.outputs >= BLAS_WIDTH and fs_blas_config()[0] != 0 and not job.flush_steps):
             choose_kind(job, layer, layer.ops.on_blas)
         layer.ld = layer.outputs
         if l == job.depth - 1 and job.mode >= COST:
@@ -229,7 +229,7 @@ cdef lay_out_layers(Job* job, architecture, backend, recipe, list kept):
         if l < job.depth - 1 and layer.ld * job.ops.item % 512 == 0:
             layer.ld += 64 // job.ops.item          # or a column's entries would meet in a few sets of the cache
     for tensor in architecture.tensors:
-        add_tensor(job, tensor, None if recipe is None else recipe.optimizer.factors(
+        add_tensor(job, tensor, None if config is None else config.optimizer.factors(
             tensor, architecture.layers[tensor.layer]))
     if job.mode == PREDICT and architecture.scales_output:
         layer = &job.layers[job.depth - 1]
@@ -289,7 +289,7 @@ cdef void copy_padded(Job* job, bint there) noexcept nogil:
                     memcpy(home + i * size, copy + i * apart, size)
 
 
-cdef lay_out_input(Job* job, architecture, X, list kept):
+cdef bind_input(Job* job, architecture, X, list kept):
     """Where the rows lie, and whether their zeros are worth skipping."""
     cdef fs_layer* layer = &job.layers[0]
     cdef fs_input* source = &job.input
@@ -328,7 +328,7 @@ cdef lay_out_input(Job* job, architecture, X, list kept):
     job.skips = layer.ops.on_bits != layer.kind and not any(architecture.input_offset)
 
 
-cdef lay_out_plane(Job* job, tuple plane, list kept):
+cdef bind_plane(Job* job, tuple plane, list kept):
     """Rows are f(X + p Z_1 + q Z_2)."""
     cdef ptrdiff_t numbers = job.data_rows * job.layers[0].inputs
     cdef int i
@@ -353,10 +353,10 @@ cdef bint skipping_pays(Job* job) noexcept:
     return sample >= 8 and found < limit * sample * layer.inputs
 
 
-ONE_AGAINST_REST = (FS_BINARY_CROSS_ENTROPY, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER)
+ONE_VS_REST = (FS_BINARY_CROSS_ENTROPY, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER)
 
 
-cdef lay_out_target(Job* job, architecture, target, list kept):
+cdef bind_target(Job* job, architecture, target, list kept):
     """Labels or targets of all rows."""
     cdef const int32_t[::1] labels
     cdef ptrdiff_t outputs = job.layers[job.depth - 1].outputs
@@ -365,7 +365,7 @@ cdef lay_out_target(Job* job, architecture, target, list kept):
     job.target.parameters = copy_of(architecture.loss_parameters, job, outputs, "loss_parameters", kept)
     require(len(target) == job.rows, "target and X differ in length")
     if target.ndim == 1:
-        require(job.target.loss == FS_CROSS_ENTROPY or job.target.loss in ONE_AGAINST_REST,
+        require(job.target.loss == FS_CROSS_ENTROPY or job.target.loss in ONE_VS_REST,
                 f"{architecture.loss} takes no labels")
         labels = target
         job.target.labels = &labels[0]
@@ -380,7 +380,7 @@ cdef ptrdiff_t blocks_of(Job* job) noexcept nogil:
     return (job.rows + FS_BLOCK_ROWS - 1) // FS_BLOCK_ROWS
 
 
-cdef int most_threads(Job* job) noexcept:
+cdef int max_threads_of(Job* job) noexcept:
     """More than this would find nothing to do."""
     cdef ptrdiff_t most = blocks_of(job)
     cdef int l
@@ -391,7 +391,7 @@ cdef int most_threads(Job* job) noexcept:
     return <int>min(most, <ptrdiff_t>FS_MAX_TEAM)
 
 
-cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
+cdef ptrdiff_t bind_workspace(Job* job, char* base, int threads) noexcept:
     """Points the job's buffers into the memory at base; returns the bytes they take. With NULL it only measures."""
     cdef ptrdiff_t item = job.ops.item, used = 0, rows = threads * FS_BLOCK_ROWS, accounts = blocks_of(job), r
     cdef fs_layer* layer
@@ -400,66 +400,66 @@ cdef ptrdiff_t lay_out_workspace(Job* job, char* base, int threads) noexcept:
     if job.mode >= GRADIENT:
         rows = accounts = job.block
     if job.mode >= COST:
-        job.cost = <double*>take(base, &used, accounts * sizeof(double))
-        job.score = <double*>take(base, &used, accounts * sizeof(double))
-        job.labels = <int32_t*>take(base, &used, rows * sizeof(int32_t))
-        job.targets = take(base, &used, rows * job.layers[job.depth - 1].outputs * item)
+        job.cost = <double*>arena_alloc(base, &used, accounts * sizeof(double))
+        job.score = <double*>arena_alloc(base, &used, accounts * sizeof(double))
+        job.labels = <int32_t*>arena_alloc(base, &used, rows * sizeof(int32_t))
+        job.targets = arena_alloc(base, &used, rows * job.layers[job.depth - 1].outputs * item)
     if job.target.aggressive:
-        job.row_squares = <double*>take(base, &used, rows * sizeof(double))
+        job.row_squares = <double*>arena_alloc(base, &used, rows * sizeof(double))
     if job.mode >= GRADIENT and job.sample_weight != NULL:
-        job.weight = <double*>take(base, &used, rows * sizeof(double))
+        job.weight = <double*>arena_alloc(base, &used, rows * sizeof(double))
     if job.clip_norm:
-        job.squares = <double*>take(base, &used, pieces_of(job) * sizeof(double))
-    lay_out_rows(job, base, &used, rows)
+        job.squares = <double*>arena_alloc(base, &used, pieces_of(job) * sizeof(double))
+    bind_rows(job, base, &used, rows)
     if job.mode == TRAIN and (job.batch > FS_CHUNK_ROWS or job.clip_norm):
-        job.gradient = take(base, &used, job.parameters * item)
+        job.gradient = arena_alloc(base, &used, job.parameters * item)
     for l in range(job.depth):
         layer = &job.layers[l]
-        layer.x = <const void**>take(base, &used, rows * sizeof(void*))
+        layer.x = <const void**>arena_alloc(base, &used, rows * sizeof(void*))
         if job.mode >= DELTAS and (layer.activation in (FS_GELU, FS_SILU) or layer.drop):
-            layer.slope = take(base, &used, rows * layer.ld * item)
+            layer.slope = arena_alloc(base, &used, rows * layer.ld * item)
         if job.mode >= DELTAS or job.mode == COST and l == job.depth - 1:
-            layer.delta = take(base, &used, rows * layer.ld * item)
+            layer.delta = arena_alloc(base, &used, rows * layer.ld * item)
         if l < job.depth - 1:
-            layer.a = take(base, &used, rows * layer.ld * item)
+            layer.a = arena_alloc(base, &used, rows * layer.ld * item)
         else:
             layer.a = layer.delta
         if l > 0 and base != NULL:
             for r in range(rows):
                 layer.x[r] = <char*>job.layers[l - 1].a + r * job.layers[l - 1].ld * item
         job.scratch_size = max(job.scratch_size, (layer.ops.scratch(layer) * item + 127) // 64 * 64)
-    job.scratch = <char*>take(base, &used, threads * job.scratch_size)
-    point_at_parameters(job)
+    job.scratch = <char*>arena_alloc(base, &used, threads * job.scratch_size)
+    bind_parameters(job)
     for l in range(job.depth):
         for t in range(job.layers[l].tensors):
             tensor = &job.layers[l].tensor[t]
             if tensor.ld != tensor.cols:
-                tensor.home, tensor.value = tensor.value, take(base, &used, tensor.rows * tensor.ld * item)
-    if job.fold_steps:
-        lay_out_linear(job, base, &used)
+                tensor.home, tensor.value = tensor.value, arena_alloc(base, &used, tensor.rows * tensor.ld * item)
+    if job.flush_steps:
+        bind_linear(job, base, &used)
     return used
 
 
-cdef void lay_out_rows(Job* job, char* base, ptrdiff_t* used, ptrdiff_t rows) noexcept:
+cdef void bind_rows(Job* job, char* base, ptrdiff_t* used, ptrdiff_t rows) noexcept:
     """What gather writes of the first layer's rows beside where they lie."""
     cdef fs_layer* layer = &job.layers[0]
     cdef fs_input* source = &job.input
     if job.lists:
-        layer.x_index = <const int32_t**>take(base, used, rows * sizeof(void*))
-        layer.x_count = <int32_t*>take(base, used, rows * sizeof(int32_t))
-    if job.mode == TRAIN and job.order != NULL and not (job.lists or job.copies or layer.kind == FS_DENSE_BLAS or job.fold_steps):
-        layer.x_next = <const void**>take(base, used, rows * sizeof(void*))
+        layer.x_index = <const int32_t**>arena_alloc(base, used, rows * sizeof(void*))
+        layer.x_count = <int32_t*>arena_alloc(base, used, rows * sizeof(int32_t))
+    if job.mode == TRAIN and job.order != NULL and not (job.lists or job.copies or layer.kind == FS_DENSE_BLAS or job.flush_steps):
+        layer.x_next = <const void**>arena_alloc(base, used, rows * sizeof(void*))
     if job.skips:
         choose_kind(job, layer, layer.ops.on_bits)
-        layer.x_bits = <const uint64_t**>take(base, used, rows * sizeof(void*))
+        layer.x_bits = <const uint64_t**>arena_alloc(base, used, rows * sizeof(void*))
         source.bits_ld = (layer.inputs + 63) // 64
-        source.bits = <uint64_t*>take(base, used, rows * source.bits_ld * sizeof(uint64_t))
+        source.bits = <uint64_t*>arena_alloc(base, used, rows * source.bits_ld * sizeof(uint64_t))
     if job.copies or layer.kind == FS_DENSE_BLAS and job.order != NULL:
         source.copy_ld = layer.inputs + 64 // job.ops.item
-        source.copy = take(base, used, rows * source.copy_ld * job.ops.item)
+        source.copy = arena_alloc(base, used, rows * source.copy_ld * job.ops.item)
 
 
-cdef void point_at_parameters(Job* job) noexcept:
+cdef void bind_parameters(Job* job) noexcept:
     """Each tensor within the flat parameters, and its parts of the arrays laid out like these."""
     cdef fs_tensor* tensor
     cdef ptrdiff_t at
@@ -477,7 +477,7 @@ cdef void* within(void* base, ptrdiff_t offset) noexcept:
     return <char*>base + offset if base != NULL else NULL
 
 
-cdef void* take(char* base, ptrdiff_t* used, ptrdiff_t size) noexcept:
+cdef void* arena_alloc(char* base, ptrdiff_t* used, ptrdiff_t size) noexcept:
     cdef ptrdiff_t at = used[0]
     used[0] += (size + 63) // 64 * 64
     return base + at if base != NULL else NULL

@@ -51,7 +51,7 @@ typedef struct {
     double beta_1, beta_2;    /* Adam; beta_2 is also RMSprop's rho */
     double epsilon;
     double weight_decay, l1, l2;
-    double penalty;           /* truncate: the sum of learning_rate * l1, this step's too */
+    double cumulative_l1;     /* truncate: the sum of learning_rate * l1, this step's too */
     double correction_1;      /* 1 - beta_1^t, Adam's bias corrections of step t */
     double correction_2;      /* sqrt(1 - beta_2^t) */
     double clip_value;        /* largest entry of a gradient, 0 for no limit */
@@ -157,9 +157,10 @@ typedef struct {
     double scale;
     void *average, *average_biases;             /* their shapes, or NULL */
     double average_a, average_b;                /* the average of the weights is (average + a v) / b */
-    void *received;           /* (inputs, outputs) of the penalty of a truncating l1, or NULL */
-    void *settled;            /* (inputs, outputs) "waiting" when a weight was last up to date; or NULL where scale stays 1 */
-    double penalty, waiting;  /* asked of every weight so far; and since the last fold, in units of v */
+    void *l1_applied;         /* (inputs, outputs) of cumulative L1 what each weight has paid, in units of W; or NULL */
+    void *l1_synced_at;       /* (inputs, outputs) l1_pending when a weight last paid; or NULL where scale stays 1 */
+    double cumulative_l1;     /* asked of every weight so far, in units of W */
+    double l1_pending;        /* asked of every weight since the last flush, in units of v */
 } fs_linear;
 
 /* ---- the operations of one dtype on one instruction set ---- */
@@ -192,7 +193,7 @@ typedef struct {
     /* the sum of squares of each row that layer 0 receives, (n,) */
     void (*square_rows)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n, double *squares);
     /* delta (n, cols) of each row times its weight */
-    void (*weigh)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double *weight, void *delta);
+    void (*apply_sample_weight)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double *weight, void *delta);
     /* what a whole gradient allows: its squares; and the optimizer's step of rows of a tensor */
     double (*sum_of_squares)(ptrdiff_t n, const void *x);
     void (*apply_gradient)(const fs_tensor *tensor, const fs_rule *rule, ptrdiff_t first, ptrdiff_t rows);
@@ -201,17 +202,17 @@ typedef struct {
     /* average += weight (w - average) */
     void (*average)(ptrdiff_t n, double weight, const void *w, void *average);
     /* what steps of a network without a hidden layer are made of: rows fetched ahead, rows as lists; one row's outputs z;
-     * v += rate delta x, with scratch for the outputs; b = left b - rate sum delta, and its average; weights that wait for
-     * a penalty before and after a step; and everything folded back, the average where it "follows" being W itself */
+     * v += rate delta x, with scratch for the outputs; b = left b - rate sum delta, and its average; weights that pay
+     * cumulative L1 before and after a step; and everything that is pending applied */
     void (*fetch)(const fs_input *input, ptrdiff_t row, ptrdiff_t cols);
     void (*list_row)(const fs_layer *layer, ptrdiff_t at, int32_t *index, void *value, fs_row *row);
     void (*linear_forward)(const fs_linear *linear, const fs_row *row, void *z);
     void (*linear_update)(const fs_linear *linear, const fs_row *row, double rate, const void *delta, void *scratch);
     void (*linear_biases)(const fs_linear *linear, ptrdiff_t rows, double rate, double left, double weight,
                           const void *delta);
-    void (*settle_row)(const fs_linear *linear, const fs_row *row);
+    void (*sync_l1_row)(const fs_linear *linear, const fs_row *row);
     void (*truncate_row)(const fs_linear *linear, const fs_row *row);
-    void (*linear_fold)(const fs_linear *linear, int follows);
+    void (*linear_flush)(const fs_linear *linear, int average_is_weights);
     /* y = f(x) elementwise for the tests of accuracy: "exp", "expm1", "tanh", "logistic", "log", "erfcx"... */
     int (*function)(const char *name, ptrdiff_t n, const void *x, void *y);
     /* whether there is neither NaN nor infinity */
@@ -258,24 +259,23 @@ void fs_team_barrier(fs_team *team);
 void fs_team_shrink(fs_team *team, int size);
 /* For rank 0, where it may have run Python: whether this is now the child of a fork, where it is alone in the team, as the
  * others stayed with the parent. */
-int fs_team_mind_fork(fs_team *team);
+int fs_team_handle_fork(fs_team *team);
 double fs_team_waited(const fs_team *team);       /* seconds of all ranks in waits at barriers that took long */
 double fs_seconds(void);                          /* monotonic clock */
 
-/* What is remembered from one call to the next of other processes and threads that need the cores; the times are those
- * of fs_seconds, and what is decided by them is told in _company.pxi. */
+/* Contention for the cores, as remembered from one call to the next (_contention.pxi); times are those of fs_seconds. */
 typedef struct {
-    double rest_ends;         /* until then teams are smaller */
-    double trust_ends;        /* until then they are not, whatever they wait for */
-    double rest_lasts;        /* seconds of the last rest */
-    int rest_threads;         /* of a team during a rest */
-} fs_company;
-fs_company fs_company_now(void);
-void fs_company_is(fs_company now);
+    double back_off_ends;     /* until then teams are smaller */
+    double suppressed_until;  /* until then they are not, however long they wait */
+    double back_off_seconds;  /* of the last back-off */
+    int back_off_threads;     /* of a team meanwhile */
+} fs_contention;
+fs_contention fs_contention_get(void);
+void fs_contention_set(fs_contention now);
 
 /* Numbers 0, 1, ... for whoever asks, one each; and none below this from now on. */
 static inline ptrdiff_t fs_next(ptrdiff_t *number) { return __atomic_fetch_add(number, 1, __ATOMIC_RELAXED); }
-static inline void fs_go_on_from(ptrdiff_t *number, ptrdiff_t value) { __atomic_store_n(number, value, __ATOMIC_RELAXED); }
+static inline void fs_continue_from(ptrdiff_t *number, ptrdiff_t value) { __atomic_store_n(number, value, __ATOMIC_RELAXED); }
 
 /* Has results that would be denormal be zero on this thread, and takes operands that are for zero; returns what
  * fs_floats_restore takes back. */
