@@ -45,7 +45,7 @@ cdef struct Contention:               # of a pass
 
 cdef void run_adaptively(Job* job, int whole) noexcept nogil:
     """The pass, by one team after another."""
-    cdef Contention* contention = &job.contention
+    cdef Contention* contention = &job.control.contention
     cdef fs_contention known
     cdef double now
     cdef int size
@@ -57,31 +57,31 @@ cdef void run_adaptively(Job* job, int whole) noexcept nogil:
             contention.backing_off = now < known.back_off_ends and known.back_off_threads < size
             if contention.backing_off:
                 size = known.back_off_threads
-            begin_window(contention, now, 0, job.first_step)
+            begin_window(contention, now, 0, job.control.first_step)
         fs_team_run(size, run, job)
         if job.mode <= DELTAS and size > 1:
             now = fs_seconds()
             if now - contention.done > max(LATE_SECONDS, (now - contention.since) / 2):
                 back_off(size, now)
-        if not contention.change_team or job.stop or job.pause or job.first_step == job.steps:
+        if not contention.change_team or job.control.stop or job.control.pause or job.control.first_step == job.step.steps:
             return
-        if job.trial.over:
-            contention.whole = min(contention.whole, job.trial.fastest)
+        if job.control.trial.over:
+            contention.whole = min(contention.whole, job.control.trial.fastest)
         else:
-            begin_trial(&job.trial)
+            begin_trial(&job.control.trial)
 
 
 cdef void check_contention(Job* job, fs_team* team, ptrdiff_t step, int size) noexcept nogil:
     """Whether the next step should be another team's. Once a step, by rank 0."""
-    cdef Contention* contention = &job.contention
+    cdef Contention* contention = &job.control.contention
     cdef double waited, now, elapsed
-    if job.trial.wanted and not (job.trial.over or contention.backing_off):
-        try_team(&job.trial, size)
-        if job.trial.size:                           # the others wait while they look on
+    if job.control.trial.wanted and not (job.control.trial.over or contention.backing_off):
+        try_team(&job.control.trial, size)
+        if job.control.trial.size:                           # the others wait while they look on
             contention.stale = True
             return
     waited = fs_team_waited(team) - contention.waited
-    if job.poll_due or contention.stale:             # job.poll_due: they waited for Python
+    if job.control.poll_due or contention.stale:             # job.control.poll_due: they waited for Python
         begin_window(contention, fs_seconds(), contention.waited + waited, step + 1)
         return
     if not waited and not contention.backing_off:
@@ -99,7 +99,7 @@ cdef void check_contention(Job* job, fs_team* team, ptrdiff_t step, int size) no
     elif elapsed > WINDOW_SECONDS and not contention.backing_off:
         begin_window(contention, now, contention.waited + waited, step + 1)
     if contention.change_team:
-        job.first_step = step + 1
+        job.control.first_step = step + 1
 
 
 cdef void begin_window(Contention* contention, double now, double waited, ptrdiff_t first) noexcept nogil:

@@ -26,39 +26,39 @@ cdef class Bound:
         self.job.ops = fs_operations(params.itemsize == 8)
         table = bytearray(sizeof(fs_layer) * len(architecture.layers))
         self.kept = [table]
-        self.job.layers = <fs_layer*><char*>table
+        self.job.net.layers = <fs_layer*><char*>table
         bind_layers(&self.job, architecture, "auto", None, self.kept)
-        self.job.params = floats(params, &self.job, self.job.parameters, "params", self.kept)
+        self.job.net.params = floats(params, &self.job, self.job.net.parameters, "params", self.kept)
         bind_input(&self.job, architecture, numpy.empty((rows, architecture.sizes[0]), input_dtype), self.kept)
         memory = bytearray(bind_workspace(&self.job, NULL, threads) + 64)
         self.kept.append(memory)
         base = <char*>&memory[0]
         bind_workspace(&self.job, base + (63 & -<size_t>base), threads)
-        self.bits, self.x_bits = self.job.input.bits, self.job.layers[0].x_bits
-        self.poll_and_error, self.products = (check_signals, [None]), self.job.parameters
+        self.bits, self.x_bits = self.job.data.input.bits, self.job.net.layers[0].x_bits
+        self.poll_and_error, self.products = (check_signals, [None]), self.job.net.parameters
 
     cdef bint predict(self, c_numpy.ndarray x, c_numpy.ndarray out, int threads) except -1:
         """Whether x is finite, and the predictions of its contiguous rows were made."""
         cdef Job* job = &self.job
         cdef bint skips
         cdef list raised = self.poll_and_error[1]
-        job.input.rows, job.input.ld = c_numpy.PyArray_DATA(x), c_numpy.PyArray_DIM(x, 1)
-        job.rows = job.data_rows = job.batch = c_numpy.PyArray_DIM(x, 0)
-        job.out = c_numpy.PyArray_DATA(out)
-        if not job.input.bytes and not job.ops.all_finite(job.rows * job.input.ld, job.input.rows):
+        job.data.input.rows, job.data.input.ld = c_numpy.PyArray_DATA(x), c_numpy.PyArray_DIM(x, 1)
+        job.data.rows = job.data.all_rows = job.step.batch = c_numpy.PyArray_DIM(x, 0)
+        job.work.out = c_numpy.PyArray_DATA(out)
+        if not job.data.input.bytes and not job.ops.all_finite(job.data.rows * job.data.input.ld, job.data.input.rows):
             return False
-        skips = job.skips and skipping_pays(job)
-        job.input.bits = self.bits if skips else NULL
-        job.layers[0].x_bits = self.x_bits if skips else NULL
-        if job.skips:
-            choose_kind(job, &job.layers[0], FS_DENSE_SKIPPING if skips else FS_DENSE)
-        job.next_block = 0
-        job.poll_and_error, job.stop = NULL, False
-        if job.rows > MANY_PRODUCTS // self.products:
-            job.poll_and_error, job.last_poll = <void*>self.poll_and_error, fs_seconds()
+        skips = job.data.skips and skipping_pays(job)
+        job.data.input.bits = self.bits if skips else NULL
+        job.net.layers[0].x_bits = self.x_bits if skips else NULL
+        if job.data.skips:
+            choose_kind(job, &job.net.layers[0], FS_DENSE_SKIPPING if skips else FS_DENSE)
+        job.control.next_block = 0
+        job.control.poll_and_error, job.control.stop = NULL, False
+        if job.data.rows > MANY_PRODUCTS // self.products:
+            job.control.poll_and_error, job.control.last_poll = <void*>self.poll_and_error, fs_seconds()
         with nogil:
             run_adaptively(job, threads)
-        if job.stop:
+        if job.control.stop:
             error, raised[0] = raised[0], None
             raise error
         return True
@@ -97,16 +97,16 @@ cdef class FewRows:
         self.architecture, self.params = architecture, params
         self.free_floats, self.free_bytes = [], []
         self.table, self.kept = bytearray(sizeof(fs_layer) * len(architecture.layers)), []
-        job.layers = <fs_layer*><char*>self.table
+        job.net.layers = <fs_layer*><char*>self.table
         bind_layers(&job, architecture, "native", None, self.kept)
-        self.depth = job.depth
-        job.params = floats(params, &job, job.parameters, "params", self.kept)
+        self.depth = job.net.depth
+        job.net.params = floats(params, &job, job.net.parameters, "params", self.kept)
         bind_parameters(&job)
         for l in range(self.depth):
-            job.layers[l].ld = job.layers[l].outputs
-            widest = max(widest, job.layers[l].outputs)
-            products += job.layers[l].inputs * job.layers[l].outputs
-        self.inputs, self.outputs = job.layers[0].inputs, job.layers[self.depth - 1].outputs
+            job.net.layers[l].ld = job.net.layers[l].outputs
+            widest = max(widest, job.net.layers[l].outputs)
+            products += job.net.layers[l].inputs * job.net.layers[l].outputs
+        self.inputs, self.outputs = job.net.layers[0].inputs, job.net.layers[self.depth - 1].outputs
         self.max_rows = min(<ptrdiff_t>FEW_ROWS, <ptrdiff_t>FEW_NUMBERS // widest, <ptrdiff_t>FEW_PRODUCTS // products)
         if architecture.scales_input:
             self.max_rows = 0
