@@ -47,7 +47,7 @@ def zipped(text):
     ("t.ndjson.gz", gzip.compress(b'{"a": 1, "b": "x"}\n{"b": "y", "a": 2.5}', mtime=0), ""),
 ])
 def test_kinds_of_text(tmp_path, name, content, told):
-    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode(), mtime=0)
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     said = []
     assert lists(read_table(tmp_path / name, tell=said.append)) == FOUND
     assert said == ([f"{name}: {told}"] if told else [])
@@ -60,7 +60,7 @@ def test_kinds_of_text(tmp_path, name, content, told):
     ("ä\nß\n".encode("cp850"), Reading(encoding="cp850"), {"ä": ["ß"]}),
 ])
 def test_what_is_said_of_a_file_holds(tmp_path, content, reading, found):
-    (tmp_path / "t.csv").write_bytes(content if isinstance(content, bytes) else content.encode(), mtime=0)
+    (tmp_path / "t.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     table = {name: [None if value != value else value for value in values]
              for name, values in lists(read_table(tmp_path / "t.csv", reading=reading)).items()}
     assert table == found
@@ -197,7 +197,7 @@ UNREADABLE = {
     "bytes.csv": (bytes(range(256)) * 9, "it is no text$"), "empty.csv": (b"\n\n", "it is empty"),
     "sheet.csv": (b"PK\3\4" + bytes(99), "it is no text but a zip archive"),
     "wide.csv": ("a,b\n1,2\n".encode("utf-16")[:-1], "its characters are not utf-16"),
-    "cut.csv.gz": (gzip.compress(b"a,b\n1,2\n" * 999, mtime=0)[:50], "it is damaged, or not of the kind that '.csv.gz' says"),
+    "cut.csv.gz": (gzip.compress(b"a,b\n1,2\n" * 999)[:50], "it is damaged, or not of the kind that '.csv.gz' says"),
     "no.csv.xz": (b"no", "it is damaged, or not of the kind"), "no.csv.zip": (b"no", "it is damaged, or"),
     "bad.jsonl": (b'{"a": 1}\n{"a":\n', "line 2: it is no JSON"), "deep.jsonl": (b"[" * 99_999, "line 1: it is no J"),
     "array.jsonl": (b"[1]\n", "line 1 holds no object"), "twice.jsonl": (b'{"a": 1, "a": 2}', "line 1: a name appears"),

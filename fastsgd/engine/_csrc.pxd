@@ -165,11 +165,12 @@ cdef extern from "csrc/fastsgd.h" nogil:
     void fs_team_shrink(fs_team* team, int size)
     bint fs_team_handle_fork(fs_team* team)
     double fs_team_waited(const fs_team* team)
-    ctypedef struct fs_contention:
-        double back_off_ends, suppressed_until, back_off_seconds
-        int back_off_threads
-    fs_contention fs_contention_get()
-    void fs_contention_set(fs_contention now)
+    ctypedef struct fs_adaptive:
+        ptrdiff_t steps, first_step
+        int forward_only, poll_due, stop, pause, whole, change_team, trial_over, trial_size
+        double done
+    void fs_run_adaptively(fs_adaptive* pass_, int size, int adapts, fs_work work, void* job)
+    void fs_check_contention(fs_adaptive* pass_, fs_team* team, ptrdiff_t step, int size)
     ptrdiff_t fs_next(ptrdiff_t* number)
     void fs_continue_from(ptrdiff_t* number, ptrdiff_t value)
     unsigned long fs_floats_flush()

@@ -36,6 +36,7 @@ cdef class Bound:
         bind_workspace(&self.job, base + (63 & -<size_t>base), threads)
         self.bits, self.x_bits = self.job.data.input.bits, self.job.net.layers[0].x_bits
         self.poll_and_error, self.products = (check_signals, [None]), self.job.net.parameters
+        self.job.control.team.forward_only = True
 
     cdef bint predict(self, c_numpy.ndarray x, c_numpy.ndarray out, int threads) except -1:
         """Whether x is finite, and the predictions of its contiguous rows were made."""
@@ -53,12 +54,12 @@ cdef class Bound:
         if job.data.skips:
             choose_kind(job, &job.net.layers[0], FS_DENSE_SKIPPING if skips else FS_DENSE)
         job.control.next_block = 0
-        job.control.poll_and_error, job.control.stop = NULL, False
+        job.control.poll_and_error, job.control.team.stop = NULL, False
         if job.data.rows > MANY_PRODUCTS // self.products:
             job.control.poll_and_error, job.control.last_poll = <void*>self.poll_and_error, fs_seconds()
         with nogil:
-            run_adaptively(job, threads)
-        if job.control.stop:
+            fs_run_adaptively(&job.control.team, threads, False, run, job)
+        if job.control.team.stop:
             error, raised[0] = raised[0], None
             raise error
         return True

@@ -49,9 +49,6 @@ cdef double SKIP_DENSITY = 0.3, SKIP_DENSITY_PER_OUTPUT = 0.0125
 cdef double poll_seconds = 0.1        # between two calls of a poll
 
 
-include "_contention.pxi"
-
-
 cdef struct Parameters:
     int depth
     fs_layer* layers
@@ -115,12 +112,9 @@ cdef struct Result:                   # what rank 0 writes between the barriers
 
 
 cdef struct Control:                  # of the team and by Python
-    ptrdiff_t first_step              # of the pass that the present team makes
+    fs_adaptive team
     ptrdiff_t next_block              # of a forward pass
-    Trial trial
-    Contention contention
     unsigned long floats              # what fs_floats_flush found
-    bint poll_due, stop, pause        # Python is asked; ends the pass at once; ends it after the present step
     double last_poll
     void* poll_and_error              # a tuple: the poll, and a list for what it raises
 
@@ -151,10 +145,10 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
     cdef fs_rule rule
     cdef int size                     # of the team that makes the step; the others look on
     cdef bint tried = False
-    cdef double cumulative_l1 = cumulative_l1_after(job, job.control.first_step)
-    for step in range(job.control.first_step, job.step.steps):
-        size = min(job.control.trial.size or FS_MAX_TEAM, fs_team_size(team))
-        if job.control.trial.over and not tried:
+    cdef double cumulative_l1 = cumulative_l1_after(job, job.control.team.first_step)
+    for step in range(job.control.team.first_step, job.step.steps):
+        size = min(job.control.team.trial_size or FS_MAX_TEAM, fs_team_size(team))
+        if job.control.team.trial_over and not tried:
             tried = True
             fs_team_barrier(team)         # nobody still reads what the others go on to write
             if rank >= size:
@@ -180,7 +174,7 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
             if job.mode == TRAIN and chunk.last_of_batch:
                 complete_step(job, team, step, &rule, rank, size)
             fs_team_barrier(team)
-            if job.control.poll_due:
+            if job.control.team.poll_due:
                 if rank == 0:
                     copy_padded(job, False)
                     call_poll(job, chunk.first + chunk.rows)
@@ -188,12 +182,12 @@ cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
                     if fs_team_handle_fork(team):
                         size = 1
                 fs_team_barrier(team)
-                if job.control.stop:
+                if job.control.team.stop:
                     return
 
             chunk.done += chunk.rows
             chunk.first += chunk.rows
-        if job.control.pause or job.control.contention.change_team:
+        if job.control.team.pause or job.control.team.change_team:
             return
 
 
@@ -282,7 +276,7 @@ cdef void forward_pass(Job* job, fs_team* team, int rank) noexcept nogil:
         first = block * FS_BLOCK_ROWS
         if rank == 0 and poll_is_due(job):
             call_poll(job, first)
-            if job.control.stop:
+            if job.control.team.stop:
                 fs_continue_from(&job.control.next_block, blocks)
                 break
             if fs_team_handle_fork(team):              # so are the others' blocks: all over again
@@ -309,7 +303,7 @@ cdef void forward_pass(Job* job, fs_team* team, int rank) noexcept nogil:
                 job.net.layers[l].ops.backward(&job.net.layers[l], &job.net.layers[l - 1], begin, n, scratch)
             write_activations_and_deltas(job, first, begin, n)
     if rank == 0:
-        job.control.contention.done = fs_seconds()
+        job.control.team.done = fs_seconds()
 
 
 cdef void write_activations_and_deltas(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
@@ -448,9 +442,9 @@ cdef bint accumulate_cost(Job* job, fs_team* team, const Chunk* chunk, int rank,
         job.result.cost += job.result.batch_cost
         job.result.score += job.result.batch_score
         job.result.steps += ok
-        if ok and job.control.contention.whole > 1:
-            check_contention(job, team, chunk.step, size)
-    job.control.poll_due = poll_is_due(job)
+        if ok and job.control.team.whole > 1:
+            fs_check_contention(&job.control.team, team, chunk.step, size)
+    job.control.team.poll_due = poll_is_due(job)
     return ok
 
 
@@ -462,9 +456,9 @@ cdef void call_poll(Job* job, ptrdiff_t rows_done) noexcept with gil:
     poll, raised = <tuple>job.control.poll_and_error
     fs_floats_restore(job.control.floats)
     try:
-        job.control.pause = bool(poll(rows_done))
+        job.control.team.pause = bool(poll(rows_done))
     except BaseException as error:
-        job.control.stop = True
+        job.control.team.stop = True
         raised[0] = error                # takes no memory, which may be what is missing
     fs_floats_flush()
     job.control.last_poll = fs_seconds()        # what Python did may have taken longer

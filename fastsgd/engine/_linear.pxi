@@ -188,7 +188,7 @@ cdef bint poll_if_due(Job* job, ptrdiff_t rows_done) noexcept nogil:
     if not poll_is_due(job):
         return False
     call_poll(job, rows_done)
-    return job.control.stop or job.control.pause
+    return job.control.team.stop or job.control.team.pause
 
 
 # ---- its part of the plan ----

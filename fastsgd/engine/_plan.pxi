@@ -71,10 +71,9 @@ cdef class Pass:
         bind_workspace(job, base + (63 & -<size_t>base), team)
 
         copy_padded(job, True)
-        job.control.trial.wanted = adapts and team > 1 and job.step.steps >= TRIED_STEPS
-        begin_trial(&job.control.trial)
+        job.control.team.steps, job.control.team.forward_only = job.step.steps, job.mode <= DELTAS
         with nogil:
-            run_adaptively(job, team)
+            fs_run_adaptively(&job.control.team, team, adapts, run, job)
         copy_padded(job, False)
 
         if job.mode in (COST, DELTAS):
