@@ -195,7 +195,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
             if counted is not None and not counted[part].any():
                 raise ValueError(f"{name} is 0 for all rows that validation={validation} has {what}")
         if by_blocks and readable_in_place(X, net.dtype) and X.dtype != np.uint8:
-            bad = _kernel.bring_in(X, held_out, True)
+            bad = _kernel.prefault(X, held_out, True)
             if bad >= 0:
                 raise ValueError(f"X[{bad}] has NaN or infinity, which must be removed or filled first")
         settings.evaluation = Evaluation(net, X, y, of_rows, held_out, settings.metrics, threads,

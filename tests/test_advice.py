@@ -140,7 +140,8 @@ def test_it_is_silent_where_nothing_is_wrong(rows, y, arguments):
 
 
 @pytest.mark.parametrize(("loss", "y", "arguments"), [
-    (fastsgd.losses.Quantile(0.95), X[:, 0] * 20 + RNG.exponential(20, 500), {"optimizer": fastsgd.Adam(0.3), "epochs": 30}),
+    (fastsgd.losses.Quantile(0.95), X[:, 0] * 20 + RNG.exponential(20, 500),
+     {"optimizer": fastsgd.Adam(0.3), "epochs": 30}),
     ("squared_error", X[:, 0] * 20, {"optimizer": fastsgd.SGD(1e-3), "epochs": 5}),      # better as the epoch ends
 ])
 def test_it_is_silent_where_raw_targets_do_no_harm(loss, y, arguments):

@@ -49,7 +49,7 @@ def targets(loss, rows, outputs, rng):
 def compare(net, X, y, order, recipe, weights, tolerance):
     found, expected = (one_epoch(module, net, X, y, order, recipe, 1, weights) for module in (_kernel, reference))
     agree(f"params of {net} with {recipe}", found[0], expected[0], tolerance)
-    for name in ("slots", "steps", "cost", "score", "penalty"):
+    for name in ("slots", "steps", "cost", "score", "cumulative_l1"):
         agree(f"{name} of {net} with {recipe}", getattr(found[1], name), getattr(expected[1], name), tolerance)
     if recipe.optimizer.average is not None:
         agree(f"average of {net} with {recipe}", found[1].average, expected[1].average, tolerance)
@@ -297,7 +297,7 @@ def test_what_waits_is_what_would_have_been_done_at_once(optimizer, outputs, dty
     net, X, y, order = sparse_case(dtype, outputs=outputs)
     for batch_size in (1, 3, 16):
         recipe = StepConfig(optimizer, batch_size)
-        assert _kernel.steps_between_folds(net.architecture, X, recipe) > 0
+        assert _kernel.flush_interval(net.architecture, X, recipe) > 0
         compare(net, X, y, order, recipe, None, 20 * TOLERANCE[dtype])
 
 
@@ -310,7 +310,7 @@ def test_elastic_net_waits_almost_exactly():
     assert (found[0] != expected[0]).any()
     agree("params", found[0], expected[0], 0.05)
     # No more than the whole shrinking of the pass can be off in what a weight has received.
-    assert abs(found[1].slots - expected[1].slots).max() <= expected[1].penalty * (1 - (1 - 0.05 * 0.02) ** 3000)
+    assert abs(found[1].slots - expected[1].slots).max() <= expected[1].cumulative_l1 * (1 - (1 - 0.05 * 0.02) ** 3000)
     # As long as no weight reaches zero the two are equal.
     net.params[:] += np.sign(net.params) * 100
     compare(net, X, y, order, StepConfig(fastsgd.SGD(0.05, l1=0.01, l2=1e-4, truncate=True), 1), None, 1e-10)
@@ -320,7 +320,7 @@ def test_passes_may_be_parted_where_they_fold():
     net, X, y, order = sparse_case(rows=4096, columns=1000, outputs=200, per_row=50)
     for optimizer in (fastsgd.SGD(0.05, l2=0.01, average=1.0), fastsgd.SGD(0.05, l1=1e-4, l2=0.01, truncate=True)):
         recipe = StepConfig(optimizer, 16)
-        fold = _kernel.steps_between_folds(net.architecture, X, recipe)
+        fold = _kernel.flush_interval(net.architecture, X, recipe)
         assert 8 < fold < 256
         rates = optimizer.learning_rates(0, 256)
         whole, parted = net.params.copy(), net.params.copy()
@@ -330,7 +330,7 @@ def test_passes_may_be_parted_where_they_fold():
             _kernel.train_epoch(net.architecture, parted, X, y, rows, recipe, states[1], its_rates)
         np.testing.assert_array_equal(whole, parted)
         np.testing.assert_array_equal(states[0].slots, states[1].slots)
-        assert states[0].penalty == states[1].penalty
+        assert states[0].cumulative_l1 == states[1].cumulative_l1
 
 
 @pytest.mark.parametrize("optimizer", [fastsgd.SGD(0.01, l2=0.01, average=1.0),
@@ -340,7 +340,7 @@ def test_a_run_interrupted_within_an_epoch_goes_on_to_the_same_bits(optimizer, t
     X, y = rng.standard_normal((3000, 1000)), rng.integers(0, 20, 3000)
     settings = {"optimizer": optimizer, "batch_size": 2, "epochs": 2, "seed": 0}
     nets = [fastsgd.Network([1000, 20], loss="hinge", seed=0, dtype="float64") for _ in range(3)]
-    fold = _kernel.steps_between_folds(nets[0].architecture, X, StepConfig(optimizer, 2))
+    fold = _kernel.flush_interval(nets[0].architecture, X, StepConfig(optimizer, 2))
     assert 1 < fold < 3000 / 2 / 3
     fastsgd.train(nets[0], X, y, **settings)
     # Checkpoints after so many steps are written where the path rests in any case.
@@ -378,7 +378,7 @@ def test_a_pass_pauses_and_stops_where_it_folds():
     X, y = net._check(rng.standard_normal((20_000, 500)), rng.integers(0, 20, 20_000))
     optimizer = fastsgd.SGD(0.01, l2=1e-4)
     recipe = StepConfig(optimizer, 1)
-    fold = _kernel.steps_between_folds(net.architecture, X, recipe)
+    fold = _kernel.flush_interval(net.architecture, X, recipe)
     order = np.tile(np.arange(20_000), 30)
     state, params = optimizer.state(net.params), net.params.copy()
     made = _kernel.train_epoch(net.architecture, params, X, y, order, recipe, state,

@@ -25,7 +25,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
     ctypedef struct fs_rule:
         int kind, nesterov, truncate
         double learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, l1, l2, correction_1, correction_2
-        double penalty, bias_rate
+        double cumulative_l1
         double clip_value, clip_factor
 
     ctypedef struct fs_input:
@@ -35,6 +35,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const void* scale
         const void* offset
         const int64_t* indptr
+        ptrdiff_t entries
         const int32_t* indices
         const void* values
         const void* along[2]
@@ -45,17 +46,40 @@ cdef extern from "csrc/fastsgd.h" nogil:
         uint64_t* bits
         ptrdiff_t bits_ld
 
+    enum:
+        FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR
+
+    ctypedef struct fs_tensor:
+        int role
+        ptrdiff_t rows, cols, offset
+        void* value
+        ptrdiff_t ld
+        void* home
+        void* slots[2]
+        void* gradient
+        double rate_factor, decay_factor, penalty_factor
+
+    enum:
+        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE
+        FS_W, FS_B, FS_MAX_TENSORS
+
+    ctypedef struct fs_layer
+
+    ctypedef struct fs_layer_ops:
+        void (*forward)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n) noexcept nogil
+        void (*backward)(const fs_layer* layer, const fs_layer* below, ptrdiff_t begin, ptrdiff_t n,
+                         void* scratch) noexcept nogil
+        void (*gradient)(const fs_layer* layer, int tensor, const fs_rule* rule, ptrdiff_t first, ptrdiff_t rows,
+                         ptrdiff_t batch, double scale, int more, void* scratch) noexcept nogil
+        ptrdiff_t (*scratch)(const fs_layer* layer) noexcept nogil
+        int on_blas, on_bits, on_lists
+
     ctypedef struct fs_layer:
+        const fs_layer_ops* ops
+        int kind, number
         ptrdiff_t inputs, outputs
-        int activation, blas, number, drop
-        void* w
-        void* b
-        ptrdiff_t ldw
-        void* w_home
-        void* w_slots[2]
-        void* b_slots[2]
-        void* w_gradient
-        void* b_gradient
+        int activation, drop, tensors
+        fs_tensor tensor[FS_MAX_TENSORS]
         const void** x
         const void** x_next
         const int32_t** x_index
@@ -81,9 +105,9 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* average
         void* average_biases
         double average_a, average_b
-        void* received
-        void* settled
-        double penalty, waiting
+        void* l1_applied
+        void* l1_synced_at
+        double cumulative_l1, l1_pending
 
     ctypedef struct fs_ops:
         ptrdiff_t item
@@ -92,24 +116,19 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void (*gather_rows)(const void* x, ptrdiff_t cols, const int64_t* order, ptrdiff_t first, ptrdiff_t n,
                             void* out) noexcept nogil
         ptrdiff_t (*count_nonzero)(const fs_input* input, ptrdiff_t row, ptrdiff_t cols) noexcept nogil
-        void (*forward)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n) noexcept nogil
+        const fs_layer_ops* layers
         void (*dropout)(const fs_layer* layer, uint64_t seed, uint64_t step, ptrdiff_t row, ptrdiff_t begin,
                         ptrdiff_t n) noexcept nogil
-        void (*backward)(const fs_layer* layer, const fs_layer* below, ptrdiff_t begin, ptrdiff_t n,
-                         void* scratch) noexcept nogil
         void (*cost_and_delta)(const fs_target* target, const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n,
                                double* cost, double* score, void* scratch) noexcept nogil
         void (*smooth)(ptrdiff_t n, ptrdiff_t cols, const int32_t* labels, double keep, double share,
                        void* targets) noexcept nogil
         void (*square_rows)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n, double* squares) noexcept nogil
-        void (*weigh)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double* weight, void* delta) noexcept nogil
-        void (*weights)(const fs_layer* layer, const fs_rule* rule, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t batch,
-                        double scale, int more, void* scratch) noexcept nogil
-        void (*biases)(const fs_layer* layer, const fs_rule* rule, ptrdiff_t batch, double scale, int more,
-                       void* scratch) noexcept nogil
+        void (*apply_sample_weight)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double* weight, void* delta) noexcept nogil
         double (*sum_of_squares)(ptrdiff_t n, const void* x) noexcept nogil
-        void (*change)(const fs_layer* layer, const fs_rule* rule, ptrdiff_t first, ptrdiff_t rows) noexcept nogil
-        void (*constrain)(const fs_layer* layer, ptrdiff_t first, ptrdiff_t cols, double most_norm) noexcept nogil
+        void (*apply_gradient)(const fs_tensor* tensor, const fs_rule* rule, ptrdiff_t first,
+                               ptrdiff_t rows) noexcept nogil
+        void (*constrain)(const fs_tensor* tensor, ptrdiff_t first, ptrdiff_t cols, double max_norm) noexcept nogil
         void (*average)(ptrdiff_t n, double weight, const void* w, void* average) noexcept nogil
         void (*fetch)(const fs_input* input, ptrdiff_t row, ptrdiff_t cols) noexcept nogil
         void (*list_row)(const fs_layer* layer, ptrdiff_t at, int32_t* index, void* value, fs_row* row) noexcept nogil
@@ -118,10 +137,9 @@ cdef extern from "csrc/fastsgd.h" nogil:
                               void* scratch) noexcept nogil
         void (*linear_biases)(const fs_linear* linear, ptrdiff_t rows, double rate, double left, double weight,
                               const void* delta) noexcept nogil
-        void (*settle_row)(const fs_linear* linear, const fs_row* row) noexcept nogil
+        void (*sync_l1_row)(const fs_linear* linear, const fs_row* row) noexcept nogil
         void (*truncate_row)(const fs_linear* linear, const fs_row* row) noexcept nogil
-        void (*linear_fold)(const fs_linear* linear, int follows) noexcept nogil
-        ptrdiff_t (*scratch)(const fs_layer* layer, int lists) noexcept nogil
+        void (*linear_flush)(const fs_linear* linear, int average_is_weights) noexcept nogil
         int (*function)(const char* name, ptrdiff_t n, const void* x, void* y) noexcept nogil
         int (*all_finite)(ptrdiff_t n, const void* x) noexcept nogil
         double (*multiply_adds)(ptrdiff_t rounds) noexcept nogil
@@ -145,15 +163,15 @@ cdef extern from "csrc/fastsgd.h" nogil:
     int fs_team_size(const fs_team* team)
     void fs_team_barrier(fs_team* team)
     void fs_team_shrink(fs_team* team, int size)
-    bint fs_team_mind_fork(fs_team* team)
+    bint fs_team_handle_fork(fs_team* team)
     double fs_team_waited(const fs_team* team)
-    ctypedef struct fs_company:
-        double rest_ends, trust_ends, rest_lasts
-        int rest_threads
-    fs_company fs_company_now()
-    void fs_company_is(fs_company now)
+    ctypedef struct fs_contention:
+        double back_off_ends, suppressed_until, back_off_seconds
+        int back_off_threads
+    fs_contention fs_contention_get()
+    void fs_contention_set(fs_contention now)
     ptrdiff_t fs_next(ptrdiff_t* number)
-    void fs_go_on_from(ptrdiff_t* number, ptrdiff_t value)
+    void fs_continue_from(ptrdiff_t* number, ptrdiff_t value)
     unsigned long fs_floats_flush()
     void fs_floats_restore(unsigned long before)
     void fs_fetch(const void* line)

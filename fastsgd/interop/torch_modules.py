@@ -47,7 +47,7 @@ def to_torch(net: Network | Any, output_activation: bool = True) -> Any:
       (3): Softmax(dim=1)
     )
     """
-    net = as_network(net)
+    net = as_network(net).folded()
     torch = third_party("torch")
     from fastsgd.interop.torch_own import Exp, ScaleInput, ScaleOutput
     nn = torch.nn

@@ -1,12 +1,13 @@
-"""What a network is without its parameters: layer sizes, activations, the loss, and where each array lies."""
+"""What a network is without its parameters: its layers, the loss, and where each tensor lies."""
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from numbers import Integral, Real
+from typing import Self
 
+from fastsgd.layers import Layer, Tensor, chain
 from fastsgd.losses import CLASSES, LOSSES, MAX_NUMBER, Loss, as_loss
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
@@ -15,16 +16,15 @@ MAX_PARAMETERS = 2**31 - 1
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network without its parameters: the layer sizes and what happens between them.
+    """A network without its parameters: its layers and what happens around them.
 
-    ``activations`` has one name per layer, the output layer's last; ``loss_parameters`` are those of the loss, one
-    number per output (:meth:`fastsgd.losses.Loss.parameters`). The first layer receives
+    ``loss_parameters`` are those of the loss, one number per output
+    (:meth:`fastsgd.losses.Loss.parameters`). The first layer receives
     ``x * input_scale + input_offset``, each one number or one per column; what the last layer computes,
     times ``output_scale`` plus ``output_offset``, each one number or one per output, is the prediction.
     """
 
-    sizes: tuple[int, ...]
-    activations: tuple[str, ...]
+    layers: tuple[Layer, ...]
     loss: str
     loss_parameters: tuple[float, ...] = field(repr=False)
     input_scale: tuple[float, ...] = (1.0,)
@@ -33,14 +33,21 @@ class Architecture:
     output_offset: tuple[float, ...] = (0.0,)
 
     @classmethod
+    def dense(cls, sizes: Sequence[int], activations: Sequence[str], loss: str,
+              loss_parameters: tuple[float, ...]) -> Self:
+        """Of dense layers, with one activation each."""
+        return cls(chain(sizes, activations), loss, loss_parameters)
+
+    @classmethod
     def checked(cls, sizes, activation, loss: str | Loss, output=None, input_scale=1.0, input_offset=0.0,
                 output_scale=1.0, output_offset=0.0) -> Architecture:
         """From the arguments of :class:`fastsgd.Network`; what cannot be used is refused by name."""
         sizes = _check_sizes(sizes)
-        hidden = _check_activation(activation, len(sizes) - 2)
+        hidden = _check_activation(activation, sum(isinstance(size, int) for size in sizes) - 2)
         loss = as_loss(loss)
         output = _check_output(loss, output, sizes[-1])
-        return cls(sizes, (*hidden, output), loss.name, loss.parameters(sizes[-1]),
+        layers = chain(sizes, (*hidden, output))
+        return cls(layers, loss.name, loss.parameters(sizes[-1]),
                    _one_or_each("input_scale", input_scale, sizes[0], "column"),
                    _one_or_each("input_offset", input_offset, sizes[0], "column"),
                    ).with_output(output_scale, output_offset)
@@ -72,26 +79,48 @@ class Architecture:
         """The loss with its parameters."""
         return self.loss_type.from_parameters(self.loss_parameters)
 
-    @property
-    def tensors(self) -> list[tuple[str, int, tuple[int, ...]]]:
-        """``(name, offset, shape)`` of every array within the flat parameters.
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """The columns of the input, then the outputs of each layer."""
+        return (self.layers[0].inputs, *(layer.outputs for layer in self.layers))
 
-        >>> Architecture((3, 2), ("softmax",), "cross_entropy", (0.0, 0.0)).tensors
-        [('weights.0', 0, (3, 2)), ('biases.0', 6, (2,))]
+    @cached_property
+    def activations(self) -> tuple[str, ...]:
+        """That of each layer."""
+        return tuple(layer.activation for layer in self.layers)
+
+    @cached_property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Every array within the flat parameters, one behind the other.
+
+        >>> for tensor in Architecture.dense((3, 2), ("softmax",), "cross_entropy", (0.0, 0.0)).tensors:
+        ...     print(*tensor)
+        weights.0 0 (3, 2) weight 0
+        biases.0 6 (2,) bias 0
         """
-        found: list[tuple[str, int, tuple[int, ...]]] = []
+        found: list[Tensor] = []
         offset = 0
-        for layer, (inputs, outputs) in enumerate(pairwise(self.sizes)):
-            found.append((f"weights.{layer}", offset, (inputs, outputs)))
-            offset += inputs * outputs
-            found.append((f"biases.{layer}", offset, (outputs,)))
-            offset += outputs
-        return found
+        for number, layer in enumerate(self.layers):
+            for (name, role), shape in zip(layer.tensors, layer.shapes(), strict=True):
+                found.append(Tensor(f"{name}.{number}", offset, shape, role, number))
+                offset += found[-1].size
+        return tuple(found)
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many there are."""
+        return sum(tensor.size for tensor in self.tensors)
 
     @property
-    def parameters(self) -> int:
-        """The number of weights and biases."""
-        return sum(math.prod(shape) for _, _, shape in self.tensors)
+    def is_dense(self) -> bool:
+        """Whether all layers are."""
+        return all(layer.kind == "dense" for layer in self.layers)
+
+    def require_dense(self, what: str) -> None:
+        """ValueError where there is another layer."""
+        if not self.is_dense:
+            others = sorted({layer.kind for layer in self.layers} - {"dense"})
+            raise ValueError(f"{what} is for networks of dense layers; this one has {' and '.join(others)} layers too")
 
     @property
     def scales_input(self) -> bool:
@@ -103,29 +132,39 @@ class Architecture:
         """Whether predictions and targets have a unit of their own."""
         return any(scale != 1 for scale in self.output_scale) or any(self.output_offset)
 
-    @property
+    @cached_property
     def flops(self) -> int:
         """Floating-point operations per row of a training step: products forward, back, and for the gradient."""
-        products = [inputs * outputs for inputs, outputs in pairwise(self.sizes)]
-        return 6 * sum(products) - 2 * products[0]
+        return 3 * sum(layer.flops for layer in self.layers) - self.layers[0].flops
+
+    def __getstate__(self) -> dict:
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+    def __setstate__(self, state: dict) -> None:
+        if "layers" not in state:                           # of fastsgd 0.1
+            state = {**state, "layers": chain(state["sizes"], state["activations"])}
+        self.__dict__.update({entry.name: state[entry.name] for entry in fields(self)})
 
 
-def _check_sizes(sizes) -> tuple[int, ...]:
+def _check_sizes(sizes) -> tuple[int | Layer, ...]:
     try:
         sizes = None if isinstance(sizes, str | bytes) else list(sizes)
     except TypeError:
         sizes = None
     if sizes is None:
         raise TypeError("sizes must be a sequence of whole numbers such as [64, 128, 10]")
-    for size in sizes:
+    for i, size in enumerate(sizes):
+        if isinstance(size, Layer) and 0 < i < len(sizes) - 1 and size.kind != "dense":
+            continue
         if isinstance(size, bool) or not isinstance(size, Integral):
-            raise TypeError(f"sizes must hold whole numbers, got {size!r} in {sizes}")
+            between = " (a layer such as fastsgd.layers.Scale() stands between two of them)" * isinstance(size, Layer)
+            raise TypeError(f"sizes must hold whole numbers{between}, got {size!r} in {sizes}")
         if size < 1:
             raise ValueError(f"sizes must be at least 1, got {size} in {sizes}")
     if len(sizes) < 2:
         raise ValueError(f"sizes must name at least the inputs and the outputs, got {sizes}")
-    sizes = tuple(int(size) for size in sizes)
-    parameters = Architecture(sizes, (), "", ()).parameters
+    sizes = tuple(size if isinstance(size, Layer) else int(size) for size in sizes)
+    parameters = Architecture(chain(sizes, [""] * len(sizes)), "", ()).parameters
     if parameters > MAX_PARAMETERS:
         raise ValueError(f"sizes {list(sizes)} make {parameters:,} parameters; at most {MAX_PARAMETERS:,} are "
                          "supported")

@@ -4,6 +4,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from fastsgd.data.checks import (
 from fastsgd.deprecation import keyword_only, warn_of
 from fastsgd.engine import _kernel
 from fastsgd.engine.machine import choose_threads, cores
+from fastsgd.layers import Layer
 from fastsgd.losses import CLASSES, Loss, as_loss, with_parameters
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import model_file
@@ -33,7 +35,8 @@ class Network:
     Parameters
     ----------
     sizes : sequence of int
-        Units per layer, the input's columns first: ``[64, 128, 10]`` has one hidden layer of 128.
+        Units per layer, the input's columns first: ``[64, 128, 10]`` has one hidden layer of 128. Between them may
+        stand layers of other kinds, such as ``fastsgd.layers.Scale()``.
     activation : str or sequence of str
         One of identity, logistic, tanh, relu, leaky_relu (slope 0.01), elu, gelu (exact), silu, softplus;
         or one name per hidden layer.
@@ -89,7 +92,9 @@ class Network:
     params : ndarray (P,)
         Every parameter, in one flat array aligned to 64 bytes; changing it changes the network.
     weights, biases : tuples of ndarray
-        Views of ``params``: ``weights[l]`` (inputs, outputs) and ``biases[l]`` (outputs,).
+        Views of ``params``: ``weights[l]`` (inputs, outputs) and ``biases[l]`` (outputs,) of each dense layer.
+    tensors : dict of str to ndarray
+        Views of all of it by name, as in the model file: "weights.0", "biases.0", "scale.1" ...
     metadata : dict of str to str
         Travels with the model file; the command line keeps its table encoding here.
 
@@ -144,8 +149,9 @@ class Network:
     def _hold(self, architecture: Architecture, params: np.ndarray, metadata: dict[str, str]) -> None:
         self.architecture = architecture
         self._params = params
-        views = [params[offset:offset + math.prod(shape)].reshape(shape) for _, offset, shape in architecture.tensors]
-        self.weights, self.biases = tuple(views[::2]), tuple(views[1::2])
+        self.tensors = {tensor.name: tensor.of(params) for tensor in architecture.tensors}
+        self.weights, self.biases = (tuple(self.tensors[tensor.name] for tensor in architecture.tensors
+                                           if tensor.role == role) for role in ("weight", "bias"))
         self.metadata = metadata
         self._stepping: tuple[Optimizer, State] | None = None
         self._few_rows = _kernel.FewRows(architecture, params)
@@ -165,8 +171,12 @@ class Network:
                         "or a smaller offset")
 
     def _initialise(self, rng: np.random.Generator, init: str) -> None:
-        for W, b, name in zip(self.weights, self.biases, self.architecture.activations, strict=True):
-            inputs, outputs = W.shape
+        dense = [layer for layer in self.architecture.layers if layer.kind == "dense"]
+        for tensor in self.architecture.tensors:
+            if tensor.role == "scale":
+                self.tensors[tensor.name][:] = 1
+        for layer, W, b in zip(dense, self.weights, self.biases, strict=True):
+            inputs, outputs, name = layer.inputs, layer.outputs, layer.activation
             rule = init
             if init == "auto":
                 rule = "he" if name in ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus") else "glorot"
@@ -199,8 +209,13 @@ class Network:
         self._params[:] = values
 
     @property
+    def layers(self) -> tuple[Layer, ...]:
+        """What the network is made of, as data."""
+        return self.architecture.layers
+
+    @property
     def sizes(self) -> tuple[int, ...]:
-        """Units per layer, the input first."""
+        """The columns of the input, then the outputs of each layer."""
         return self.architecture.sizes
 
     @property
@@ -265,13 +280,46 @@ class Network:
         return self.architecture.loss_type.targets.metric
 
     def __repr__(self) -> str:
-        hidden = self.architecture.activations[:-1]
+        hidden = [layer.activation for layer in self.layers[:-1] if layer.has_units]
+        sizes = [self.sizes[0], *(layer.outputs if layer.kind == "dense" else layer for layer in self.layers)]
         same = set(hidden) if hidden else {"relu"}
         activation = same.pop() if len(same) == 1 else list(hidden)
         output = self.architecture.activations[-1]
         shown = f", output={output!r}" if output != self.architecture.loss_type.outputs[0] else ""
-        return (f"Network({list(self.sizes)}, activation={activation!r}, loss={self.loss!r}{shown}, "
+        return (f"Network({sizes}, activation={activation!r}, loss={self.loss!r}{shown}, "
                 f"dtype={str(self.dtype)!r})")
+
+    def folded(self) -> Network:
+        """The same function of dense layers alone, to rounding: a copy whose scales are multiplied into the weights.
+
+        Where there are only dense layers it is the network itself.
+
+        >>> net = Network([2, Scale(), 3], seed=0)
+        >>> net.tensors["scale.0"][:] = [2.0, 0.0]
+        >>> net.folded()
+        Network([2, 3], activation='relu', loss='cross_entropy', dtype='float32')
+        >>> bool(np.allclose(net.folded().predict([[1, 1]]), net.predict([[1, 1]])))
+        True
+        """
+        if self.architecture.is_dense:
+            return self
+        own, kept, factor = self.architecture, [], None
+        for layer, arrays in zip(own.layers, self._arrays(), strict=True):
+            if layer.kind == "scale":
+                factor = arrays[0] if factor is None else factor * arrays[0]
+                continue
+            W, b = arrays
+            kept += [(W if factor is None else factor[:, np.newaxis] * W).ravel(), b]
+            factor = None
+        dense = tuple(layer for layer in own.layers if layer.kind == "dense")
+        return Network._from_parts(replace(own, layers=dense), np.concatenate(kept), dict(self.metadata))
+
+    def _arrays(self) -> list[list[np.ndarray]]:
+        """The tensors of each layer."""
+        found: list[list[np.ndarray]] = [[] for _ in self.layers]
+        for tensor in self.architecture.tensors:
+            found[tensor.layer].append(self.tensors[tensor.name])
+        return found
 
     def copy(self) -> Network:
         """An independent copy."""
@@ -288,10 +336,10 @@ class Network:
     def _before_output(self) -> Network:
         """The network that predicts what this one's output activation receives; it shares the parameters' memory."""
         twin = Network.__new__(Network)
-        hidden = self.architecture.activations[:-1]
-        twin._hold(Architecture.checked(self.sizes, hidden, "squared_error", "identity",
-                                        input_scale=self.architecture.input_scale,
-                                        input_offset=self.architecture.input_offset), self._params, {})
+        own = self.architecture
+        layers = (*own.layers[:-1], replace(own.layers[-1], activation="identity"))
+        twin._hold(Architecture(layers, "squared_error", (0.0,) * self.sizes[-1], own.input_scale, own.input_offset),
+                   self._params, {})
         return twin
 
     def __getstate__(self):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastsgd.data import advice
+from fastsgd.layers import chain
 from fastsgd.losses import MARGINS
 from fastsgd.network.network import Network
 from fastsgd.runs.feeds import Segment
@@ -62,10 +63,10 @@ def output_alone(net: Network, loss_parameters: tuple[float, ...], dtype) -> Net
 
     All its parameters are 0.
     """
-    sizes = (1, len(loss_parameters))
-    architecture = replace(net.architecture, sizes=sizes, activations=net.architecture.activations[-1:],
-                           loss_parameters=loss_parameters, input_scale=(1.0,), input_offset=(0.0,))
-    return Network._from_parts(architecture, np.zeros(2 * sizes[1], dtype), {})
+    layers = chain((1, len(loss_parameters)), net.architecture.activations[-1:])
+    architecture = replace(net.architecture, layers=layers, loss_parameters=loss_parameters, input_scale=(1.0,),
+                           input_offset=(0.0,))
+    return Network._from_parts(architecture, np.zeros(architecture.parameters, dtype), {})
 
 
 def nothing_learned(net: Network, rows: Segment, history: History) -> str:

@@ -1,8 +1,8 @@
 """Checkpoints: a training run as it is between two steps, in a file from which it goes on as if nothing had happened.
 
-The file is a model file (``network.model_file``): ``fastsgd.Network.load`` reads the network as it was at that step, with the
-average of its parameters where one is kept. (What callbacks put back when a training ends, as EarlyStopping does, is
-among what they keep.)
+The file is a model file (``network.model_file``): ``fastsgd.Network.load`` reads the network as it was at that step,
+with the average of its parameters where one is kept. (What callbacks put back when a training ends, as EarlyStopping
+does, is among what they keep.)
 Beside its arrays it holds ``run.slots``, where an average is kept ``run.params``, what the callbacks keep
 (``run.callback.0.best``, ...), and as metadata ``fastsgd.checkpoint``, JSON:
 
@@ -210,7 +210,7 @@ class Saved:
                     f"layout {VERSION}; fastsgd.Network.load({str(path)!r}) still reads its network")
             expected = content.pop("checksum", None)
             architecture, result, _ = model_file.network_of(file)
-            arrays = {name: result[offset:offset + math.prod(shape)] for name, offset, shape in architecture.tensors}
+            arrays = {tensor.name: tensor.of(result).reshape(-1) for tensor in architecture.tensors}
             arrays = {name: arrays[name] if name in arrays else file.read(name) for name in file.tensors}
         try:
             found = _checksum(content, list(arrays.items()))

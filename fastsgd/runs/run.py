@@ -248,7 +248,7 @@ class Run:
             self._show_average()
         if not np.isfinite(self._state.cost):
             self._give_up("the cost", self.steps + 1, rates[min(made, steps - 1)])
-        if time.perf_counter() - self._looked >= _kernel.WATCH_SECONDS:        # in passes that are shorter
+        if time.perf_counter() - self._looked >= _kernel.POLL_SECONDS:        # in passes that are shorter
             self._look(self.rows_done)
         return rows
 
@@ -288,7 +288,7 @@ class Run:
         if self.evaluate_every:
             ends.append(self.evaluate_every - self.steps % self.evaluate_every)
         if self._clock:
-            each = _kernel.steps_between_folds(self.net.architecture, segment.X, self._recipe) or 1
+            each = _kernel.flush_interval(self.net.architecture, segment.X, self._recipe) or 1
             ends.append(-(-(self.steps + self._clock.steps_left(self.steps)) // each) * each - self.steps)
         return min(ends)
 
@@ -371,7 +371,7 @@ class Run:
         factors = [*self._factors, [missing, self._acting_factor]] if missing > 0 else self._factors
         progress = Progress(self.steps, moment.steps_at_epoch, float(self._state.cost), float(self._state.score),
                             float(self._seconds), float(moment.rate_factor), factors, dict(self._first_draw),
-                            dict(moment.draw), float(self._state.penalty))
+                            dict(moment.draw), float(self._state.cumulative_l1))
         kept, arrays = [], {}
         for i, (name, values) in enumerate(moment.listeners):
             kept.append([name, {key: value for key, value in values.items() if not isinstance(value, np.ndarray)}])
@@ -395,7 +395,7 @@ class Run:
         progress = saved.progress
         self._state.steps, self._steps_at_epoch = progress.steps, progress.steps_at_epoch
         self._state.cost, self._state.score = progress.cost, progress.score
-        self._state.penalty = progress.penalty
+        self._state.cumulative_l1 = progress.penalty
         self._seconds, self.rate_factor, self._factors = progress.seconds, progress.rate_factor, progress.factors
         self._acting_factor = self.rate_factor
         if progress.skipped:
