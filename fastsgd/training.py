@@ -9,7 +9,6 @@ import numpy as np
 
 from fastsgd.data.advice import warn
 from fastsgd.data.checks import (
-    ONE_AGAINST_REST,
     Csr,
     check_batch_size,
     check_class_weight,
@@ -25,6 +24,7 @@ from fastsgd.data.checks import (
 )
 from fastsgd.engine import _kernel
 from fastsgd.engine.machine import choose_threads
+from fastsgd.losses import LOSSES
 from fastsgd.network import model_file
 from fastsgd.network.given import require_network
 from fastsgd.network.network import Network
@@ -63,7 +63,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         or the path of an .npy file, may be larger than the memory: it is read as the training goes on.
     y : array (rows,) or (rows, outputs)
         Class labels 0 .. outputs - 1 or one-hot rows for cross_entropy, else targets; see :class:`fastsgd.Network` for
-        labels told one from the rest.
+        class labels one-vs-rest.
     optimizer : Optimizer
         Begins with a fresh memory, unless ``state`` is given.
     batch_size : int, None or "auto"
@@ -94,8 +94,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
         How much each row counts: means over rows become weighted means.
     class_weight : "balanced", dict or sequence, optional
         How much the rows of each class count, times sample_weight; "balanced" makes all classes count alike, by the
-        sums of their rows' sample_weight. Where classes are told one from the rest, as in scikit-learn: how much a
-        class counts where it is the one. It acts on training alone: on the gradient, and on ``history.cost`` and
+        sums of their rows' sample_weight. Where outputs are trained one-vs-rest, as in scikit-learn: how much a class
+        counts where it is the one. It acts on training alone: on the gradient, and on ``history.cost`` and
         ``history.metric``, which are then weighted; validation rows do not meet it.
     dropout : float or sequence of float
         The part of a hidden layer's units that is left out in a step; one for all hidden layers, or one each.
@@ -174,7 +174,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
     else:
         X, y = net._check(X, y)
     of_rows = check_sample_weight(sample_weight, len(y))
-    if y.ndim == 1 and net.loss in ONE_AGAINST_REST:
+    if y.ndim == 1 and net.architecture.loss_type.targets.one_vs_rest:
         settings.positive_weight = check_positive_weight(class_weight, y, net.sizes[-1], of_rows)
         class_weight = None
     of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1], of_rows)
@@ -302,7 +302,7 @@ label_smoothing, accumulate, weighted_steps, checkpoint, kernel, backend
     if isinstance(class_weight, str):
         raise ValueError(f"class_weight must be a dict or a sequence, as a stream is not known beforehand, got "
                          f"{class_weight!r}")
-    if net.loss in ONE_AGAINST_REST and net.sizes[-1] > 1:
+    if net.architecture.loss_type.targets.one_vs_rest and net.sizes[-1] > 1:
         no_labels = np.zeros(0, np.int32)
         settings.positive_weight, class_weight = check_positive_weight(class_weight, no_labels, net.sizes[-1]), None
     settings.begin(seed, resume)
@@ -342,9 +342,10 @@ class _Settings:
                                          self.told(validation[1], len(checked[0])))
         self._dropout = check_rates(dropout, len(net.sizes) - 2)
         check_fraction(label_smoothing, "label_smoothing", least_included=True)
-        if label_smoothing and net.loss not in ("cross_entropy", "binary_cross_entropy"):
-            raise ValueError("label_smoothing is for classifiers with cross_entropy or binary_cross_entropy; this "
-                             f"network has {net.loss}")
+        if label_smoothing and not net.architecture.loss_type.targets.probabilities:
+            allowed = [name for name, loss in LOSSES.items() if loss.targets.probabilities]
+            raise ValueError(f"label_smoothing is for classifiers with {' or '.join(allowed)}; this network has "
+                             f"{net.loss}")
         if not isinstance(weighted_steps, bool):
             raise TypeError(f"weighted_steps must be True or False, got {weighted_steps!r}")
         self._weighted_steps = weighted_steps

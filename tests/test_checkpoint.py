@@ -560,17 +560,17 @@ def test_each_difference_from_the_run_that_wrote_the_checkpoint_is_told(digits, 
     (X, y), _ = digits
     path, shared = tmp_path / "run", {"epochs": 1, "seed": 0}
 
-    def network(loss="hinge", **arguments):
-        return fastsgd.Network([64, 10], loss=loss, seed=0, **arguments)
+    def network(loss="hinge"):
+        return fastsgd.Network([64, 10], loss=loss, seed=0)
 
     fastsgd.train(network(), X, y, **shared, checkpoint=path)
     with pytest.raises(ValueError, match=r"run is a checkpoint of another run, nothing was changed; positive_weight: "
                                          r"None in the checkpoint, \[[0-9., ]+\] here; weighted_steps: None in the "
                                          r"checkpoint, True here$"):
         fastsgd.train(network(), X, y, **shared, class_weight="balanced", weighted_steps=True, resume=path)
-    fastsgd.train(network("huber", huber_delta=0.5), X, np.eye(10)[y], **shared, checkpoint=path)
+    fastsgd.train(network(fastsgd.losses.Huber(0.5)), X, np.eye(10)[y], **shared, checkpoint=path)
     with pytest.raises(ValueError, match=r"; loss_parameters: \[0\.5, .*\] in the checkpoint, \[2\.0, .*\] here$"):
-        fastsgd.train(network("huber", huber_delta=2.0), X, np.eye(10)[y], **shared, resume=path)
+        fastsgd.train(network(fastsgd.losses.Huber(2.0)), X, np.eye(10)[y], **shared, resume=path)
 
 
 PLACE = {"steps": 5, "steps_at_epoch": 2, "cost": 1.5, "score": 3.0, "seconds": 0.5, "rate_factor": 1.0,

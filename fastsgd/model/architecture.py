@@ -8,36 +8,18 @@ from numbers import Integral, Real
 from typing import Self
 
 from fastsgd.layers import Layer, Tensor, chain
+from fastsgd.losses import CLASSES, LOSSES, MAX_NUMBER, Loss, as_loss
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
-OUTPUTS = {  # the output activations each loss allows, its own first
-    "cross_entropy": ("softmax",),
-    "binary_cross_entropy": ("logistic",),
-    "squared_error": ("identity", "logistic", "tanh"),
-    "absolute_error": ("identity",),
-    "huber": ("identity",),
-    "quantile": ("identity",),
-    "poisson": ("exp",),
-    "hinge": ("identity",),
-    "perceptron": ("identity",),
-    "squared_hinge": ("identity",),
-    "modified_huber": ("identity",),
-    "epsilon_insensitive": ("identity",),
-    "squared_epsilon_insensitive": ("identity",),
-}
-QUANTITIES = ("squared_error", "absolute_error", "huber", "quantile", "epsilon_insensitive",
-              "squared_epsilon_insensitive")               # losses whose targets may have a unit of their own
 MAX_PARAMETERS = 2**31 - 1
-LARGEST_NUMBER = 1e30
 
 
 @dataclass(frozen=True)
 class Architecture:
     """A network without its parameters: its layers and what happens around them.
 
-    ``loss_parameters`` has one number per
-    output: huber's delta, the quantile, the epsilon of an insensitive loss, the margin of hinge (1) and perceptron (0),
-    0 for other losses. The first layer receives
+    ``loss_parameters`` are those of the loss, one number per output
+    (:meth:`fastsgd.losses.Loss.parameters`). The first layer receives
     ``x * input_scale + input_offset``, each one number or one per column; what the last layer computes,
     times ``output_scale`` plus ``output_offset``, each one number or one per output, is the prediction.
     """
@@ -57,14 +39,15 @@ class Architecture:
         return cls(chain(sizes, activations), loss, loss_parameters)
 
     @classmethod
-    def checked(cls, sizes, activation, loss, output=None, huber_delta=1.0, quantile=0.5, input_scale=1.0,
-                input_offset=0.0, epsilon=0.1, output_scale=1.0, output_offset=0.0) -> Architecture:
+    def checked(cls, sizes, activation, loss: str | Loss, output=None, input_scale=1.0, input_offset=0.0,
+                output_scale=1.0, output_offset=0.0) -> Architecture:
         """From the arguments of :class:`fastsgd.Network`; what cannot be used is refused by name."""
         sizes = _check_sizes(sizes)
         hidden = _check_activation(activation, sum(isinstance(size, int) for size in sizes) - 2)
+        loss = as_loss(loss)
         output = _check_output(loss, output, sizes[-1])
         layers = chain(sizes, (*hidden, output))
-        return cls(layers, loss, _loss_parameters(loss, sizes[-1], huber_delta, quantile, epsilon),
+        return cls(layers, loss.name, loss.parameters(sizes[-1]),
                    _one_or_each("input_scale", input_scale, sizes[0], "column"),
                    _one_or_each("input_offset", input_offset, sizes[0], "column"),
                    ).with_output(output_scale, output_offset)
@@ -78,13 +61,23 @@ class Architecture:
         """The same but for the units of its targets and predictions."""
         changed = replace(self, output_scale=_one_or_each("output_scale", output_scale, self.sizes[-1], "output"),
                           output_offset=_one_or_each("output_offset", output_offset, self.sizes[-1], "output"))
-        if not min(changed.output_scale) >= 1 / LARGEST_NUMBER:
-            raise ValueError(f"output_scale must be at least {1 / LARGEST_NUMBER:g}, got {min(changed.output_scale)!r}")
-        if changed.scales_output and not (self.loss in QUANTITIES and self.activations[-1] == "identity"):
-            raise ValueError("output_scale and output_offset are for losses of quantities "
-                             f"({', '.join(QUANTITIES)}) with the output identity; this network has {self.loss} with "
-                             f"{self.activations[-1]}")
+        if not min(changed.output_scale) >= 1 / MAX_NUMBER:
+            raise ValueError(f"output_scale must be at least {1 / MAX_NUMBER:g}, got {min(changed.output_scale)!r}")
+        if changed.scales_output and not (self.loss_type.targets.has_unit and self.activations[-1] == "identity"):
+            allowed = [name for name, loss in LOSSES.items() if loss.targets.has_unit]
+            raise ValueError(f"output_scale and output_offset are for losses of quantities ({', '.join(allowed)}) with "
+                             f"the output identity; this network has {self.loss} with {self.activations[-1]}")
         return changed
+
+    @property
+    def loss_type(self) -> type[Loss]:
+        """The class of the loss, which has the facts of it."""
+        return LOSSES[self.loss]
+
+    @property
+    def loss_function(self) -> Loss:
+        """The loss with its parameters."""
+        return self.loss_type.from_parameters(self.loss_parameters)
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -192,37 +185,13 @@ def _check_activation(activation, hidden: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _check_output(loss, output, outputs: int) -> str:
-    if not isinstance(loss, str) or loss not in OUTPUTS:
-        raise ValueError(f"loss must be one of {', '.join(OUTPUTS)}, got {loss!r}")
-    if output is not None and output not in OUTPUTS[loss]:
-        raise ValueError(f"output for {loss} must be {' or '.join(OUTPUTS[loss])}, got {output!r}")
-    if loss == "cross_entropy" and outputs < 2:
-        raise ValueError("sizes: cross_entropy needs an output per class, at least 2, got 1; "
-                         "for one yes-or-no output use loss='binary_cross_entropy'")
-    return output or OUTPUTS[loss][0]
-
-
-def _loss_parameters(loss: str, outputs: int, huber_delta, quantile, epsilon) -> tuple[float, ...]:
-    if loss == "huber":
-        if not _is_number(huber_delta) or not 0 < huber_delta <= LARGEST_NUMBER:
-            raise ValueError(f"huber_delta must be a number above 0, at most {LARGEST_NUMBER:g}, got {huber_delta!r}")
-        return (float(huber_delta),) * outputs
-    if loss in ("epsilon_insensitive", "squared_epsilon_insensitive"):
-        if not _is_number(epsilon) or not 0 <= epsilon <= LARGEST_NUMBER:
-            raise ValueError(f"epsilon must be a number, at least 0 and at most {LARGEST_NUMBER:g}, got {epsilon!r}")
-        return (float(epsilon),) * outputs
-    if loss == "hinge":
-        return (1.0,) * outputs
-    if loss != "quantile":
-        return (0.0,) * outputs
-    quantiles = (quantile,) * outputs if _is_number(quantile) else _sequence("quantile", quantile)
-    if len(quantiles) != outputs:
-        raise ValueError(f"quantile must be one number or {outputs}, one per output, got {list(quantiles)}")
-    for q in quantiles:
-        if not _is_number(q) or not 0 < q < 1:
-            raise ValueError(f"quantile must lie between 0 and 1, got {q!r}")
-    return tuple(float(q) for q in quantiles)
+def _check_output(loss: Loss, output, outputs: int) -> str:
+    if output is not None and output not in loss.outputs:
+        raise ValueError(f"output for {loss.name} must be {' or '.join(loss.outputs)}, got {output!r}")
+    if loss.targets is CLASSES and outputs < 2:
+        raise ValueError(f"sizes: {loss.name} needs an output per class, at least 2, got 1; "
+                         f"for one yes-or-no output use loss='binary_cross_entropy'")
+    return output or loss.outputs[0]
 
 
 def _one_or_each(name: str, values, count: int, what: str) -> tuple[float, ...]:
@@ -230,8 +199,8 @@ def _one_or_each(name: str, values, count: int, what: str) -> tuple[float, ...]:
     if len(numbers) not in (1, count):
         raise ValueError(f"{name} must be one number or {count}, one per {what}, got {len(numbers)}")
     for number in numbers:
-        if not _is_number(number) or not abs(number) <= LARGEST_NUMBER:
-            raise ValueError(f"{name} must hold numbers between -{LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}, "
+        if not _is_number(number) or not abs(number) <= MAX_NUMBER:
+            raise ValueError(f"{name} must hold numbers between -{MAX_NUMBER:g} and {MAX_NUMBER:g}, "
                              f"got {number!r}")
     return tuple(float(number) for number in numbers)
 

@@ -22,6 +22,7 @@ import numpy as np
 from fastsgd.files import safetensors
 from fastsgd.files.safetensors import TensorFile
 from fastsgd.layers import KINDS, Dense, Layer
+from fastsgd.losses import as_loss
 from fastsgd.model.architecture import Architecture
 
 VERSION = "1"
@@ -95,9 +96,8 @@ def _architecture(file: TensorFile, text: str) -> Architecture:
         names = [name for name, size in zip(names, sizes[1:], strict=True) if not isinstance(size, Layer)]
         given = [float(value) for value in fields["loss_parameters"]]
         architecture = Architecture.checked(
-            sizes, names[:-1], loss, names[-1],
-            given[0] if loss == "huber" else 1.0, given if loss == "quantile" else 0.5,
-            fields.get("input_scale", 1.0), fields.get("input_offset", 0.0), given[0] if "epsilon" in loss else 0.1,
+            sizes, names[:-1], type(as_loss(loss)).from_parameters(given), names[-1],
+            fields.get("input_scale", 1.0), fields.get("input_offset", 0.0),
             fields.get("output_scale", 1.0), fields.get("output_offset", 0.0))
         if architecture.loss_parameters != tuple(given):
             raise ValueError(f"its loss_parameters {given} are not those of {loss}")
