@@ -142,6 +142,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
 
 
 cdef extern from "csrc/job.h" nogil:
+    double FS_POLL_SECONDS
     enum:
         FS_WIDE_ROW, FS_PREDICT, FS_COST, FS_DELTAS, FS_GRADIENT, FS_TRAIN
 

@@ -26,7 +26,7 @@ import numpy
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 cimport numpy as c_numpy
-from libc.math cimport INFINITY, isfinite, pow, sqrt
+from libc.math cimport isfinite, sqrt
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -38,8 +38,6 @@ cdef enum:
     COPYING_STEPS = 16      # of a pass, for which copies of W whose rows begin at cache lines pay
     BLAS_WIDTH = 1024       # of both sides of W, from which on "auto" may mean BLAS
     LINEAR_BLOCK = 16       # rows that the linear path gathers at once, and how far ahead others are fetched
-
-cdef double poll_seconds = 0.1        # between two calls of a poll
 
 
 # ---- the story ----
@@ -264,7 +262,7 @@ LOSSES = {
 KINDS = {"dense": FS_DENSE, "scale": FS_SCALE}
 ROLES = {"weight": FS_WEIGHT, "bias": FS_BIAS, "scale": FS_SCALE_FACTOR}
 MAX_THREADS = FS_MAX_TEAM
-POLL_SECONDS = poll_seconds
+POLL_SECONDS = FS_POLL_SECONDS
 OPTIMIZERS = {
     "sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD,
     "passive_aggressive": FS_PASSIVE_AGGRESSIVE,

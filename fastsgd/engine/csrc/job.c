@@ -155,8 +155,7 @@ fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight) 
 }
 
 int fs_poll_is_due(const fs_job *job) {
-    enum { POLLS_PER_SECOND = 10 };
-    return job->control.poll && fs_seconds() - job->control.last_poll >= 1.0 / POLLS_PER_SECOND;
+    return job->control.poll && fs_seconds() - job->control.last_poll >= FS_POLL_SECONDS;
 }
 
 int fs_accumulate_cost(fs_job *job, fs_team *team, const fs_chunk *chunk, int rank, int size) {

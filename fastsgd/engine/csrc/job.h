@@ -5,6 +5,7 @@
 
 #include "fastsgd.h"
 
+#define FS_POLL_SECONDS 0.1   /* between two calls of a poll */
 enum { FS_WIDE_ROW = 256 };    /* bytes of a row of numbers, from which on it pays that rows begin at cache lines */
 enum { FS_PREDICT, FS_COST, FS_DELTAS, FS_GRADIENT, FS_TRAIN };         /* each does all that those before it do */
 
