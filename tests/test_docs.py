@@ -22,7 +22,7 @@ COMPLETE = (ROOT / "docs" / "README.md").exists() and (ROOT / "pyproject.toml").
 MARK = re.compile(r"<!-- test: (.*?) -->")
 BLOCK = re.compile(r"((?:<!-- test: .*? -->\n)*)```(\w*)\n(.*?)\n```", re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-SYMBOLS = re.compile(r"`([\w/]+\.\w+)`\s+\((`\w+`(?:,\s+`\w+`)*)\)")
+SYMBOLS = re.compile(r"`([\w/]+\.\w+)`\s+\((`\w+`(?:[,;]\s+`\w+`)*)")
 CODE_FILE = re.compile(r"`((?:[\w.-]+/)*(?:[\w.-]+\.(?:pyx|pyi|pxi|pxd|py|inc|c|h)|[\w-]+/))`")
 
 pytestmark = pytest.mark.skipif(not COMPLETE, reason="the pages are not installed with the tests")
@@ -194,7 +194,7 @@ def test_every_page_is_in_the_table_of_contents():
     assert {page.name for page in ROOT.glob("docs/*.md")} - {"README.md"} <= listed
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/decisions.md", "docs/promises.md"])
 def test_files_that_are_named_exist(page):
     package = ROOT / "fastsgd"
     if not (package / "engine").exists():
