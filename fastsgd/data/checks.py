@@ -13,8 +13,8 @@ from fastsgd.files.atomic import require_regular
 from fastsgd.model.architecture import Architecture
 
 MARGIN = ("hinge", "perceptron", "squared_hinge", "modified_huber")    # losses whose targets are -1 and 1
-ONE_AGAINST_REST = ("binary_cross_entropy", *MARGIN)                   # losses whose outputs also take class labels
-CLASSIFICATION = ("cross_entropy", *ONE_AGAINST_REST)
+ONE_VS_REST = ("binary_cross_entropy", *MARGIN)                   # losses whose outputs also take class labels
+CLASSIFICATION = ("cross_entropy", *ONE_VS_REST)
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def check_targets(y, rows: int, architecture: Architecture, dtype: np.dtype, nam
         raise ValueError(f"{name} must have one entry per row of X ({rows}), got {len(array)}")
     if loss == "cross_entropy" and (array.ndim == 1 or array.shape[1] == 1):
         return check_labels(array.reshape(-1), outputs, name)
-    if loss in ONE_AGAINST_REST and array.ndim == 1 and outputs > 1:
+    if loss in ONE_VS_REST and array.ndim == 1 and outputs > 1:
         return check_labels(array, outputs, name)
     if array.ndim == 1:
         array = array[:, np.newaxis]
@@ -259,13 +259,13 @@ def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int,
     """
     if class_weight is None:
         return None
-    if loss in ONE_AGAINST_REST and y.ndim == 2 and y.shape[1] == 1:
+    if loss in ONE_VS_REST and y.ndim == 2 and y.shape[1] == 1:
         labels, classes = (y[:, 0] > 0.5).astype(int), 2
     elif loss == "cross_entropy":
         labels = y if y.ndim == 1 else y.argmax(axis=1)
     else:
         raise ValueError("class_weight needs cross_entropy, or class labels, or one output of "
-                         f"{', '.join(ONE_AGAINST_REST)}; this network has {loss}")
+                         f"{', '.join(ONE_VS_REST)}; this network has {loss}")
     weights = weights_of_classes(class_weight, labels, classes, sample_weight)
     return check_sample_weight(weights[labels], len(labels), "class_weight of the rows", all_zero=True)
 

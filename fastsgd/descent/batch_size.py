@@ -16,7 +16,8 @@ from fastsgd.display.shown import Shown, Table
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, check_fits, check_optimizer
-from fastsgd.training import train
+from fastsgd.runs.settings import Settings
+from fastsgd.runs.start import train_rows
 
 SERIES = tuple(m * 10**e for e in range(4) for m in (1, 2, 5))
 JUDGED_ROWS, NOISE_ROWS = 5000, 1024
@@ -226,8 +227,8 @@ def _timed(net: Network, X, y, optimizer: Optimizer, sizes: list[int], seconds: 
             steps = 2 ** len(times) if spent < enough else 1
             rows = min(len(X), steps * size)
             chosen = slice(rows) if isinstance(X, np.ndarray) else np.arange(rows)
-            history = train(scratch, X[chosen], y[chosen], optimizer=still, batch_size=size,
-                            epochs=max(1, steps * size // rows), seed=0, threads=threads)
+            settings = Settings(scratch, optimizer=still, epochs=max(1, steps * size // rows), threads=threads)
+            history = train_rows(settings, X[chosen], y[chosen], batch_size=size, seed=0)
             times.append(sum(history.seconds) / history.steps)
         found.append(Candidate(size, min(times)))
         if min(times) > share:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +15,9 @@ from fastsgd.display.shown import Shown, Table
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer
-from fastsgd.runs.callbacks import Callback
-from fastsgd.training import train
-
-if TYPE_CHECKING:
-    from fastsgd.runs.run import Run
+from fastsgd.runs.callback import Callback, Run
+from fastsgd.runs.settings import Settings
+from fastsgd.runs.start import train_rows
 
 FIRST_RATE, FACTOR, MOST_RATE = 0.1, 3.0, 1000.0
 TRIAL = 0.15                             # of a runner's time, for each learning rate that is tried
@@ -199,7 +197,7 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
     check_seconds(seconds)
     start = float(net.cost(X, y, threads))
     require_finite(start)
-    train(net.copy(), X, y, optimizer=SGD(0.0), epochs=1, seed=0, threads=threads)        # wakes the threads
+    train_rows(Settings(net.copy(), optimizer=SGD(0.0), epochs=1, threads=threads), X, y, seed=0)  # wakes the threads
 
     found = Race([], len(X), float(seconds))
     of_one = seconds * (2 if learning_rates is None else 1)        # looking for a rate takes about as long
@@ -318,8 +316,9 @@ def descend(net: Network, X, y, size: int | None, optimizer: Optimizer, seconds:
     judged = (X, y) if judged is None else judged
     watch = Watch(judged[0], judged[1], seconds, threads, target, looks, tell)
     try:
-        train(net if in_place else net.copy(), X, y, optimizer=optimizer, batch_size=size, epochs=10**9, seed=seed,
-              threads=threads, shuffle=size is not None, validation=judged, evaluate_every=1, callbacks=[watch])
+        settings = Settings(net if in_place else net.copy(), optimizer=optimizer, epochs=10**9, threads=threads,
+                            validation=judged, evaluate_every=1, callbacks=[watch])
+        train_rows(settings, X, y, batch_size=size, seed=seed, shuffle=size is not None)
         watch.finish()
     except FloatingPointError:
         watch.diverged = True

@@ -18,7 +18,8 @@ from fastsgd.model.architecture import Architecture
 from fastsgd.network.given import as_network, as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, aligned_zeros, check_fits, check_optimizer
-from fastsgd.training import train
+from fastsgd.runs.settings import Settings
+from fastsgd.runs.start import train_rows
 
 COLUMNS_AT_ONCE = 1 << 16                # of snapshots, turned into float64
 FEW_STEPS = 30                           # of the slowest descent, where nobody says how long they last
@@ -238,7 +239,8 @@ def _step_seconds(net: Network, X, y, size: int | None, optimizer: Optimizer, th
     times: list[float] = []
     begin = time.perf_counter()
     while len(times) < 2 or time.perf_counter() - begin < TIMED:
-        history = train(scratch, part, targets, optimizer=still, batch_size=size, epochs=1, seed=0, threads=threads)
+        settings = Settings(scratch, optimizer=still, epochs=1, threads=threads)
+        history = train_rows(settings, part, targets, batch_size=size, seed=0)
         times.append(sum(history.seconds) / history.steps)
     return min(times)
 

@@ -328,7 +328,7 @@ cdef bint skipping_pays(Job* job) noexcept:
     return sample >= 8 and found < limit * sample * layer.inputs
 
 
-ONE_AGAINST_REST = (FS_BINARY_CROSS_ENTROPY, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER)
+ONE_VS_REST = (FS_BINARY_CROSS_ENTROPY, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER)
 
 
 cdef lay_out_target(Job* job, architecture, target, list kept):
@@ -340,7 +340,7 @@ cdef lay_out_target(Job* job, architecture, target, list kept):
     job.target.parameters = copy_of(architecture.loss_parameters, job, outputs, "loss_parameters", kept)
     require(len(target) == job.rows, "target and X differ in length")
     if target.ndim == 1:
-        require(job.target.loss == FS_CROSS_ENTROPY or job.target.loss in ONE_AGAINST_REST,
+        require(job.target.loss == FS_CROSS_ENTROPY or job.target.loss in ONE_VS_REST,
                 f"{architecture.loss} takes no labels")
         labels = target
         check_range(labels, outputs, "labels")

@@ -21,7 +21,8 @@ from fastsgd.estimators.sklearn_callbacks import CallbackSupportMixin, Epochs
 from fastsgd.estimators.stopping import Convergence, Validation
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, PassiveAggressive, State, check_state
-from fastsgd.runs.callbacks import Callback, Progress
+from fastsgd.runs.callback import Callback
+from fastsgd.runs.callbacks import Progress
 from fastsgd.runs.history import History
 from fastsgd.training import train
 

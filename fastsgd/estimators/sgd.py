@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import validate_data
 
-from fastsgd.data.checks import ONE_AGAINST_REST
+from fastsgd.data.checks import ONE_VS_REST
 from fastsgd.estimators.base import logarithms, weights_for_classes
 from fastsgd.estimators.sgd_base import DEFAULT_EPSILON, LinearSGD
 from fastsgd.estimators.stopping import r2_judge
@@ -228,7 +228,7 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
 
     def _encode(self, y, dtype):
         labels = np.searchsorted(self.classes_, y).astype(np.int32)
-        if self._loss() in ("cross_entropy", *ONE_AGAINST_REST):
+        if self._loss() in ("cross_entropy", *ONE_VS_REST):
             return labels[:, np.newaxis].astype(dtype) if len(self.classes_) == 2 else labels
         columns = np.arange(1, 2) if len(self.classes_) == 2 else np.arange(len(self.classes_))
         return np.where(labels[:, np.newaxis] == columns, 1, -1).astype(dtype)
@@ -250,7 +250,7 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
                 return of_outputs(y, outputs, weight)[0]
             return np.average(outputs.argmax(axis=1) == y.argmax(axis=1), weights=weight)
 
-        return None if self._loss() in ONE_AGAINST_REST else of_rows, of_outputs
+        return None if self._loss() in ONE_VS_REST else of_rows, of_outputs
 
     def _weigh(self, y, sample_weight):
         if self.class_weight is None:
@@ -259,7 +259,7 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
         weights = weights_for_classes(self.class_weight, self.classes_, labels, sample_weight)
         if len(self.classes_) == 2:
             return sample_weight * weights[labels], {}
-        if self._loss() not in ("cross_entropy", *ONE_AGAINST_REST):
+        if self._loss() not in ("cross_entropy", *ONE_VS_REST):
             raise ValueError(f"class_weight with more than two classes is not supported for loss {self.loss!r}; use "
                              "sample_weight")
         return sample_weight, {"class_weight": weights}
