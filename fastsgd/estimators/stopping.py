@@ -115,7 +115,7 @@ class Validation:
             f", as all {len(y)} rows have the same y"
 
 
-def r2_judge(targets: np.ndarray, trained: np.ndarray) -> Callable | None:
+def r2_metric(targets: np.ndarray, trained: np.ndarray) -> Callable | None:
     """R^2 of validation targets (rows, outputs), of (y, outputs, sample_weight); None where the kernel's own will do.
 
     It is NaN where the targets have no spread. Where those of the training have none either, it is scikit-learn's.

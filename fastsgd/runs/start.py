@@ -18,6 +18,7 @@ from fastsgd.data.checks import (
     check_whole,
     generator,
     open_npy,
+    weights_of_gradients,
 )
 from fastsgd.engine import _kernel
 from fastsgd.engine.machine import choose_threads
@@ -202,8 +203,11 @@ def _weight_in_training(net, y: np.ndarray, of_rows: np.ndarray | None,
                         class_weight) -> tuple[np.ndarray | None, str]:
     """What each row counts in training, by itself and by its class, and what messages call it."""
     of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1], of_rows)
-    weight = of_classes if of_rows is None else of_rows if of_classes is None else of_rows * of_classes
-    named = "sample_weight" if of_classes is None else "sample_weight times class_weight"
+    if of_classes is None:
+        named = "sample_weight"
+        return None if of_rows is None else weights_of_gradients(of_rows, named, net.dtype), named
+    named = "sample_weight times class_weight"
+    weight = of_classes if of_rows is None else of_rows * of_classes
     return check_sample_weight(weight, len(y), named, dtype=net.dtype), named
 
 
