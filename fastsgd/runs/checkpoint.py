@@ -163,15 +163,13 @@ class CheckpointData:
             found = "that of nothing nested so deeply"
         if found != expected:
             raise ValueError(f"{path} is damaged: its checksum is not that of its contents")
-        prefix, lists = "run.callback.", "run.history."
         params = arrays.get("run.params")
         try:
-            data = cls(dict(content["plan"]), Counters.from_json(content["progress"]), History.checked(
-                            content["history"], {name[len(lists):]: array for name, array in arrays.items()
-                                                 if name.startswith(lists)}),
-                        [(str(name), dict(values)) for name, values in content["callbacks"]],
-                        result if params is None else params, arrays["run.slots"], None if params is None else result,
-                        {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
+            data = cls(plan=dict(content["plan"]), counters=Counters.from_json(content["progress"]),
+                       history=History.checked(content["history"], _below("run.history.", arrays)),
+                       callbacks=[(str(name), dict(values)) for name, values in content["callbacks"]],
+                       params=result if params is None else params, slots=arrays["run.slots"],
+                       average=None if params is None else result, arrays=_below("run.callback.", arrays))
             if not isinstance(data.plan.get("batch_size"), int) or data.batch_size < 1:
                 raise ValueError(f"batch_size is {data.plan.get('batch_size')!r}")
             if data.history.steps > data.counters.steps or data.history.metric_name not in METRICS:
@@ -187,9 +185,7 @@ class CheckpointData:
 
     def state_of_callback(self, i: int) -> dict:
         """What the i-th of the callbacks that have a state returned for it."""
-        prefix = f"{i}."
-        return {**self.callbacks[i][1], **{name[len(prefix):]: array for name, array in self.arrays.items()
-                                           if name.startswith(prefix)}}
+        return {**self.callbacks[i][1], **_below(f"{i}.", self.arrays)}
 
     def require(self, path, plan: dict, callbacks: list[str]) -> None:
         """ValueError names what differs between the run that wrote the checkpoint and the one that would resume it."""
@@ -208,6 +204,11 @@ class CheckpointData:
                       "begin another run with fastsgd.Network.load of this file") if only_longer else ""
             raise ValueError(f"{path} is a checkpoint of another run, nothing was changed; "
                              + "; ".join(differences[:20]) + advice)
+
+
+def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _plain(value):

@@ -327,8 +327,9 @@ class TrainingRun(Run):
         for i, (name, values) in enumerate(snapshot.callback_states):
             callbacks.append([name, {key: value for key, value in values.items() if not isinstance(value, np.ndarray)}])
             arrays.update({f"{i}.{key}": value for key, value in values.items() if isinstance(value, np.ndarray)})
-        data = CheckpointData(self._plan, snapshot.counters.checked(), self.history.upto(snapshot.history_lengths),
-                              callbacks, self.net.params, self._of_optimizer.slots, self._of_optimizer.average, arrays)
+        data = CheckpointData(plan=self._plan, counters=snapshot.counters.checked(), callbacks=callbacks, arrays=arrays,
+                              history=self.history.upto(snapshot.history_lengths), params=self.net.params,
+                              slots=self._of_optimizer.slots, average=self._of_optimizer.average)
         data.write(path, self.net.architecture, self.result.params, self.net.metadata)
 
     def restore(self, data: CheckpointData, path) -> None:

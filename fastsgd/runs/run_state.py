@@ -125,9 +125,10 @@ class RunState:
         # Ctrl-C may have come between a pass and its entry in the factors.
         missing = self.steps_in_epoch - sum(steps for steps, _ in self.factors)
         factors = [*self.factors, [missing, self.acting_factor]] if missing > 0 else self.factors
-        return Counters(engine.steps, self.steps_at_epoch, float(engine.cost), float(engine.score), float(self.seconds),
-                        float(self.rate_factor), factors, dict(self.rng_at_start), dict(self.rng_at_epoch),
-                        float(engine.penalty))
+        return Counters(steps=engine.steps, steps_at_epoch=self.steps_at_epoch, cost=float(engine.cost),
+                        score=float(engine.score), seconds=float(self.seconds), rate_factor=float(self.rate_factor),
+                        factors=factors, rng_at_start=dict(self.rng_at_start), rng_at_epoch=dict(self.rng_at_epoch),
+                        penalty=float(engine.penalty))
 
     def restore(self, counters: Counters, evaluated: bool) -> None:
         """Takes over the counters of a checkpoint; ``evaluated`` says whether its last step was followed by one."""

@@ -45,8 +45,8 @@ class Settings:
             self.fraction = float(validation)
         elif validation is not None:
             X, y, weight = _check_validation(net, validation)
-            self.evaluation = Evaluation(net, X, y, weight, None, self.metrics, threads,
-                                         self.metric_targets(validation[1], len(X)))
+            self.evaluation = Evaluation(net, X, y, weight, metrics=self.metrics, threads=threads,
+                                         metric_targets=self.metric_targets(validation[1], len(X)))
         self.dropout = check_rates(dropout, len(net.sizes) - 2)
         check_fraction(label_smoothing, "label_smoothing", least_included=True)
         if label_smoothing and net.loss not in ("cross_entropy", "binary_cross_entropy"):

@@ -71,8 +71,8 @@ def train_rows(settings: Settings, X, y, *, batch_size: int | str | None = 100, 
             bad = _kernel.bring_in(X, held_out, True)
             if bad >= 0:
                 raise ValueError(f"X[{bad}] has NaN or infinity, which must be removed or filled first")
-        start.evaluation = Evaluation(net, X, y, of_rows, held_out, settings.metrics, settings.threads,
-                                      settings.metric_targets(given_y, len(X)))
+        start.evaluation = Evaluation(net, X, y, of_rows, held_out, metrics=settings.metrics, threads=settings.threads,
+                                      metric_targets=settings.metric_targets(given_y, len(X)))
     rows = len(X) if chosen is None else len(chosen)
     if isinstance(batch_size, str):
         batch_size = start.suggested_batch_size(suggest, *((X, y) if chosen is None else (X[chosen], y[chosen])))
@@ -171,8 +171,9 @@ class Start:
         """A run that is about to begin, or to resume."""
         settings, net = self._settings, self._settings.net
         seed_of_dropout = int(self.rng.integers(2**63)) if settings.dropout else 0
-        config = StepConfig(optimizer, feed.batch_size, settings.dropout, seed_of_dropout, settings.label_smoothing,
-                            settings.backend, self._positive_weight, settings.weighted_steps)
+        config = StepConfig(optimizer, feed.batch_size, dropout=settings.dropout, seed=seed_of_dropout,
+                            label_smoothing=settings.label_smoothing, backend=settings.backend,
+                            positive_weight=self._positive_weight, weighted_steps=settings.weighted_steps)
         run = TrainingRun(settings, feed, config, evaluation=self.evaluation, rng=self.rng,
                           rng_at_start=self._rng_at_start, plan=self._plan(feed, config), state=state,
                           threads=choose_threads(settings.threads, net.architecture.flops * feed.batch_size))
