@@ -13,11 +13,11 @@ from fastsgd.network.gradient_check import GradientError, check_gradient
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Adagrad, Adam, AdamW, ParameterGroup, PassiveAggressive, RMSprop
 from fastsgd.runs import callbacks, checkpoint, history
-from fastsgd.runs.callbacks import Callback, EarlyStopping, LearningRates, Progress, ReduceOnPlateau, TimeLimit
+from fastsgd.runs.callback import Callback, Run
+from fastsgd.runs.callbacks import EarlyStopping, LearningRates, Progress, ReduceOnPlateau, TimeLimit
 from fastsgd.runs.checkpoint import Checkpoint
 from fastsgd.runs.history import History
 from fastsgd.runs.loggers import CSVLog, JSONLog, MLflow, TensorBoard
-from fastsgd.runs.run import Run
 from fastsgd.training import train, train_stream
 
 __version__ = "0.1.0"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +21,7 @@ from fastsgd.engine import _kernel
 from fastsgd.model.architecture import Architecture
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
-from fastsgd.runs.callbacks import Callback
-
-if TYPE_CHECKING:
-    from fastsgd.runs.run import Run
+from fastsgd.runs.callback import Callback, Run
 
 ROWS_AT_ONCE = 4096                     # whose activations and deltas are in memory
 EXPECTED, EXPECTED_SPEED = 2e-4, 2e10   # seconds and FLOP/s of a measurement, before there has been one

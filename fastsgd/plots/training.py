@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastsgd.losses import MARGINS
 from fastsgd.network.given import as_network, as_network_and_rows, classes_of, require_result
+from fastsgd.network.network import Network
 from fastsgd.plots._axes import (
     BLUE,
     GREEN,
@@ -22,10 +23,7 @@ from fastsgd.plots._axes import (
     plain,
     title_and_legend,
 )
-
-if TYPE_CHECKING:
-    from fastsgd.network.network import Network
-    from fastsgd.runs.history import History
+from fastsgd.runs.history import History
 
 LEFT = 1.25                         # inches from a confusion matrix, and its colour bar, to the mistakes
 ROOM = 3.5                          # and for all columns of them

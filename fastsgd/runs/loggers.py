@@ -7,13 +7,10 @@ import io
 import json
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastsgd.files.atomic import check_writable, write_atomically
-from fastsgd.runs.callbacks import Callback
-
-if TYPE_CHECKING:
-    from fastsgd.runs.run import Run
+from fastsgd.runs.callback import Callback, Run
 
 
 def to_json(figures: dict[str, Any]) -> str:
