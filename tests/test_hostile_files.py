@@ -223,7 +223,7 @@ def test_what_is_nested_too_deeply_for_one_of_the_steps(saved):
 
 def test_passes_longer_than_the_epoch_take_no_memory():
     draw = np.random.default_rng(0).bit_generator.state
-    where = run_state.Counters(10, 4, 0.0, 0.0, 0.0, 1.0, [[2, 0.5], [2**50, 2.0], [7, 3.0]], draw, draw)
+    where = run_state.Counters(10, 4, 0.0, 0.0, 0.0, 1.0, [[2, 0.5], [2**50, 2.0], [7, 3.0]], draw, draw).checked()
     assert where.factors == [[2, 0.5], [4, 2.0]]
 
 
