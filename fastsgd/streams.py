@@ -18,6 +18,8 @@ from fastsgd.network.network import Network
 from fastsgd.runs.feeds import WINDOW_BYTES, Segment, ahead
 from fastsgd.tables.arrow_columns import is_number, numbers
 
+__all__ = ["Arrow", "Batch", "Source", "arrow"]
+
 Batch = tuple
 Source = Iterable[Batch] | Callable[[int], Iterable[Batch]]
 

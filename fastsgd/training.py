@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,14 +39,18 @@ from fastsgd.runs.history import History
 from fastsgd.runs.run import Run
 from fastsgd.streams import Source, Stream
 
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
+
 AUTO_SECONDS = 2.0                       # for the search of batch_size="auto"
 
 
-def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 - a frozen dataclass
+def train(net: Network, X: RowsLike | os.PathLike, y: ArrayLike | os.PathLike, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 - a frozen dataclass
           batch_size: int | str | None = 100, epochs: int = 20, seed: int | None = None, threads: int | None = None,
           validation: tuple | float | None = None, metrics: Iterable[str | Metric] = (),
           evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
-          sample_weight=None, class_weight=None, dropout=0.0, label_smoothing: float = 0.0, accumulate: int = 1,
+          sample_weight: ArrayLike | None = None, class_weight: str | dict | ArrayLike | None = None,
+          dropout: float | Sequence[float] = 0.0, label_smoothing: float = 0.0, accumulate: int = 1,
           shuffle: bool | str = True, weighted_steps: bool = False, state: State | None = None,
           checkpoint: str | os.PathLike | Checkpoint | None = None, resume: str | os.PathLike | bool = False,
           kernel: str = "fused", backend: str = "auto") -> History:
@@ -194,7 +199,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
                                           (weight, named, chosen, "trained on")):
             if counted is not None and not counted[part].any():
                 raise ValueError(f"{name} is 0 for all rows that validation={validation} has {what}")
-        if by_blocks and readable_in_place(X, net.dtype) and X.dtype != np.uint8:
+        if by_blocks and isinstance(X, np.ndarray) and readable_in_place(X, net.dtype) and X.dtype != np.uint8:
             bad = _kernel.prefault(X, held_out, True)
             if bad >= 0:
                 raise ValueError(f"X[{bad}] has NaN or infinity, which must be removed or filled first")
@@ -202,8 +207,8 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
                                          settings.told(given_y, len(X)))
     rows = len(X) if chosen is None else len(chosen)
     if isinstance(batch_size, str):
-        trained = (X, y) if chosen is None else (X[chosen], y[chosen])
-        batch_size = settings.batch_size_of(*trained, optimizer)
+        few_X, few_y = (X, y) if chosen is None else (X[chosen], y[chosen])
+        batch_size = settings.batch_size_of(few_X, few_y, optimizer)
     batch_size = min(batch_size * settings.accumulate, rows)
     metric = net._metric_of(y, weight, chosen)
     if by_blocks:
@@ -218,8 +223,8 @@ def train_stream(net: Network, source: Source, *, rows: int | None = None, windo
                  batch_size: int = 100, epochs: int = 1, seed: int | None = None, threads: int | None = None,
                  validation: tuple | None = None, metrics: Iterable[str | Metric] = (),
                  evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
-                 class_weight=None, dropout=0.0, label_smoothing: float = 0.0, accumulate: int = 1,
-                 weighted_steps: bool = False,
+                 class_weight: dict | ArrayLike | None = None, dropout: float | Sequence[float] = 0.0,
+                 label_smoothing: float = 0.0, accumulate: int = 1, weighted_steps: bool = False,
                  checkpoint: str | os.PathLike | Checkpoint | None = None, resume: str | os.PathLike | bool = False,
                  kernel: str = "fused", backend: str = "auto") -> History:
     """Trains a network in place on rows that come in batches, of which only a part is in memory at once.
@@ -385,7 +390,7 @@ class _Settings:
         if self._saved is not None:
             return self._saved.batch_size
         from fastsgd.descent import suggest_batch_size  # which imports this module
-        return suggest_batch_size(self._net._for_checked(), X, y, optimizer, seconds=AUTO_SECONDS,
+        return suggest_batch_size(self._net._for_checked(), X, y, optimizer, seconds=AUTO_SECONDS, seed=0,
                                   threads=self._threads).batch_size
 
     def go(self, feed: Feed, optimizer: Optimizer, state: State | None = None) -> History:

@@ -68,6 +68,7 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
     _network_parameters: ClassVar[frozenset[str]] = frozenset()      # those that say what network it is
     _fitted_attribute: ClassVar[str]
     _outlives_ctrl_c: ClassVar[bool] = True
+    optimizer: Optimizer | None
 
     def __setattr__(self, name, value):
         if name in self._network_parameters:                 # what is known of the network holds no longer

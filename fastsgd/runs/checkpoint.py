@@ -21,7 +21,7 @@ import re
 import time
 import zlib
 from dataclasses import asdict, dataclass, field
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +31,14 @@ from fastsgd.files.atomic import check_writable
 from fastsgd.files.safetensors import TensorFile
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import model_file
+from fastsgd.optimizers.parameters import is_number
 from fastsgd.runs.history import History
 
 VERSION = 1
 METRICS = ("accuracy", "r2")
+OLD_WORDS = (                    # of optimizers in checkpoints, and what stands for them now
+    (r"\baverage=1\.0\b", "average='polyak'"), (r"\btruncate=", "cumulative_l1="), (r"\bBottou\(", "InverseTime("),
+    (r"\bStep\(", "StepDecay("), (r"(OneCycle\([^()]*\b)start=([^()]*\b)end=", r"\1div_factor=\2final_div_factor="))
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Checkpoint:
             if value is None:
                 continue
             whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
-            if isinstance(value, bool) or not isinstance(value, Real) or (name != "seconds" and not whole):
+            if not is_number(value) or (name != "seconds" and not whole):
                 kind = "a number" if name == "seconds" else "a whole number"
                 raise TypeError(f"Checkpoint: {name} must be {kind}, got {value!r}")
             if not value > 0:
@@ -243,6 +247,8 @@ class Saved:
     def require(self, path, plan: dict, callbacks: list[str]) -> None:
         """ValueError names what differs between the run that wrote the checkpoint and the one that would go on."""
         theirs = {**self.plan, "callbacks that keep something": [name for name, _ in self.callbacks]}
+        if isinstance(theirs.get("optimizer"), str):
+            theirs["optimizer"] = in_new_words(theirs["optimizer"])
         ours = json.loads(json.dumps({**plan, "callbacks that keep something": callbacks}, default=_plain))
         try:
             differences = [f"{name:.80}: {theirs.get(name)!s:.300} in the checkpoint, {ours.get(name)!s:.300} here"
@@ -257,6 +263,17 @@ class Saved:
                       "begin another run with fastsgd.Network.load of this file") if only_longer else ""
             raise ValueError(f"{path} is a checkpoint of another run, nothing was changed; "
                              + "; ".join(differences[:20]) + advice)
+
+
+def in_new_words(optimizer: str) -> str:
+    """An optimizer in words of fastsgd 0.1 in those of today.
+
+    >>> in_new_words("SGD(Bottou(rate=0.5, l2=0.01), average=1.0)")
+    "SGD(InverseTime(rate=0.5, l2=0.01), average='polyak')"
+    """
+    for old, new in OLD_WORDS:
+        optimizer = re.sub(old, new, optimizer)
+    return optimizer
 
 
 def _plain(value):
