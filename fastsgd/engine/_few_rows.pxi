@@ -11,7 +11,7 @@ cdef enum:
 cdef class Bound:
     """A prediction of up to so many rows, laid out: the job of one call at a time."""
 
-    cdef Job job
+    cdef fs_job job
     cdef list kept
     cdef tuple poll_and_error
     cdef ptrdiff_t products           # of a row
@@ -21,8 +21,8 @@ cdef class Bound:
     def __cinit__(self, architecture, params, ptrdiff_t rows, input_dtype, int threads):
         cdef unsigned char[::1] memory
         cdef char* base
-        memset(&self.job, 0, sizeof(Job))
-        self.job.mode = PREDICT
+        memset(&self.job, 0, sizeof(fs_job))
+        self.job.mode = FS_PREDICT
         self.job.ops = fs_operations(params.itemsize == 8)
         table = bytearray(sizeof(fs_layer) * len(architecture.layers))
         self.kept = [table]
@@ -30,16 +30,17 @@ cdef class Bound:
         bind_layers(&self.job, architecture, "auto", None, self.kept)
         self.job.net.params = floats(params, &self.job, self.job.net.parameters, "params", self.kept)
         bind_input(&self.job, architecture, numpy.empty((rows, architecture.sizes[0]), input_dtype), self.kept)
-        memory = bytearray(bind_workspace(&self.job, NULL, threads) + 64)
+        memory = bytearray(fs_bind_workspace(&self.job, NULL, threads) + 64)
         self.kept.append(memory)
         base = <char*>&memory[0]
-        bind_workspace(&self.job, base + (63 & -<size_t>base), threads)
+        fs_bind_workspace(&self.job, base + (63 & -<size_t>base), threads)
         self.bits, self.x_bits = self.job.data.input.bits, self.job.net.layers[0].x_bits
         self.poll_and_error, self.products = (check_signals, [None]), self.job.net.parameters
+        self.job.control.team.forward_only = True
 
     cdef bint predict(self, c_numpy.ndarray x, c_numpy.ndarray out, int threads) except -1:
         """Whether x is finite, and the predictions of its contiguous rows were made."""
-        cdef Job* job = &self.job
+        cdef fs_job* job = &self.job
         cdef bint skips
         cdef list raised = self.poll_and_error[1]
         job.data.input.rows, job.data.input.ld = c_numpy.PyArray_DATA(x), c_numpy.PyArray_DIM(x, 1)
@@ -47,18 +48,19 @@ cdef class Bound:
         job.work.out = c_numpy.PyArray_DATA(out)
         if not job.data.input.bytes and not job.ops.all_finite(job.data.rows * job.data.input.ld, job.data.input.rows):
             return False
-        skips = job.data.skips and skipping_pays(job)
+        skips = job.data.skips and fs_skipping_pays(job)
         job.data.input.bits = self.bits if skips else NULL
         job.net.layers[0].x_bits = self.x_bits if skips else NULL
         if job.data.skips:
-            choose_kind(job, &job.net.layers[0], FS_DENSE_SKIPPING if skips else FS_DENSE)
+            fs_choose_kind(job, &job.net.layers[0], FS_DENSE_SKIPPING if skips else FS_DENSE)
         job.control.next_block = 0
-        job.control.poll_and_error, job.control.stop = NULL, False
+        job.control.poll, job.control.team.stop = NULL, False
         if job.data.rows > MANY_PRODUCTS // self.products:
-            job.control.poll_and_error, job.control.last_poll = <void*>self.poll_and_error, fs_seconds()
+            job.control.poll, job.control.last_poll = <void*>self.poll_and_error, fs_seconds()
+            job.control.call_poll = call_poll
         with nogil:
-            run_adaptively(job, threads)
-        if job.control.stop:
+            fs_run_adaptively(&job.control.team, threads, False, run, job)
+        if job.control.team.stop:
             error, raised[0] = raised[0], None
             raise error
         return True
@@ -87,11 +89,11 @@ cdef class FewRows:
     cdef list free_floats, free_bytes           # calls at once each have a Bound
 
     def __cinit__(self, architecture, c_numpy.ndarray params):
-        cdef Job job
+        cdef fs_job job
         cdef ptrdiff_t widest = 0, products = 0
         cdef int l
-        memset(&job, 0, sizeof(Job))
-        job.mode = PREDICT
+        memset(&job, 0, sizeof(fs_job))
+        job.mode = FS_PREDICT
         job.ops = self.ops = fs_operations(params.itemsize == 8)
         self.dtype = c_numpy.PyArray_TYPE(params)
         self.architecture, self.params = architecture, params
@@ -101,7 +103,7 @@ cdef class FewRows:
         bind_layers(&job, architecture, "native", None, self.kept)
         self.depth = job.net.depth
         job.net.params = floats(params, &job, job.net.parameters, "params", self.kept)
-        bind_parameters(&job)
+        fs_bind_parameters(&job)
         for l in range(self.depth):
             job.net.layers[l].ld = job.net.layers[l].outputs
             widest = max(widest, job.net.layers[l].outputs)

@@ -1,26 +1,26 @@
-# From Python to a Job and back: checks, the plan, and the workspace. Included by _kernel.pyx.
+# From Python's arrays to a job and back: checks, and the plan of a pass. Included by _kernel.pyx.
 #
 # What memory safety needs is checked here again, whoever calls; what a user did wrong, data/checks.py has already said.
 
 cdef class Pass:
-    """One pass over rows: arrays are bound to a Job, the pass is planned and run, and its result is collected."""
+    """One pass over rows: arrays are bound to a job (csrc/job.h), the pass is planned and run, and its result is collected."""
 
-    cdef Job job
+    cdef fs_job job
     cdef list kept                    # arrays that the job points into
     cdef object target, error
 
-    cdef Job* bind(self, Mode mode, architecture, params, X, backend, config=None) except NULL:
-        """The network and the rows; for TRAIN with all that makes a step."""
-        cdef Job* job = &self.job
+    cdef fs_job* bind(self, int mode, architecture, params, X, backend, config=None) except NULL:
+        """The network and the rows; for FS_TRAIN with all that makes a step."""
+        cdef fs_job* job = &self.job
         if backend not in BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         self.kept = [bytearray(sizeof(fs_layer) * len(architecture.layers))]
         job.mode = mode
         job.ops = fs_operations(params.itemsize == 8)
         job.net.layers = <fs_layer*><char*><bytearray>self.kept[0]
-        job.step.flush_steps = flush_interval(architecture, X, config) if mode == TRAIN else 0
+        job.step.flush_steps = flush_interval(architecture, X, config) if mode == FS_TRAIN else 0
         bind_layers(job, architecture, backend, config, self.kept)
-        job.net.params = floats(params, job, job.net.parameters, "params", self.kept, mode == TRAIN)
+        job.net.params = floats(params, job, job.net.parameters, "params", self.kept, mode == FS_TRAIN)
         bind_input(job, architecture, X, self.kept)
         job.step.batch = job.data.rows
         if config is not None:
@@ -39,7 +39,7 @@ cdef class Pass:
 
     cdef choose(self, const int64_t[::1] order):
         """Only the rows of these numbers, in this order."""
-        cdef Job* job = &self.job
+        cdef fs_job* job = &self.job
         if order is None:
             return
         require(order.shape[0] > 0, "order is empty")
@@ -49,38 +49,37 @@ cdef class Pass:
 
     cdef run(self, int threads, poll=None, bint adapts=False):
         """Plans the pass for at most so many threads, and makes it."""
-        cdef Job* job = &self.job
+        cdef fs_job* job = &self.job
         cdef tuple poll_and_error = (check_signals if poll is None else poll, [None])
         cdef unsigned char[::1] memory
         cdef char* base
         cdef int team
-        count_steps(job)
-        job.control.poll_and_error = <void*>poll_and_error
+        fs_count_steps(job)
+        job.control.poll, job.control.call_poll = <void*>poll_and_error, call_poll
         job.control.last_poll = fs_seconds()
-        if job.mode == TRAIN and job.step.steps >= COPYING_STEPS and job.net.average == NULL and not job.step.flush_steps:
-            pad_weight_rows(job)
+        if job.mode == FS_TRAIN and job.step.steps >= COPYING_STEPS and job.net.average == NULL and not job.step.flush_steps:
+            fs_pad_weight_rows(job)
         job.step.block = min(job.step.batch, <ptrdiff_t>FS_CHUNK_ROWS)
         if job.step.flush_steps:
             job.step.block = job.step.batch * max(1, LINEAR_BLOCK // job.step.batch)
-        team = 1 if job.step.flush_steps else min(max(1, threads), <int>FS_MAX_TEAM, max_threads_of(job))
+        team = 1 if job.step.flush_steps else min(max(1, threads), <int>FS_MAX_TEAM, fs_max_threads(job))
         # On the linear path each row decides for itself: its sums depend on it, and must not on what else is in X.
-        job.data.skips = job.data.skips and (job.net.layers[0].outputs > 1 if job.step.flush_steps else skipping_pays(job))
-        workspace = numpy.empty(bind_workspace(job, NULL, team) + 64, dtype=numpy.uint8)
+        job.data.skips = job.data.skips and (job.net.layers[0].outputs > 1 if job.step.flush_steps else fs_skipping_pays(job))
+        workspace = numpy.empty(fs_bind_workspace(job, NULL, team) + 64, dtype=numpy.uint8)
         memory = workspace
         base = <char*>&memory[0]
-        bind_workspace(job, base + (63 & -<size_t>base), team)
+        fs_bind_workspace(job, base + (63 & -<size_t>base), team)
 
-        copy_padded(job, True)
-        job.control.trial.wanted = adapts and team > 1 and job.step.steps >= TRIED_STEPS
-        begin_trial(&job.control.trial)
+        fs_copy_padded(job, True)
+        job.control.team.steps, job.control.team.forward_only = job.step.steps, job.mode <= FS_DELTAS
         with nogil:
-            run_adaptively(job, team)
-        copy_padded(job, False)
+            fs_run_adaptively(&job.control.team, team, adapts, run, job)
+        fs_copy_padded(job, False)
 
-        if job.mode in (COST, DELTAS):
-            job.result.cost = fs_sum(blocks_of(job), job.work.cost)
-            job.result.score = fs_sum(blocks_of(job), job.work.score)
-        job.control.poll_and_error = NULL
+        if job.mode in (FS_COST, FS_DELTAS):
+            job.result.cost = fs_sum(fs_blocks_of(job), job.work.cost)
+            job.result.score = fs_sum(fs_blocks_of(job), job.work.score)
+        job.control.poll = NULL
         self.error = poll_and_error[1][0]
 
     cdef raise_errors(self):
@@ -91,12 +90,6 @@ cdef class Pass:
             if self.target is not None and self.target.ndim == 1:
                 check_range[int32_t](self.target, self.job.net.layers[self.job.net.depth - 1].outputs, "labels")
             raise ValueError("X has a column index out of range, rows outside the matrix, or columns that do not rise")
-
-
-cdef void count_steps(Job* job) noexcept:
-    """Of the rows that were chosen, in batches that are not longer than all of them."""
-    job.step.batch = min(job.step.batch, job.data.rows)
-    job.step.steps = (job.data.rows + job.step.batch - 1) // job.step.batch
 
 
 cdef require(bint condition, message):
@@ -116,7 +109,7 @@ cdef check_range(const index[::1] values, ptrdiff_t limit, name):
             raise ValueError(f"{name}[{i}] is {values[i]}; allowed are 0 to {limit - 1}")
 
 
-cdef void* floats(array, Job* job, ptrdiff_t count, name, list kept, bint written=False) except NULL:
+cdef void* floats(array, fs_job* job, ptrdiff_t count, name, list kept, bint written=False) except NULL:
     """Where a contiguous array of so many numbers of the parameters' dtype begins; ``kept`` holds on to it."""
     cdef const float[::1] singles
     cdef const double[::1] doubles
@@ -133,11 +126,11 @@ cdef void* floats(array, Job* job, ptrdiff_t count, name, list kept, bint writte
     return <void*>&singles[0]
 
 
-cdef dtype_of(Job* job):
+cdef dtype_of(fs_job* job):
     return numpy.float64 if job.ops.item == sizeof(double) else numpy.float32
 
 
-cdef void* copy_of(values, Job* job, ptrdiff_t count, name, list kept) except NULL:
+cdef void* copy_of(values, fs_job* job, ptrdiff_t count, name, list kept) except NULL:
     """The same of one number, or so many, given as Python's."""
     array = numpy.empty(count, dtype=dtype_of(job))
     array[:] = values
@@ -162,13 +155,13 @@ cdef fs_rule rule_of(optimizer):
     return rule
 
 
-cdef bind_step(Job* job, config, state, params, const double[::1] learning_rates, list kept):
+cdef bind_step(fs_job* job, config, state, params, const double[::1] learning_rates, list kept):
     """What is done with a gradient and around it, and what the run remembers."""
     cdef const double[::1] averaging
     cdef double[::1] output_costs
     optimizer = config.optimizer
     cdef ptrdiff_t outputs = job.net.layers[job.net.depth - 1].outputs
-    count_steps(job)
+    fs_count_steps(job)
     require(learning_rates.shape[0] >= job.step.steps, "learning_rates must have one value per step")
     job.step.learning_rates = &learning_rates[0]
     kept.append(learning_rates)
@@ -218,7 +211,7 @@ cdef bint average_was_parameters(state, params, optimizer) except -1:
             and optimizer.averaging_weights(state.steps - 1, 1)[0] == 1 and numpy.array_equal(state.average, params))
 
 
-cdef bind_layers(Job* job, architecture, backend, config, list kept):
+cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
     """What each layer is, and who computes its products: BLAS, for "auto", where it is measurably faster."""
     cdef fs_layer* layer
     cdef int l
@@ -232,31 +225,27 @@ cdef bind_layers(Job* job, architecture, backend, config, list kept):
         if config is not None and l < job.net.depth - 1:
             layer.drop = config.drop(l)
         layer.activation = ACTIVATIONS[described.activation]
-        choose_kind(job, layer, KINDS[described.kind])
+        fs_choose_kind(job, layer, KINDS[described.kind])
         if backend == "blas" or (backend == "auto" and slower and layer.inputs >= BLAS_WIDTH
                                  and layer.outputs >= BLAS_WIDTH and fs_blas_config()[0] != 0 and not job.step.flush_steps):
-            choose_kind(job, layer, layer.ops.on_blas)
+            fs_choose_kind(job, layer, layer.ops.on_blas)
         layer.ld = layer.outputs
-        if l == job.net.depth - 1 and job.mode >= COST:
+        if l == job.net.depth - 1 and job.mode >= FS_COST:
             layer.activation = FS_IDENTITY          # the cost takes z
-        if l < job.net.depth - 1 and layer.outputs * job.ops.item >= WIDE_ROW:
+        if l < job.net.depth - 1 and layer.outputs * job.ops.item >= FS_WIDE_ROW:
             layer.ld = (layer.outputs * job.ops.item + 63) // 64 * 64 // job.ops.item      # rows begin at cache lines
         if l < job.net.depth - 1 and layer.ld * job.ops.item % 512 == 0:
             layer.ld += 64 // job.ops.item          # or a column's entries would meet in a few sets of the cache
     for tensor in architecture.tensors:
         add_tensor(job, tensor, None if config is None else config.optimizer.factors(
             tensor, architecture.layers[tensor.layer]))
-    if job.mode == PREDICT and architecture.scales_output:
+    if job.mode == FS_PREDICT and architecture.scales_output:
         layer = &job.net.layers[job.net.depth - 1]
         layer.scale = copy_of(architecture.output_scale, job, layer.outputs, "output_scale", kept)
         layer.offset = copy_of(architecture.output_offset, job, layer.outputs, "output_offset", kept)
 
 
-cdef void choose_kind(Job* job, fs_layer* layer, int kind) noexcept nogil:
-    layer.kind, layer.ops = kind, &job.ops.layers[kind]
-
-
-cdef add_tensor(Job* job, described, factors):
+cdef add_tensor(fs_job* job, described, factors):
     """The next tensor of its layer."""
     cdef fs_layer* layer = &job.net.layers[described.layer]
     cdef fs_tensor* tensor = &layer.tensor[layer.tensors]
@@ -271,40 +260,7 @@ cdef add_tensor(Job* job, described, factors):
     job.net.parameters += tensor.rows * tensor.cols
 
 
-cdef void pad_weight_rows(Job* job) noexcept:
-    """Lets the step work on copies of W whose rows begin at cache lines, where those of the parameters do not."""
-    cdef ptrdiff_t item = job.ops.item, line = 64 // item
-    cdef fs_tensor* tensor
-    cdef int l, t
-    for l in range(job.net.depth):
-        for t in range(job.net.layers[l].tensors):
-            tensor = &job.net.layers[l].tensor[t]
-            if tensor.rows > 1 and tensor.cols * item >= WIDE_ROW and job.net.layers[l].kind != FS_DENSE_BLAS:
-                tensor.ld = (tensor.cols + line - 1) // line * line
-
-
-cdef void copy_padded(Job* job, bint there) noexcept nogil:
-    """Between the parameters and the padded copies of them, there or back."""
-    cdef ptrdiff_t i, size, apart
-    cdef fs_tensor* tensor
-    cdef char* home
-    cdef char* copy
-    cdef int l, t
-    for l in range(job.net.depth):
-        for t in range(job.net.layers[l].tensors):
-            tensor = &job.net.layers[l].tensor[t]
-            if tensor.home == NULL:
-                continue
-            size, apart = tensor.cols * job.ops.item, tensor.ld * job.ops.item
-            home, copy = <char*>tensor.home, <char*>tensor.value
-            for i in range(tensor.rows):
-                if there:
-                    memcpy(copy + i * apart, home + i * size, size)
-                else:
-                    memcpy(home + i * size, copy + i * apart, size)
-
-
-cdef bind_input(Job* job, architecture, X, list kept):
+cdef bind_input(fs_job* job, architecture, X, list kept):
     """Where the rows lie, and whether their zeros are worth skipping."""
     cdef fs_layer* layer = &job.net.layers[0]
     cdef fs_input* source = &job.data.input
@@ -323,7 +279,7 @@ cdef bind_input(Job* job, architecture, X, list kept):
             source.indices = &indices[0]
             source.values = floats(X.values, job, indices.shape[0], "X", kept)
         job.data.lists = True
-        choose_kind(job, layer, layer.ops.on_lists)
+        fs_choose_kind(job, layer, layer.ops.on_lists)
         return
     source.bytes = X.dtype == numpy.uint8
     if not source.bytes and X.dtype != dtype:
@@ -343,7 +299,7 @@ cdef bind_input(Job* job, architecture, X, list kept):
     job.data.skips = layer.ops.on_bits != layer.kind and not any(architecture.input_offset)
 
 
-cdef bind_plane(Job* job, along, factors, activation, list kept):
+cdef bind_plane(fs_job* job, along, factors, activation, list kept):
     """Rows are f(X + p Z_1 + q Z_2)."""
     cdef ptrdiff_t numbers = job.data.all_rows * job.net.layers[0].inputs
     cdef int i
@@ -355,22 +311,10 @@ cdef bind_plane(Job* job, along, factors, activation, list kept):
     job.data.copies, job.data.skips = True, False
 
 
-cdef bint skipping_pays(Job* job) noexcept:
-    """Whether so much of a few rows is zero that leaving it out saves more than finding it costs."""
-    cdef fs_layer* layer = &job.net.layers[0]
-    cdef ptrdiff_t sample = min(job.data.all_rows, <ptrdiff_t>32), found = 0, i
-    cdef double limit = SKIP_DENSITY
-    if layer.outputs < 64:
-        limit = min(limit, SKIP_DENSITY_PER_OUTPUT * layer.outputs * min(job.step.batch, <ptrdiff_t>32) / 32)
-    for i in range(sample):
-        found += job.ops.count_nonzero(&job.data.input, i * job.data.all_rows // sample, layer.inputs)
-    return sample >= 8 and found < limit * sample * layer.inputs
-
-
 ONE_VS_REST = (FS_BINARY_CROSS_ENTROPY, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER)
 
 
-cdef bind_target(Job* job, architecture, target, list kept):
+cdef bind_target(fs_job* job, architecture, target, list kept):
     """Labels or targets of all rows."""
     cdef const int32_t[::1] labels
     cdef ptrdiff_t outputs = job.net.layers[job.net.depth - 1].outputs
@@ -390,108 +334,33 @@ cdef bind_target(Job* job, architecture, target, list kept):
         job.data.target.targets = floats(target, job, job.data.rows * outputs, "target", kept)
 
 
-cdef ptrdiff_t blocks_of(Job* job) noexcept nogil:
-    return (job.data.rows + FS_BLOCK_ROWS - 1) // FS_BLOCK_ROWS
+cdef enum:                            # of a step on the linear path (csrc/linear_path.c)
+    LINEAR_ROWS_ONE = 16              # dense rows, more of which are quicker by the general path: with one output,
+    LINEAR_ROWS_MANY = 2              # and with several
+    WORK_OF_A_ROW = 64                # beside its terms, in terms
+    WORK_BETWEEN_FLUSHES = 1 << 24
+    WEIGHTS_FLUSHED = 4               # whose flush takes as long as one term
 
 
-cdef int max_threads_of(Job* job) noexcept:
-    """More than this would find nothing to do."""
-    cdef ptrdiff_t most = blocks_of(job)
-    cdef int l
-    if job.mode >= GRADIENT:
-        most = pieces_in(min(job.step.batch, <ptrdiff_t>FS_CHUNK_ROWS))
-        for l in range(job.net.depth):
-            most = max(most, pieces_in(job.net.layers[l].inputs))
-    return <int>min(most, <ptrdiff_t>FS_MAX_TEAM)
+def flush_interval(architecture, X, config):
+    """Between two steps after which a pass may pause; 0 where the linear path is not taken, which pauses anywhere.
 
-
-cdef ptrdiff_t bind_workspace(Job* job, char* base, int threads) noexcept:
-    """Points the job's buffers into the memory at base; returns the bytes they take. With NULL it only measures."""
-    cdef ptrdiff_t item = job.ops.item, used = 0, rows = threads * FS_BLOCK_ROWS, accounts = blocks_of(job), r
-    cdef fs_layer* layer
-    cdef fs_tensor* tensor
-    cdef int l, t
-    if job.mode >= GRADIENT:
-        rows = accounts = job.step.block
-    if job.mode >= COST:
-        job.work.cost = <double*>arena_alloc(base, &used, accounts * sizeof(double))
-        job.work.score = <double*>arena_alloc(base, &used, accounts * sizeof(double))
-        job.work.labels = <int32_t*>arena_alloc(base, &used, rows * sizeof(int32_t))
-        job.work.targets = arena_alloc(base, &used, rows * job.net.layers[job.net.depth - 1].outputs * item)
-    if job.data.target.aggressive:
-        job.work.row_squares = <double*>arena_alloc(base, &used, rows * sizeof(double))
-    if job.mode >= GRADIENT and job.data.sample_weight != NULL:
-        job.work.weight = <double*>arena_alloc(base, &used, rows * sizeof(double))
-    if job.step.clip_norm:
-        job.work.squares = <double*>arena_alloc(base, &used, pieces_of(job) * sizeof(double))
-    bind_rows(job, base, &used, rows)
-    if job.mode == TRAIN and (job.step.batch > FS_CHUNK_ROWS or job.step.clip_norm):
-        job.net.gradient = arena_alloc(base, &used, job.net.parameters * item)
-    for l in range(job.net.depth):
-        layer = &job.net.layers[l]
-        layer.x = <const void**>arena_alloc(base, &used, rows * sizeof(void*))
-        if job.mode >= DELTAS and (layer.activation in (FS_GELU, FS_SILU) or layer.drop):
-            layer.slope = arena_alloc(base, &used, rows * layer.ld * item)
-        if job.mode >= DELTAS or job.mode == COST and l == job.net.depth - 1:
-            layer.delta = arena_alloc(base, &used, rows * layer.ld * item)
-        if l < job.net.depth - 1:
-            layer.a = arena_alloc(base, &used, rows * layer.ld * item)
-        else:
-            layer.a = layer.delta
-        if l > 0 and base != NULL:
-            for r in range(rows):
-                layer.x[r] = <char*>job.net.layers[l - 1].a + r * job.net.layers[l - 1].ld * item
-        job.work.scratch_size = max(job.work.scratch_size, (layer.ops.scratch(layer) * item + 127) // 64 * 64)
-    job.work.scratch = <char*>arena_alloc(base, &used, threads * job.work.scratch_size)
-    bind_parameters(job)
-    for l in range(job.net.depth):
-        for t in range(job.net.layers[l].tensors):
-            tensor = &job.net.layers[l].tensor[t]
-            if tensor.ld != tensor.cols:
-                tensor.home, tensor.value = tensor.value, arena_alloc(base, &used, tensor.rows * tensor.ld * item)
-    if job.step.flush_steps:
-        bind_linear(job, base, &used)
-    return used
-
-
-cdef void bind_rows(Job* job, char* base, ptrdiff_t* used, ptrdiff_t rows) noexcept:
-    """What gather writes of the first layer's rows beside where they lie."""
-    cdef fs_layer* layer = &job.net.layers[0]
-    cdef fs_input* source = &job.data.input
-    if job.data.lists:
-        layer.x_index = <const int32_t**>arena_alloc(base, used, rows * sizeof(void*))
-        layer.x_count = <int32_t*>arena_alloc(base, used, rows * sizeof(int32_t))
-    if job.mode == TRAIN and job.data.order != NULL and not (job.data.lists or job.data.copies or layer.kind == FS_DENSE_BLAS or job.step.flush_steps):
-        layer.x_next = <const void**>arena_alloc(base, used, rows * sizeof(void*))
-    if job.data.skips:
-        choose_kind(job, layer, layer.ops.on_bits)
-        layer.x_bits = <const uint64_t**>arena_alloc(base, used, rows * sizeof(void*))
-        source.bits_ld = (layer.inputs + 63) // 64
-        source.bits = <uint64_t*>arena_alloc(base, used, rows * source.bits_ld * sizeof(uint64_t))
-    if job.data.copies or layer.kind == FS_DENSE_BLAS and job.data.order != NULL:
-        source.copy_ld = layer.inputs + 64 // job.ops.item
-        source.copy = arena_alloc(base, used, rows * source.copy_ld * job.ops.item)
-
-
-cdef void bind_parameters(Job* job) noexcept:
-    """Each tensor within the flat parameters, and its parts of the arrays laid out like these."""
-    cdef fs_tensor* tensor
-    cdef ptrdiff_t at
-    cdef int l, t, s
-    for l in range(job.net.depth):
-        for t in range(job.net.layers[l].tensors):
-            tensor = &job.net.layers[l].tensor[t]
-            at = tensor.offset * job.ops.item
-            tensor.value, tensor.gradient = within(job.net.params, at), within(job.net.gradient, at)
-            for s in range(2):
-                tensor.slots[s] = within(job.net.slots[s], at)
-
-
-cdef void* within(void* base, ptrdiff_t offset) noexcept:
-    return <char*>base + offset if base != NULL else NULL
-
-
-cdef void* arena_alloc(char* base, ptrdiff_t* used, ptrdiff_t size) noexcept:
-    cdef ptrdiff_t at = used[0]
-    used[0] += (size + 63) // 64 * 64
-    return base + at if base != NULL else NULL
+    That is decided by what stays the same in a run that is interrupted and goes on, and by nothing else.
+    """
+    optimizer = config.optimizer
+    truncates = getattr(optimizer, "truncate", False)
+    if (len(architecture.layers) > 1 or optimizer.groups or optimizer.kind not in ("sgd", "passive_aggressive")
+            or getattr(optimizer, "momentum", 0) or optimizer.clip_norm or optimizer.clip_value
+            or config.backend == "blas" or (optimizer.l1 and not truncates)
+            or (truncates and optimizer.average is not None)):
+        return 0
+    inputs, outputs = architecture.sizes
+    rows = config.batch_size                # not fewer where X is what is left of an epoch
+    sparse = hasattr(X, "indptr")
+    terms = int(X.indptr[len(X)]) / len(X) if sparse else inputs
+    max_rows = LINEAR_ROWS_ONE if outputs == 1 else LINEAR_ROWS_MANY
+    if rows > FS_CHUNK_ROWS or (rows * terms > inputs if sparse else rows > max_rows):
+        return 0
+    work = rows * (terms * outputs + WORK_OF_A_ROW)
+    flushes = max(1, int((WORK_BETWEEN_FLUSHES + WEIGHTS_FLUSHED * inputs * outputs) / work))
+    return 1 << (flushes.bit_length() - 1)

@@ -263,15 +263,32 @@ int fs_team_handle_fork(fs_team *team);
 double fs_team_waited(const fs_team *team);       /* seconds of all ranks in waits at barriers that took long */
 double fs_seconds(void);                          /* monotonic clock */
 
-/* Contention for the cores, as remembered from one call to the next (_contention.pxi); times are those of fs_seconds. */
-typedef struct {
-    double back_off_ends;     /* until then teams are smaller */
-    double suppressed_until;  /* until then they are not, however long they wait */
-    double back_off_seconds;  /* of the last back-off */
-    int back_off_threads;     /* of a team meanwhile */
-} fs_contention;
-fs_contention fs_contention_get(void);
-void fs_contention_set(fs_contention now);
+/* ---- how many threads a pass keeps (adaptive.c) ---- */
+
+typedef struct {              /* of one pass, which begins with zeros but for "steps" and "forward_only" */
+    ptrdiff_t steps, first_step;      /* of the pass; and where the present team begins */
+    int forward_only;                 /* no thread waits for another before the end */
+    int poll_due, stop, pause;        /* Python is asked; ends the pass at once; ends it after the present step */
+    int whole;                        /* the threads that it would have */
+    int backing_off;                  /* with fewer */
+    int change_team;                  /* after the present step another team continues */
+    double done;                      /* forward_only: when rank 0 had finished */
+    /* smaller teams are tried in the first steps */
+    int trial_wanted, trial_over;
+    int trial_size, fastest;          /* that makes the next step, 0: the whole team; and the fastest so far */
+    int tried_steps;                  /* that this size has made */
+    double last_step, quickest, to_beat;        /* seconds */
+    /* the present window of steps */
+    int stale;                        /* they waited for something else */
+    double since, waited;             /* when it began, and the waits by then */
+    ptrdiff_t window_step;            /* its first step */
+    double pace;                      /* seconds of a step before the back-off, 0: not known */
+} fs_adaptive;
+
+/* The pass, by one team after another, of at most so many threads; where it "adapts" smaller teams are tried too. */
+void fs_run_adaptively(fs_adaptive *pass, int size, int adapts, fs_work work, void *job);
+/* Once a step, by rank 0: says in change_team whether the next step should be another team's. */
+void fs_check_contention(fs_adaptive *pass, fs_team *team, ptrdiff_t step, int size);
 
 /* Numbers 0, 1, ... for whoever asks, one each; and none below this from now on. */
 static inline ptrdiff_t fs_next(ptrdiff_t *number) { return __atomic_fetch_add(number, 1, __ATOMIC_RELAXED); }

@@ -274,17 +274,6 @@ void fs_team_run(int size, fs_work work, void *job) {
 
 int fs_team_size(const fs_team *team) { return atomic_load_explicit(&team->size, memory_order_relaxed); }
 
-static _Atomic double back_off_ends, suppressed_until, back_off_seconds;
-static atomic_int back_off_threads;
-
-fs_contention fs_contention_get(void) { return (fs_contention){back_off_ends, suppressed_until, back_off_seconds, back_off_threads}; }
-void fs_contention_set(fs_contention now) {
-    back_off_threads = now.back_off_threads;
-    back_off_ends = now.back_off_ends;
-    suppressed_until = now.suppressed_until;
-    back_off_seconds = now.back_off_seconds;
-}
-
 int fastsgd_get_num_threads(void) { return atomic_load(&limit); }
 void fastsgd_set_num_threads(int threads) { atomic_store(&limit, threads); }
 
