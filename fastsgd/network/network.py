@@ -46,27 +46,8 @@ class Network:
         or one name per hidden layer.
     loss : str or Loss
         What is minimised, summed over the outputs and averaged over the rows: a loss of ``fastsgd.losses``, such as
-        ``losses.Huber(2.0)``, or its name for the default parameter. It fixes the output layer:
-
-        ====================  ==========  =====================================================
-        loss                  output      cost of an output a, or row of outputs, with target t
-        ====================  ==========  =====================================================
-        cross_entropy         softmax     -sum t log a, t a class label or a row of probabilities
-        binary_cross_entropy  logistic    -t log a - (1 - t) log(1 - a)
-        squared_error         identity    (a - t)^2 / 2
-        absolute_error        identity    abs(a - t)
-        huber                 identity    (a - t)^2 / 2 up to delta (1), then delta (abs(a - t) - delta / 2)
-        quantile              identity    q (t - a) where t > a, else (1 - q)(a - t); q is 0.5
-        poisson               exp         t log(t / a) - t + a
-        hinge                 identity    max(0, 1 - t a)
-        perceptron            identity    max(0, -t a)
-        squared_hinge         identity    max(0, 1 - t a)^2
-        modified_huber        identity    max(0, 1 - t a)^2 where t a >= -1, else -4 t a
-        epsilon_insensitive   identity    max(0, abs(a - t) - epsilon); epsilon is 0.1
-        squared_epsilon_insensitive       the square of that
-        ====================  ==========  =====================================================
-
-        hinge, perceptron, squared_hinge and modified_huber have targets of -1 and 1 (0 is taken for -1).
+        ``losses.Huber(2.0)``, or its name for the default parameter: cross_entropy, squared_error, huber and others,
+        whose formulas ``help(fastsgd.losses)`` has. It fixes the output layer's activation and what targets there are.
     output : str, optional
         With squared_error also "logistic" or "tanh": the classic digit network with the quadratic cost.
     dtype : "float32" or "float64"
