@@ -347,3 +347,8 @@ class SquaredEpsilonInsensitive(EpsilonInsensitive):
 LOSSES: dict[str, type[Loss]] = {loss.name: loss for loss in (
     CrossEntropy, BinaryCrossEntropy, SquaredError, AbsoluteError, Huber, Quantile, Poisson, Hinge, Perceptron,
     SquaredHinge, ModifiedHuber, EpsilonInsensitive, SquaredEpsilonInsensitive)}
+
+if __doc__:                      # and not by python -OO
+    __doc__ += "\nname, output activations, cost:\n\n" + "\n".join(
+        f"- {name}, {' or '.join(loss.outputs)}: {(loss.__doc__ or '').splitlines()[0]}"
+        for name, loss in LOSSES.items())

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from fastsgd import descent
 from fastsgd.network.network import Network
@@ -15,14 +16,18 @@ from fastsgd.runs.settings import Settings
 from fastsgd.runs.start import train_batches, train_rows
 from fastsgd.runs.stream_feed import Source
 
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
+
 AUTO_SECONDS = 2.0                       # for the search of batch_size="auto"
 
 
-def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 - a frozen dataclass
+def train(net: Network, X: RowsLike | os.PathLike, y: ArrayLike | os.PathLike, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 - a frozen dataclass
           batch_size: int | str | None = 100, epochs: int = 20, seed: int | None = None, threads: int | None = None,
           validation: tuple | float | None = None, metrics: Iterable[str | Metric] = (),
           evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
-          sample_weight=None, class_weight=None, dropout=0.0, label_smoothing: float = 0.0, accumulate: int = 1,
+          sample_weight: ArrayLike | None = None, class_weight: str | dict | ArrayLike | None = None,
+          dropout: float | Sequence[float] = 0.0, label_smoothing: float = 0.0, accumulate: int = 1,
           shuffle: bool | str = True, weighted_steps: bool = False, state: State | None = None,
           checkpoint: str | os.PathLike | Checkpoint | None = None, resume: str | os.PathLike | bool = False,
           kernel: str = "fused", backend: str = "auto") -> History:
@@ -143,7 +148,7 @@ def train(net: Network, X, y, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 
                         backend=backend, threads=threads, weighted_steps=weighted_steps)
 
     def suggest(X, y) -> int:
-        return descent.suggest_batch_size(net._for_checked(), X, y, optimizer, seconds=AUTO_SECONDS,
+        return descent.suggest_batch_size(net._for_checked(), X, y, optimizer, seconds=AUTO_SECONDS, seed=0,
                                           threads=threads).batch_size
 
     return train_rows(settings, X, y, batch_size=batch_size, seed=seed, sample_weight=sample_weight,
@@ -155,8 +160,8 @@ def train_stream(net: Network, source: Source, *, rows: int | None = None, windo
                  batch_size: int = 100, epochs: int = 1, seed: int | None = None, threads: int | None = None,
                  validation: tuple | None = None, metrics: Iterable[str | Metric] = (),
                  evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
-                 class_weight=None, dropout=0.0, label_smoothing: float = 0.0, accumulate: int = 1,
-                 weighted_steps: bool = False,
+                 class_weight: dict | ArrayLike | None = None, dropout: float | Sequence[float] = 0.0,
+                 label_smoothing: float = 0.0, accumulate: int = 1, weighted_steps: bool = False,
                  checkpoint: str | os.PathLike | Checkpoint | None = None, resume: str | os.PathLike | bool = False,
                  kernel: str = "fused", backend: str = "auto") -> History:
     """Trains a network in place on rows that come in batches, of which only a part is in memory at once.

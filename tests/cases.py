@@ -14,8 +14,8 @@ OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding e
     fastsgd.SGD(0.05, momentum=0.5, nesterov=True, weight_decay=0.01, l1=0.01, l2=0.02),
     fastsgd.SGD(0.05, weight_decay=0.1, l2=0.1, alpha=0.3),
     fastsgd.SGD(lambda step: 0.1 / (1 + step), l1=0.05),
-    fastsgd.SGD(0.05, l1=0.05, l2=0.1, truncate=True, bias_rate=0.3),
-    fastsgd.SGD(0.05, momentum=0.5, l1=0.05, truncate=True),
+    fastsgd.SGD(0.05, l1=0.05, l2=0.1, cumulative_l1=True, bias_rate=0.3),
+    fastsgd.SGD(0.05, momentum=0.5, l1=0.05, cumulative_l1=True),
     fastsgd.Adam(0.01, epsilon=1e-3, weight_decay=0.01, l1=0.01),
     fastsgd.AdamW(0.01, epsilon=1e-3, weight_decay=0.1, l2=0.01),
     fastsgd.RMSprop(0.01, epsilon=1e-2, l2=0.1, bias_rate=2.0),
@@ -23,7 +23,7 @@ OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding e
     fastsgd.Adagrad(0.05, epsilon=1e-3, l1=0.01),
 ]
 AROUND = [  # what may go with any optimizer
-    {"clip_norm": 0.05}, {"clip_value": 0.002}, {"clip_delta": 0.2}, {"max_norm": 0.5}, {"average": 1.0},
+    {"clip_norm": 0.05}, {"clip_value": 0.002}, {"clip_delta": 0.2}, {"max_norm": 0.5}, {"average": "polyak"},
     {"average": 0.9, "average_from": 2},
     {"clip_norm": 0.1, "max_norm": 1.0, "average": 0.5},
 ]

@@ -164,8 +164,8 @@ def test_races_and_searches_say_nothing_of_their_trials():
     net = fastsgd.Network([13, 16, 3], seed=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fastsgd.descent.race(net, rows, y, batch_sizes=(10, None), seconds=0.05)
-        fastsgd.descent.suggest_batch_size(net, rows, y, seconds=0.2)
+        fastsgd.descent.race(net, rows, y, batch_sizes=(10, None), seconds=0.05, seed=0)
+        fastsgd.descent.suggest_batch_size(net, rows, y, seconds=0.2, seed=0)
 
 
 def test_digits_and_breast_cancer(digits):

@@ -420,7 +420,7 @@ def test_a_run_that_does_not_begin_leaves_the_network_as_it_was(digits, tmp_path
     with pytest.raises(ValueError, match="no"):
         fastsgd.train(net, X, y, epochs=4, seed=0, resume=path, callbacks=[stopping(), bad])
     np.testing.assert_array_equal(net.params, before)
-    optimizer = fastsgd.SGD(0.1, average=1.0)
+    optimizer = fastsgd.SGD(0.1, average="polyak")
     state = optimizer.state(net.params)
     fastsgd.train(net, X, y, optimizer=optimizer, state=state)
     before = net.params.copy()
@@ -679,7 +679,7 @@ def test_a_checkpoint_with_an_average_that_is_not_finite(digits, tmp_path):
 def test_a_checkpoint_where_the_average_begins_changes_no_bit(tmp_path, monkeypatch, average_from):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((300, 5000), np.float32), rng.integers(0, 10, 300)
-    optimizer = fastsgd.SGD(0.01, average=1.0, average_from=average_from)
+    optimizer = fastsgd.SGD(0.01, average="polyak", average_from=average_from)
     write = TrainingRun._write
     monkeypatch.setattr(TrainingRun, "_write", lambda self, path: write(self, f"{path}.{self.steps}"))
 

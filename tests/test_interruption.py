@@ -21,7 +21,7 @@ def settings(tmp_path, way):
     return {**WAYS[way], "optimizer": fastsgd.SGD(0.1, momentum=0.9, average=0.9), "epochs": 2, "batch_size": 20,
             "seed": 0, "validation": 0.25, "threads": 1,
             "callbacks": [fastsgd.EarlyStopping(50), fastsgd.ReduceOnPlateau(patience=1), fastsgd.LearningRates(),
-                          fastsgd.JSONLog(tmp_path / "log")]}
+                          fastsgd.JSONLogger(tmp_path / "log")]}
 
 
 def interrupted_at(line: int, function) -> bool:

@@ -17,18 +17,18 @@ REGRESSORS = ["squared_error", "huber", "epsilon_insensitive", "squared_epsilon_
 SETTINGS = [
     fastsgd.SGD(0.05),
     fastsgd.SGD(0.05, l2=0.3),
-    fastsgd.SGD(lambda step: 0.3 / (1 + step), l2=0.01, bias_rate=0.5, average=1.0),
+    fastsgd.SGD(lambda step: 0.3 / (1 + step), l2=0.01, bias_rate=0.5, average="polyak"),
     fastsgd.SGD(0.05, l2=0.1, average=0.9, average_from=5),
-    fastsgd.SGD(0.05, average=1.0, average_from=3, bias_rate=0.0),
+    fastsgd.SGD(0.05, average="polyak", average_from=3, bias_rate=0.0),
     fastsgd.SGD(0.05, l1=0.02),
     fastsgd.SGD(0.05, l2=0.1, alpha=0.3, clip_delta=0.3),
-    fastsgd.SGD(0.05, l1=0.02, truncate=True),
+    fastsgd.SGD(0.05, l1=0.02, cumulative_l1=True),
     fastsgd.SGD(0.05, weight_decay=0.1, l2=0.1),
     fastsgd.SGD(0.05, l2=30.0),                        # rate * l2 above 1
 ]
 PASSIVE = [
     fastsgd.PassiveAggressive(0.1), fastsgd.PassiveAggressive(10.0), fastsgd.PassiveAggressive(0.1, squared=True),
-    fastsgd.PassiveAggressive(0.5, bias_rate=0.0), fastsgd.PassiveAggressive(0.5, l2=0.01, average=1.0),
+    fastsgd.PassiveAggressive(0.5, bias_rate=0.0), fastsgd.PassiveAggressive(0.5, l2=0.01, average="polyak"),
 ]
 
 
@@ -205,7 +205,7 @@ def test_metrics_by_name():
 def test_truncated_l1_makes_zeros_and_remembers_what_it_took(tmp_path):
     (X, y), _ = fastsgd.datasets.digits()
     X, y = X[:300], y[:300] > 4
-    settings = {"optimizer": fastsgd.SGD(0.02, l1=0.1, truncate=True), "batch_size": 10, "seed": 0}
+    settings = {"optimizer": fastsgd.SGD(0.02, l1=0.1, cumulative_l1=True), "batch_size": 10, "seed": 0}
     net, parted = (fastsgd.Network([64, 1], loss="squared_hinge", seed=0, dtype="float64") for _ in range(2))
     fastsgd.train(net, X, y, epochs=4, **settings)
     assert 0.2 < (net.weights[0] == 0).mean() < 1
@@ -264,7 +264,7 @@ def test_averaged_sgd_follows_a_transcription():
     for rows in (X, as_csr(X)):
         net = fastsgd.Network([10, 1], loss="squared_error", dtype="float64")
         net.params[:] = 0
-        optimizer = fastsgd.SGD(0.001, l2=0.01, average=1.0)
+        optimizer = fastsgd.SGD(0.001, l2=0.01, average="polyak")
         params, state, _ = one_epoch(_kernel, net, rows, y[:, np.newaxis], None, StepConfig(optimizer, 1))
         w, b, mean_w, mean_b = np.zeros(10), 0.0, np.zeros(10), 0.0
         for t, (x, target) in enumerate(zip(X, y, strict=True)):
@@ -289,10 +289,11 @@ def sparse_case(dtype="float64", rows=600, columns=300, outputs=1, per_row=6, se
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("outputs", [1, 3, 20])
 @pytest.mark.parametrize("optimizer", [
-    fastsgd.SGD(0.05, l2=0.3), fastsgd.SGD(0.05, l2=0.01, average=1.0),
+    fastsgd.SGD(0.05, l2=0.3), fastsgd.SGD(0.05, l2=0.01, average="polyak"),
     fastsgd.SGD(0.1, average=0.5, average_from=100), fastsgd.SGD(0.1, l2=5.0, average=0.9),     # many folds
-    fastsgd.SGD(0.1, l1=1e-3, truncate=True), fastsgd.SGD(lambda step: 0.1 / (1 + 0.01 * step), l1=2e-3, truncate=True),
-    fastsgd.PassiveAggressive(1.0, l2=0.01, average=1.0)], ids=str)
+    fastsgd.SGD(0.1, l1=1e-3, cumulative_l1=True),
+    fastsgd.SGD(lambda step: 0.1 / (1 + 0.01 * step), l1=2e-3, cumulative_l1=True),
+    fastsgd.PassiveAggressive(1.0, l2=0.01, average="polyak")], ids=str)
 def test_what_waits_is_what_would_have_been_done_at_once(optimizer, outputs, dtype):
     net, X, y, order = sparse_case(dtype, outputs=outputs)
     for batch_size in (1, 3, 16):
@@ -304,7 +305,7 @@ def test_what_waits_is_what_would_have_been_done_at_once(optimizer, outputs, dty
 def test_elastic_net_waits_almost_exactly():
     """Only what is left of a penalty when a weight reaches zero unseen is off, by the shrinking meanwhile at most."""
     net, X, y, order = sparse_case(rows=3000)
-    optimizer = fastsgd.SGD(0.05, l1=0.001, l2=0.02, truncate=True)
+    optimizer = fastsgd.SGD(0.05, l1=0.001, l2=0.02, cumulative_l1=True)
     found, expected = (one_epoch(module, net, X, y, order, StepConfig(optimizer, 1)) for module in (_kernel, reference))
     assert 0.1 < (expected[0] == 0).mean() < 0.9
     assert (found[0] != expected[0]).any()
@@ -313,12 +314,13 @@ def test_elastic_net_waits_almost_exactly():
     assert abs(found[1].slots - expected[1].slots).max() <= expected[1].cumulative_l1 * (1 - (1 - 0.05 * 0.02) ** 3000)
     # As long as no weight reaches zero the two are equal.
     net.params[:] += np.sign(net.params) * 100
-    compare(net, X, y, order, StepConfig(fastsgd.SGD(0.05, l1=0.01, l2=1e-4, truncate=True), 1), None, 1e-10)
+    compare(net, X, y, order, StepConfig(fastsgd.SGD(0.05, l1=0.01, l2=1e-4, cumulative_l1=True), 1), None, 1e-10)
 
 
 def test_passes_may_be_parted_where_they_fold():
     net, X, y, order = sparse_case(rows=4096, columns=1000, outputs=200, per_row=50)
-    for optimizer in (fastsgd.SGD(0.05, l2=0.01, average=1.0), fastsgd.SGD(0.05, l1=1e-4, l2=0.01, truncate=True)):
+    for optimizer in (fastsgd.SGD(0.05, l2=0.01, average="polyak"),
+                      fastsgd.SGD(0.05, l1=1e-4, l2=0.01, cumulative_l1=True)):
         recipe = StepConfig(optimizer, 16)
         fold = _kernel.flush_interval(net.architecture, X, recipe)
         assert 8 < fold < 256
@@ -333,8 +335,8 @@ def test_passes_may_be_parted_where_they_fold():
         assert states[0].cumulative_l1 == states[1].cumulative_l1
 
 
-@pytest.mark.parametrize("optimizer", [fastsgd.SGD(0.01, l2=0.01, average=1.0),
-                                       fastsgd.SGD(0.01, l1=1e-4, truncate=True)], ids=str)
+@pytest.mark.parametrize("optimizer", [fastsgd.SGD(0.01, l2=0.01, average="polyak"),
+                                       fastsgd.SGD(0.01, l1=1e-4, cumulative_l1=True)], ids=str)
 def test_a_run_interrupted_within_an_epoch_goes_on_to_the_same_bits(optimizer, tmp_path):
     rng = np.random.default_rng(6)
     X, y = rng.standard_normal((3000, 1000)), rng.integers(0, 20, 3000)

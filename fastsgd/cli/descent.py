@@ -74,7 +74,8 @@ def race(options: argparse.Namespace) -> int:
         raise ValueError(f"--seconds must be above 0, got {options.seconds:g}")
     net, X, y, what = _begin(options)
     say(f"{what}; {options.seconds:g} s for each batch size")
-    found = descent.race(net, X, y, sizes, options.seconds, seed=options.seed, threads=options.threads, progress=True)
+    found = descent.race(net, X, y, sizes, seconds=options.seconds, seed=options.seed, threads=options.threads,
+                         progress=True)
     print(found)
 
     report = Report(f"Full gradient descent against mini-batches: {what}")
@@ -122,7 +123,7 @@ def look(options: argparse.Namespace) -> int:
     print(f"{suggestion}\n")
     say("3. both paths")
     with _advising(rate):
-        both = descent.trajectory(net, X, y, (size, None), options.steps, optimizer, snapshots=300,
+        both = descent.trajectory(net, X, y, (size, None), steps=options.steps, optimizer=optimizer, snapshots=300,
                                   seconds=options.seconds, progress=True, **same)
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(X))[:SURFACE_ROWS])
     surface = descent.cost_surface(net, X[chosen], y[chosen], both, threads=options.threads, progress=True)
@@ -150,7 +151,7 @@ def look(options: argparse.Namespace) -> int:
         say("   the film")
         with tempfile.TemporaryDirectory() as folder:
             film = Path(folder) / "descent.gif"
-            plots.animate_descent(both, surface, film)
+            plots.save_animation(both, surface, film)
             pictures["descent.gif"] = (film.read_bytes(), "Both descents, step by step.")
     _picture(report, pictures)
     report.heading("The steps")

@@ -102,7 +102,7 @@ def export(options) -> int:
     net = fastsgd.Network.load(options.model)
     columns = options.to == "onnx" and "table" in net.metadata and not options.encoded
     if options.to == "onnx":
-        fastsgd.interop.to_onnx(net, options.out, columns)
+        fastsgd.interop.to_onnx(net, options.out, columns=columns)
     elif options.to == "c":
         fastsgd.interop.to_c(net, options.out)
     else:

@@ -62,7 +62,7 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         check_writable(folder / MODEL)
-        callbacks += [_Opening(options), fastsgd.CSVLog(folder / LOG)]
+        callbacks += [_Opening(options), fastsgd.CSVLogger(folder / LOG)]
     checkpoint = fastsgd.Checkpoint(folder / CHECKPOINT, seconds=options.checkpoint_every) if folder else None
     say(f"{net}, {net.params.size:,} parameters; {len(kept):,} rows to train on, {len(held_out):,} held out")
     if saved:
@@ -255,7 +255,8 @@ def _choose_steps(options: argparse.Namespace, net: fastsgd.Network, X, y, optim
         options.batch_size = saved.batch_size
     elif options.batch_size == "auto":
         say("looking for the batch size")
-        found = fastsgd.descent.suggest_batch_size(net, X, y, optimizer, seconds=AUTO_SECONDS, threads=options.threads)
+        found = fastsgd.descent.suggest_batch_size(net, X, y, optimizer, seconds=AUTO_SECONDS, seed=0,
+                                                   threads=options.threads)
         say(str(found))
         options.batch_size = found.batch_size
     check_whole("batch_size", options.batch_size, least=1)
@@ -286,7 +287,7 @@ def _scheduled(optimizer, options: argparse.Namespace, steps_per_epoch: int):
     rest = max(1, run - rises)
     schedule: schedules.Schedule = {
         "constant": lambda: schedules.Constant(rate), "cosine": lambda: schedules.Cosine(rate, rest),
-        "one-cycle": lambda: schedules.OneCycle(rate, rest), "step": lambda: schedules.Step(rate, -(-rest // 3)),
+        "one-cycle": lambda: schedules.OneCycle(rate, rest), "step": lambda: schedules.StepDecay(rate, -(-rest // 3)),
         "exponential": lambda: schedules.Exponential(rate, rest, 0.01),
         "inverse-scaling": lambda: schedules.InverseScaling(rate)}[options.schedule]()
     if rises:

@@ -69,8 +69,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     descent.add_argument("--weight-decay", type=float)
     descent.add_argument("--clip-norm", type=float, help="longest gradient")
     descent.add_argument("--max-norm", type=float, help="longest weights into a hidden unit")
-    descent.add_argument("--average", type=float, metavar="DECAY", help="average the parameters: exponentially below "
-                         "1, all alike with 1")
+    descent.add_argument("--average", type=_decay_or_polyak, metavar="DECAY", help="average the parameters: "
+                         "exponentially with a decay below 1, all alike with 'polyak'")
     descent.add_argument("--label-smoothing", type=float, default=0.0)
     descent.add_argument("--class-weight", choices=["balanced"], help="make all classes count alike")
     descent.add_argument("--batch-size", type=_number_or_auto, metavar="ROWS", help="rows per step; 'auto' looks for "
@@ -89,6 +89,13 @@ def _number_or_auto(text: str) -> int | str:
         return text if text == "auto" else int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor 'auto'") from None
+
+
+def _decay_or_polyak(text: str) -> float | str:
+    try:
+        return "polyak" if text == "polyak" or float(text) == 1 else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number below 1 nor 'polyak'") from None
 
 
 def sizes(text: str) -> list[int]:

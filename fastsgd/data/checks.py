@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,8 @@ def own(array, given):
     """The array, or a copy of it where it lies in the memory of what was given, of whatever kind, which may change."""
     if isinstance(array, Csr):
         parts = ((array.indptr, "indptr"), (array.indices, "indices"), (array.values, "data"))
-        return Csr(*(own(part, getattr(given, name, None)) for part, name in parts), array.shape)
+        indptr, indices, values = (own(part, getattr(given, name, None)) for part, name in parts)
+        return Csr(indptr, indices, values, array.shape)
     return array.copy() if np.may_share_memory(array, np.asarray(given)) else array
 
 
@@ -371,6 +373,11 @@ def generator(seed) -> np.random.Generator:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
         raise type(error)(f"seed must be None or a whole number at least 0, got {seed!r}") from None
+
+
+def one_seed(seed) -> Any:
+    """The seed, or a drawn one for None: for several runs that are to have the same order of the rows."""
+    return int(generator(None).integers(2**63)) if seed is None else seed
 
 
 def as_numbers(values, name: str) -> np.ndarray:

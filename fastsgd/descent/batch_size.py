@@ -5,10 +5,11 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastsgd.data.checks import check_whole, generator
+from fastsgd.data.checks import check_whole, generator, one_seed
 from fastsgd.descent.descend import Problem, check_seconds, descend
 from fastsgd.descent.noise import in_words, require_finite, row_noise
 from fastsgd.display.bars import Meter
@@ -18,6 +19,9 @@ from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, check_fits, check_optimizer
 from fastsgd.runs.settings import Settings
 from fastsgd.runs.start import train_rows
+
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
 
 SERIES = tuple(m * 10**e for e in range(4) for m in (1, 2, 5))
 JUDGED_ROWS, NOISE_ROWS = 5000, 1024
@@ -94,9 +98,11 @@ class BatchSize(Shown):
         return Table(about, head, rows, [each.batch_size for each in self.candidates].index(self.batch_size))
 
 
-def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  # noqa: B008 - a frozen dataclass
+def suggest_batch_size(net: Network, X: RowsLike, y: ArrayLike,
+                       optimizer: Optimizer = SGD(0.1), *,  # noqa: B008 - a frozen dataclass
                        target: float | None = None, batch_sizes: Iterable[int] | None = None, seconds: float = 5.0,
-                       seed: int | None = 0, threads: int | None = None, progress: bool | None = None) -> BatchSize:
+                       seed: int | None = None, threads: int | None = None,
+                       progress: bool | None = None) -> BatchSize:
     """The batch size that reaches a target cost soonest on this machine, with this optimizer.
 
     A step of B rows takes a time that is measured here, and for the same progress some 1 + noise scale / B times as
@@ -139,7 +145,8 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     --------
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
-    >>> found = fastsgd.descent.suggest_batch_size(fastsgd.Network([64, 32, 10], seed=0), X, y, seconds=0.5)
+    >>> found = fastsgd.descent.suggest_batch_size(fastsgd.Network([64, 32, 10], seed=0), X, y, seconds=0.5,
+    ...                                            seed=0)
     >>> found.batch_size in (1, 2, 5, 10, 20, 50, 100, 200)
     True
     """
@@ -157,10 +164,11 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     if not sizes:
         raise ValueError("batch_sizes must not be empty")
     check_seconds(seconds)
+    seed = one_seed(seed)
     rng = generator(seed)
     judged = np.sort(rng.permutation(len(X))[:JUDGED_ROWS])
     judged_X, judged_y = X[judged], y[judged]
-    start = net.cost(judged_X, judged_y, threads)
+    start = net.cost(judged_X, judged_y, threads=threads)
     require_finite(start)
     target = 0.1 * start if target is None else float(target)
     if not target < start or target == -math.inf:
@@ -212,7 +220,7 @@ def _noise_on_the_way(problem: Problem, judged: np.ndarray, optimizer: Optimizer
     rows = judged[np.linspace(0, len(judged) - 1, min(NOISE_ROWS, len(judged))).astype(int)]
     if len(rows) < 2:
         return 0.0
-    noise = row_noise(pilot, X[rows], y[rows], problem.threads).noise_scale
+    noise = row_noise(pilot, X[rows], y[rows], threads=problem.threads).noise_scale
     return noise if noise <= MAX_NOISE else math.inf
 
 

@@ -111,7 +111,7 @@ class Watch(Callback):
         if run.history.validation_steps[-1:] == [run.steps]:
             cost = run.history.validation_cost[-1]
         else:
-            cost = run.net.cost(self.X, self.y, self.threads)
+            cost = run.net.cost(self.X, self.y, threads=self.threads)
         self.steps.append(run.steps)
         self.seconds.append(run.seconds)
         self.cost.append(cost)

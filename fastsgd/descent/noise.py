@@ -11,17 +11,21 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastsgd.data.checks import Csr, check_whole, generator
+from fastsgd.deprecation import keyword_only
 from fastsgd.display.shown import Shown, Table
 from fastsgd.engine import _kernel
 from fastsgd.model.architecture import Architecture
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.runs.callback import Callback, Run
+
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
 
 ROWS_AT_ONCE = 4096                     # whose activations and deltas are in memory
 EXPECTED, EXPECTED_SPEED = 2e-4, 2e10   # seconds and FLOP/s of a measurement, before there has been one
@@ -138,8 +142,9 @@ class GradientNoise(Shown, LayerNoise):
             for part in self.table()])
 
 
-def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100, seed: int | None = 0,
-                   threads: int | None = None) -> GradientNoise:
+@keyword_only
+def gradient_noise(net: Network, X: RowsLike, y: ArrayLike, batch_size: int = 100, *, samples: int = 100,
+                   seed: int | None = None, threads: int | None = None) -> GradientNoise:
     """Compares mini-batch gradients with the true gradient over all rows.
 
     Two passes over the rows and ``samples`` steps: the true gradient; the length of every row's gradient, which for
@@ -155,7 +160,7 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
     batch_size, samples : int
         Rows of a mini-batch, and how many are compared.
     seed : int or None
-        Of their order.
+        Of their order; None draws one from the operating system.
     threads : int, optional
         As in :func:`fastsgd.train`.
 
@@ -175,9 +180,9 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> net = fastsgd.Network([64, 32, 10], seed=0)
-    >>> before = fastsgd.descent.gradient_noise(net, X, y, batch_size=50)
+    >>> before = fastsgd.descent.gradient_noise(net, X, y, batch_size=50, seed=0)
     >>> _ = fastsgd.train(net, X, y, epochs=10, seed=0)
-    >>> fastsgd.descent.gradient_noise(net, X, y, batch_size=50).noise_scale > before.noise_scale
+    >>> fastsgd.descent.gradient_noise(net, X, y, batch_size=50, seed=0).noise_scale > before.noise_scale
     True
     """
     net, X, y = as_network_and_rows(net, X, y)
@@ -221,7 +226,8 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
                          **figures(squares.sum(), true_squares.sum(), dots.sum(axis=1), batch_squares.sum(axis=1)))
 
 
-def row_noise(net: Network, X, y, threads: int | None = None) -> RowNoise:
+@keyword_only
+def row_noise(net: Network, X: RowsLike, y: ArrayLike, *, threads: int | None = None) -> RowNoise:
     """The noise of the gradient as one mini-batch shows it by itself, at the cost of a step or two.
 
     Its rows' gradients have the dot products K_ij = sum over layers of (a_i . a_j + 1) (delta_i . delta_j), from what
@@ -295,13 +301,15 @@ class NoiseLog(Callback):
 
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
-    >>> log = fastsgd.descent.NoiseLog(X, y)
+    >>> log = fastsgd.descent.NoiseLog(X, y, seed=0)
     >>> _ = fastsgd.train(fastsgd.Network([64, 32, 10], seed=0), X, y, epochs=200, seed=0, callbacks=[log])
     >>> len(log.steps) > 0
     True
     """
 
-    def __init__(self, X, y, rows: int = 128, share: float = 0.03, memory: float = 0.95, seed: int | None = 0):
+    @keyword_only
+    def __init__(self, X: RowsLike, y: ArrayLike, *, rows: int = 128, share: float = 0.03, memory: float = 0.95,
+                 seed: int | None = None):
         check_whole("rows", rows, least=2)
         if not 0 < share <= 1:
             raise ValueError(f"share must lie above 0 and be at most 1, got {share!r}")

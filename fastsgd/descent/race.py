@@ -4,11 +4,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsgd.data.checks import check_batch_size
+from fastsgd.data.checks import check_batch_size, one_seed
+from fastsgd.deprecation import keyword_only
 from fastsgd.descent.descend import Problem, Watch, check_seconds, descend, name_of
 from fastsgd.descent.noise import require_finite
 from fastsgd.display.bars import Meter
@@ -18,6 +19,9 @@ from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD
 from fastsgd.runs.settings import Settings
 from fastsgd.runs.start import train_rows
+
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
 
 FIRST_RATE, FACTOR, MAX_RATE = 0.1, 3.0, 1000.0
 TRIAL = 0.15                             # of a runner's time, for each learning rate that is tried
@@ -106,7 +110,7 @@ class Race(Shown):
     def plot(self, ax: Any = None, against: str = "seconds") -> Any:
         """:func:`fastsgd.plots.race` of this."""
         from fastsgd import plots
-        return plots.race(self, ax, against)
+        return plots.race(self, ax, against=against)
 
     def reached(self, runner: Runner) -> str:
         """In words, when a runner had the cost that full gradient descent comes to; nothing where there is no goal."""
@@ -127,8 +131,10 @@ class Race(Shown):
         return Table("", head + ["reaches full descent's final cost"] * compared, rows)
 
 
-def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 1000, None), seconds: float = 5.0,
-         learning_rates: Sequence[float] | None = None, seed: int | None = 0, threads: int | None = None,
+@keyword_only
+def race(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[int | None] = (1, 10, 100, 1000, None), *,
+         seconds: float = 5.0, learning_rates: Sequence[float] | None = None, seed: int | None = None,
+         threads: int | None = None,
          progress: bool | None = None) -> Race:
     """Plain gradient descent with several batch sizes from the same start, each for the same time at its own best rate.
 
@@ -149,7 +155,7 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
     learning_rates : sequence of float, optional
         One for each of the batch sizes; nothing is tried then.
     seed : int or None
-        Of the orders of the rows.
+        Of the orders of the rows, the same for all; None draws one from the operating system.
     threads : int, optional
         The same for all; None leaves to each how many of the same cores it takes.
     progress : bool, optional
@@ -172,7 +178,7 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> net = fastsgd.Network([64, 32, 10], seed=0)
-    >>> race = fastsgd.descent.race(net, X, y, batch_sizes=(100, None), seconds=0.1)
+    >>> race = fastsgd.descent.race(net, X, y, batch_sizes=(100, None), seconds=0.1, seed=0)
     >>> [runner.name for runner in race.runners], race.sooner(race.runners[0]) > 1
     (['mini-batches of 100', 'full gradient, 1,438 rows'], True)
     """
@@ -192,8 +198,9 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
     chosen = [(size, rate) for size, rate in zip(sizes, rates, strict=True) if size is None or size < len(X)]
     if not chosen:
         raise ValueError(f"batch_sizes must have one below the {len(X)} rows of X, or None, got {sizes}")
+    seed = one_seed(seed)
     check_seconds(seconds)
-    start = float(net.cost(X, y, threads))
+    start = float(net.cost(X, y, threads=threads))
     require_finite(start)
     train_rows(Settings(net.copy(), optimizer=SGD(0.0), epochs=1, threads=threads), X, y, seed=0)  # wakes the threads
 

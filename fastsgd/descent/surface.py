@@ -5,10 +5,12 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastsgd.data.checks import check_batch_size, check_whole, generator
+from fastsgd.data.checks import check_batch_size, check_whole, generator, one_seed
+from fastsgd.deprecation import keyword_only
 from fastsgd.descent.descend import Problem, check_seconds, name_of
 from fastsgd.descent.noise import layers_of, linear_map, require_finite, seen, shuffled_batches
 from fastsgd.display.bars import Meter
@@ -20,6 +22,9 @@ from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, aligned_zeros, check_fits, check_optimizer
 from fastsgd.runs.settings import Settings
 from fastsgd.runs.start import train_rows
+
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
 
 COLUMNS_AT_ONCE = 1 << 16                # of snapshots, turned into float64
 FEW_STEPS = 30                           # of the slowest descent, where nobody says how long they last
@@ -137,9 +142,11 @@ class CostSurface:
                 f"{self.cost.min():.4g} to {self.cost.max():.4g} over {self.rows:,} rows)")
 
 
-def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None), steps: int | None = None,
+@keyword_only
+def trajectory(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[int | None] = (10, None), *,
+               steps: int | None = None,
                optimizer: Optimizer | Sequence[Optimizer] = SGD(0.1),  # noqa: B008 - a frozen dataclass
-               snapshots: int = 150, seed: int | None = 0, threads: int | None = None, *,
+               snapshots: int = 150, seed: int | None = None, threads: int | None = None,
                seconds: float | None = None, progress: bool | None = None) -> Trajectory:
     """Descends from the same start with several batch sizes, each for equal time, and notes the way.
 
@@ -161,7 +168,7 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
     snapshots : int
         Of each path, evenly spread over its steps, the start and the end among them.
     seed : int or None
-        Of the orders of the rows.
+        Of the orders of the rows, the same for all; None draws one from the operating system.
     threads : int, optional
     seconds : float, optional
         Of steps, for each. Without ``steps`` too, what the slowest needs for 30 steps. To keep the paths, steps are
@@ -184,7 +191,7 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
     --------
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
-    >>> both = fastsgd.descent.trajectory(fastsgd.Network([64, 32, 10], seed=0), X, y, steps=50)
+    >>> both = fastsgd.descent.trajectory(fastsgd.Network([64, 32, 10], seed=0), X, y, steps=50, seed=0)
     >>> [path.name for path in both.paths], both.paths[0].params.shape[0]
     (['mini-batches of 10', 'full gradient'], 51)
     >>> quick, careful = fastsgd.descent.trajectory(fastsgd.Network([64, 32, 10], seed=0), X, y).paths
@@ -218,6 +225,7 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
         if size is not None and size > len(X):
             raise ValueError(f"batch_sizes must be at most the rows of X, {len(X)}, got {size}; None means all rows")
     require_finite(float(net._evaluate(X, y, threads, float)[0]))
+    seed = one_seed(seed)
     problem = Problem(net, X, y, threads, seed)
     paces = [_step_seconds(problem, size, each) for size, each in zip(sizes, optimizers, strict=True)]
     lasting = FEW_STEPS * max(paces) if seconds is None else seconds
@@ -306,7 +314,8 @@ def _principal_plane(paths: list[np.ndarray]) -> tuple[Plane, tuple[float, float
     return plane, (float(shares[0]), float(shares[1]))
 
 
-def random_plane(net: Network, seed: int | None = 0) -> Plane:
+@keyword_only
+def random_plane(net: Network, *, seed: int | None = None) -> Plane:
     """A plane through the network along two random directions, each unit of which is as long as the network's own.
 
     Each unit's incoming weights are drawn from the normal distribution and scaled to the length of the network's, so
@@ -315,7 +324,7 @@ def random_plane(net: Network, seed: int | None = 0) -> Plane:
     network.
 
     >>> import fastsgd
-    >>> plane = fastsgd.descent.random_plane(fastsgd.Network([64, 32, 10], seed=0))
+    >>> plane = fastsgd.descent.random_plane(fastsgd.Network([64, 32, 10], seed=0), seed=0)
     >>> plane.directions.shape
     (2, 2410)
     """
@@ -330,9 +339,10 @@ def random_plane(net: Network, seed: int | None = 0) -> Plane:
     return Plane(net.params.astype(np.float64), directions, "two random directions, units as long as the network's")
 
 
-def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, resolution: int | tuple[int, int] = 41,
-                 extent: tuple[float, float, float, float] | None = None, threads: int | None = None,
-                 progress: bool | None = None) -> CostSurface:
+@keyword_only
+def cost_surface(net: Network, X: RowsLike, y: ArrayLike, plane: Plane | Trajectory | None = None, *,
+                 resolution: int | tuple[int, int] = 41, extent: tuple[float, float, float, float] | None = None,
+                 threads: int | None = None, progress: bool | None = None) -> CostSurface:
     """The cost over the rows on a grid of a plane of parameters.
 
     What the first layer receives does not change, so that what it computes is linear in the two coordinates: three
@@ -379,7 +389,7 @@ def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, re
     net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
     if plane is None:
-        plane = random_plane(net)
+        plane = random_plane(net, seed=0)
     if isinstance(plane, Trajectory):
         extent = plane.extent() if extent is None else extent
         plane = plane.plane

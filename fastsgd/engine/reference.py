@@ -158,7 +158,7 @@ LAYERS = {"dense": Dense, "scale": Scale}
 
 def layers(architecture, params):
     """``[(twin, tensors), ...]``: for each layer what computes it, and views of its part of the flat parameters."""
-    found = [(LAYERS[layer.kind], []) for layer in architecture.layers]
+    found: list = [(LAYERS[layer.kind], []) for layer in architecture.layers]
     for tensor in architecture.tensors:
         found[tensor.layer][1].append(tensor.of(params))
     return found

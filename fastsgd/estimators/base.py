@@ -70,6 +70,7 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
     _network_parameters: ClassVar[frozenset[str]] = frozenset()      # those that say what network it is
     _fitted_attribute: ClassVar[str]
     _catches_interrupt: ClassVar[bool] = True            # Ctrl-C ends a fit as if it had converged
+    optimizer: Optimizer | None
 
     def __setattr__(self, name, value):
         if name in self._network_parameters:                 # what is known of the network holds no longer

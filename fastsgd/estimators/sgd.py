@@ -336,8 +336,8 @@ scoring, callbacks, progress, n_jobs
 
     # ---- what training needs to know ----
 
-    def _validate_rows(self, X, y, reset):
-        return super()._validate_rows(X, y, reset, y_numeric=True)
+    def _validate_rows(self, X, y, reset, **more):
+        return super()._validate_rows(X, y, reset, y_numeric=True, **more)
 
     def _coefficients(self, weights):
         return weights[:, 0]

@@ -5,7 +5,7 @@ import warnings
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.sparse import issparse
@@ -79,7 +79,8 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         return [self.coef_, self.intercept_]
 
     def _as_arrays(self):
-        coef = self.coef_.toarray() if issparse(self.coef_) else np.asarray(self.coef_)
+        coef: Any = self.coef_
+        coef = coef.toarray() if issparse(coef) else np.asarray(coef)
         return [np.atleast_2d(coef).T], [np.atleast_1d(self.intercept_)]
 
     def _show(self, net):
@@ -284,17 +285,17 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         bias_rate = 0.0 if not self.fit_intercept else SPARSE_BIAS_RATE if sparse else 1.0
         around = {**penalties, "clip_delta": MAX_DELTA, "bias_rate": bias_rate}
         if self.average:
-            around |= {"average": 1.0, "average_from": int(self.average) - 1}
+            around |= {"average": "polyak", "average_from": int(self.average) - 1}
         if self.optimizer is not None:
             return replace(self.optimizer, **around)
         if self.learning_rate in ("pa1", "pa2"):
             return PassiveAggressive(self.eta0, squared=self.learning_rate == "pa2", **around)
-        return SGD(self._rate(), truncate=bool(around.get("l1")), **around)
+        return SGD(self._rate(), cumulative_l1=bool(around.get("l1")), **around)
 
     def _rate(self):
         """The learning rate of each step."""
         if self.learning_rate == "optimal":
-            return schedules.Bottou(self.alpha ** -0.25, self.alpha)
+            return schedules.InverseTime(self.alpha ** -0.25, self.alpha)
         if self.learning_rate == "invscaling":
             if self.power_t < 0:
                 return partial(_growing, self.eta0, self.power_t)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastsgd.deprecation import keyword_only
 from fastsgd.files.atomic import write_atomically
 from fastsgd.interop.answers import Answers, answers_of, class_array, table_answers
 from fastsgd.interop.layers import third_party
@@ -19,7 +20,8 @@ OPSETS, IR_VERSION = {"": 13, "ai.onnx.ml": 2}, 7           # ONNX 1.8
 LARGEST_FILE = 2**31 - 2**20        # what Protocol Buffers take, and room for all but the parameters
 
 
-def to_onnx(net: Network | Any, path=None, columns: bool = False) -> Any:
+@keyword_only
+def to_onnx(net: Network | Any, path=None, *, columns: bool = False) -> Any:
     """The network as an ``onnx.ModelProto``; where a path is given, it is also written there, whole or not at all.
 
     Input "X" (rows, inputs) takes what ``net.predict`` takes, before any scaling; "output" (rows, outputs) is what it

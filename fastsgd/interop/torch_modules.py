@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastsgd.deprecation import keyword_only
 from fastsgd.interop.layers import Layer, network_of, third_party
 from fastsgd.losses import Loss
 from fastsgd.network.given import as_network
@@ -21,7 +22,8 @@ STRAIGHT_FROM = 15      # Softplus is z itself above a threshold; from here on t
 UNCHANGED = ("Identity", "Dropout", "Flatten")
 
 
-def to_torch(net: Network | Any, output_activation: bool = True) -> Any:
+@keyword_only
+def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
     """The network as a ``torch.nn.Sequential`` in evaluation mode, with copies of the parameters, of the same dtype.
 
     It has a Linear per layer and a module per activation; where the network scales its input, a ``ScaleInput`` comes

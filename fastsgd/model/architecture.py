@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from numbers import Integral, Real
-from typing import Self
+from typing import Any, Self
 
 from fastsgd.layers import Layer, Tensor, chain
 from fastsgd.losses import CLASSES, LOSSES, MAX_NUMBER, Loss, as_loss
@@ -156,7 +156,8 @@ class Architecture:
         self.__dict__.update({entry.name: state[entry.name] for entry in fields(self)})
 
 
-def _check_sizes(sizes) -> tuple[int | Layer, ...]:
+def _check_sizes(sizes) -> tuple[Any, ...]:
+    """Whole numbers and, between them, layers."""
     try:
         sizes = None if isinstance(sizes, str | bytes) else list(sizes)
     except TypeError:

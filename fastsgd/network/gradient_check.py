@@ -2,12 +2,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastsgd.data.checks import Csr, generator
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
+
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
 
 
 class GradientError(AssertionError):
@@ -42,8 +46,8 @@ class GradientCheck(float):
         return float.__repr__(self)
 
 
-def check_gradient(net: Network, X, y, *, gradient: np.ndarray | None = None, tolerance: float | None = None,
-                   samples: int = 1000, seed: int = 0) -> GradientCheck:
+def check_gradient(net: Network, X: RowsLike, y: ArrayLike, *, gradient: np.ndarray | None = None,
+                   tolerance: float | None = None, samples: int = 1000, seed: int = 0) -> GradientCheck:
     """Compares the gradient with central differences of the cost; returns the largest relative error.
 
     For each array of parameters (every layer's weights, every layer's biases) the differences

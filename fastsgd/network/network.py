@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from fastsgd.model.architecture import Architecture
 from fastsgd.network import model_file
 from fastsgd.optimizers import Optimizer, State, StepConfig, aligned_zeros, check_fits, check_optimizer
 
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
+
 INITS = ("auto", "he", "glorot", "normal", "scikit-learn")
 
 
@@ -42,27 +46,8 @@ class Network:
         or one name per hidden layer.
     loss : str or Loss
         What is minimised, summed over the outputs and averaged over the rows: a loss of ``fastsgd.losses``, such as
-        ``losses.Huber(2.0)``, or its name for the default parameter. It fixes the output layer:
-
-        ====================  ==========  =====================================================
-        loss                  output      cost of an output a, or row of outputs, with target t
-        ====================  ==========  =====================================================
-        cross_entropy         softmax     -sum t log a, t a class label or a row of probabilities
-        binary_cross_entropy  logistic    -t log a - (1 - t) log(1 - a)
-        squared_error         identity    (a - t)^2 / 2
-        absolute_error        identity    abs(a - t)
-        huber                 identity    (a - t)^2 / 2 up to delta (1), then delta (abs(a - t) - delta / 2)
-        quantile              identity    q (t - a) where t > a, else (1 - q)(a - t); q is 0.5
-        poisson               exp         t log(t / a) - t + a
-        hinge                 identity    max(0, 1 - t a)
-        perceptron            identity    max(0, -t a)
-        squared_hinge         identity    max(0, 1 - t a)^2
-        modified_huber        identity    max(0, 1 - t a)^2 where t a >= -1, else -4 t a
-        epsilon_insensitive   identity    max(0, abs(a - t) - epsilon); epsilon is 0.1
-        squared_epsilon_insensitive       the square of that
-        ====================  ==========  =====================================================
-
-        hinge, perceptron, squared_hinge and modified_huber have targets of -1 and 1 (0 is taken for -1).
+        ``losses.Huber(2.0)``, or its name for the default parameter: cross_entropy, squared_error, huber and others,
+        whose formulas ``help(fastsgd.losses)`` has. It fixes the output layer's activation and what targets there are.
     output : str, optional
         With squared_error also "logistic" or "tanh": the classic digit network with the quadratic cost.
     dtype : "float32" or "float64"
@@ -350,7 +335,7 @@ class Network:
 
     # ---- what it does ----
 
-    def predict(self, X, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
+    def predict(self, X: RowsLike, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
         """The output layer's activations, (rows, outputs): probabilities for a classifier.
 
         They are written into ``out`` where it is given: a contiguous array of that shape and of the network's dtype.
@@ -410,16 +395,20 @@ class Network:
             raise ValueError(f"input_dtype must be {self.dtype} or uint8, got {dtype}")
         return _kernel.Predictor(self.architecture, self.params, int(rows), dtype, min(int(threads), cores()))
 
-    def cost(self, X, y, threads: int | None = None, sample_weight=None) -> float:
+    @keyword_only
+    def cost(self, X: RowsLike, y: ArrayLike, *, threads: int | None = None,
+             sample_weight: ArrayLike | None = None) -> float:
         """The mean cost over the rows, a float; where ``sample_weight`` (rows,) is given, each counts by its weight.
 
         >>> net = Network([2, 3], seed=0)
         >>> round(net.cost([[0, 0]], [2]), 4)              # three equal probabilities: log 3
         1.0986
         """
-        return self.evaluate(X, y, threads, sample_weight)[0]
+        return self.evaluate(X, y, threads=threads, sample_weight=sample_weight)[0]
 
-    def score(self, X, y, threads: int | None = None, sample_weight=None) -> float:
+    @keyword_only
+    def score(self, X: RowsLike, y: ArrayLike, *, threads: int | None = None,
+              sample_weight: ArrayLike | None = None) -> float:
         """Accuracy for a classifier, else R^2 over all outputs; NaN for R^2 of targets that do not vary.
 
         R^2 = 1 - sum (t - a)^2 / sum (t - mean t)^2. Accuracy counts rows where y has class labels, or probabilities
@@ -428,9 +417,11 @@ class Network:
         >>> Network([2, 3], seed=0).score([[0, 0], [0, 0]], [0, 2])       # of equal outputs the first counts
         0.5
         """
-        return self.evaluate(X, y, threads, sample_weight)[1]
+        return self.evaluate(X, y, threads=threads, sample_weight=sample_weight)[1]
 
-    def evaluate(self, X, y, threads: int | None = None, sample_weight=None) -> tuple[float, float]:
+    @keyword_only
+    def evaluate(self, X: RowsLike, y: ArrayLike, *, threads: int | None = None,
+                 sample_weight: ArrayLike | None = None) -> tuple[float, float]:
         """``(cost, score)`` in one pass over the rows.
 
         >>> Network([2, 3], seed=0).evaluate([[0, 0]], [0])[1]
@@ -440,7 +431,9 @@ class Network:
         weight = check_sample_weight(sample_weight, len(X))
         return self._evaluate(X, y, threads, self._metric_of(y, weight), weight)
 
-    def gradient(self, X, y, threads: int | None = None, sample_weight=None) -> np.ndarray:
+    @keyword_only
+    def gradient(self, X: RowsLike, y: ArrayLike, *, threads: int | None = None,
+                 sample_weight: ArrayLike | None = None) -> np.ndarray:
         """The gradient of the mean cost over the rows given, (P,), laid out like ``params``.
 
         A cost that is not finite raises FloatingPointError.
@@ -457,7 +450,8 @@ class Network:
                                      "the inputs are too large")
         return out
 
-    def step(self, X, y, optimizer: Optimizer, threads: int | None = None) -> float:
+    @keyword_only
+    def step(self, X: RowsLike, y: ArrayLike, optimizer: Optimizer, *, threads: int | None = None) -> float:
         """One fused mini-batch step on these rows, in place; returns the cost before it.
 
         Momentum and the like carry over from step to step as long as the optimizer is an equal one;

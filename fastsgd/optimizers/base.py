@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from numbers import Integral, Real
 from types import FunctionType, MethodType
-from typing import ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from fastsgd.deprecation import warn_of
 from fastsgd.layers import ROLES, Layer, Tensor
-from fastsgd.optimizers.parameters import Parameters
+from fastsgd.optimizers.parameters import Parameters, is_number
 from fastsgd.optimizers.state import State, aligned_zeros
 
 
@@ -32,7 +33,7 @@ class ParameterGroup:
     def __post_init__(self):
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+            if not is_number(value) or not 0 <= value < math.inf:
                 raise ValueError(f"{entry.name} must be a finite number, at least 0, got {value!r}")
             object.__setattr__(self, entry.name, float(value))
 
@@ -45,9 +46,44 @@ class Factors(NamedTuple):
     penalty: float
 
 
+OPTIONS = """    Parameters
+    ----------
+    learning_rate : float or function
+        eta, a number, or a function from the step (0, 1, 2, ...) to a number such as those of ``fastsgd.schedules``.
+        All other options are given by their keyword; numbers are at least 0 and finite.
+    weight_decay : float
+        Acts on every parameter, biases too, as in PyTorch: g gains ``weight_decay * w``. (AdamW instead shrinks w by
+        ``eta * weight_decay * w``, apart from the gradient.)
+    l2, l1 : float
+        Act on weights only: g gains ``l2 * w`` and ``l1 * sign(w)``, the derivatives of ``l2/2 * sum(w**2)`` and
+        ``l1 * sum(abs(w))``.
+    alpha : float
+        l2 in the meaning of scikit-learn's MLPClassifier: g gains ``alpha / n * w``, n being the rows of the
+        mini-batch, or the sum of their weights. It may stand beside l2.
+    clip_value, clip_norm : float, optional
+        Limit every entry of the mini-batch's gradient to [-clip_value, clip_value], or its length: where it is longer
+        than clip_norm, all of it is scaled down (Pascanu, Mikolov and Bengio 2013). Penalties come after.
+    clip_delta : float, optional
+        Limits the slope of every single cost, dC/dz of each output of each row, to [-clip_delta, clip_delta].
+    max_norm : float, optional
+        Limits the length of the weights into each unit of a hidden layer after each step (Srivastava 2014).
+    average : float or "polyak", optional
+        Training ends with a running average of the parameters. A number below 1 is the decay of an exponential one,
+        a <- average * a + (1 - average) * w, begun as a plain mean so that it forgets where it started. "polyak" is
+        the mean of the parameters after every step (Polyak and Juditsky 1992).
+    average_from : int
+        Steps before the average begins.
+    bias_rate : float
+        What eta is multiplied by for biases; 0 keeps them as they are.
+    groups : dict of ParameterGroup
+        Factors for some of the parameters: by role ("weight", "bias", "scale"), by the number of their layer, or by
+        name ("weights.0"); where several apply, all of them multiply.
+"""
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Optimizer(Parameters):
-    """The fields that every optimizer has. Use one of its subclasses."""
+    """What all optimizers share. Use one of its subclasses."""
 
     learning_rate: float | Callable[[int], float] = field(kw_only=False)
     weight_decay: float = 0.0
@@ -58,14 +94,14 @@ class Optimizer(Parameters):
     clip_value: float | None = None
     clip_delta: float | None = None
     max_norm: float | None = None
-    average: float | None = None
+    average: float | str | None = None
     average_from: int = 0
     bias_rate: float = 1.0
     groups: Mapping[str | int, ParameterGroup] = field(default_factory=dict, hash=False)
 
     kind: ClassVar[str]
-    flags: ClassVar[tuple[str, ...]] = ("nesterov", "truncate", "squared")
-    above_zero: ClassVar[tuple[str, ...]] = ("clip_norm", "clip_value", "clip_delta", "max_norm", "average")
+    flags: ClassVar[tuple[str, ...]] = ("nesterov", "cumulative_l1", "squared")
+    above_zero: ClassVar[tuple[str, ...]] = ("clip_norm", "clip_value", "clip_delta", "max_norm")
     below_one: ClassVar[tuple[str, ...]] = ("momentum", "beta_1", "beta_2", "rho")
 
     def __post_init__(self):
@@ -83,15 +119,15 @@ class Optimizer(Parameters):
                 if not isinstance(value, bool):
                     raise TypeError(f"{name} must be True or False, got {value!r}")
                 continue
+            if name == "average":
+                object.__setattr__(self, name, _checked_average(value))
+                continue
             if name in self.above_zero and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, Integral if name == "average_from" else Real):
+            if not is_number(value) or (name == "average_from" and not isinstance(value, Integral)):
                 raise TypeError(f"{name} must be {_KINDS.get(name, 'a number')}, got {value!r}")
-            if name in self.above_zero:
-                most = 1.0 if name == "average" else math.inf
-                if not 0 < value <= most or value == math.inf:
-                    allowed = "above 0 and at most 1" if most == 1 else "above 0 and finite"
-                    raise ValueError(f"{name} must be {allowed}, got {value!r}")
+            if name in self.above_zero and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, got {value!r}")
             limit = 1 if name in self.below_one else math.inf
             if not 0 <= value < limit:
                 allowed = "at least 0 and below 1" if limit == 1 else "at least 0 and finite"
@@ -100,8 +136,12 @@ class Optimizer(Parameters):
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError(f"clip_norm={self.clip_norm:g} and clip_value={self.clip_value:g} exclude each other")
 
+    def __init_subclass__(cls) -> None:
+        cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n\n{OPTIONS}"
+
     def __setstate__(self, state: dict) -> None:
-        self.__dict__.update({"groups": {}, **state})       # optimizers of fastsgd 0.1 had none
+        average = "polyak" if state.get("average") == 1.0 else state.get("average")     # as fastsgd 0.1 had it
+        self.__dict__.update({"groups": {}, **state, "average": average})
 
     def __repr__(self) -> str:
         shown = [_shown(self.learning_rate)] + [f"{entry.name}={getattr(self, entry.name)!r}" for entry in fields(self)
@@ -160,11 +200,12 @@ class Optimizer(Parameters):
         """By how much the average moves towards the parameters at each of these steps; 1 makes it equal to them.
 
         >>> from fastsgd import SGD
-        >>> SGD(average=1.0).averaging_weights(0, 4).tolist() == [1, 1 / 2, 1 / 3, 1 / 4]
+        >>> SGD(average="polyak").averaging_weights(0, 4).tolist() == [1, 1 / 2, 1 / 3, 1 / 4]
         True
         """
         averaged = np.maximum(np.arange(first_step, first_step + steps) + 1.0 - self.average_from, 1)
-        return np.maximum(1 - (self.average or 0), 1 / averaged)
+        decay = 1.0 if isinstance(self.average, str) else self.average or 0.0
+        return np.maximum(1 - decay, 1 / averaged)
 
     def penalty(self, weights: Iterable[np.ndarray], batch_weight: float = 1.0, per_output: bool = False):
         """What l1, l2 and alpha add to the cost of a mini-batch of so many rows, or of each output, (outputs,).
@@ -212,7 +253,7 @@ class Optimizer(Parameters):
     @property
     def _rule(self) -> str:
         """Whose slots these are: shapes alone do not tell what numbers mean."""
-        return type(self).__name__ + "-truncating" * getattr(self, "truncate", False) if self.slots else ""
+        return type(self).__name__ + "-truncating" * getattr(self, "cumulative_l1", False) if self.slots else ""
 
 
 def _shown(rate) -> str:
@@ -223,6 +264,19 @@ def _shown(rate) -> str:
     if callable(rate) and type(rate).__repr__ in (object.__repr__, FunctionType.__repr__, MethodType.__repr__):
         return getattr(rate, "__qualname__", type(rate).__qualname__)
     return repr(rate)
+
+
+def _checked_average(average: Any) -> float | str | None:
+    if average is None or (isinstance(average, str) and average == "polyak"):
+        return average
+    if not isinstance(average, str) and not is_number(average):
+        raise TypeError(f"average must be 'polyak' or a number, got {average!r}")
+    if average == 1:
+        warn_of("average=1.0", "average='polyak', the mean of the parameters after every step")
+        return "polyak"
+    if isinstance(average, str) or not 0 < average < 1:
+        raise ValueError(f"average must be 'polyak' or a number above 0 and below 1, got {average!r}")
+    return float(average)
 
 
 def _checked_groups(groups) -> dict[str | int, ParameterGroup]:

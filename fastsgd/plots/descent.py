@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastsgd.deprecation import keyword_only
 from fastsgd.files.atomic import write_atomically
 from fastsgd.network.given import require_result
 from fastsgd.plots._axes import (
@@ -31,7 +32,8 @@ LETTER, LINE = 0.0115, 0.07         # what a letter and a line take of the width
 PANEL = 0.42       # of the plane's height, for the costs below it
 
 
-def race(race: Race, ax: Any = None, against: str = "seconds") -> Any:
+@keyword_only
+def race(race: Race, ax: Any = None, *, against: str = "seconds") -> Any:
     """Cost against wall time, or against the examples seen, of every runner; both axes are logarithmic.
 
     Points are measurements. The lines between them are dotted where the next one is far away. A dotted line lies where
@@ -126,7 +128,8 @@ def gradient_noise(noise: GradientNoise, ax: Any = None) -> Any:
     return ax
 
 
-def descent(trajectory: Trajectory, surface: CostSurface, ax: Any = None, view: str = "above") -> Any:
+@keyword_only
+def descent(trajectory: Trajectory, surface: CostSurface, ax: Any = None, *, view: str = "above") -> Any:
     """The paths of a trajectory over the cost of the plane they lie near, and what the paths themselves cost.
 
     From above there are contours of the plane's cost, and the paths moved straight onto it. A network on a path lies
@@ -180,8 +183,9 @@ def descent(trajectory: Trajectory, surface: CostSurface, ax: Any = None, view: 
     return ax
 
 
-def animate_descent(trajectory: Trajectory, surface: CostSurface, path: str | os.PathLike, seconds: float = 6.0,
-                    frames_per_second: int = 12) -> None:
+@keyword_only
+def save_animation(trajectory: Trajectory, surface: CostSurface, path: str | os.PathLike, *, seconds: float = 6.0,
+                   frames_per_second: int = 12) -> None:
     """Writes the descents as a film: GIF, or MP4 where ffmpeg is installed. Complete or not at all.
 
     Parameters

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastsgd.deprecation import keyword_only
 from fastsgd.losses import MARGINS
 from fastsgd.network.given import as_network, as_network_and_rows, classes_of, require_result
 from fastsgd.network.network import Network
@@ -24,6 +25,9 @@ from fastsgd.plots._axes import (
     title_and_legend,
 )
 from fastsgd.runs.history import History
+
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
 
 LEFT = 1.25                         # inches from a confusion matrix, and its colour bar, to the mistakes
 ROOM = 3.5                          # and for all columns of them
@@ -113,7 +117,8 @@ def history(history: History, ax: Any = None) -> Any:
     return ax
 
 
-def weights(net: Network, shape: tuple[int, int] | None = None, units: int = 32, ax: Any = None) -> Any:
+@keyword_only
+def weights(net: Network, shape: tuple[int, int] | None = None, *, units: int = 32, ax: Any = None) -> Any:
     """The first layer's weights as images: what each hidden unit looks for, orange where it is for, purple against.
 
     Parameters
@@ -161,8 +166,9 @@ def weights(net: Network, shape: tuple[int, int] | None = None, units: int = 32,
     return ax
 
 
-def confusion(net: Network, X, y, classes: Sequence[str] | None = None, shape: tuple[int, int] | None = None,
-              worst: int = 9, ax: Any = None) -> Any:
+@keyword_only
+def confusion(net: Network, X: RowsLike, y: ArrayLike, classes: Sequence[str] | None = None, *,
+              shape: tuple[int, int] | None = None, worst: int = 9, ax: Any = None) -> Any:
     """Which classes are taken for which, and beside it the mistakes that the network was surest of.
 
     On the diagonal, in blue, are the rows of a class that are right, elsewhere, in orange, those that are taken for

@@ -136,7 +136,7 @@ class Callback:
 
 class _Function(Callback):
     def __init__(self, function):
-        self.on_epoch = function
+        self.on_epoch = function                             # type: ignore[method-assign]
 
 
 def as_callback(callback) -> Callback:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastsgd.data.advice import warn
+from fastsgd.deprecation import keyword_only, renamed_arguments
 from fastsgd.display.bars import bar
 from fastsgd.runs.callback import Callback, Run
 
@@ -289,7 +290,8 @@ class EarlyStopping(_Watch):
 
     _consequence = "and the last parameters are kept"
 
-    def __init__(self, patience: int = 10, monitor: str | None = None, min_delta: float = 0.0, mode: str = "auto",
+    @keyword_only
+    def __init__(self, patience: int = 10, *, monitor: str | None = None, min_delta: float = 0.0, mode: str = "auto",
                  restore_best: bool = True):
         super().__init__(patience, monitor, min_delta, mode)
         self.restore_best = restore_best
@@ -327,8 +329,8 @@ class EarlyStopping(_Watch):
 class ReduceOnPlateau(_Watch):
     """Multiplies the learning rate by ``factor`` whenever a figure has not improved for ``patience`` evaluations.
 
-    Parameters are those of :class:`fastsgd.EarlyStopping`; the rate never becomes smaller than ``least`` times what the
-    optimizer says.
+    Parameters are those of :class:`fastsgd.EarlyStopping`; the rate never becomes smaller than ``min_factor`` times
+    what the optimizer says.
 
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
@@ -341,14 +343,16 @@ class ReduceOnPlateau(_Watch):
 
     _consequence = "and the learning rate was lowered whatever the network learned"
 
-    def __init__(self, factor: float = 0.5, patience: int = 5, monitor: str | None = None, min_delta: float = 0.0,
-                 mode: str = "auto", least: float = 1e-4):
+    @renamed_arguments(least="min_factor")
+    @keyword_only
+    def __init__(self, factor: float = 0.5, patience: int = 5, *, monitor: str | None = None, min_delta: float = 0.0,
+                 mode: str = "auto", min_factor: float = 1e-4):
         super().__init__(patience, monitor, min_delta, mode)
-        for name, value in (("factor", factor), ("least", least)):
+        for name, value in (("factor", factor), ("min_factor", min_factor)):
             if isinstance(value, bool) or not isinstance(value, NUMBER) or not 0 < value < 1:
                 raise ValueError(f"ReduceOnPlateau: {name} must lie between 0 and 1, got {value!r}")
-        self.factor, self.least = float(factor), float(least)
+        self.factor, self.min_factor = float(factor), float(min_factor)
 
     def _lost_patience(self, run: Run) -> None:
-        run.rate_factor = max(self.least, run.rate_factor * self.factor)
+        run.rate_factor = max(self.min_factor, run.rate_factor * self.factor)
         self.waited = 0

@@ -20,7 +20,7 @@ import re
 import time
 import zlib
 from dataclasses import dataclass, field
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +30,15 @@ from fastsgd.files.atomic import check_writable
 from fastsgd.files.safetensors import TensorFile
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import model_file
+from fastsgd.optimizers.parameters import is_number
 from fastsgd.runs.history import History
 from fastsgd.runs.run_state import Counters
 
 VERSION = 1
 METRICS = ("accuracy", "r2")
+OLD_WORDS = (                    # of optimizers in checkpoints, and what stands for them now
+    (r"\baverage=1\.0\b", "average='polyak'"), (r"\btruncate=", "cumulative_l1="), (r"\bBottou\(", "InverseTime("),
+    (r"\bStep\(", "StepDecay("), (r"(OneCycle\([^()]*\b)start=([^()]*\b)end=", r"\1div_factor=\2final_div_factor="))
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Checkpoint:
             if value is None:
                 continue
             whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
-            if isinstance(value, bool) or not isinstance(value, Real) or (name != "seconds" and not whole):
+            if not is_number(value) or (name != "seconds" and not whole):
                 kind = "a number" if name == "seconds" else "a whole number"
                 raise TypeError(f"Checkpoint: {name} must be {kind}, got {value!r}")
             if not value > 0:
@@ -189,6 +193,8 @@ class CheckpointData:
     def require(self, path, plan: dict, callbacks: list[str]) -> None:
         """ValueError names what differs between the run that wrote the checkpoint and the one that would resume it."""
         theirs = {**self.plan, "callbacks that keep something": [name for name, _ in self.callbacks]}
+        if isinstance(theirs.get("optimizer"), str):
+            theirs["optimizer"] = in_new_words(theirs["optimizer"])
         ours = json.loads(json.dumps({**plan, "callbacks that keep something": callbacks}, default=_plain))
         try:
             differences = [f"{name:.80}: {theirs.get(name)!s:.300} in the checkpoint, {ours.get(name)!s:.300} here"
@@ -208,6 +214,17 @@ class CheckpointData:
 def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Those whose names begin so, by the rest of their names."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def in_new_words(optimizer: str) -> str:
+    """An optimizer in words of fastsgd 0.1 in those of today.
+
+    >>> in_new_words("SGD(Bottou(rate=0.5, l2=0.01), average=1.0)")
+    "SGD(InverseTime(rate=0.5, l2=0.01), average='polyak')"
+    """
+    for old, new in OLD_WORDS:
+        optimizer = re.sub(old, new, optimizer)
+    return optimizer
 
 
 def _plain(value):

@@ -9,8 +9,12 @@ import math
 import os
 from typing import Any
 
+from fastsgd.deprecation import old_names
 from fastsgd.files.atomic import check_writable, write_atomically
 from fastsgd.runs.callback import Callback, Run
+
+__getattr__ = old_names(__name__, CSVLog="CSVLogger", JSONLog="JSONLogger", TensorBoard="TensorBoardLogger",
+                        MLflow="MLflowLogger")
 
 
 def to_json(figures: dict[str, Any]) -> str:
@@ -98,7 +102,7 @@ class _FileLog(_Log):
         raise NotImplementedError
 
 
-class CSVLog(_FileLog):
+class CSVLogger(_FileLog):
     """Writes a CSV file: epoch, steps, seconds, learning_rate, and every figure of the history, by epoch.
 
     With ``train(evaluate_every=...)`` evaluations have lines of their own, their other columns empty.
@@ -106,7 +110,7 @@ class CSVLog(_FileLog):
     >>> import fastsgd, os, tempfile
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> path = os.path.join(tempfile.mkdtemp(), "log.csv")
-    >>> _ = fastsgd.train(fastsgd.Network([64, 10]), X, y, epochs=2, callbacks=[CSVLog(path)])
+    >>> _ = fastsgd.train(fastsgd.Network([64, 10]), X, y, epochs=2, callbacks=[CSVLogger(path)])
     >>> with open(path) as file:
     ...     print(file.readline().strip())
     epoch,steps,seconds,learning_rate,cost,accuracy
@@ -126,13 +130,13 @@ class CSVLog(_FileLog):
         return text.getvalue()
 
 
-class JSONLog(_FileLog):
+class JSONLogger(_FileLog):
     """Writes a file of JSON lines: an object with the same names for each epoch or evaluation, null for NaN.
 
     >>> import fastsgd, json, os, tempfile
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> path = os.path.join(tempfile.mkdtemp(), "log.jsonl")
-    >>> _ = fastsgd.train(fastsgd.Network([64, 10]), X, y, epochs=2, callbacks=[JSONLog(path)])
+    >>> _ = fastsgd.train(fastsgd.Network([64, 10]), X, y, epochs=2, callbacks=[JSONLogger(path)])
     >>> with open(path) as file:
     ...     [json.loads(line)["steps"] for line in file]
     [15, 30]
@@ -142,7 +146,7 @@ class JSONLog(_FileLog):
         return to_json(record) + "\n"
 
 
-class TensorBoard(_Log):
+class TensorBoardLogger(_Log):
     """Writes the figures as scalars for TensorBoard, by step, with tensorboardX or PyTorch's writer.
 
     Parameters
@@ -163,7 +167,7 @@ class TensorBoard(_Log):
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
-                raise ImportError("TensorBoard: needs a writer of event files: pip install tensorboardX") from None
+                raise ImportError("TensorBoardLogger needs a writer of event files: pip install tensorboardX") from None
         return SummaryWriter
 
     def on_start(self, run: Run) -> None:
@@ -178,7 +182,7 @@ class TensorBoard(_Log):
         self._writer.close()
 
 
-class MLflow(_Log):
+class MLflowLogger(_Log):
     """Logs the figures to the active MLflow run, by step, and the optimizer, batch size and network as its parameters.
 
     Without an active run one is begun, and ended with the training.
@@ -188,7 +192,7 @@ class MLflow(_Log):
         try:
             import mlflow
         except ImportError:
-            raise ImportError("MLflow: pip install mlflow") from None
+            raise ImportError("MLflowLogger needs mlflow: pip install mlflow") from None
         self._mlflow = mlflow
 
     def on_start(self, run: Run) -> None:

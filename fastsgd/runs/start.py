@@ -66,7 +66,7 @@ def train_rows(settings: Settings, X, y, *, batch_size: int | str | None = 100, 
                                           (weight, named, chosen, "trained on")):
             if counted is not None and not counted[part].any():
                 raise ValueError(f"{name} is 0 for all rows that validation={settings.fraction} has {what}")
-        if by_blocks and readable_in_place(X, net.dtype) and X.dtype != np.uint8:
+        if by_blocks and isinstance(X, np.ndarray) and readable_in_place(X, net.dtype) and X.dtype != np.uint8:
             bad = _kernel.prefault(X, held_out, True)
             if bad >= 0:
                 raise ValueError(f"X[{bad}] has NaN or infinity, which must be removed or filled first")

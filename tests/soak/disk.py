@@ -220,7 +220,7 @@ def kinds(data):
         "checkpoints": Checkpoints(lambda folder, seed: train(
             seed, checkpoint=fastsgd.Checkpoint(folder / "run.ckpt", epochs=1))),
     }
-    for name, log in (("JSON lines", fastsgd.JSONLog), ("CSV", fastsgd.CSVLog)):
+    for name, log in (("JSON lines", fastsgd.JSONLogger), ("CSV", fastsgd.CSVLogger)):
         def logged(folder, seed, log=log):
             callback = log(folder / "log")
             callback._line = lambda record, line=callback._line: line({**record, "seconds": 0.5})

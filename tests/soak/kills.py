@@ -122,7 +122,7 @@ def train(folder, data, page=None, resume=False):
     net = fastsgd.Network([64, 300, 10], seed=0)
     fastsgd.train(net, *data, optimizer=fastsgd.AdamW(Cosine(0.002), average=0.99), batch_size=20, epochs=12, seed=0,
                   threads=2, dropout=0.2, validation=0.2, evaluate_every=50, **settings,
-                  callbacks=[fastsgd.EarlyStopping(1000), fastsgd.JSONLog(folder / "log")])
+                  callbacks=[fastsgd.EarlyStopping(1000), fastsgd.JSONLogger(folder / "log")])
     net.save(folder / "end")
 
 
