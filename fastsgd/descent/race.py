@@ -1,4 +1,4 @@
-"""Full gradient descent against mini-batches: who is how far after how much time?"""
+"""Full gradient descent against mini-batches: the cost that each reaches in equal time."""
 from __future__ import annotations
 
 import math
@@ -20,7 +20,7 @@ from fastsgd.runs.settings import Settings
 from fastsgd.runs.start import train_rows
 
 FIRST_RATE, FACTOR, MAX_RATE = 0.1, 3.0, 1000.0
-TRIAL = 0.15                             # of a runner's time, for each learning rate that is tried
+TRIAL = 0.15                             # share of a runner's time for each learning rate that is tried
 
 
 @dataclass(eq=False, repr=False)
@@ -153,7 +153,7 @@ def race(net: Network, X, y, batch_sizes: Iterable[int | None] = (1, 10, 100, 10
     threads : int, optional
         The same for all; None leaves to each how many of the same cores it takes.
     progress : bool, optional
-        Whether to show what is going on: a bar on a terminal or in a notebook, else lines on standard error. None
+        Whether to show the progress: a bar on a terminal or in a notebook, else lines on standard error. None
         shows the bar alone, where it takes longer than a second or two.
 
     Returns
