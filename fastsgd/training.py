@@ -197,7 +197,7 @@ label_smoothing, accumulate, weighted_steps, checkpoint, kernel, backend
         For an argument that cannot be used, before anything is changed; and for a batch that cannot: the message has
         its number, and the network and the checkpoint keep the steps before.
     RuntimeError
-        When the source raises something, which is told and chained. In a child that was forked during the training,
+        When the source raises something, which is named and chained. In a child that was forked during the training,
         which has no thread to read with.
     FloatingPointError, KeyboardInterrupt
         As in :func:`fastsgd.train`.

@@ -186,7 +186,7 @@ def written(digits, tmp_path):
     ({"validation": 0.5}, "validation: None in the checkpoint, 0.5 here"),
     ({"sample_weight": np.arange(ROWS)}, "data: .* in the checkpoint"),
     ({"kernel": "reference"}, "kernel: fused in the checkpoint, reference here"),
-    ({"callbacks": []}, r"callbacks that keep something: \['EarlyStopping'\] in the checkpoint, \[\] here"),
+    ({"callbacks": []}, r"callbacks with a state: \['EarlyStopping'\] in the checkpoint, \[\] here"),
     ({"net": fastsgd.Network([64, 25, 10])}, r"network: Network\(\[64, 24, 10\].*in the checkpoint, Network\(\[64, 25"),
     ({"net": fastsgd.Network([64, 24, 10], input_scale=2.0)}, r"input_scale: None in the checkpoint, \[2.0\] here"),
     ({"X": np.ones((ROWS, 64))}, "data: .*checksum"),

@@ -130,7 +130,7 @@ def descent(trajectory: Trajectory, surface: CostSurface, ax: Any = None, view: 
     """The paths of a trajectory over the cost of the plane they lie near, and what the paths themselves cost.
 
     From above there are contours of the plane's cost, and the paths moved straight onto it. A network on a path lies
-    off the plane and costs something else: that is told at the ends of the paths and drawn below, against seconds or
+    off the plane and costs something else: that is written at the ends of the paths and drawn below, against seconds or
     steps, whichever all descents had as much of. In a landscape the paths lie as high as they themselves cost.
 
     Parameters
@@ -304,7 +304,7 @@ def _shares(points: np.ndarray, surface: CostSurface) -> np.ndarray:
 
 
 def _measured(ax: Any, runner: Runner, against: str, **look: Any) -> Any:
-    """A line with a point at each measurement, dotted where the next one is far away; returns what its legend shows."""
+    """A line with a point at each measurement, dotted where the next one is far away; returns its legend handle."""
     at, values = getattr(runner, against)[1:].astype(float), runner.cost[1:].astype(float)
     far = np.flatnonzero((at[1:] > GAP * at[:-1]) & (np.diff(runner.steps[1:]) > 1))
     whole = (np.insert(each, far + 1, np.nan) for each in (at, values))      # lines end at NaN
