@@ -6,12 +6,12 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("fastsgd's compiled kernel is missing. In its source folder, which hides the installed package, "
                       "run pip install -e . or change to another folder.") from error
-from fastsgd import datasets, descent, interop, plots, schedules, streams
+from fastsgd import datasets, descent, interop, layers, losses, plots, schedules, streams
 from fastsgd.engine.machine import config
 from fastsgd.model import architecture
 from fastsgd.network.gradient_check import GradientError, check_gradient
 from fastsgd.network.network import Network
-from fastsgd.optimizers import SGD, Adagrad, Adam, AdamW, PassiveAggressive, RMSprop
+from fastsgd.optimizers import SGD, Adagrad, Adam, AdamW, ParameterGroup, PassiveAggressive, RMSprop
 from fastsgd.runs import callbacks, checkpoint, history
 from fastsgd.runs.callback import Callback, Run
 from fastsgd.runs.callbacks import EarlyStopping, LearningRates, Progress, ReduceOnPlateau, TimeLimit
@@ -22,9 +22,10 @@ from fastsgd.training import train, train_stream
 
 __version__ = "0.1.0"
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLog", "Callback", "Checkpoint", "EarlyStopping", "GradientError",
-           "History", "JSONLog", "LearningRates", "MLflow", "Network", "PassiveAggressive", "Progress", "RMSprop",
-           "ReduceOnPlateau", "Run", "TensorBoard", "TimeLimit", "check_gradient", "config", "datasets", "descent",
-           "interop", "plots", "schedules", "streams", "train", "train_stream"]
+           "History", "JSONLog", "LearningRates", "MLflow", "Network", "ParameterGroup", "PassiveAggressive",
+           "Progress", "RMSprop", "ReduceOnPlateau", "Run", "TensorBoard", "TimeLimit", "check_gradient", "config",
+           "datasets", "descent", "interop", "layers", "losses", "plots", "schedules", "streams", "train",
+           "train_stream"]
 
 for _name in __all__:
     if isinstance(globals()[_name], type):      # so that help and pickles need not know in which room a class lives

@@ -2,11 +2,12 @@
 import numpy as np
 
 import fastsgd
-from fastsgd.data.checks import MARGIN
-from fastsgd.model.architecture import ACTIVATIONS, OUTPUTS
+from fastsgd import losses
+from fastsgd.model.architecture import ACTIVATIONS
 from fastsgd.optimizers import StepConfig
 
-LOSSES = [(loss, output) for loss, outputs in OUTPUTS.items() for output in outputs]
+LOSSES = [(loss, output) for loss, kind in losses.LOSSES.items() for output in kind.outputs]
+MARGINS = losses.names(losses.MARGINS)
 OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding errors is not blown up to a full step
     fastsgd.SGD(0.05),
     fastsgd.SGD(0.05, momentum=0.9),
@@ -28,15 +29,15 @@ AROUND = [  # what may go with any optimizer
 ]
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5}
 
-__all__ = ["ACTIVATIONS", "AROUND", "LOSSES", "OPTIMIZERS", "TOLERANCE", "StepConfig", "agree", "make_net",
+__all__ = ["ACTIVATIONS", "AROUND", "LOSSES", "MARGINS", "OPTIMIZERS", "TOLERANCE", "StepConfig", "agree", "make_net",
            "make_targets", "one_epoch"]
 
 
 def make_net(sizes, activation, loss, output, dtype, rng):
-    net = fastsgd.Network(sizes, activation, loss, output=output, dtype=dtype, huber_delta=0.7,
-                          quantile=rng.uniform(0.1, 0.9, sizes[-1]))
+    loss = losses.with_parameters(loss, delta=0.7, quantile=rng.uniform(0.1, 0.9, sizes[-1]))
+    net = fastsgd.Network(sizes, activation, loss, output=output, dtype=dtype)
     # Small for the exponential output: a run that diverges would compare one overflow with another.
-    net.params[:] = (0.2 if loss == "poisson" else 0.4) * rng.standard_normal(net.params.size)
+    net.params[:] = (0.2 if net.loss == "poisson" else 0.4) * rng.standard_normal(net.params.size)
     return net
 
 
@@ -47,7 +48,7 @@ def make_targets(loss, output, rows, outputs, rng):
         if outputs > 1 and rng.random() < 0.3:
             return rng.integers(0, outputs, rows)
         return rng.integers(0, 2, (rows, outputs))
-    if loss in MARGIN:
+    if loss in MARGINS:
         labels = rng.integers(0, outputs, rows)
         return labels if outputs > 1 and rng.random() < 0.5 else rng.choice([-1, 1], (rows, outputs))
     if loss == "poisson":

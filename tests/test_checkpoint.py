@@ -561,17 +561,17 @@ def test_each_difference_from_the_run_that_wrote_the_checkpoint_is_told(digits, 
     (X, y), _ = digits
     path, shared = tmp_path / "run", {"epochs": 1, "seed": 0}
 
-    def network(loss="hinge", **arguments):
-        return fastsgd.Network([64, 10], loss=loss, seed=0, **arguments)
+    def network(loss="hinge"):
+        return fastsgd.Network([64, 10], loss=loss, seed=0)
 
     fastsgd.train(network(), X, y, **shared, checkpoint=path)
     with pytest.raises(ValueError, match=r"run is a checkpoint of another run, nothing was changed; positive_weight: "
                                          r"None in the checkpoint, \[[0-9., ]+\] here; weighted_steps: None in the "
                                          r"checkpoint, True here$"):
         fastsgd.train(network(), X, y, **shared, class_weight="balanced", weighted_steps=True, resume=path)
-    fastsgd.train(network("huber", huber_delta=0.5), X, np.eye(10)[y], **shared, checkpoint=path)
+    fastsgd.train(network(fastsgd.losses.Huber(0.5)), X, np.eye(10)[y], **shared, checkpoint=path)
     with pytest.raises(ValueError, match=r"; loss_parameters: \[0\.5, .*\] in the checkpoint, \[2\.0, .*\] here$"):
-        fastsgd.train(network("huber", huber_delta=2.0), X, np.eye(10)[y], **shared, resume=path)
+        fastsgd.train(network(fastsgd.losses.Huber(2.0)), X, np.eye(10)[y], **shared, resume=path)
 
 
 PLACE = {"steps": 5, "steps_at_epoch": 2, "cost": 1.5, "score": 3.0, "seconds": 0.5, "rate_factor": 1.0,
@@ -583,7 +583,7 @@ PLACE = {"steps": 5, "steps_at_epoch": 2, "cost": 1.5, "score": 3.0, "seconds": 
     ({"steps": 2.5}, "steps is 2.5"), ({"seconds": None}, "seconds is None"), ({"score": 1}, "score is 1"),
     ({"factors": ((3, 1.0),)}, "factors is ((3, 1.0),)"), ({"steps": 1}, "1 steps, 2 before the epoch"),
     ({"steps_at_epoch": -1}, "5 steps, -1 before the epoch"), ({"cost": np.nan}, "cost is nan"),
-    ({"rate_factor": np.inf}, "rate_factor is inf"), ({"penalty": -np.inf}, "penalty is -inf"),
+    ({"rate_factor": np.inf}, "rate_factor is inf"), ({"cumulative_l1": -np.inf}, "cumulative_l1 is -inf"),
     ({"factors": [[2, 1.0]]}, "its passes lack 1 steps"),
     ({"factors": [[-3, 1.0]]}, "a pass has -3 steps and the factor 1.0"),
     ({"factors": [[3, np.nan]]}, "a pass has 3 steps and the factor nan"),

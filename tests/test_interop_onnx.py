@@ -101,7 +101,7 @@ def test_networks_that_a_file_cannot_hold(tmp_path, monkeypatch):
 
 
 def test_graph_and_description_must_agree():
-    net = fastsgd.Network([2, 3, 2], loss="huber", huber_delta=0.3, seed=0, input_scale=0.1)
+    net = fastsgd.Network([2, 3, 2], loss=fastsgd.losses.Huber(0.3), seed=0, input_scale=0.1)
     model = to_onnx(net)
 
     def changed(**changes):

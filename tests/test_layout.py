@@ -11,7 +11,8 @@ import pytest
 import fastsgd
 from fastsgd import optimizers
 from fastsgd.engine import _kernel, reference
-from fastsgd.model.architecture import ACTIVATIONS, OUTPUTS
+from fastsgd.losses import LOSSES
+from fastsgd.model.architecture import ACTIVATIONS
 
 PACKAGE = Path(fastsgd.__file__).parent
 
@@ -22,8 +23,8 @@ ORDER = [
     "training", "descent", "plots", "streams", "runs",
     "network", "engine",
     "tables", "datasets", "data",
-    "schedules", "optimizers", "model",
-    "display", "files",
+    "schedules", "optimizers", "model", "losses",
+    "display", "layers", "files", "deprecation",
 ]
 
 
@@ -74,8 +75,8 @@ def test_the_stub_declares_what_the_kernel_has():
 
 
 def test_the_names_of_losses_activations_and_optimizers_are_the_same_everywhere():
-    assert set(_kernel.LOSSES) == set(OUTPUTS)
-    outputs = {name for names in OUTPUTS.values() for name in names}
+    assert set(_kernel.LOSSES) == set(LOSSES)
+    outputs = {name for loss in LOSSES.values() for name in loss.outputs}
     assert set(_kernel.ACTIVATIONS) == set(ACTIVATIONS) | outputs
     assert set(_kernel.OPTIMIZERS) == {getattr(fastsgd, name).kind for name in optimizers.__all__
                                        if hasattr(getattr(fastsgd, name, None), "kind")}

@@ -109,7 +109,7 @@ def test_several_quantiles_of_one_quantity():
     rng = np.random.default_rng(0)
     X = np.ones((4000, 1))
     y = rng.standard_normal(4000)
-    net = fastsgd.Network([1, 3], loss="quantile", quantile=[0.1, 0.5, 0.9], dtype="float64", seed=0)
+    net = fastsgd.Network([1, 3], loss=fastsgd.losses.Quantile([0.1, 0.5, 0.9]), dtype="float64", seed=0)
     fastsgd.train(net, X, y, optimizer=fastsgd.SGD(lambda step: 1 / (1 + step / 20)), epochs=30, seed=0)
     np.testing.assert_allclose(net.predict(X[:1])[0], np.quantile(y, [0.1, 0.5, 0.9]), atol=0.05)
 

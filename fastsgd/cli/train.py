@@ -31,11 +31,11 @@ from fastsgd.cli.train_config import (
     with_config,
     write_config,
 )
-from fastsgd.cli.train_options import OF_MODEL, OPTIMIZERS
+from fastsgd.cli.train_options import OF_LOSSES, OF_MODEL, OPTIMIZERS
 from fastsgd.cli.train_outcome import shell
 from fastsgd.data.checks import check_whole, generator
 from fastsgd.files.atomic import check_writable, refuse_replacing
-from fastsgd.model.architecture import QUANTITIES
+from fastsgd.losses import CLASSES, COUNTS, LOSSES, with_parameters
 from fastsgd.runs.checkpoint import CheckpointData
 from fastsgd.runs.feeds import steps_in
 from fastsgd.tables.encoding import Encoding, rows_with_targets
@@ -139,7 +139,8 @@ def _check(options: argparse.Namespace, command: argparse.ArgumentParser) -> Non
 
 
 def _check_loss(options: argparse.Namespace) -> None:
-    for name, loss in (("quantile", "quantile"), ("huber_delta", "huber")):
+    for parameter, name in OF_LOSSES.items():
+        loss = next(loss for loss, kind in LOSSES.items() if kind.parameter() == parameter)
         if getattr(options, name) is not None:
             options.loss = options.loss or loss
             if options.loss != loss:
@@ -148,7 +149,7 @@ def _check_loss(options: argparse.Namespace) -> None:
         options.quantile = [0.5]
     if options.loss is None:
         return
-    kind = "classification" if options.loss == "cross_entropy" else "regression"
+    kind = "classification" if LOSSES[options.loss].targets is CLASSES else "regression"
     if options.task not in ("auto", kind):
         raise ValueError(f"--loss {options.loss} is for {kind}, got --task {options.task}")
     options.task = kind
@@ -209,8 +210,8 @@ def _begin(options: argparse.Namespace):
     if not given:
         net = _network(options, encoding)
     X, y = encoding.rows(table, net.dtype, warn if given else None), encoding.targets(table, net.dtype)
-    if net.loss == "poisson":
-        _check_counts(encoding, y)
+    if net.architecture.loss_type.targets is COUNTS:
+        _check_counts(net.loss, encoding, y)
         if not given:
             net.biases[-1][:] = np.log(np.maximum(y.reshape(len(y), -1)[kept].mean(axis=0), 1e-6))
     return net, encoding, X, y, kept, held_out
@@ -218,13 +219,10 @@ def _begin(options: argparse.Namespace):
 
 def _network(options: argparse.Namespace, encoding: Encoding) -> fastsgd.Network:
     loss = options.loss or encoding.loss
+    loss = with_parameters(loss, delta=options.huber_delta, quantile=encoding.quantiles * len(encoding.target_names))
     more: dict = {}
-    if loss == "quantile":
-        more = {"quantile": list(encoding.quantiles) * len(encoding.target_names)}
-    if loss == "huber" and options.huber_delta is not None:
-        more = {"huber_delta": options.huber_delta}
-    if loss in QUANTITIES:
-        more |= {"output_scale": encoding.target_scale(), "output_offset": encoding.target_offset()}
+    if loss.targets.has_unit:
+        more = {"output_scale": encoding.target_scale(), "output_offset": encoding.target_offset()}
     with warnings.catch_warnings():             # of float32 predictions: the command scales them in float64
         warnings.simplefilter("ignore", UserWarning)
         net = fastsgd.Network([encoding.width, *options.hidden, encoding.outputs], options.activation, loss,
@@ -233,12 +231,12 @@ def _network(options: argparse.Namespace, encoding: Encoding) -> fastsgd.Network
     return net
 
 
-def _check_counts(encoding: Encoding, y: np.ndarray) -> None:
+def _check_counts(loss: str, encoding: Encoding, y: np.ndarray) -> None:
     columns = y.reshape(len(y), -1)
     for i, name in enumerate(encoding.target_names):
         if columns[:, i].min() < 0:
             row = int(columns[:, i].argmin())
-            raise ValueError(f"--loss poisson is for counts and other quantities of at least 0, but target {name!r} is "
+            raise ValueError(f"--loss {loss} is for counts and other quantities of at least 0, but target {name!r} is "
                              f"{columns[row, i]:g} in row {row}, counted from 0")
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 import argparse
 
 import fastsgd
+from fastsgd import losses
 from fastsgd.model.architecture import ACTIVATIONS
 from fastsgd.tables.reading import add_column_options, add_reading_options
 
 OPTIMIZERS = {kind.kind: kind
               for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad)}
 SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "inverse-scaling")
-LOSSES = ("cross_entropy", "squared_error", "absolute_error", "huber", "quantile", "poisson")
-OF_MODEL = ("task", "drop", "keep", "missing", "loss", "quantile", "huber_delta", "hidden", "activation",
+OF_LOSSES = {"delta": "huber_delta", "quantile": "quantile"}         # their parameters, and the options of these
+LOSSES = losses.names(losses.CLASSES, losses.QUANTITIES, losses.COUNTS, parameters=tuple(OF_LOSSES))
+OF_MODEL = ("task", "drop", "keep", "missing", "loss", *OF_LOSSES.values(), "hidden", "activation",
             "dtype")            # that a model file settles
 
 

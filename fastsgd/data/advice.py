@@ -2,15 +2,14 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
-import warnings
 from typing import Any
 
 import numpy as np
 
-from fastsgd.data.checks import CLASSIFICATION, Csr
-from fastsgd.model.architecture import QUANTITIES, Architecture
+from fastsgd.data.checks import Csr
+from fastsgd.deprecation import warn_at_caller
+from fastsgd.losses import COUNTS
+from fastsgd.model.architecture import Architecture
 
 FAR = 10.0                       # from 1, up or down: of the root mean square of a column or a target
 LOOKED_AT = 1000                 # rows at most,
@@ -19,12 +18,7 @@ NUMBERS = 2**22                  # and about so many numbers
 
 def warn(message: str, kind: type[Warning] = UserWarning) -> None:
     """A warning that points at the first caller outside this package."""
-    package, level = os.path.join(os.path.dirname(os.path.dirname(__file__)), ""), 2
-    frame = sys._getframe(1)
-    while frame.f_back is not None and (frame.f_code.co_filename.startswith(package) or
-                                        frame.f_globals.get("__name__") == "contextlib"):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, kind, stacklevel=level)
+    warn_at_caller(message, kind)
 
 
 def of_divergence(architecture: Architecture, X, y: np.ndarray, rate: float, dtype: np.dtype,
@@ -106,23 +100,23 @@ def _of_entries(architecture: Architecture, X: Csr, too_small: bool) -> str:
 
 def _of_targets(architecture: Architecture, y: np.ndarray, too_small: bool) -> str:
     """Of the quantity that is farthest up, or of the one that varies least."""
-    if architecture.loss in CLASSIFICATION or y.ndim == 1:
+    loss, last = architecture.loss_type, architecture.activations[-1]
+    if loss.targets.metric == "accuracy" or y.ndim == 1:
         return ""
     with np.errstate(all="ignore"):
         y = y.astype(float)
         means, spreads = y.mean(axis=0), y.std(axis=0)
         sizes = np.maximum(abs(means), spreads)
     output = int(np.argmax(sizes)) if sizes.max() > FAR else int(np.argmin(spreads))
-    if sizes[output] <= FAR and not (too_small and architecture.loss != "poisson" and 0 < spreads[output] < 1 / FAR):
+    if sizes[output] <= FAR and not (too_small and loss.targets is not COUNTS and 0 < spreads[output] < 1 / FAR):
         return ""
     scale = np.broadcast_to(architecture.output_scale, means.shape)[output]
     mean = means[output] * scale + np.broadcast_to(architecture.output_offset, means.shape)[output]
     spread = spreads[output] * scale
-    several = y.shape[1] > 1 and architecture.loss != "quantile"
-    last = architecture.activations[-1]
-    if architecture.loss == "poisson":
+    several = y.shape[1] > 1 and not loss.of_one_target
+    if loss.targets is COUNTS:
         cure = "divide it by its mean"
-    elif architecture.loss not in QUANTITIES or last != "identity":
+    elif not loss.targets.has_unit or last != "identity":
         cure = f"scale it into the range of the {last} output"
     elif several:
         cure = "give the network their units, output_scale=y.std(axis=0) and output_offset=y.mean(axis=0)"

@@ -10,11 +10,8 @@ from numbers import Integral, Real
 import numpy as np
 
 from fastsgd.files.atomic import require_regular
+from fastsgd.losses import CLASSES, COUNTS, LOSSES, MARGINS, names
 from fastsgd.model.architecture import Architecture
-
-MARGIN = ("hinge", "perceptron", "squared_hinge", "modified_huber")    # losses whose targets are -1 and 1
-ONE_VS_REST = ("binary_cross_entropy", *MARGIN)                   # losses whose outputs also take class labels
-CLASSIFICATION = ("cross_entropy", *ONE_VS_REST)
 
 
 @dataclass(frozen=True)
@@ -178,17 +175,18 @@ def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[floa
 def check_targets(y, rows: int, architecture: Architecture, dtype: np.dtype, name: str = "y") -> np.ndarray:
     """y as the kernel takes it: int32 class labels (rows,) or a contiguous (rows, outputs) array of targets."""
     array, outputs, loss = as_numbers(y, name), architecture.sizes[-1], architecture.loss
+    kind = architecture.loss_type.targets
     if array.ndim not in (1, 2):
         raise ValueError(f"{name} must be 1-D or 2-D, got shape {array.shape}")
     if len(array) != rows:
         raise ValueError(f"{name} must have one entry per row of X ({rows}), got {len(array)}")
-    if loss == "cross_entropy" and (array.ndim == 1 or array.shape[1] == 1):
+    if kind is CLASSES and (array.ndim == 1 or array.shape[1] == 1):
         return check_labels(array.reshape(-1), outputs, name)
-    if loss in ONE_VS_REST and array.ndim == 1 and outputs > 1:
+    if kind.one_vs_rest and array.ndim == 1 and outputs > 1:
         return check_labels(array, outputs, name)
     if array.ndim == 1:
         array = array[:, np.newaxis]
-    if array.shape[1] == 1 and loss == "quantile":
+    if array.shape[1] == 1 and architecture.loss_type.of_one_target:
         array = np.broadcast_to(array, (rows, outputs))      # every quantile of the same quantity
     if array.shape[1] != outputs:
         raise ValueError(f"{name} must have shape ({rows}, {outputs}), outputs being the network's last size; "
@@ -196,20 +194,20 @@ def check_targets(y, rows: int, architecture: Architecture, dtype: np.dtype, nam
     if architecture.scales_output:                           # in double: differences of large numbers
         array = (to_dtype(array, np.dtype(float), name) - architecture.output_offset) / architecture.output_scale
     array = np.ascontiguousarray(to_dtype(array, dtype, name))
-    if loss in MARGIN:
+    if kind is MARGINS:
         other = ~np.isin(array, (-1, 0, 1))
         if other.any():
             raise ValueError(f"{name} must be -1 or 1, or 0 or 1, for {loss}, got {array[other][0]}")
         return np.where(array > 0, array, dtype.type(-1))
-    if loss in CLASSIFICATION and (array.min() < 0 or array.max() > 1):
+    if kind.probabilities and (array.min() < 0 or array.max() > 1):
         raise ValueError(f"{name} must lie between 0 and 1 for {loss}, got {array.min()} to {array.max()}")
-    if loss == "cross_entropy":
+    if kind is CLASSES:
         sums = array.sum(axis=1)
         at = int(abs(sums - 1).argmax())
         if abs(sums[at] - 1) > 1e-3:
-            raise ValueError(f"{name} must have rows that sum to 1 for cross_entropy; row {at} sums to {sums[at]:g}")
-    if loss == "poisson" and array.min() < 0:
-        raise ValueError(f"{name} must not be negative for poisson, got {array.min()}")
+            raise ValueError(f"{name} must have rows that sum to 1 for {loss}; row {at} sums to {sums[at]:g}")
+    if kind is COUNTS and array.min() < 0:
+        raise ValueError(f"{name} must not be negative for {loss}, got {array.min()}")
     return array
 
 
@@ -267,13 +265,15 @@ def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int,
     """
     if class_weight is None:
         return None
-    if loss in ONE_VS_REST and y.ndim == 2 and y.shape[1] == 1:
+    kind = LOSSES[loss].targets
+    if kind.one_vs_rest and y.ndim == 2 and y.shape[1] == 1:
         labels, classes = (y[:, 0] > 0.5).astype(int), 2
-    elif loss == "cross_entropy":
+    elif kind is CLASSES:
         labels = y if y.ndim == 1 else y.argmax(axis=1)
     else:
-        raise ValueError("class_weight needs cross_entropy, or class labels, or one output of "
-                         f"{', '.join(ONE_VS_REST)}; this network has {loss}")
+        others = [name for name, other in LOSSES.items() if other.targets.one_vs_rest]
+        raise ValueError(f"class_weight needs {' or '.join(names(CLASSES))}, or class labels, or one output of "
+                         f"{', '.join(others)}; this network has {loss}")
     weights = weights_of_classes(class_weight, labels, classes, sample_weight)
     return check_sample_weight(weights[labels], len(labels), "class_weight of the rows", all_zero=True)
 

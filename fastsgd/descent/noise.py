@@ -377,7 +377,8 @@ def shuffled_batches(rows: int, size: int, rng: np.random.Generator) -> Iterator
 
 def layers_of(architecture: Architecture) -> list[slice]:
     """Where each layer's weights and biases lie in the flat parameters."""
-    begins = [offset for name, offset, _ in architecture.tensors if name.startswith("weights")]
+    architecture.require_dense("what is computed of a network's layers one by one")
+    begins = [tensor.offset for tensor in architecture.tensors if tensor.role == "weight"]
     return [slice(*ends) for ends in pairwise([*begins, architecture.parameters])]
 
 
@@ -394,6 +395,7 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
 def _received_and_deltas(net: Network, X: np.ndarray | Csr, y: np.ndarray,
                          threads: int | None) -> tuple[list, list[np.ndarray]]:
     """What each layer receives, and its deltas, a row for each of X."""
+    net.architecture.require_dense("what is computed of each row's gradient")
     sizes = net.sizes
     out = np.empty((len(X), sum(sizes[1:-1]) + sum(sizes[1:])), dtype=net.dtype)
     require_finite(_kernel.deltas(net.architecture, net.params, X, y, out, net._threads(threads, len(X))))
@@ -436,7 +438,7 @@ def _products(rows: Any, more: float, threads: int | None) -> np.ndarray:
 
 def linear_map(rows: Any, params: np.ndarray, outputs: int, threads: int | None) -> np.ndarray:
     """``rows @ W + b`` by the engine, of the flat parameters of a layer."""
-    architecture = Architecture((rows.shape[1], outputs), ("identity",), "squared_error", (0.0,) * outputs)
+    architecture = Architecture.dense((rows.shape[1], outputs), ("identity",), "squared_error", (0.0,) * outputs)
     return Network._from_parts(architecture, params, {})._predict(rows, threads, None)
 
 

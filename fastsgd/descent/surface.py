@@ -421,7 +421,7 @@ class _Grid:
         if len(sizes) == 1:
             sizes, activations = (outputs, outputs), ("identity", *activations)
         self._activation = activations[0]
-        self._rest = Architecture(sizes, activations[1:], architecture.loss, architecture.loss_parameters)
+        self._rest = Architecture.dense(sizes, activations[1:], architecture.loss, architecture.loss_parameters)
         self._params = aligned_zeros((self._rest.parameters,), net.dtype)
         self._parts = [flat[first.stop:] for flat in (plane.origin, *plane.directions)]
         if not self._parts[0].size:

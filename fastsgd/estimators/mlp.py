@@ -21,6 +21,7 @@ from fastsgd.estimators.base import FLOATS, logarithms, weights_for_classes
 from fastsgd.estimators.diagnosis import classification_cause, regression_cause
 from fastsgd.estimators.mlp_base import MultilayerPerceptron
 from fastsgd.estimators.stopping import r2_metric
+from fastsgd.losses import COUNTS, QUANTITIES, names, with_parameters
 
 
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
@@ -275,7 +276,7 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
 
     _parameter_constraints: ClassVar[dict] = {
         **MultilayerPerceptron._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson", "absolute_error", "huber", "quantile"})],
+        "loss": [StrOptions(set(names(QUANTITIES, COUNTS, parameters=("delta", "quantile"))))],
         "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
     }
@@ -321,10 +322,8 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
     def _loss(self):
         return self.loss
 
-    def _loss_parameters(self):
-        if self.loss == "huber":
-            return {"huber_delta": self.huber_delta}
-        return {"quantile": self.quantile} if self.loss == "quantile" else {}
+    def _loss_function(self):
+        return with_parameters(self.loss, delta=self.huber_delta, quantile=self.quantile)
 
     def _quantiles(self) -> list[float] | None:
         return list(self.quantile) if self.loss == "quantile" and np.ndim(self.quantile) else None

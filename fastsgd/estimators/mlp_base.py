@@ -23,6 +23,7 @@ from fastsgd.estimators.fit_data import FitData
 from fastsgd.estimators.lbfgs import minimise
 from fastsgd.estimators.mlp_stopping import NOT_FINITE, MLPConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
+from fastsgd.losses import Loss
 from fastsgd.model.architecture import ACTIVATIONS
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Adam, Optimizer
@@ -70,11 +71,12 @@ class MultilayerPerceptron(EngineEstimator):
         raise NotImplementedError
 
     def _new_network(self, sizes, dtype, seed):
-        return Network(sizes, self.activation, self._loss(), dtype=np.dtype(dtype).name, seed=seed, init="scikit-learn",
-                       **self._loss_parameters())
+        return Network(sizes, self.activation, self._loss_function(), dtype=np.dtype(dtype).name, seed=seed,
+                       init="scikit-learn")
 
-    def _loss_parameters(self) -> dict:
-        return {}
+    def _loss_function(self) -> str | Loss:
+        """The same with its parameters."""
+        return self._loss()
 
     def _shown(self):
         return [*self.coefs_, *self.intercepts_]

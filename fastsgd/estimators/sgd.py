@@ -12,10 +12,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import validate_data
 
-from fastsgd.data.checks import ONE_VS_REST
 from fastsgd.estimators.base import logarithms, weights_for_classes
 from fastsgd.estimators.sgd_base import DEFAULT_EPSILON, LinearSGD
 from fastsgd.estimators.stopping import r2_metric
+from fastsgd.losses import LOSSES
 
 
 class SGDClassifier(ClassifierMixin, LinearSGD):
@@ -229,7 +229,7 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
 
     def _encode(self, y, dtype):
         labels = np.searchsorted(self.classes_, y).astype(np.int32)
-        if self._loss() in ("cross_entropy", *ONE_VS_REST):
+        if LOSSES[self._loss()].targets.metric == "accuracy":
             return labels[:, np.newaxis].astype(dtype) if len(self.classes_) == 2 else labels
         columns = np.arange(1, 2) if len(self.classes_) == 2 else np.arange(len(self.classes_))
         return np.where(labels[:, np.newaxis] == columns, 1, -1).astype(dtype)
@@ -251,7 +251,7 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
                 return of_outputs(y, outputs, weight)[0]
             return np.average(outputs.argmax(axis=1) == y.argmax(axis=1), weights=weight)
 
-        return None if self._loss() in ONE_VS_REST else of_rows, of_outputs
+        return None if LOSSES[self._loss()].targets.one_vs_rest else of_rows, of_outputs
 
     def _weights_of(self, data):
         if self.class_weight is None:
@@ -260,7 +260,7 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
         weights = weights_for_classes(self.class_weight, self.classes_, labels, data.sample_weight)
         if len(self.classes_) == 2:
             return data.sample_weight * weights[labels], {}
-        if self._loss() not in ("cross_entropy", *ONE_VS_REST):
+        if LOSSES[self._loss()].targets.metric != "accuracy":
             raise ValueError(f"class_weight with more than two classes is not supported for loss {self.loss!r}; use "
                              "sample_weight")
         return data.sample_weight, {"class_weight": weights}
@@ -299,10 +299,7 @@ scoring, callbacks, progress, n_jobs
     """
 
     loss_functions: ClassVar[dict[str, tuple]] = {
-        "squared_error": ("squared_error",), "huber": ("huber", DEFAULT_EPSILON),
-        "epsilon_insensitive": ("epsilon_insensitive", DEFAULT_EPSILON),
-        "squared_epsilon_insensitive": ("squared_epsilon_insensitive", DEFAULT_EPSILON),
-    }
+        name: entry for name, entry in SGDClassifier.loss_functions.items() if LOSSES[entry[0]].targets.has_unit}
     _parameter_constraints: ClassVar[dict] = {**LinearSGD._parameter_constraints,
                                               "loss": [StrOptions(set(loss_functions))]}
     _splitter = ShuffleSplit

@@ -22,6 +22,7 @@ from fastsgd.estimators.diagnosis import divergence
 from fastsgd.estimators.fit_data import FitData
 from fastsgd.estimators.sgd_stopping import LinearConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
+from fastsgd.losses import with_parameters
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, PassiveAggressive
 
@@ -69,8 +70,8 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         return self.loss_functions[self.loss][0]
 
     def _new_network(self, sizes, dtype, seed):
-        net = Network(sizes, loss=self._loss(), dtype=np.dtype(dtype).name, seed=seed, epsilon=self.epsilon,
-                      huber_delta=max(self.epsilon, np.finfo(np.float32).tiny))
+        loss = with_parameters(self._loss(), epsilon=self.epsilon, delta=max(self.epsilon, np.finfo(np.float32).tiny))
+        net = Network(sizes, loss=loss, dtype=np.dtype(dtype).name, seed=seed)
         net.params = np.zeros_like(net.params)
         return net
 

@@ -50,7 +50,7 @@ def _plain(classes: np.ndarray) -> tuple:
 
 def answers_of(model: Any) -> Answers:
     """Of a fitted estimator; of a network its outputs alone. TypeError and NotFittedError as for a network."""
-    net = as_network(model)
+    net = as_network(model).folded()
     if not is_estimator(model):
         return Answers(net)
     from fastsgd.estimators.mlp import MLPClassifier

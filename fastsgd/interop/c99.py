@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import re
 import zlib
@@ -214,8 +213,7 @@ def _source(net: Network, activations: Iterable[str], fields: dict) -> Iterator[
     """The source file, piece by piece."""
     yield templates.SOURCE.format(**fields).encode()
     architecture = net.architecture
-    arrays = [(table.replace(".", "_"), net.params[offset:offset + math.prod(shape)])
-              for table, offset, shape in architecture.tensors]
+    arrays = [(tensor.name.replace(".", "_"), tensor.of(net.params).reshape(-1)) for tensor in architecture.tensors]
     scaled, arrays_of_input = _scaled(net, fields["name"], "input", "x[i]")
     scaled_output, arrays_of_output = _scaled(net, fields["name"], "output", "out[i]")
     arrays += arrays_of_input + arrays_of_output

@@ -60,9 +60,8 @@ class Graph:
 
 def network(graph: Graph, net: Network, rows: str) -> str:
     """Adds a network to the graph; what it makes of the rows of that name."""
-    architecture, params = net.architecture, net.params
-    tensors = [graph.constant(name, params[offset:offset + math.prod(shape)].reshape(shape))
-               for name, offset, shape in architecture.tensors]
+    architecture = net.architecture
+    tensors = [graph.constant(tensor.name, tensor.of(net.params)) for tensor in architecture.tensors]
     a = rows
     if architecture.input_scale != (1.0,):
         a = graph("Mul", a, graph.constant("input_scale", architecture.input_scale))

@@ -26,15 +26,17 @@ Every optimizer also takes what acts around its rule:
   a <- average * a + (1 - average) * w, begun as a plain mean so that it forgets where it started; 1 is the mean of the
   parameters after every step (Polyak and Juditsky 1992). It begins after ``average_from`` steps.
 - ``bias_rate`` is what eta is multiplied by for biases; 0 keeps them as they are.
+- ``groups`` gives some of the parameters a :class:`ParameterGroup` of factors: by role ("weight", "bias", "scale"), by
+  the number of their layer, or by name ("weights.0"); where several apply, all of them multiply.
 
 ``learning_rate`` is a number, or a function from the step (0, 1, 2, ...) to a number such as those of
 ``fastsgd.schedules``; every other argument is given by its keyword. All are at least 0 and finite, and momentum,
 beta_1, beta_2 and rho below 1: else a ValueError says so, or a TypeError for what is not a number.
 """
-from fastsgd.optimizers.base import Optimizer, check_fits, check_optimizer, check_state
+from fastsgd.optimizers.base import Optimizer, ParameterGroup, check_fits, check_optimizer, check_state
 from fastsgd.optimizers.rules import SGD, Adagrad, Adam, AdamW, PassiveAggressive, RMSprop
 from fastsgd.optimizers.state import State, aligned_zeros
 from fastsgd.optimizers.step import StepConfig
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "PassiveAggressive", "RMSprop", "State", "StepConfig",
-           "aligned_zeros", "check_fits", "check_optimizer", "check_state"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "ParameterGroup", "PassiveAggressive", "RMSprop", "State",
+           "StepConfig", "aligned_zeros", "check_fits", "check_optimizer", "check_state"]

@@ -2,17 +2,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from numbers import Integral, Real
 from types import FunctionType, MethodType
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from fastsgd.layers import ROLES, Layer, Tensor
 from fastsgd.optimizers.parameters import Parameters
 from fastsgd.optimizers.state import State, aligned_zeros
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """What some of the parameters have of their own: factors of the learning rate and of the penalties.
+
+    The latter multiplies weight_decay, l1, l2 and alpha alike.
+
+    >>> ParameterGroup(learning_rate_factor=0.1)
+    ParameterGroup(learning_rate_factor=0.1, weight_decay_factor=1.0)
+    """
+
+    learning_rate_factor: float = 1.0
+    weight_decay_factor: float = 1.0
+
+    def __post_init__(self):
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+                raise ValueError(f"{entry.name} must be a finite number, at least 0, got {value!r}")
+            object.__setattr__(self, entry.name, float(value))
+
+
+class Factors(NamedTuple):
+    """What the learning rate, weight_decay, and l1 and l2 are multiplied by for one tensor."""
+
+    rate: float
+    decay: float
+    penalty: float
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -31,6 +61,7 @@ class Optimizer(Parameters):
     average: float | None = None
     average_from: int = 0
     bias_rate: float = 1.0
+    groups: Mapping[str | int, ParameterGroup] = field(default_factory=dict, hash=False)
 
     kind: ClassVar[str]
     flags: ClassVar[tuple[str, ...]] = ("nesterov", "truncate", "squared")
@@ -43,6 +74,9 @@ class Optimizer(Parameters):
                             "PassiveAggressive")
         for name in (entry.name for entry in fields(self)):
             value = getattr(self, name)
+            if name == "groups":
+                object.__setattr__(self, name, _checked_groups(value))
+                continue
             if name == "learning_rate" and callable(value):
                 continue
             if name in self.flags:
@@ -66,10 +100,13 @@ class Optimizer(Parameters):
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError(f"clip_norm={self.clip_norm:g} and clip_value={self.clip_value:g} exclude each other")
 
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update({"groups": {}, **state})       # optimizers of fastsgd 0.1 had none
+
     def __repr__(self) -> str:
         shown = [_shown(self.learning_rate)] + [f"{entry.name}={getattr(self, entry.name)!r}" for entry in fields(self)
-                                              if entry.name != "learning_rate"
-                                              and getattr(self, entry.name) != entry.default]
+                                              if entry.name != "learning_rate" and getattr(self, entry.name) != (
+                                                  {} if entry.name == "groups" else entry.default)]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
@@ -77,9 +114,29 @@ class Optimizer(Parameters):
         """How many numbers per parameter the rule remembers between steps."""
         return 0
 
+    def factors(self, tensor: Tensor, layer: Layer) -> Factors:
+        """What acts on a tensor of a layer: its role's, its layer's and its own group, one after the other.
+
+        >>> from fastsgd import SGD
+        >>> from fastsgd.model.architecture import Architecture
+        >>> net = Architecture.dense((3, 2), ("identity",), "squared_error", (0.0, 0.0))
+        >>> SGD(0.1, groups={"bias": ParameterGroup(2.0, 0.0)}).factors(net.tensors[1], net.layers[0])
+        Factors(rate=2.0, decay=0.0, penalty=0.0)
+        """
+        rate, decay, penalty = layer.rate_factor(tensor.role), 1.0, float(tensor.role == "weight")
+        if tensor.role == "bias":
+            rate *= self.bias_rate
+        for key in (tensor.role, tensor.layer, tensor.name) if self.groups else ():
+            if (group := self.groups.get(key)) is not None:
+                rate *= group.learning_rate_factor
+                decay *= group.weight_decay_factor
+                penalty *= group.weight_decay_factor
+        return Factors(rate, decay, penalty)
+
     def learning_rates(self, first_step: int, steps: int) -> np.ndarray:
         """The learning rates of ``steps`` steps from ``first_step`` on, float64.
 
+        >>> from fastsgd import SGD
         >>> SGD(lambda step: 1 / (1 + step)).learning_rates(0, 3)
         array([1.        , 0.5       , 0.33333333])
         """
@@ -102,6 +159,7 @@ class Optimizer(Parameters):
     def averaging_weights(self, first_step: int, steps: int) -> np.ndarray:
         """By how much the average moves towards the parameters at each of these steps; 1 makes it equal to them.
 
+        >>> from fastsgd import SGD
         >>> SGD(average=1.0).averaging_weights(0, 4).tolist() == [1, 1 / 2, 1 / 3, 1 / 4]
         True
         """
@@ -111,17 +169,22 @@ class Optimizer(Parameters):
     def penalty(self, weights: Iterable[np.ndarray], batch_weight: float = 1.0, per_output: bool = False):
         """What l1, l2 and alpha add to the cost of a mini-batch of so many rows, or of each output, (outputs,).
 
+        >>> from fastsgd import SGD
         >>> SGD(l1=0.5, alpha=2.0).penalty([np.array([[1.0, -2.0]])], batch_weight=10)
         2.0
         """
         l2 = self.l2 + self.alpha / batch_weight
         penalty = 0.0
-        for W in weights:
+        for number, W in enumerate(weights):
+            factor = 1.0
+            for key in ("weight", number, f"weights.{number}") if self.groups else ():
+                factor *= self.groups.get(key, ParameterGroup()).weight_decay_factor
             if l2:                                           # not by BLAS, whose idle threads would keep a core busy
                 squares = np.einsum("ij,ij->j" if per_output else "ij,ij->", W, W)
-                penalty = penalty + l2 / 2 * (squares if per_output else float(squares))
+                penalty = penalty + factor * l2 / 2 * (squares if per_output else float(squares))
             if self.l1:
-                penalty = penalty + self.l1 * (abs(W).sum(axis=0) if per_output else float(abs(W).sum()))
+                sizes = abs(W).sum(axis=0) if per_output else float(abs(W).sum())
+                penalty = penalty + factor * self.l1 * sizes
         return penalty
 
     def state(self, params: np.ndarray) -> State:
@@ -162,6 +225,18 @@ def _shown(rate) -> str:
     return repr(rate)
 
 
+def _checked_groups(groups) -> dict[str | int, ParameterGroup]:
+    if not isinstance(groups, Mapping):
+        raise TypeError(f"groups must be a dict of fastsgd.ParameterGroup, got {groups!r}")
+    for key, group in groups.items():
+        if isinstance(key, bool) or not isinstance(key, str | int):
+            raise TypeError(f"groups must have roles ({', '.join(ROLES)}), numbers of layers or names of tensors such "
+                            f"as 'weights.0' as keys, got {key!r}")
+        if not isinstance(group, ParameterGroup):
+            raise TypeError(f"groups[{key!r}] must be a fastsgd.ParameterGroup, got {group!r}")
+    return dict(groups)
+
+
 _KINDS = {"learning_rate": "a number or a function of the step", "average_from": "a whole number of steps"}
 
 
@@ -187,6 +262,12 @@ def check_state(state, optimizer: Optimizer, params: np.ndarray) -> None:
 
 def check_fits(optimizer: Optimizer, architecture) -> None:
     """ValueError where the optimizer is not for such a network."""
+    if optimizer.groups:
+        known = {key for tensor in architecture.tensors for key in (tensor.role, tensor.layer, tensor.name)}
+        for key in optimizer.groups:
+            if key not in known:
+                raise ValueError(f"groups: this network has no parameters {key!r}; it has "
+                                 f"{', '.join(map(repr, sorted(known, key=str)))}")
     losses = getattr(optimizer, "losses", None)
     if losses is not None and (len(architecture.sizes) > 2 or architecture.loss not in losses):
         raise ValueError(f"optimizer: {type(optimizer).__name__} is for networks without a hidden layer and with the "

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from fastsgd.losses import LOSSES
 from fastsgd.optimizers.base import Optimizer
 
 
@@ -133,4 +134,4 @@ class PassiveAggressive(Optimizer):
     learning_rate: float | Callable[[int], float] = field(default=1.0, kw_only=False)
     squared: bool = False
     kind: ClassVar[str] = "passive_aggressive"
-    losses: ClassVar[tuple[str, ...]] = ("hinge", "epsilon_insensitive")
+    losses: ClassVar[tuple[str, ...]] = tuple(name for name, loss in LOSSES.items() if loss.passive_aggressive)

@@ -12,9 +12,9 @@ class State:
     """What a run remembers from step to step.
 
     ``slots`` (k, P) and ``average`` (P,) or None are laid out like the P parameters; ``cost`` and ``score`` are sums
-    over the rows seen, which whoever reads them may set back to 0. ``penalty`` is what SGD's truncating l1 has asked of
-    every weight so far, the sum of learning_rate * l1. ``averaged`` are the parameters that the average was taken of,
-    where a run has ended with the average in their place.
+    over the rows seen, which whoever reads them may set back to 0. ``cumulative_l1`` is what SGD's truncating l1 has
+    asked of every weight so far, the sum of learning_rate * l1. ``averaged`` are the parameters that the average was
+    taken of, where a run has ended with the average in their place.
 
     ``output_costs`` (outputs,), where somebody has put it there, gains the costs of each output, without any weights:
     of networks without a hidden layer in small batches, which take a path of their own. Else it becomes NaN.
@@ -26,7 +26,7 @@ class State:
     steps: int = 0
     cost: float = 0.0
     score: float = 0.0
-    penalty: float = 0.0
+    cumulative_l1: float = 0.0
     averaged: np.ndarray | None = None
     output_costs: np.ndarray | None = None
     rule: str = ""

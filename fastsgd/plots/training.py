@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastsgd.data.checks import MARGIN
+from fastsgd.losses import MARGINS
 from fastsgd.network.given import as_network, as_network_and_rows, classes_of, require_result
 from fastsgd.network.network import Network
 from fastsgd.plots._axes import (
@@ -207,7 +207,7 @@ def confusion(net: Network, X, y, classes: Sequence[str] | None = None, shape: t
     if len(names) != count:
         raise ValueError(f"classes must have {count} names, got {len(names)}")
     if outputs.shape[1] == 1:
-        outputs = np.hstack([-outputs if net.loss in MARGIN else 1 - outputs, outputs])
+        outputs = np.hstack([-outputs if net.architecture.loss_type.targets is MARGINS else 1 - outputs, outputs])
     labels = labels.astype(int)
     said = outputs.argmax(axis=1)
     matrix = np.zeros((count, count), int)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import math
 import re
 import time
 import zlib
@@ -155,7 +154,7 @@ class CheckpointData:
                     f"from layout {VERSION}; fastsgd.Network.load({str(path)!r}) still reads its network")
             expected = content.pop("checksum", None)
             architecture, result, _ = model_file.network_of(file)
-            arrays = {name: result[offset:offset + math.prod(shape)] for name, offset, shape in architecture.tensors}
+            arrays = {tensor.name: tensor.of(result).reshape(-1) for tensor in architecture.tensors}
             arrays = {name: arrays[name] if name in arrays else file.read(name) for name in file.tensors}
         try:
             found = _checksum(content, list(arrays.items()))

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from fastsgd.data.checks import MARGIN, Csr, to_dtype
+from fastsgd.data.checks import Csr, to_dtype
 from fastsgd.engine import _kernel
+from fastsgd.losses import CLASSES, MARGINS
 from fastsgd.network.network import Network
 from fastsgd.runs.feeds import readable_in_place
 
@@ -95,6 +96,7 @@ def _scorer(name: str, net: Network) -> Metric:
         raise ValueError(f"metrics must be functions or names of scikit-learn's scorers "
                          f"(sklearn.metrics.get_scorer_names()), got {name!r}")
     scorer = get_scorer(name)
+    kind = net.architecture.loss_type.targets
 
     labels = False                                  # whether y has class labels
 
@@ -107,12 +109,12 @@ def _scorer(name: str, net: Network) -> Metric:
         def predict(self, outputs):
             if net.metric != "accuracy":
                 return outputs[:, 0] if outputs.shape[1] == 1 else outputs
-            if net.loss == "cross_entropy" or labels:
+            if kind is CLASSES or labels:
                 return outputs.argmax(axis=1)
-            yes = outputs > (0 if net.loss in MARGIN else 0.5)
+            yes = outputs > (0 if kind is MARGINS else 0.5)
             return yes.astype(int)[:, 0] if outputs.shape[1] == 1 else yes.astype(int)
 
-        if net.loss in MARGIN:
+        if kind is MARGINS:
             def decision_function(self, outputs):
                 return outputs[:, 0] if outputs.shape[1] == 1 else outputs
         else:
@@ -125,9 +127,9 @@ def _scorer(name: str, net: Network) -> Metric:
     def measure(y: np.ndarray, outputs: np.ndarray) -> float:
         nonlocal labels
         labels = y.ndim == 1
-        if y.ndim == 2 and net.loss == "cross_entropy":
+        if y.ndim == 2 and kind is CLASSES:
             y = y.argmax(axis=1)
-        if y.ndim == 2 and net.loss in MARGIN:
+        if y.ndim == 2 and kind is MARGINS:
             y = (y > 0).astype(int)
         return scorer(Predicted(), outputs, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
 

@@ -177,7 +177,7 @@ class Blocks(Rows):
                 self._refuse(order)
             return Segment(X, self.y[order], None if self.weight is None else self.weight[order], None)
         unchecked = self.X.dtype != np.uint8 and not self._checked[blocks].all()
-        bad = _kernel.bring_in(self.X, rows, unchecked)
+        bad = _kernel.prefault(self.X, rows, unchecked)
         if bad >= 0:
             self._refuse(np.array([bad]))
         self._checked[blocks] = True
@@ -228,7 +228,7 @@ def prefetch(items: Iterator[T]) -> Iterator[T | None]:
                                "forked during the training does not have; begin a training in the child, or fork "
                                "before the training")
         with contextlib.suppress(queue.Empty):
-            return ready.get(timeout=_kernel.WATCH_SECONDS)
+            return ready.get(timeout=_kernel.POLL_SECONDS)
         return None
 
     try:

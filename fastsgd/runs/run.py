@@ -215,7 +215,7 @@ class TrainingRun(Run):
             self._show_average()
         if not np.isfinite(self._of_optimizer.cost):
             self._give_up("the cost", self.steps + 1, rates[min(made, steps - 1)])
-        if time.perf_counter() - self._looked >= _kernel.WATCH_SECONDS:        # in passes that are shorter
+        if time.perf_counter() - self._looked >= _kernel.POLL_SECONDS:        # in passes that are shorter
             self._look(self.rows_done)
         return rows
 
@@ -255,7 +255,7 @@ class TrainingRun(Run):
         if self.evaluate_every:
             ends.append(self.evaluate_every - self.steps % self.evaluate_every)
         if self._timer:
-            each = _kernel.steps_between_folds(self.net.architecture, segment.X, self._config) or 1
+            each = _kernel.flush_interval(self.net.architecture, segment.X, self._config) or 1
             ends.append(-(-(self.steps + self._timer.steps_left(self.steps)) // each) * each - self.steps)
         return min(ends)
 

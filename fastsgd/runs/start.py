@@ -9,7 +9,6 @@ import numpy as np
 
 from fastsgd.data.advice import warn
 from fastsgd.data.checks import (
-    ONE_VS_REST,
     check_batch_size,
     check_class_weight,
     check_mapped_rows,
@@ -51,7 +50,7 @@ def train_rows(settings: Settings, X, y, *, batch_size: int | str | None = 100, 
         X, y = net._check(X, y)
     of_rows = check_sample_weight(sample_weight, len(y))
     positive_weight: tuple[float, ...] = ()
-    if y.ndim == 1 and net.loss in ONE_VS_REST:
+    if y.ndim == 1 and net.architecture.loss_type.targets.one_vs_rest:
         positive_weight, class_weight = check_positive_weight(class_weight, y, net.sizes[-1], of_rows), None
     weight, named = _weight_in_training(net, y, of_rows, class_weight)
     if isinstance(batch_size, str):
@@ -68,7 +67,7 @@ def train_rows(settings: Settings, X, y, *, batch_size: int | str | None = 100, 
             if counted is not None and not counted[part].any():
                 raise ValueError(f"{name} is 0 for all rows that validation={settings.fraction} has {what}")
         if by_blocks and readable_in_place(X, net.dtype) and X.dtype != np.uint8:
-            bad = _kernel.bring_in(X, held_out, True)
+            bad = _kernel.prefault(X, held_out, True)
             if bad >= 0:
                 raise ValueError(f"X[{bad}] has NaN or infinity, which must be removed or filled first")
         start.evaluation = Evaluation(net, X, y, of_rows, held_out, metrics=settings.metrics, threads=settings.threads,
@@ -107,7 +106,7 @@ def train_batches(settings: Settings, source: Source, *, rows: int | None, windo
         raise ValueError(f"class_weight must be a dict or a sequence, as a stream is not known beforehand, got "
                          f"{class_weight!r}")
     positive_weight: tuple[float, ...] = ()
-    if net.loss in ONE_VS_REST and net.sizes[-1] > 1:
+    if net.architecture.loss_type.targets.one_vs_rest and net.sizes[-1] > 1:
         no_labels = np.zeros(0, np.int32)
         positive_weight, class_weight = check_positive_weight(class_weight, no_labels, net.sizes[-1]), None
     start = Start(settings, seed, resume, positive_weight)

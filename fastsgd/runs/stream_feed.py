@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from fastsgd.data.advice import some_rows
-from fastsgd.data.checks import CLASSIFICATION, Csr, check_class_weight, check_sample_weight, copy_if_shared, stack
+from fastsgd.data.checks import Csr, check_class_weight, check_sample_weight, copy_if_shared, stack
+from fastsgd.losses import CLASSES
 from fastsgd.network.network import Network
 from fastsgd.runs.feeds import WINDOW_BYTES, Segment, prefetch
 
@@ -152,8 +153,8 @@ class Tally:
     """Running sums over the targets of an epoch, from which its metric follows."""
 
     def __init__(self, net: Network):
-        self._classes = net.loss in CLASSIFICATION
-        self._per_row = 1 if net.loss == "cross_entropy" else net.sizes[-1]
+        self._classes = net.metric == "accuracy"
+        self._per_row = 1 if net.architecture.loss_type.targets is CLASSES else net.sizes[-1]
         self.weight, self._shift = 0.0, None
         self._sum = self._squares = np.zeros(net.sizes[-1])
 

@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 import fastsgd
+from fastsgd import losses
 from fastsgd.datasets.idx import read_idx
 from fastsgd.runs import checkpoint
 from fastsgd.schedules import Cosine
@@ -66,8 +67,8 @@ class TooSlow(BaseException):
 
 def model_seeds(folder):
     nets = [fastsgd.Network([3, 2], seed=0), fastsgd.Network([2, 3, 2], "tanh", "squared_error", dtype="float64"),
-            fastsgd.Network([3, 4, 2], ["gelu"], "huber", huber_delta=0.3, input_scale=0.5),
-            fastsgd.Network([2, 2], loss="quantile", quantile=[0.2, 0.7], input_scale=[1, 2], input_offset=[0.5, -1]),
+            fastsgd.Network([3, 4, 2], ["gelu"], losses.Huber(0.3), input_scale=0.5),
+            fastsgd.Network([2, 2], loss=losses.Quantile([0.2, 0.7]), input_scale=[1, 2], input_offset=[0.5, -1]),
             fastsgd.Network([2, 1], loss="epsilon_insensitive"), fastsgd.Network([4, 3], loss="hinge"),
             fastsgd.Network([1, 5, 5, 1], loss="poisson"), fastsgd.Network([2, 1], loss="binary_cross_entropy")]
     nets[0].metadata["note"] = "Zürich"
@@ -135,8 +136,8 @@ def npz_seeds(folder):
 
 def onnx_seeds(_):
     nets = [fastsgd.Network([3, 2], seed=0), fastsgd.Network([2, 3, 2], "gelu", "squared_error", dtype="float64"),
-            fastsgd.Network([3, 4, 2], ["tanh"], "huber", huber_delta=0.3, input_scale=0.5),
-            fastsgd.Network([2, 2], loss="quantile", quantile=[0.2, 0.7], input_scale=[1, 2], input_offset=[0.5, -1])]
+            fastsgd.Network([3, 4, 2], ["tanh"], losses.Huber(0.3), input_scale=0.5),
+            fastsgd.Network([2, 2], loss=losses.Quantile([0.2, 0.7]), input_scale=[1, 2], input_offset=[0.5, -1])]
     return [fastsgd.interop.to_onnx(net).SerializeToString() for net in nets]
 
 
