@@ -48,7 +48,7 @@ class Settings:
             X, y, weight = _check_validation(net, validation)
             self.evaluation = Evaluation(net, X, y, weight, metrics=self.metrics, threads=threads,
                                          metric_targets=self.metric_targets(validation[1], len(X)))
-        self.dropout = check_rates(dropout, len(net.sizes) - 2)
+        self.dropout = net.architecture.for_each_layer(check_rates(dropout, net.architecture.hidden))
         check_fraction(label_smoothing, "label_smoothing", least_included=True)
         if label_smoothing and not net.architecture.loss_type.targets.probabilities:
             allowed = [name for name, loss in LOSSES.items() if loss.targets.probabilities]
