@@ -46,11 +46,11 @@ class Csr:
         return out
 
 
-def own(array, given):
+def copy_if_shared(array, given):
     """The array, or a copy of it where it lies in the memory of what was given, of whatever kind, which may change."""
     if isinstance(array, Csr):
         parts = ((array.indptr, "indptr"), (array.indices, "indices"), (array.values, "data"))
-        indptr, indices, values = (own(part, getattr(given, name, None)) for part, name in parts)
+        indptr, indices, values = (copy_if_shared(part, getattr(given, name, None)) for part, name in parts)
         return Csr(indptr, indices, values, array.shape)
     return array.copy() if np.may_share_memory(array, np.asarray(given)) else array
 
@@ -282,7 +282,7 @@ def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int,
 
 def check_positive_weight(class_weight, labels: np.ndarray, classes: int,
                           sample_weight: np.ndarray | None = None) -> tuple[float, ...]:
-    """What a class counts where its output is trained one-vs-rest, one number per output; () for None."""
+    """How much the rows of a class count in its own one-vs-rest output, a number per output; () for None."""
     if class_weight is None:
         return ()
     weights = weights_of_classes(class_weight, labels, classes, sample_weight)

@@ -192,10 +192,10 @@ class CheckpointData:
 
     def require(self, path, plan: dict, callbacks: list[str]) -> None:
         """ValueError names what differs between the run that wrote the checkpoint and the one that would resume it."""
-        theirs = {**self.plan, "callbacks that keep something": [name for name, _ in self.callbacks]}
+        theirs = {**self.plan, "callbacks with a state": [name for name, _ in self.callbacks]}
         if isinstance(theirs.get("optimizer"), str):
             theirs["optimizer"] = in_new_words(theirs["optimizer"])
-        ours = json.loads(json.dumps({**plan, "callbacks that keep something": callbacks}, default=_plain))
+        ours = json.loads(json.dumps({**plan, "callbacks with a state": callbacks}, default=_plain))
         try:
             differences = [f"{name:.80}: {theirs.get(name)!s:.300} in the checkpoint, {ours.get(name)!s:.300} here"
                            for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
