@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from fastsgd.data.advice import some_rows
-from fastsgd.data.checks import Csr, check_class_weight, check_sample_weight, check_whole, own, stack
+from fastsgd.data.checks import Csr, check_class_weight, check_sample_weight, check_whole, copy_if_shared, stack
 from fastsgd.losses import CLASSES
 from fastsgd.network.network import Network
 from fastsgd.runs.feeds import WINDOW_BYTES, Segment, ahead
@@ -121,7 +121,7 @@ class Stream:
             raise ValueError(f"{name} must be (X, y) or (X, y, sample_weight), got {type(batch).__name__}")
         given_X, given_y, *weight = batch
         X, y = self._net._check(given_X, given_y, prefix=f"{name}: ")
-        X, y = own(X, given_X), own(y, given_y)                    # the source may use its arrays again
+        X, y = copy_if_shared(X, given_X), copy_if_shared(y, given_y)       # the source may use its arrays again
         kind = ("sparse" if isinstance(X, Csr) else str(X.dtype), y.ndim)
         self._kind = self._kind or kind
         if kind != self._kind:

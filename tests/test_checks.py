@@ -42,14 +42,14 @@ def test_sparse_rows_as_dense_ones_chosen_and_stacked():
 
 def test_own_copies_what_is_shared_and_nothing_else():
     given = DENSE.copy()
-    assert not np.shares_memory(checks.own(given, given), given)
-    assert checks.own(given, given.tolist()) is given
-    assert checks.own(given, DENSE) is given
+    assert not np.shares_memory(checks.copy_if_shared(given, given), given)
+    assert checks.copy_if_shared(given, given.tolist()) is given
+    assert checks.copy_if_shared(given, DENSE) is given
     sparse = pytest.importorskip("scipy.sparse").csr_array(DENSE)
-    mine = checks.own(Csr(sparse.indptr, sparse.indices, sparse.data, sparse.shape), sparse)
+    mine = checks.copy_if_shared(Csr(sparse.indptr, sparse.indices, sparse.data, sparse.shape), sparse)
     for part, theirs in ((mine.indptr, sparse.indptr), (mine.indices, sparse.indices), (mine.values, sparse.data)):
         assert not np.shares_memory(part, theirs)
-    assert checks.own(ROWS, sparse).values is ROWS.values
+    assert checks.copy_if_shared(ROWS, sparse).values is ROWS.values
 
 
 def test_mapped_rows(tmp_path):

@@ -1,4 +1,4 @@
-"""``fastsgd race`` and ``fastsgd descent``: the descent made visible, as a table, pictures and one HTML page."""
+"""``fastsgd race`` and ``fastsgd descent``: descents compared, as a table, pictures and one HTML page."""
 from __future__ import annotations
 
 import argparse
@@ -101,7 +101,7 @@ def look(options: argparse.Namespace) -> int:
         raise ValueError(f"--seconds must be above 0 and finite, got {options.seconds:g}")
     check_whole("--batch-size", options.batch_size, least=1)
     if options.learning_rate is not None:
-        fastsgd.SGD(options.learning_rate)              # says what is wrong with it
+        fastsgd.SGD(options.learning_rate)              # raises for a rate that cannot be used
     net, X, y, what = _begin(options)
     rate = options.learning_rate
     if rate is None:
@@ -117,7 +117,7 @@ def look(options: argparse.Namespace) -> int:
     found = {when: descent.gradient_noise(each, X, y, size, **same) for when, each in noises.items()}
     for when, noise in found.items():
         print(f"{when}: {noise}\n")
-    say("2. the batch size that is soonest down on this machine")
+    say("2. the batch size that is fastest to a target cost on this machine")
     with _advising(rate):
         suggestion = descent.suggest_batch_size(net, X, y, optimizer, seconds=3.0, progress=True, **same)
     print(f"{suggestion}\n")
@@ -166,7 +166,8 @@ def look(options: argparse.Namespace) -> int:
         pictures |= shown
     report.heading("The batch size")
     report.text(f"Batches of {suggestion.batch_size:,} rows " + (
-        f"are soonest at cost {suggestion.target:.3g} on this machine with {optimizer!r}." if suggestion.reached else
+        f"are the fastest to a cost of {suggestion.target:.3g} on this machine with {optimizer!r}."
+        if suggestion.reached else
         f"have the lowest cost after equal time on this machine with {optimizer!r}.") + " Smaller batches need more "
         "steps, as there is more noise in each; larger ones need more time for a step.")
     report.show(suggestion)

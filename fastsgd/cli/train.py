@@ -1,4 +1,4 @@
-"""``fastsgd train``: a table, a network, and a run folder from which the training goes on."""
+"""``fastsgd train``: a table, a network, and a run folder from which the training can be resumed."""
 from __future__ import annotations
 
 import argparse
@@ -66,7 +66,7 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     checkpoint = fastsgd.Checkpoint(folder / CHECKPOINT, seconds=options.checkpoint_every) if folder else None
     say(f"{net}, {net.params.size:,} parameters; {len(kept):,} rows to train on, {len(held_out):,} held out")
     if saved:
-        say(f"going on from {folder and folder / CHECKPOINT}")
+        say(f"resuming from {folder and folder / CHECKPOINT}")
         outcome.check_schedule(options, saved, optimizer)
     before = outcome.cost(options, net, X, y, kept)
     try:
@@ -81,7 +81,7 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
         raise ArithmeticError(f"{what}, but not saved; {outcome.smaller_rate(options)}") from None
     except KeyboardInterrupt:
         if folder:
-            say(f"fastsgd: interrupted; fastsgd train --config {shell(folder / CONFIG)} --resume goes on")
+            say(f"fastsgd: interrupted; fastsgd train --config {shell(folder / CONFIG)} --resume resumes it")
         if options.out:
             net.save(options.out)
             say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")
@@ -109,9 +109,9 @@ def _check(options: argparse.Namespace, command: argparse.ArgumentParser) -> Non
     if options.out is None and options.run is None:
         command.error("--out MODEL or --run FOLDER is missing")
     if options.resume and options.run is None:
-        command.error("--resume goes on from the checkpoint of a --run FOLDER, which is missing")
+        command.error("--resume needs the checkpoint of a --run FOLDER, which is missing")
     if options.resume and options.overwrite:
-        command.error("--resume goes on with the run that --overwrite replaces: give one of them")
+        command.error("--resume continues the run that --overwrite replaces: give one of them")
     for name in options.target:
         if options.target.count(name) > 1:
             raise ValueError(f"--target {name} is given twice; several targets must be different columns")
@@ -176,12 +176,14 @@ def _check_folder(options: argparse.Namespace) -> None:
         raise FileExistsError(f"--run {folder} holds files that are not of a run ({', '.join(holds)}); give another "
                               "folder, or --overwrite replaces them")
     if not options.resume:
-        raise FileExistsError(f"--run {folder} holds a run already ({', '.join(holds)}); --resume goes on with it, "
+        raise FileExistsError(f"--run {folder} holds a run already ({', '.join(holds)}); --resume continues it, "
                               "--overwrite replaces it")
 
 
 def _begin(options: argparse.Namespace):
-    """``(net, encoding, X, y, kept, held_out)``: the network before its first step, all rows, and which are which."""
+    """``(net, encoding, X, y, kept, held_out)``: the network before its first step, all rows, and
+    the numbers of those to train on and of those held out.
+    """
     given = load(options.init_from) if options.init_from else None
     said = Reading.of_options(options)
     table = read_for(given[1], options.data, said, tell) if given else read_table(
@@ -241,7 +243,7 @@ def _check_counts(loss: str, encoding: Encoding, y: np.ndarray) -> None:
 
 
 def _saved(options: argparse.Namespace) -> Saved | None:
-    """What the run goes on from."""
+    """The checkpoint to resume from."""
     path = Path(options.run or "") / CHECKPOINT
     return Saved.read(path) if options.resume and path.exists() else None
 
@@ -295,11 +297,11 @@ def _scheduled(optimizer, options: argparse.Namespace, steps_per_epoch: int):
     return dataclasses.replace(optimizer, learning_rate=schedule)
 
 
-# ---- while it goes on ----
+# ---- during the training ----
 
 @contextlib.contextmanager
 def _collecting_warnings() -> Iterator[list[str]]:
-    """What is warned of, but for a run that had nothing to do: the command says that in its own words."""
+    """Collects warnings, except that of a run that had nothing to do: the command has a message of its own."""
     told: list[str] = []
     with warnings.catch_warnings(record=True) as found:
         for kind in (UserWarning, RuntimeWarning):
@@ -325,7 +327,7 @@ class _Progress(fastsgd.Progress):
 
 
 class _Opening(fastsgd.Callback):
-    """Makes room for the run in its folder, as the first step is about to be made: nothing is refused any more."""
+    """Clears the run folder right before the first step, when nothing can be refused any more."""
 
     def __init__(self, options: argparse.Namespace):
         self._options, self._folder = options, Path(options.run)

@@ -28,8 +28,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     where.add_argument("--out", metavar="MODEL", help="the model file to write, .safetensors")
     where.add_argument("--run", metavar="FOLDER", help="a folder for everything: config.toml, log.csv, run.ckpt, "
                        "model.safetensors and, with matplotlib, learning_curve.png")
-    where.add_argument("--resume", action="store_true", help="go on from the checkpoint of the run folder, if there is "
-                       "one")
+    where.add_argument("--resume", action="store_true", help="resume from the checkpoint of the run folder, "
+                       "if there is one")
     where.add_argument("--overwrite", action="store_true", help="replace the run, or other files of those names, "
                        "that the folder holds")
     where.add_argument("--init-from", metavar="MODEL", help="begin with the network of this model file, and read the "
@@ -74,7 +74,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     descent.add_argument("--label-smoothing", type=float, default=0.0)
     descent.add_argument("--class-weight", choices=["balanced"], help="make all classes count alike")
     descent.add_argument("--batch-size", type=_number_or_auto, metavar="ROWS", help="rows per step; 'auto' looks for "
-                         "what is soonest on this machine (100, down to 5 where there are fewer than 2,000 rows)")
+                         "what is fastest on this machine (100, down to 5 where there are fewer than 2,000 rows)")
     descent.add_argument("--epochs", type=_number_or_auto, default="auto", help="passes over the rows; 'auto' makes "
                          "20 to 1,000, at least some thousands of steps, and ends with the best parameters when the "
                          "validation cost falls no more (%(default)s)")

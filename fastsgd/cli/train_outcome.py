@@ -1,4 +1,4 @@
-"""What ``fastsgd train`` says of a run when it has ended: its course, its worth, and how to go on."""
+"""What ``fastsgd train`` says of a run when it has ended: how it went, what it is worth, and how to continue."""
 from __future__ import annotations
 
 import argparse
@@ -10,7 +10,7 @@ import numpy as np
 import fastsgd
 from fastsgd.cli import step_budget
 from fastsgd.cli.console import say, warn
-from fastsgd.cli.scorecard import FEWEST_ROWS, scorecard
+from fastsgd.cli.scorecard import MIN_ROWS, scorecard
 from fastsgd.cli.train_config import CHECKPOINT, CONFIG, MODEL
 from fastsgd.cli.train_options import OPTIMIZERS
 from fastsgd.data.checks import check_class_weight
@@ -66,7 +66,7 @@ def tell_scores(net: fastsgd.Network, encoding: Encoding, X: np.ndarray, y: np.n
     card = scorecard(net, encoding, X[shown], y[shown])
     for line in card.line().split("\n"):
         say(f"{name} rows: {line}")
-    if len(shown) < FEWEST_ROWS:
+    if len(shown) < MIN_ROWS:
         card = scorecard(net, encoding, X, y)                   # of all rows: so few say nothing
     for text in told:
         warn(text)
@@ -76,7 +76,7 @@ def tell_scores(net: fastsgd.Network, encoding: Encoding, X: np.ndarray, y: np.n
 
 
 def check_schedule(options: argparse.Namespace, saved: Saved, optimizer) -> None:
-    """ValueError where a run with a schedule would go on with another one."""
+    """ValueError where a run with a schedule would be resumed with another one."""
     if (options.schedule != "constant" or options.warm_up) and saved.plan.get("optimizer") != repr(optimizer):
         raise ValueError(f"{Path(options.run) / CHECKPOINT} is a checkpoint of another run, nothing was changed; "
                          f"optimizer: {saved.plan.get('optimizer')!s:.300} in the checkpoint, {optimizer!r:.300} here. "
@@ -91,7 +91,7 @@ def _new_run(options: argparse.Namespace) -> str:
 def _nothing_left(options: argparse.Namespace, history: fastsgd.History) -> str:
     if history.stopped:
         return (f"nothing was left to do: the run had ended early, after {history.epochs:,} epochs; a larger "
-                f"--early-stopping than {options.early_stopping} goes on")
+                f"--early-stopping than {options.early_stopping} trains on")
     return (f"nothing was left to do: the run had made its {history.epochs:,} epochs already"
             + _going_on(options, 2 * history.epochs))
 
@@ -101,7 +101,7 @@ def _going_on(options: argparse.Namespace, epochs: int) -> str:
         return ""
     if options.schedule != "constant" or options.warm_up:
         return "; a run with a schedule cannot be made longer: " + _new_run(options)
-    return f"; fastsgd train --config {shell(Path(options.run) / CONFIG)} --resume --epochs {epochs} goes on"
+    return f"; fastsgd train --config {shell(Path(options.run) / CONFIG)} --resume --epochs {epochs} trains on"
 
 
 def shell(path: Path) -> str:

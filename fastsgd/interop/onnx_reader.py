@@ -23,8 +23,8 @@ from fastsgd.network.network import Network
 OLDEST_OPSET = 7            # since then operands are broadcast like NumPy's
 DOMAINS = ("", "ai.onnx")
 CONSTANTS = ("Constant", "Identity", "Cast", "Transpose")
-LARGEST_FILE = 2**31 - 1    # bytes that a protocol buffer may have
-MOST_COPIES = 4             # of a file's bytes, beside ROOM, in all arrays that its nodes make
+MAX_FILE = 2**31 - 1    # bytes that a protocol buffer may have
+MAX_COPIES = 4             # of a file's bytes, beside ROOM, in all arrays that its nodes make
 
 
 def from_onnx(path_or_model, loss: str | Loss | None = None) -> Network:
@@ -65,7 +65,7 @@ def from_onnx(path_or_model, loss: str | Loss | None = None) -> Network:
     path = os.fsdecode(path_or_model)
     require_regular(path)
     try:
-        if (size := os.path.getsize(path)) > LARGEST_FILE:
+        if (size := os.path.getsize(path)) > MAX_FILE:
             raise ValueError(f"it has {size:,} bytes; an ONNX file has less than 2 GiB")
         try:
             with open(path, "rb") as file:
@@ -135,7 +135,7 @@ def _rows(onnx, model) -> Rows:
     if len(inputs) != 1 or len(graph.output) != 1:
         raise ValueError(f"it has {len(inputs)} inputs and {len(graph.output)} outputs; one of each is allowed")
     known[inputs[0].name] = Rows(_input(inputs[0].type.tensor_type))
-    room = MOST_COPIES * model.ByteSize() + ROOM
+    room = MAX_COPIES * model.ByteSize() + ROOM
     for node in graph.node:
         where = f"node {node.name!r} ({node.op_type})"
         if node.domain not in DOMAINS:
@@ -158,7 +158,7 @@ def _rows(onnx, model) -> Rows:
             raise ValueError(f"{where}: {error}") from None
         room -= _bytes_made(found, operands)
         if room < 0:
-            raise ValueError(f"{where}: its nodes make arrays of more than {MOST_COPIES} times the file's size")
+            raise ValueError(f"{where}: its nodes make arrays of more than {MAX_COPIES} times the file's size")
         known[node.output[0]] = found
     rows = known.get(graph.output[0].name)
     if not isinstance(rows, Rows):
