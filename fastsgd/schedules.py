@@ -1,8 +1,8 @@
 """Learning rates that change with the step.
 
 A schedule is plain data that is called like a function: with a step (0, 1, 2, ...) it returns that step's learning
-rate, with an array of steps an array. Any other function of the step serves as well; these are quicker and show what
-they are.
+rate, with an array of steps an array. Any other function of the step serves as well; these are faster and have a
+readable repr.
 
 >>> from fastsgd import SGD, schedules
 >>> SGD(schedules.WarmUp(100, schedules.Cosine(0.1)))

@@ -54,6 +54,7 @@ def test_data_by_old_arguments(old, make, new):
 def test_old_fields_are_read():
     assert told("OneCycle.start", lambda: schedules.OneCycle(0.1, div_factor=5.0).start) == 5.0
     assert told("ReduceOnPlateau: least=", lambda: fastsgd.ReduceOnPlateau(least=0.2)).min_factor == 0.2
+    assert told("Optimizer.penalty", lambda: fastsgd.SGD(l1=0.5).penalty([X])) == 1.0
     with pytest.raises(TypeError, match="OneCycle: start is the old name of div_factor; give div_factor alone"):
         schedules.OneCycle(0.1, start=1.0, div_factor=2.0)
     with pytest.raises(AttributeError, match="'OneCycle' object has no attribute 'nothing'"):

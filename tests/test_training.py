@@ -403,7 +403,8 @@ def test_penalties_of_the_cost_have_the_gradient_that_the_step_adds():
         steps = [W.copy(), W.copy()]
         steps[0][at] += delta
         steps[1][at] -= delta
-        expected[at] = (optimizer.penalty([steps[0]], 6) - optimizer.penalty([steps[1]], 6)) / (2 * delta)
+        up, down = (optimizer.regularization_cost([step], 6) for step in steps)
+        expected[at] = (up - down) / (2 * delta)
     net.step(X, np.tile(net.biases[0], (6, 1)), optimizer)
     np.testing.assert_allclose(W - net.weights[0], expected, rtol=1e-8)
 

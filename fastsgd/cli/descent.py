@@ -1,4 +1,4 @@
-"""``fastsgd race`` and ``fastsgd descent``: the descent made visible, as a table, pictures and one HTML page."""
+"""``fastsgd race`` and ``fastsgd descent``: descents compared, as a table, pictures and one HTML page."""
 from __future__ import annotations
 
 import argparse
@@ -101,7 +101,7 @@ def look(options: argparse.Namespace) -> int:
         raise ValueError(f"--seconds must be above 0 and finite, got {options.seconds:g}")
     check_whole("--batch-size", options.batch_size, least=1)
     if options.learning_rate is not None:
-        fastsgd.SGD(options.learning_rate)              # says what is wrong with it
+        fastsgd.SGD(options.learning_rate)              # raises for a rate that cannot be used
     net, X, y, what = _begin(options)
     rate = options.learning_rate
     if rate is None:

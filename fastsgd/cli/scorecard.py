@@ -1,4 +1,4 @@
-"""What a model of a table is worth on some rows: figures in the target's own units, each beside a baseline, in words.
+"""Figures of a table's model on some rows, in the target's own units, each beside a baseline.
 
 A baseline is the best that a constant does on the same rows: the most frequent class, the classes' frequencies, the
 mean, the median, a quantile.
@@ -18,7 +18,7 @@ from fastsgd.tables.encoding import Encoding
 MAX_LINES = 30             # of a table with a line per class
 MAX_COLUMNS, WIDEST = 20, 120                  # of a confusion table, in classes and in characters
 MAX_CONFUSIONS = 12        # that are named where it would be larger
-FEWEST_ROWS = 10            # that a doubt is founded on
+MIN_ROWS = 10            # below which no doubt is raised
 MAX_IN_JSON = 100          # classes of a confusion table there
 
 
@@ -91,7 +91,7 @@ class ClassScores:
 
     def doubt(self) -> str | None:
         """Where the model is no better than a constant, that in words."""
-        if self.accuracy > self.shares.max() or self.shares.max() == 1 or self.rows < FEWEST_ROWS:
+        if self.accuracy > self.shares.max() or self.shares.max() == 1 or self.rows < MIN_ROWS:
             return None
         found = scores.recall(self.confusion)
         mean = float(np.nanmean(found))
@@ -201,7 +201,7 @@ class Quantity:
         """What is minimised, where the model does that no better than a constant."""
         return [f"{name} of {printable(self.name)[:40]!r} {_number(value)} ({what}: {_number(baseline)})"
                 for name, value, baseline, what in self.measured[:max(1, len(self.quantiles))]
-                if not value < baseline and baseline > 0 and len(self.y) >= FEWEST_ROWS]
+                if not value < baseline and baseline > 0 and len(self.y) >= MIN_ROWS]
 
     def figures(self) -> dict:
         """For JSON."""

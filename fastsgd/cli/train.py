@@ -181,7 +181,9 @@ def _check_folder(options: argparse.Namespace) -> None:
 
 
 def _begin(options: argparse.Namespace):
-    """``(net, encoding, X, y, kept, held_out)``: the network before its first step, all rows, and which are which."""
+    """``(net, encoding, X, y, kept, held_out)``: the network before its first step, all rows, and
+    the numbers of those to train on and of those held out.
+    """
     given = load(options.init_from) if options.init_from else None
     said = Reading.of_options(options)
     table = read_for(given[1], options.data, said, tell) if given else read_table(
@@ -241,7 +243,7 @@ def _check_counts(loss: str, encoding: Encoding, y: np.ndarray) -> None:
 
 
 def _saved(options: argparse.Namespace) -> CheckpointData | None:
-    """The checkpoint that the run resumes from."""
+    """The checkpoint to resume from."""
     path = Path(options.run or "") / CHECKPOINT
     return CheckpointData.read(path) if options.resume and path.exists() else None
 
@@ -295,11 +297,11 @@ def _scheduled(optimizer, options: argparse.Namespace, steps_per_epoch: int):
     return dataclasses.replace(optimizer, learning_rate=schedule)
 
 
-# ---- while it runs ----
+# ---- during the training ----
 
 @contextlib.contextmanager
 def _collecting_warnings() -> Iterator[list[str]]:
-    """What is warned of, but for a run that had nothing to do: the command says that in its own words."""
+    """Collects warnings, except that of a run that had nothing to do: the command has a message of its own."""
     told: list[str] = []
     with warnings.catch_warnings(record=True) as found:
         for kind in (UserWarning, RuntimeWarning):
@@ -325,7 +327,7 @@ class _Progress(fastsgd.Progress):
 
 
 class _Opening(fastsgd.Callback):
-    """Makes room for the run in its folder, as the first step is about to be made: nothing is refused any more."""
+    """Clears the run folder right before the first step, when nothing can be refused any more."""
 
     def __init__(self, options: argparse.Namespace):
         self._options, self._folder = options, Path(options.run)

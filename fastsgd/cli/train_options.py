@@ -28,8 +28,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     where.add_argument("--out", metavar="MODEL", help="the model file to write, .safetensors")
     where.add_argument("--run", metavar="FOLDER", help="a folder for everything: config.toml, log.csv, run.ckpt, "
                        "model.safetensors and, with matplotlib, learning_curve.png")
-    where.add_argument("--resume", action="store_true", help="resume from the checkpoint of the run folder, if it has "
-                       "one")
+    where.add_argument("--resume", action="store_true", help="resume from the checkpoint of the run folder, "
+                       "if there is one")
     where.add_argument("--overwrite", action="store_true", help="replace the run, or other files of those names, "
                        "that the folder holds")
     where.add_argument("--init-from", metavar="MODEL", help="begin with the network of this model file, and read the "

@@ -1,4 +1,4 @@
-"""What ``fastsgd train`` says of a run when it has ended: its course, its worth, and how to continue."""
+"""What ``fastsgd train`` says of a run when it has ended: how it went, what it is worth, and how to continue."""
 from __future__ import annotations
 
 import argparse
@@ -10,7 +10,7 @@ import numpy as np
 import fastsgd
 from fastsgd.cli import step_budget
 from fastsgd.cli.console import say, warn
-from fastsgd.cli.scorecard import FEWEST_ROWS, scorecard
+from fastsgd.cli.scorecard import MIN_ROWS, scorecard
 from fastsgd.cli.train_config import CHECKPOINT, CONFIG, MODEL
 from fastsgd.cli.train_options import OPTIMIZERS
 from fastsgd.data.checks import check_class_weight
@@ -66,7 +66,7 @@ def tell_scores(net: fastsgd.Network, encoding: Encoding, X: np.ndarray, y: np.n
     card = scorecard(net, encoding, X[shown], y[shown])
     for line in card.line().split("\n"):
         say(f"{name} rows: {line}")
-    if len(shown) < FEWEST_ROWS:
+    if len(shown) < MIN_ROWS:
         card = scorecard(net, encoding, X, y)                   # of all rows: so few say nothing
     for text in told:
         warn(text)

@@ -1,4 +1,4 @@
-"""What is far from unit size, the usual cause of a run that diverges or learns nothing, and the cure, in words."""
+"""Advice for runs that diverge or learn nothing: columns and targets far from unit size, and how to scale them."""
 from __future__ import annotations
 
 import math
@@ -31,7 +31,7 @@ def of_divergence(architecture: Architecture, X, y: np.ndarray, rate: float, dty
 
 
 def far_from_unit_size(architecture: Architecture, X, y: np.ndarray, too_small: bool = True) -> list[str]:
-    """A sentence of the targets and one of the columns, where they are too large, or ``too_small`` if that counts.
+    """A sentence on the targets and one on the columns that are too large, or with ``too_small`` too small.
 
     X and y are as the kernel takes them.
     """
@@ -66,14 +66,14 @@ def sizes_of_columns(X) -> np.ndarray:
 
 
 def _of_columns(architecture: Architecture, X, too_small: bool) -> str:
-    """Of the column of X that is farthest up, or of all where the largest is small."""
+    """On the column of X with the largest root mean square."""
     if isinstance(X, Csr):
         return _of_entries(architecture, X, too_small)
     with np.errstate(all="ignore"):
-        seen = X.astype(float) * architecture.input_scale + architecture.input_offset
-        sizes = sizes_of_columns(seen)
+        scaled = X.astype(float) * architecture.input_scale + architecture.input_offset
+        sizes = sizes_of_columns(scaled)
         column = int(np.argmax(sizes))
-        mean, spread = float(seen[:, column].mean()), float(seen[:, column].std())
+        mean, spread = float(scaled[:, column].mean()), float(scaled[:, column].std())
     if not is_far(sizes[column], too_small):
         return ""
     has = (f"Column {column} of X has mean {mean:.3g} and standard deviation {spread:.3g}"
@@ -88,7 +88,7 @@ def _of_columns(architecture: Architecture, X, too_small: bool) -> str:
 
 
 def _of_entries(architecture: Architecture, X: Csr, too_small: bool) -> str:
-    """Of sparse rows, whose values are scaled already."""
+    """On sparse rows, whose values are scaled already."""
     size = math.sqrt(np.mean(np.square(X.values, dtype=float))) if len(X.values) else 1.0
     if not is_far(size, too_small):
         return ""
@@ -99,7 +99,7 @@ def _of_entries(architecture: Architecture, X: Csr, too_small: bool) -> str:
 
 
 def _of_targets(architecture: Architecture, y: np.ndarray, too_small: bool) -> str:
-    """Of the quantity that is farthest up, or of the one that varies least."""
+    """On the largest of the targets, or on the one that varies least."""
     loss, last = architecture.loss_type, architecture.activations[-1]
     if loss.targets.metric == "accuracy" or y.ndim == 1:
         return ""

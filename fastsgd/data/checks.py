@@ -1,4 +1,4 @@
-"""Arrays in: what the kernel may rely on is established here, and what it cannot use is refused by name."""
+"""Checks of arguments: arrays become what the kernel may rely on; errors name what it cannot use."""
 from __future__ import annotations
 
 import contextlib
@@ -17,7 +17,7 @@ from fastsgd.model.architecture import Architecture
 
 @dataclass(frozen=True)
 class Csr:
-    """Rows by their entries that are not zero, as the kernel takes them: columns increase within a row.
+    """Sparse rows as the kernel takes them: compressed (CSR), the columns of a row in increasing order.
 
     Row r has ``values[indptr[r]:indptr[r + 1]]`` in the columns ``indices[...]`` of the same range; indptr is int64,
     indices int32.
@@ -47,7 +47,7 @@ class Csr:
 
 
 def copy_if_shared(array, given):
-    """The array, or a copy of it where it lies in the memory of what was given, of whatever kind, which may change."""
+    """The array, or a copy of it where it shares memory with what was given, which its owner may change."""
     if isinstance(array, Csr):
         parts = ((array.indptr, "indptr"), (array.indices, "indices"), (array.values, "data"))
         indptr, indices, values = (copy_if_shared(part, getattr(given, name, None)) for part, name in parts)
@@ -56,7 +56,7 @@ def copy_if_shared(array, given):
 
 
 def stack(parts: Sequence[np.ndarray | Csr]) -> np.ndarray | Csr:
-    """Rows after rows, of arrays or of sparse rows."""
+    """Concatenates rows, dense or sparse."""
     if len(parts) == 1:
         return parts[0]
     sparse = [part for part in parts if isinstance(part, Csr)]
@@ -87,7 +87,7 @@ def check_rows(X, columns: int, dtype: np.dtype, name: str = "X", scale: tuple[f
         return _check_sparse(X, columns, dtype, name, scale, offset)
     array = as_numbers(X, name)
     _check_shape(array.shape, columns, name)
-    if array.strides[0] == 0 and len(array) > 1:         # one row for many: is there memory, before all are read
+    if array.strides[0] == 0 and len(array) > 1:         # a broadcast row: fail early where there is no memory for all
         array = np.array(array, order="C")
     if array.dtype != np.uint8:
         array = to_dtype(array, dtype, name)
@@ -120,7 +120,7 @@ def open_npy(values, name: str):
         return np.lib.format.open_memmap(values, mode="r")
     except (OSError, MemoryError):
         raise
-    except Exception as error:                             # NumPy's parser lets tokenize errors out too
+    except Exception as error:                             # NumPy's parser raises errors of many kinds
         raise ValueError(f"{name} cannot be read from {os.fspath(values)}: {error!s:.300}") from None
 
 
@@ -142,7 +142,7 @@ def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[floa
     if X.shape[0] == 0:
         raise ValueError(f"{name} is empty, shape {X.shape}")
     X = X.tocsr()
-    indptr, indices = np.array(X.indptr), np.array(X.indices)          # which must stay as they are when checked
+    indptr, indices = np.array(X.indptr), np.array(X.indices)          # copies: the caller's may change after the check
     if len(indptr) != X.shape[0] + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] > len(indices) or \
             len(indices) != len(X.data):
         raise ValueError(f"{name} is not a CSR matrix: its indptr must rise from 0 to at most its number of entries")
@@ -152,11 +152,11 @@ def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[floa
         raise ValueError(f"{name}.indices[{at}] is {indices[at]}; allowed are 0 to {columns - 1}")
     rising = indices[1:] > indices[:-1]
     ends = indptr[1:-1]
-    rising[ends[(ends > 0) & (ends < len(indices))] - 1] = True         # from one row to the next
+    rising[ends[(ends > 0) & (ends < len(indices))] - 1] = True         # columns may fall from one row to the next
     if not rising.all():
         X = X.copy()
         X.indptr, X.indices = indptr, indices
-        X.has_canonical_format = False                                  # it may say otherwise of itself
+        X.has_canonical_format = False                                  # whatever its flag says
         X.sum_duplicates()
         indptr, indices = X.indptr, X.indices
     values = to_dtype(as_numbers(X.data, name), dtype, name) if len(X.data) else np.empty(0, dtype)
@@ -226,9 +226,9 @@ def check_labels(labels: np.ndarray, classes: int, name: str) -> np.ndarray:
 
 def check_sample_weight(weights, rows: int, name: str = "sample_weight", all_zero: bool = False,
                         dtype: np.dtype | None = None) -> np.ndarray | None:
-    """How much each row counts, float64 (rows,): at least 0, and not all 0 unless they may. None counts all alike.
+    """The weight of each row, float64 (rows,): at least 0, and not all 0 unless ``all_zero``. None weighs all alike.
 
-    Where they will weigh gradients of a dtype, their products must stay within its range; what is 0 there is 0 here.
+    With a ``dtype`` weighted gradients must stay within its range; weights that are 0 in it become 0.
     """
     if weights is None:
         return None
@@ -255,13 +255,13 @@ def weights_of_gradients(weights: np.ndarray, name: str, dtype, all_zero: bool =
         raise ValueError(f"{name} is at most {largest:g}; with {dtype} its largest must lie between {1 / most:.0e} "
                          f"and {most:.0e}: divide all by the same number")
     array = np.array(weights, order="C")
-    array[array < np.finfo(dtype).tiny] = 0          # a gradient would lose such a row, and still be divided by it
+    array[array < np.finfo(dtype).tiny] = 0          # else the gradient would lose the row but be divided by its weight
     return array
 
 
 def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int,
                        sample_weight: np.ndarray | None = None) -> np.ndarray | None:
-    """What each row counts by its class, float64 (rows,), or None.
+    """The weight of each row by its class, float64 (rows,), or None.
 
     "balanced" weighs every class alike, as :func:`weights_of_classes` says.
     """
@@ -282,7 +282,7 @@ def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int,
 
 def check_positive_weight(class_weight, labels: np.ndarray, classes: int,
                           sample_weight: np.ndarray | None = None) -> tuple[float, ...]:
-    """How much the rows of a class count in its own one-vs-rest output, a number per output; () for None."""
+    """The weight of each class where outputs are trained one-vs-rest, one number per output; () for None."""
     if class_weight is None:
         return ()
     weights = weights_of_classes(class_weight, labels, classes, sample_weight)
@@ -292,10 +292,10 @@ def check_positive_weight(class_weight, labels: np.ndarray, classes: int,
 
 def weights_of_classes(class_weight, labels: np.ndarray, classes: int,
                        sample_weight: np.ndarray | None = None) -> np.ndarray:
-    """The weight of each class, (classes,), from the argument of ``train``; its sign is not looked at.
+    """The weight of each class, (classes,), from the argument of ``train``; its sign is not checked.
 
     "balanced" is n / (k * n_c): n and n_c are the rows, of all classes and of one, or the sums of their
-    ``sample_weight``; k is the number of classes for which n_c is above 0. A row of weight 0 is as good as left out.
+    ``sample_weight``; k is the number of classes for which n_c is above 0. A row of weight 0 counts as left out.
 
     >>> weights_of_classes("balanced", np.array([0, 0, 0, 1]), 2, np.array([1.0, 1.0, 0.0, 1.0]))
     array([0.75, 1.5 ])
@@ -407,7 +407,7 @@ def to_dtype(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
     """array as dtype, finite throughout."""
     with np.errstate(over="ignore", invalid="ignore"):
         converted = array.astype(dtype, copy=False)
-        # The sum meets every NaN and infinity without an array of booleans; it may overflow by itself.
+        # A sum finds every NaN and infinity without an array of booleans; as it may overflow, all are checked then.
         if np.isfinite(converted.sum()) or np.isfinite(converted).all():
             return np.asarray(converted)
     at = tuple(int(i) for i in np.argwhere(~np.isfinite(converted))[0])

@@ -22,7 +22,7 @@ def minimise(net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarra
     of_weights = np.zeros_like(net.params)               # 1 where a parameter is a weight
     for tensor in net.architecture.tensors:
         tensor.of(of_weights)[...] = tensor.role == "weight"
-    penalty = SGD(alpha=alpha).penalty
+    penalty = SGD(alpha=alpha).regularization_cost
 
     def cost_and_gradient(params: np.ndarray) -> tuple[float, np.ndarray]:
         net.params[:] = params

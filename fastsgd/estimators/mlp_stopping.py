@@ -37,7 +37,7 @@ class MLPConvergence(Convergence):
 
     def _penalty_of(self, run: Run) -> float:
         """The mean over the batches, of which the last may be smaller."""
-        return self.optimizer.penalty(run.net.weights, self._rows / steps_in(self._rows, run.batch_size))
+        return self.optimizer.regularization_cost(run.net.weights, self._rows / steps_in(self._rows, run.batch_size))
 
     def on_epoch(self, run: Run) -> None:
         estimator = self.estimator

@@ -28,12 +28,12 @@ class LinearConvergence(Convergence):
     def on_start(self, run: Run) -> None:
         super().on_start(run)
         self._began = time.monotonic()
-        self._penalty = self.optimizer.penalty(run.net.weights, per_output=True)
+        self._penalty = self.optimizer.regularization_cost(run.net.weights, per_output=True)
 
     def on_epoch(self, run: Run) -> None:
         estimator = self.estimator
         estimator.n_iter_ += 1
-        before, self._penalty = self._penalty, self.optimizer.penalty(run.net.weights, per_output=True)
+        before, self._penalty = self._penalty, self.optimizer.regularization_cost(run.net.weights, per_output=True)
         penalty = (before + self._penalty) / 2
         costs = None if estimator._state.output_costs is None else estimator._state.output_costs / run.rows
         if costs is None or not self._apart or np.isnan(costs[0]):

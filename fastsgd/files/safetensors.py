@@ -4,8 +4,8 @@ A file is 8 bytes, the header's length as a little-endian integer; the header, J
 maps each array's name to its dtype, shape and place, and ``__metadata__`` to text by text.
 
 Nothing in a file is executed. A file is refused with a ValueError that says what is wrong before memory is taken for
-its arrays; it may have been cut short, come from elsewhere, or claim what it does not hold. JSON that would take more
-memory than :mod:`fastsgd.bounded_json` allows is neither read nor written.
+its arrays; it may be truncated, of another format, or claim what it does not hold. JSON that would take more
+memory than :mod:`fastsgd.files.bounded_json` allows is neither read nor written.
 """
 from __future__ import annotations
 

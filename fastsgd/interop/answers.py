@@ -1,4 +1,4 @@
-"""What a model says beyond its network's outputs: a label of its own classes, and a probability of each."""
+"""How a model's labels and probabilities are made of its network's outputs."""
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Functions of one number z in a form in which equal ones look alike, and the activations, known by theirs.
+"""A normal form for functions of one number z, by which activations are recognised.
 
 A few values cannot tell relu from a threshold at 0.1; the form can. Every rewriting here is an identity for all real
 z, so that what is recognised is that activation, up to the rounding of its constants; what is not recognised may be

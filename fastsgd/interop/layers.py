@@ -1,4 +1,4 @@
-"""What exports and imports share: a chain of layers on its way to a network, and packages that may be missing."""
+"""What exports and imports share: the layers of a network to be made, and packages that may be missing."""
 from __future__ import annotations
 
 import importlib

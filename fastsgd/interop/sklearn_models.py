@@ -9,7 +9,7 @@ import numpy as np
 MODULES = {"MLPClassifier": "sklearn.neural_network", "MLPRegressor": "sklearn.neural_network",
            "SGDClassifier": "sklearn.linear_model", "SGDRegressor": "sklearn.linear_model"}
 LOSSES = {"MLPRegressor": ("squared_error", "poisson")}
-# Beside the attributes that end in an underscore, what a fitted model of theirs needs to predict and to be trained on.
+# What a fitted model of theirs needs beside the attributes that end in an underscore.
 PRIVATE = ("_label_binarizer", "_no_improvement_count")
 
 

@@ -8,8 +8,8 @@ A file holds ``weights.0`` (inputs, outputs), ``biases.0`` (outputs,), ``weights
   where predictions are, ``output_scale`` and ``output_offset`` (of one or one per output);
 - any other key: the network's own ``metadata``.
 
-A checkpoint of a run (``checkpoint.py``) is a model file too: it holds more, under names that begin with ``run.``,
-which a reader of models passes over.
+A checkpoint of a run (``runs.checkpoint``) is a model file too: it holds more, under names that begin with ``run.``,
+which are ignored where only the model is read.
 """
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network: what it computes, and the one flat array that holds everything it has learned."""
+"""The network: what it computes, and the one flat array of its parameters."""
 from __future__ import annotations
 
 import math
@@ -469,7 +469,7 @@ class Network:
         check_fits(optimizer, self.architecture)
         return self._step(X, y, optimizer, threads)
 
-    # ---- what train() shares ----
+    # ---- for arrays that are checked, as train() uses them ----
 
     def _step(self, X: np.ndarray | Csr, y: np.ndarray, optimizer: Optimizer, threads: int | None) -> float:
         """``step`` for arrays that :meth:`_check` returned, by an optimizer that fits."""
@@ -554,7 +554,7 @@ class Network:
     def save(self, path) -> None:
         """Writes the network as a safetensors file: complete or not at all.
 
-        The format is described in ``fastsgd.modelfile``. OSError names the path where it cannot be written.
+        The format is described in ``fastsgd.network.model_file``. OSError names the path where it cannot be written.
 
         >>> import os, tempfile
         >>> path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
@@ -574,7 +574,7 @@ class Network:
 
 
 def _with_old_arguments(loss: str | Loss, huber_delta, quantile, epsilon) -> str | Loss:
-    """The loss with a parameter that was given as an argument of its own, as before there were objects of losses."""
+    """The loss with the parameter that was given as one of the deprecated arguments."""
     for old, parameter, value in (("huber_delta", "delta", huber_delta), ("quantile", "quantile", quantile),
                                   ("epsilon", "epsilon", epsilon)):
         if value is None:

@@ -1,4 +1,4 @@
-"""What all optimizers share: their fields, the checks of these, their memory."""
+"""What all optimizers share: options, checks, state."""
 from __future__ import annotations
 
 import math
@@ -19,9 +19,9 @@ from fastsgd.optimizers.state import State, aligned_zeros
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """What some of the parameters have of their own: factors of the learning rate and of the penalties.
+    """Factors of the learning rate and of the penalties for some of the parameters.
 
-    The latter multiplies weight_decay, l1, l2 and alpha alike.
+    ``weight_decay_factor`` multiplies weight_decay, l1, l2 and alpha alike.
 
     >>> ParameterGroup(learning_rate_factor=0.1)
     ParameterGroup(learning_rate_factor=0.1, weight_decay_factor=1.0)
@@ -192,7 +192,7 @@ class Optimizer(Parameters):
         return np.array(rates, dtype=float)
 
     def over(self, steps: int) -> Self:
-        """The same for a run of so many steps: a schedule that leaves its length open learns it."""
+        """The same for a run of so many steps: a schedule without a length gets it."""
         bind = getattr(self.learning_rate, "over", None)
         return replace(self, learning_rate=bind(steps)) if bind is not None else self
 
@@ -207,29 +207,34 @@ class Optimizer(Parameters):
         decay = 1.0 if isinstance(self.average, str) else self.average or 0.0
         return np.maximum(1 - decay, 1 / averaged)
 
-    def penalty(self, weights: Iterable[np.ndarray], batch_weight: float = 1.0, per_output: bool = False):
+    def regularization_cost(self, weights: Iterable[np.ndarray], batch_weight: float = 1.0, per_output: bool = False):
         """What l1, l2 and alpha add to the cost of a mini-batch of so many rows, or of each output, (outputs,).
 
         >>> from fastsgd import SGD
-        >>> SGD(l1=0.5, alpha=2.0).penalty([np.array([[1.0, -2.0]])], batch_weight=10)
+        >>> SGD(l1=0.5, alpha=2.0).regularization_cost([np.array([[1.0, -2.0]])], batch_weight=10)
         2.0
         """
         l2 = self.l2 + self.alpha / batch_weight
-        penalty = 0.0
+        total: Any = 0.0
         for number, W in enumerate(weights):
             factor = 1.0
             for key in ("weight", number, f"weights.{number}") if self.groups else ():
                 factor *= self.groups.get(key, ParameterGroup()).weight_decay_factor
             if l2:                                           # not by BLAS, whose idle threads would keep a core busy
                 squares = np.einsum("ij,ij->j" if per_output else "ij,ij->", W, W)
-                penalty = penalty + factor * l2 / 2 * (squares if per_output else float(squares))
+                total = total + factor * l2 / 2 * (squares if per_output else float(squares))
             if self.l1:
                 sizes = abs(W).sum(axis=0) if per_output else float(abs(W).sum())
-                penalty = penalty + factor * self.l1 * sizes
-        return penalty
+                total = total + factor * self.l1 * sizes
+        return total
+
+    def penalty(self, *args, **kwargs):
+        """The old name of :meth:`regularization_cost`."""
+        warn_of("Optimizer.penalty", "Optimizer.regularization_cost")
+        return self.regularization_cost(*args, **kwargs)
 
     def state(self, params: np.ndarray) -> State:
-        """A fresh memory for these parameters.
+        """A fresh state for these parameters.
 
         ValueError where a beta, rho or epsilon would be rounded to 1 or 0 in the parameters' dtype.
         """
@@ -252,12 +257,12 @@ class Optimizer(Parameters):
 
     @property
     def _rule(self) -> str:
-        """Whose slots these are: shapes alone do not tell what numbers mean."""
+        """Which rule the slots belong to: their shapes do not tell."""
         return type(self).__name__ + "-truncating" * getattr(self, "cumulative_l1", False) if self.slots else ""
 
 
 def _shown(rate) -> str:
-    """A learning rate in words that are the same in every process: a function's repr would tell where it lies."""
+    """A learning rate as text that is the same in every process: a function's repr has its address."""
     if isinstance(rate, partial):
         arguments = [*map(repr, rate.args), *(f"{name}={value!r}" for name, value in rate.keywords.items())]
         return f"partial({', '.join([_shown(rate.func), *arguments])})"

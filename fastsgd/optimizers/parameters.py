@@ -1,4 +1,4 @@
-"""The fields of frozen dataclasses as parameters of scikit-learn's searches, pipelines and clones."""
+"""Optimizers and schedules as parameters for scikit-learn: get_params, set_params and clone."""
 from __future__ import annotations
 
 import copy

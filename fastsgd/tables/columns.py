@@ -1,4 +1,4 @@
-"""What becomes of one column of a table: a number, a date or a category, each learned from the training rows."""
+"""How one column is encoded, as a number, a date or a category, learned from the training rows."""
 from __future__ import annotations
 
 from collections import Counter
@@ -10,8 +10,8 @@ from fastsgd.tables import spelling
 from fastsgd.tables.spelling import Spelling
 
 MAX_LEVELS = 1000
-MAX_EXACT = 2**53                 # whole numbers up to here are float64's own
-NARROW = 1e-12                        # a spread below this part of the mean is no float64's: an offset goes first
+MAX_EXACT = 2**53                 # float64 holds all whole numbers up to here
+NARROW = 1e-12                        # a smaller spread, relative to the mean, needs an offset to be kept in float64
 PARTS = ("year", "month", "day", "weekday", "hour")
 MAX_TIME = 2**62                  # microseconds from 1970
 

@@ -1,4 +1,4 @@
-"""Text files of separated values: which characters, which separator, where the header is; pandas reads the rest."""
+"""CSV and the like: encoding, separator and header are found here; pandas reads the rest."""
 from __future__ import annotations
 
 import csv

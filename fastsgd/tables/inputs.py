@@ -1,4 +1,4 @@
-"""From a table's columns to those that are learned from: what strings are, what is left out, and how that is said."""
+"""Which columns of a table are inputs: what strings hold, what is left out, and the messages about it."""
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is predicted: classes or a quantity, as was asked for or as the values of the column suggest."""
+"""Whether a target is classes or a quantity: as asked for, or by the values of its column."""
 from __future__ import annotations
 
 from collections.abc import Callable
