@@ -1,4 +1,8 @@
-"""Random networks and data for the tests that compare one implementation with another."""
+"""Random networks and data for the tests that compare one implementation with another, and a day's sample of cases."""
+import datetime
+import itertools
+import os
+
 import numpy as np
 
 import fastsgd
@@ -29,8 +33,31 @@ AROUND = [  # what may go with any optimizer
 ]
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5}
 
-__all__ = ["ACTIVATIONS", "AROUND", "LOSSES", "MARGINS", "OPTIMIZERS", "TOLERANCE", "StepConfig", "agree", "make_net",
-           "make_targets", "one_epoch"]
+FULL = os.environ.get("FASTSGD_TEST_FULL", "") not in ("", "0")
+# In the environment, so that the processes of pytest-xdist and tests' children draw the same, at midnight too.
+SEED = int(os.environ.setdefault("FASTSGD_TEST_SEED", f"{datetime.date.today():%Y%m%d}"))
+
+__all__ = ["ACTIVATIONS", "AROUND", "FULL", "LOSSES", "MARGINS", "OPTIMIZERS", "SEED", "TOLERANCE", "StepConfig",
+           "agree", "make_net", "make_targets", "one_epoch", "sample"]
+
+
+def sample(*axes, share, salt=()):
+    """The day's share of all combinations of the axes, in their order; every value of every axis is in it.
+
+    With ``FASTSGD_TEST_FULL=1`` all of them. ``salt``, whole numbers, draws another sample: tests that are themselves
+    one of many combinations give theirs, so that together they meet what each leaves out.
+    """
+    sizes = [len(axis) for axis in axes]
+    chosen = list(itertools.product(*map(range, sizes)))
+    if not FULL:
+        rng = np.random.default_rng([SEED, *salt])
+        cover = max(sizes)                # as many as the longest axis has values, shorter ones repeated, cover all
+        columns = [np.resize(rng.permutation(size), cover) for size in sizes]
+        covering = set(zip(*(rng.permutation(column).tolist() for column in columns), strict=True))
+        others = [each for each in chosen if each not in covering]
+        more = max(0, round(share * len(chosen)) - len(covering))
+        chosen = sorted([*covering, *(others[i] for i in rng.permutation(len(others))[:more])])
+    return [tuple(axis[i] for axis, i in zip(axes, each, strict=True)) for each in chosen]
 
 
 def make_net(sizes, activation, loss, output, dtype, rng):

@@ -1,6 +1,18 @@
+import cases
 import pytest
 
 import fastsgd
+
+
+def pytest_report_header():
+    if cases.FULL:
+        return "fastsgd: all combinations, as FASTSGD_TEST_FULL is set"
+    return f"fastsgd: combinations drawn by FASTSGD_TEST_SEED={cases.SEED}; FASTSGD_TEST_FULL=1 runs them all"
+
+
+def pytest_make_parametrize_id(val, argname):
+    """No bytes in a test's name: compressed ones hold the time, and each process of pytest-xdist would have its own."""
+    return argname if isinstance(val, bytes) else None
 
 
 @pytest.fixture(scope="session")

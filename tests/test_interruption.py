@@ -1,10 +1,12 @@
 """Is a run that Ctrl-C meets at any line of its loop one to go on from?"""
+import os
 import sys
 import threading
 import time
 
 import numpy as np
 import pytest
+from cases import FULL, SEED
 
 import fastsgd
 from fastsgd.runs import checkpoint, evaluation, feeds, history, run, run_state
@@ -24,35 +26,42 @@ def settings(tmp_path, way):
                           fastsgd.JSONLogger(tmp_path / "log")]}
 
 
-def interrupted_at(line: int, function) -> bool:
-    """Raises KeyboardInterrupt at the so-manieth line that is run in FILES; whether it came to that."""
-    count = 0
+def lines_of(function, interrupted_at: int | None = None) -> list[tuple[str, int]]:
+    """The file and number of each line in FILES that is run, to the end or to a KeyboardInterrupt before that one."""
+    lines: list[tuple[str, int]] = []
 
     def trace(frame, event, argument):
-        nonlocal count
         if frame.f_code.co_filename not in FILES:
             return None
         if event == "line":
-            count += 1
-            if count == line:
+            if len(lines) == interrupted_at:
                 sys.settrace(None)
                 raise KeyboardInterrupt
+            lines.append((frame.f_code.co_filename, frame.f_lineno))
         return trace
 
     sys.settrace(trace)
     try:
         function()
-    except KeyboardInterrupt:
-        return True
     finally:
         sys.settrace(None)
-    return False
+    return lines
+
+
+def day_s_moments(lines) -> list[int]:
+    """For each line of code one of the times when it is run, and a tenth of all others."""
+    if FULL:
+        return list(range(len(lines)))
+    order = np.random.default_rng([SEED, len(lines)]).permutation(len(lines)).tolist()
+    first_drawn = list({lines[i]: i for i in order}.values())
+    return sorted({*first_drawn, *order[:len(lines) // 10]})
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")      # a log that was not closed
 @pytest.mark.skipif(sys.gettrace() is not None, reason="something else traces")
 @pytest.mark.parametrize("way", WAYS)
-def test_every_line(digits, tmp_path, way):
+def test_every_line(digits, tmp_path, way, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda file: None)             # a thousand checkpoints that no power cut threatens
     (X, y), _ = digits
     X, y = X[:80], y[:80]
     whole = fastsgd.Network([64, 4, 10], seed=0)
@@ -60,14 +69,20 @@ def test_every_line(digits, tmp_path, way):
     expected = fastsgd.train(whole, X, y, **kept)
     log = (tmp_path / "log").read_text().count("\n")
     path = tmp_path / "run.ckpt"
-    line, resumed = 1, 0
-    while True:
+    resumed = 0
+
+    def train():
         path.unlink(missing_ok=True)
         net = fastsgd.Network([64, 4, 10], seed=0)
-        arguments = {**settings(tmp_path, way), "checkpoint": path}
-        if not interrupted_at(line, lambda net=net, arguments=arguments: fastsgd.train(net, X, y, **arguments)):
-            break
-        line += 1
+        fastsgd.train(net, X, y, **settings(tmp_path, way), checkpoint=path)
+
+    for line in day_s_moments(lines_of(train)):
+        try:
+            lines_of(train, interrupted_at=line)
+        except KeyboardInterrupt:
+            pass
+        else:
+            continue                                 # this time it took fewer lines
         if not path.exists():                        # before the first step
             continue
         resumed += 1

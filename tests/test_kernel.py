@@ -1,9 +1,18 @@
-"""Does the kernel do what the NumPy reference says? (9 x 15 x 2 tests of 48 combinations: 12,960.)"""
-import itertools
-
+"""Does the kernel do what the NumPy reference says? (9 x 15 x 2 tests, each of a sample of 48 combinations.)"""
 import numpy as np
 import pytest
-from cases import ACTIVATIONS, LOSSES, OPTIMIZERS, TOLERANCE, StepConfig, agree, make_net, make_targets, one_epoch
+from cases import (
+    ACTIVATIONS,
+    LOSSES,
+    OPTIMIZERS,
+    TOLERANCE,
+    StepConfig,
+    agree,
+    make_net,
+    make_targets,
+    one_epoch,
+    sample,
+)
 
 import fastsgd
 from fastsgd.data.checks import Csr
@@ -44,11 +53,14 @@ def run(module, net, X, y, order, batch_size, optimizer, threads):
             "score": score, "predictions": predictions}
 
 
-def compare(net, X, y, order, batch_size, optimizer, threads):
-    found = run(_kernel, net, X, y, order, batch_size, optimizer, threads)
+def compare(net, X, y, order, batch_size, optimizer, *numbers_of_threads):
+    """What the kernel computes on the last number of threads, after comparing each with the reference."""
     expected = run(reference, net, X, y, order, batch_size, optimizer, 1)
-    for name, value in expected.items():
-        agree(f"{name} of {net} with {optimizer}", found[name], value, TOLERANCE[str(net.dtype)])
+    for threads in numbers_of_threads:
+        found = run(_kernel, net, X, y, order, batch_size, optimizer, threads)
+        for name, value in expected.items():
+            agree(f"{name} of {net} with {optimizer} on {threads} threads", found[name], value,
+                  TOLERANCE[str(net.dtype)])
     return found
 
 
@@ -56,26 +68,29 @@ def compare(net, X, y, order, batch_size, optimizer, threads):
 @pytest.mark.parametrize(("loss", "output"), LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_kernel_agrees_with_reference(activation, loss, output, dtype):
-    rng = np.random.default_rng([ACTIVATIONS.index(activation), LOSSES.index((loss, output))])
-    for optimizer, (sizes, rows, batch_size, threads, layout) in itertools.product(OPTIMIZERS, SHAPES):
+    place = [ACTIVATIONS.index(activation), LOSSES.index((loss, output))]
+    combinations = sample(range(len(OPTIMIZERS)), range(len(SHAPES)), share=1 / 4, salt=[*place, dtype == "float32"])
+    for which, shape in combinations:
+        rng = np.random.default_rng([*place, which, shape])
+        optimizer, (sizes, rows, batch_size, threads, layout) = OPTIMIZERS[which], SHAPES[shape]
         net = make_net(sizes, activation, loss, output, dtype, rng)
         X, y = net._check(rng.standard_normal((rows, sizes[0])), make_targets(loss, output, rows, sizes[-1], rng))
         order = rng.permutation(rows) if batch_size < rows else None
         found = compare(net, arrange(X, layout), y, order, batch_size, optimizer, threads)
-        right = loss == "perceptron" and rows == 1           # one row that perceptron may be content with
+        right = rows == 1 and (loss == "perceptron" or "epsilon" in loss)       # one row, and nothing to do
         assert right or (found["params"] != net.params).any(), "the step changed nothing, so nothing was compared"
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("optimizer", [OPTIMIZERS[0], OPTIMIZERS[1], OPTIMIZERS[6]], ids=["sgd", "momentum", "adamw"])
-@pytest.mark.parametrize(("rows", "batch_size"), [(2500, 2100), (2500, 1024), (1025, 1025), (700, 300)])
-def test_batches_larger_than_the_workspace(rows, batch_size, optimizer, threads, dtype):
+@pytest.mark.parametrize(("shape", "optimizer", "dtype"), sample(
+    [(2500, 2100), (2500, 1024), (1025, 1025), (700, 300)], [OPTIMIZERS[0], OPTIMIZERS[6], OPTIMIZERS[8]],
+    ["float64", "float32"], share=1 / 3))
+def test_batches_larger_than_the_workspace(shape, optimizer, dtype):
+    rows, batch_size = shape
     rng = np.random.default_rng(rows)
     net = make_net([600, 300, 5], "tanh", "cross_entropy", None, dtype, rng)
     net.params *= 0.1
     X, y = net._check(rng.standard_normal((rows, 600)), rng.integers(0, 5, rows))
-    compare(net, X, y, rng.permutation(rows), batch_size, optimizer, threads)
+    compare(net, X, y, rng.permutation(rows), batch_size, optimizer, 1, 3)
 
 
 def test_per_layer_activations():

@@ -1,9 +1,7 @@
 """Networks without a hidden layer: losses, steps and penalties of linear models, by the kernel and by its reference."""
-import itertools
-
 import numpy as np
 import pytest
-from cases import MARGINS, TOLERANCE, StepConfig, agree, make_net, one_epoch
+from cases import MARGINS, TOLERANCE, StepConfig, agree, make_net, one_epoch, sample
 
 import fastsgd
 from fastsgd import losses
@@ -61,9 +59,12 @@ def compare(net, X, y, order, recipe, weights, tolerance):
 @pytest.mark.parametrize("outputs", [1, 3, 20])
 @pytest.mark.parametrize("loss", [*CLASSIFIERS, *REGRESSORS])
 def test_kernel_agrees_with_reference(loss, outputs, dtype):
-    rng = np.random.default_rng([outputs, len(loss)])
     settings = SETTINGS + PASSIVE * (loss in fastsgd.PassiveAggressive.losses)
-    for optimizer, batch_size, density in itertools.product(settings, (1, 7, 40), (1.0, 0.2)):
+    place = [[*CLASSIFIERS, *REGRESSORS].index(loss), outputs]
+    for which, batch_size, density in sample(range(len(settings)), (1, 7, 40), (1.0, 0.2), share=1 / 4,
+                                             salt=[*place, dtype == "float32"]):
+        rng = np.random.default_rng([*place, which, batch_size, density == 1])
+        optimizer = settings[which]
         net = make_net([9, outputs], "relu", loss, None, dtype, rng)
         X = rng.standard_normal((40, 9)) * (rng.random((40, 9)) < density)
         X, y = net._check(X, targets(loss, 40, outputs, rng))
@@ -286,20 +287,21 @@ def sparse_case(dtype="float64", rows=600, columns=300, outputs=1, per_row=6, se
     return net, as_csr(X), y, rng.permutation(rows)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("outputs", [1, 3, 20])
-@pytest.mark.parametrize("optimizer", [
+WAITING = [
     fastsgd.SGD(0.05, l2=0.3), fastsgd.SGD(0.05, l2=0.01, average="polyak"),
     fastsgd.SGD(0.1, average=0.5, average_from=100), fastsgd.SGD(0.1, l2=5.0, average=0.9),     # many folds
     fastsgd.SGD(0.1, l1=1e-3, cumulative_l1=True),
     fastsgd.SGD(lambda step: 0.1 / (1 + 0.01 * step), l1=2e-3, cumulative_l1=True),
-    fastsgd.PassiveAggressive(1.0, l2=0.01, average="polyak")], ids=str)
-def test_what_waits_is_what_would_have_been_done_at_once(optimizer, outputs, dtype):
+    fastsgd.PassiveAggressive(1.0, l2=0.01, average="polyak")]
+
+
+@pytest.mark.parametrize(("optimizer", "outputs", "batch_size", "dtype"),
+                         sample(WAITING, [1, 3, 20], [1, 3, 16], DTYPES, share=1 / 3), ids=str)
+def test_what_waits_is_what_would_have_been_done_at_once(optimizer, outputs, batch_size, dtype):
     net, X, y, order = sparse_case(dtype, outputs=outputs)
-    for batch_size in (1, 3, 16):
-        recipe = StepConfig(optimizer, batch_size)
-        assert _kernel.flush_interval(net.architecture, X, recipe) > 0
-        compare(net, X, y, order, recipe, None, 20 * TOLERANCE[dtype])
+    recipe = StepConfig(optimizer, batch_size)
+    assert _kernel.flush_interval(net.architecture, X, recipe) > 0
+    compare(net, X, y, order, recipe, None, 20 * TOLERANCE[dtype])
 
 
 def test_elastic_net_waits_almost_exactly():
