@@ -6,25 +6,44 @@ try:
 except ModuleNotFoundError as error:
     raise ImportError("fastsgd's compiled kernel is missing. In its source folder, which hides the installed package, "
                       "run pip install -e . or change to another folder.") from error
-from fastsgd import datasets, descent, interop, plots, schedules, streams
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from fastsgd import datasets, descent, interop, layers, losses, optimizers, plots, schedules, streams
+from fastsgd.deprecation import old_names
 from fastsgd.engine.machine import config
 from fastsgd.model import architecture
 from fastsgd.network.gradient_check import GradientError, check_gradient
 from fastsgd.network.network import Network
-from fastsgd.optimizers import SGD, Adagrad, Adam, AdamW, PassiveAggressive, RMSprop
+from fastsgd.optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Optimizer,
+    ParameterGroup,
+    PassiveAggressive,
+    RMSprop,
+    State,
+)
 from fastsgd.runs import callbacks, checkpoint, history
-from fastsgd.runs.callbacks import Callback, EarlyStopping, LearningRates, Progress, ReduceOnPlateau, TimeLimit
+from fastsgd.runs.callback import Callback, Run
+from fastsgd.runs.callbacks import EarlyStopping, LearningRates, Progress, ReduceOnPlateau, TimeLimit
 from fastsgd.runs.checkpoint import Checkpoint
 from fastsgd.runs.history import History
-from fastsgd.runs.loggers import CSVLog, JSONLog, MLflow, TensorBoard
-from fastsgd.runs.run import Run
+from fastsgd.runs.loggers import CSVLogger, JSONLogger, MLflowLogger, TensorBoardLogger
+from fastsgd.schedules import Schedule
 from fastsgd.training import train, train_stream
 
+if TYPE_CHECKING:
+    from fastsgd.estimators import MLPClassifier, MLPRegressor, SGDClassifier, SGDRegressor
+
 __version__ = "0.1.0"
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLog", "Callback", "Checkpoint", "EarlyStopping", "GradientError",
-           "History", "JSONLog", "LearningRates", "MLflow", "Network", "PassiveAggressive", "Progress", "RMSprop",
-           "ReduceOnPlateau", "Run", "TensorBoard", "TimeLimit", "check_gradient", "config", "datasets", "descent",
-           "interop", "plots", "schedules", "streams", "train", "train_stream"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "GradientError",
+           "History", "JSONLogger", "LearningRates", "MLflowLogger", "Network", "Optimizer", "ParameterGroup",
+           "PassiveAggressive", "Progress", "RMSprop", "ReduceOnPlateau", "Run", "Schedule", "State",
+           "TensorBoardLogger", "TimeLimit", "check_gradient", "config", "datasets", "descent", "interop", "layers",
+           "losses", "optimizers", "plots", "schedules", "streams", "train", "train_stream"]
 
 for _name in __all__:
     if isinstance(globals()[_name], type):      # so that help and pickles need not know in which room a class lives
@@ -34,14 +53,18 @@ for _old, _new in {"architecture": architecture, "callbacks": callbacks, "checkp
     sys.modules[f"fastsgd.{_old}"] = _new       # as pickles of 0.1 call them
 
 _ESTIMATORS = ("MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor")
+if find_spec("sklearn") is not None:           # which is imported with the first of them; "import *" must not need it
+    __all__ += ["MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor"]
+_renamed = old_names("fastsgd", CSVLog="CSVLogger", JSONLog="JSONLogger", MLflow="MLflowLogger",
+                     TensorBoard="TensorBoardLogger")
 
 
 def __getattr__(name):
-    if name in _ESTIMATORS:                    # they need scikit-learn, which may be missing
+    if name in _ESTIMATORS:
         from fastsgd import estimators
         return getattr(estimators, name)
-    raise AttributeError(f"module 'fastsgd' has no attribute {name!r}")
+    return _renamed(name)
 
 
 def __dir__():
-    return sorted([*globals(), *_ESTIMATORS])
+    return sorted({*__all__, *_ESTIMATORS, "__version__"})

@@ -1,8 +1,8 @@
 """Learning rates that change with the step.
 
 A schedule is plain data that is called like a function: with a step (0, 1, 2, ...) it returns that step's learning
-rate, with an array of steps an array. Any other function of the step serves as well; these are quicker and show what
-they are.
+rate, with an array of steps an array. Any other function of the step serves as well; these are faster and have a
+readable repr.
 
 >>> from fastsgd import SGD, schedules
 >>> SGD(schedules.WarmUp(100, schedules.Cosine(0.1)))
@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from numbers import Real
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
-from fastsgd.optimizers.parameters import Parameters
+from fastsgd.deprecation import old_names, renamed_fields
+from fastsgd.optimizers.parameters import Parameters, is_number
 
-__all__ = ["Bottou", "Constant", "Cosine", "Exponential", "InverseScaling", "OneCycle", "Schedule", "Step", "WarmUp"]
+__all__ = ["Constant", "Cosine", "Exponential", "InverseScaling", "InverseTime", "OneCycle", "Schedule", "StepDecay",
+           "WarmUp"]
+
+__getattr__ = old_names(__name__, Bottou="InverseTime", Step="StepDecay")
 
 
 BLOCK = 64
@@ -36,7 +39,7 @@ class Schedule(Parameters):
             value = getattr(self, name)
             if name == "then" or (name == "steps" and value is None):
                 continue
-            if isinstance(value, bool) or not isinstance(value, Real):
+            if not is_number(value):
                 raise TypeError(f"{type(self).__name__}: {name} must be a number, got {value!r}")
             if not 0 <= value < math.inf:
                 raise ValueError(f"{type(self).__name__}: {name} must be at least 0 and finite, got {value!r}")
@@ -90,10 +93,10 @@ class Constant(Schedule):
 
 
 @dataclass(frozen=True)
-class Step(Schedule):
-    """``rate * factor ** (step // every)``: smaller by a factor every so many steps.
+class StepDecay(Schedule):
+    """``rate * factor ** (step // every)``: multiplied by ``factor`` every so many steps (PyTorch's StepLR).
 
-    >>> Step(0.1, every=10, factor=0.5)(25)
+    >>> StepDecay(0.1, every=10, factor=0.5)(25)
     0.025
     """
 
@@ -107,7 +110,7 @@ class Step(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """``rate * factor ** (step / every)``.
+    """``rate * factor ** (step / every)``: the same, smoothly.
 
     >>> Exponential(0.1, every=10, factor=0.25)(5)
     0.05
@@ -137,11 +140,12 @@ class InverseScaling(Schedule):
 
 
 @dataclass(frozen=True)
-class Bottou(Schedule):
-    """``rate / (1 + rate * l2 * step)``, for a cost with the penalty ``l2`` (Bottou 2012, "Stochastic gradient descent
-    tricks").
+class InverseTime(Schedule):
+    """``rate / (1 + rate * l2 * step)``, for a cost with the penalty ``l2``.
 
-    >>> Bottou(0.5, l2=0.01)(200)
+    Bottou 2012, "Stochastic gradient descent tricks"; scikit-learn's learning_rate="optimal" is of this form.
+
+    >>> InverseTime(0.5, l2=0.01)(200)
     0.25
     """
 
@@ -169,12 +173,13 @@ class Cosine(Schedule):
         return self.end + (self.rate - self.end) * (1 + np.cos(np.pi * done)) / 2
 
 
+@renamed_fields(start="div_factor", end="final_div_factor")
 @dataclass(frozen=True)
 class OneCycle(Schedule):
     """Up to ``peak`` and down to almost nothing along two half cosines (Smith and Topin 2018, arXiv 1708.07120).
 
-    It begins at ``peak / start``, reaches the peak after the fraction ``rise`` of the steps and ends at
-    ``peak / start / end``. PyTorch's OneCycleLR with the defaults gives the same rates.
+    It begins at ``peak / div_factor``, reaches the peak after the fraction ``rise`` of the steps and ends at
+    ``peak / div_factor / final_div_factor``. PyTorch's OneCycleLR gives the same rates; there ``rise`` is pct_start.
 
     >>> OneCycle(0.5, steps=101)([0, 50])
     array([0.02      , 0.40149209])
@@ -183,21 +188,22 @@ class OneCycle(Schedule):
     peak: float
     steps: int | None = None
     rise: float = 0.3
-    start: float = 25.0
-    end: float = 1e4
+    div_factor: float = 25.0
+    final_div_factor: float = 1e4
 
     def __post_init__(self):
         super().__post_init__()
         if not self.rise < 1:
             raise ValueError(f"OneCycle: rise must be below 1, got {self.rise!r}")
-        for name in ("start", "end"):
+        for name in ("div_factor", "final_div_factor"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"OneCycle: {name} must be above 0, got {getattr(self, name)!r}")
 
     def _rates(self, step):
         length = self._length()
         top = self.rise * length - 1
-        low, last = self.peak / self.start, self.peak / self.start / self.end
+        low = self.peak / self.div_factor
+        last = low / self.final_div_factor
         with np.errstate(divide="ignore", invalid="ignore"):
             up = _half_cosine(low, self.peak, step / top)
             down = _half_cosine(self.peak, last, np.minimum((step - top) / (length - 1 - top), 1))
@@ -217,17 +223,20 @@ class WarmUp(Schedule):
 
     def __post_init__(self):
         super().__post_init__()
-        if isinstance(self.then, Real) and not isinstance(self.then, bool):
-            object.__setattr__(self, "then", Constant(self.then))
+        then: Any = self.then
+        if is_number(then):
+            object.__setattr__(self, "then", Constant(then))
         if not isinstance(self.then, Schedule):
             raise TypeError(f"WarmUp: then must be a schedule or a number, got {self.then!r}")
 
     def over(self, steps):
-        return replace(self, then=self.then.over(steps - self.steps))
+        then: Any = self.then
+        return replace(self, then=then.over(steps - self.steps))
 
     def _rates(self, step):
-        rising = self.then(0) * (step + 1) / self.steps
-        return np.where(step < self.steps, rising, self.then(np.maximum(step - self.steps, 0).astype(np.int64)))
+        then: Any = self.then
+        rising = then(0) * (step + 1) / self.steps
+        return np.where(step < self.steps, rising, then(np.maximum(step - self.steps, 0).astype(np.int64)))
 
 
 def _half_cosine(begin: float, end: float, part: np.ndarray) -> np.ndarray:

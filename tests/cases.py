@@ -6,19 +6,20 @@ import os
 import numpy as np
 
 import fastsgd
-from fastsgd.data.checks import MARGIN
-from fastsgd.model.architecture import ACTIVATIONS, OUTPUTS
+from fastsgd import losses
+from fastsgd.model.architecture import ACTIVATIONS
 from fastsgd.optimizers import StepConfig
 
-LOSSES = [(loss, output) for loss, outputs in OUTPUTS.items() for output in outputs]
+LOSSES = [(loss, output) for loss, kind in losses.LOSSES.items() for output in kind.outputs]
+MARGINS = losses.names(losses.MARGINS)
 OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding errors is not blown up to a full step
     fastsgd.SGD(0.05),
     fastsgd.SGD(0.05, momentum=0.9),
     fastsgd.SGD(0.05, momentum=0.5, nesterov=True, weight_decay=0.01, l1=0.01, l2=0.02),
     fastsgd.SGD(0.05, weight_decay=0.1, l2=0.1, alpha=0.3),
     fastsgd.SGD(lambda step: 0.1 / (1 + step), l1=0.05),
-    fastsgd.SGD(0.05, l1=0.05, l2=0.1, truncate=True, bias_rate=0.3),
-    fastsgd.SGD(0.05, momentum=0.5, l1=0.05, truncate=True),
+    fastsgd.SGD(0.05, l1=0.05, l2=0.1, cumulative_l1=True, bias_rate=0.3),
+    fastsgd.SGD(0.05, momentum=0.5, l1=0.05, cumulative_l1=True),
     fastsgd.Adam(0.01, epsilon=1e-3, weight_decay=0.01, l1=0.01),
     fastsgd.AdamW(0.01, epsilon=1e-3, weight_decay=0.1, l2=0.01),
     fastsgd.RMSprop(0.01, epsilon=1e-2, l2=0.1, bias_rate=2.0),
@@ -26,7 +27,7 @@ OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding e
     fastsgd.Adagrad(0.05, epsilon=1e-3, l1=0.01),
 ]
 AROUND = [  # what may go with any optimizer
-    {"clip_norm": 0.05}, {"clip_value": 0.002}, {"clip_delta": 0.2}, {"max_norm": 0.5}, {"average": 1.0},
+    {"clip_norm": 0.05}, {"clip_value": 0.002}, {"clip_delta": 0.2}, {"max_norm": 0.5}, {"average": "polyak"},
     {"average": 0.9, "average_from": 2},
     {"clip_norm": 0.1, "max_norm": 1.0, "average": 0.5},
 ]
@@ -36,8 +37,8 @@ FULL = os.environ.get("FASTSGD_TEST_FULL", "") not in ("", "0")
 # In the environment, so that the processes of pytest-xdist and tests' children draw the same, at midnight too.
 SEED = int(os.environ.setdefault("FASTSGD_TEST_SEED", f"{datetime.date.today():%Y%m%d}"))
 
-__all__ = ["ACTIVATIONS", "AROUND", "FULL", "LOSSES", "OPTIMIZERS", "SEED", "TOLERANCE", "StepConfig", "agree",
-           "make_net", "make_targets", "one_epoch", "sample"]
+__all__ = ["ACTIVATIONS", "AROUND", "FULL", "LOSSES", "MARGINS", "OPTIMIZERS", "SEED", "TOLERANCE", "StepConfig",
+           "agree", "make_net", "make_targets", "one_epoch", "sample"]
 
 
 def sample(*axes, share, salt=()):
@@ -60,10 +61,10 @@ def sample(*axes, share, salt=()):
 
 
 def make_net(sizes, activation, loss, output, dtype, rng):
-    net = fastsgd.Network(sizes, activation, loss, output=output, dtype=dtype, huber_delta=0.7,
-                          quantile=rng.uniform(0.1, 0.9, sizes[-1]))
+    loss = losses.with_parameters(loss, delta=0.7, quantile=rng.uniform(0.1, 0.9, sizes[-1]))
+    net = fastsgd.Network(sizes, activation, loss, output=output, dtype=dtype)
     # Small for the exponential output: a run that diverges would compare one overflow with another.
-    net.params[:] = (0.2 if loss == "poisson" else 0.4) * rng.standard_normal(net.params.size)
+    net.params[:] = (0.2 if net.loss == "poisson" else 0.4) * rng.standard_normal(net.params.size)
     return net
 
 
@@ -74,7 +75,7 @@ def make_targets(loss, output, rows, outputs, rng):
         if outputs > 1 and rng.random() < 0.3:
             return rng.integers(0, outputs, rows)
         return rng.integers(0, 2, (rows, outputs))
-    if loss in MARGIN:
+    if loss in MARGINS:
         labels = rng.integers(0, outputs, rows)
         return labels if outputs > 1 and rng.random() < 0.5 else rng.choice([-1, 1], (rows, outputs))
     if loss == "poisson":

@@ -5,7 +5,8 @@ import numpy as np
 from cases import LOSSES
 
 import fastsgd
-from fastsgd.model.architecture import ACTIVATIONS, QUANTITIES
+from fastsgd import losses
+from fastsgd.model.architecture import ACTIVATIONS
 
 COUNT = int(os.environ.get("FASTSGD_NETWORKS", "60"))
 AGREEMENT = 1e-6
@@ -23,12 +24,12 @@ def random_network(rng, dtype="float32"):
     scaling = [{}, {"input_scale": rng.uniform(0.1, 2)}, {"input_offset": rng.uniform(-1, 1)},
                {"input_scale": rng.uniform(0.1, 2, columns), "input_offset": rng.uniform(-1, 1, columns)}]
     activations = [str(name) for name in rng.choice(ACTIVATIONS, depth)]
-    net = fastsgd.Network(sizes, activations, loss, output=output, dtype=dtype,
-                          seed=int(rng.integers(2**31)), huber_delta=0.4, quantile=rng.uniform(0.1, 0.9, sizes[-1]),
-                          **scaling[rng.integers(4)])
+    seed = int(rng.integers(2**31))
+    loss = losses.with_parameters(loss, delta=0.4, quantile=rng.uniform(0.1, 0.9, sizes[-1]))
+    net = fastsgd.Network(sizes, activations, loss, output=output, dtype=dtype, seed=seed, **scaling[rng.integers(4)])
     for b in net.biases:
         b[:] = 0.1 * rng.standard_normal(b.shape)
-    if loss in QUANTITIES and net.architecture.activations[-1] == "identity" and rng.random() < 0.7:
+    if loss.targets.has_unit and net.architecture.activations[-1] == "identity" and rng.random() < 0.7:
         outputs = sizes[-1]
         net.output_scale = rng.choice([1.0, 1000.0]) if rng.random() < 0.5 else rng.uniform(0.1, 9, outputs)
         net.output_offset = rng.choice([0.0, -3.0]) if rng.random() < 0.5 else rng.uniform(-9, 9, outputs)

@@ -79,11 +79,13 @@ def test_a_notebook_shows_the_progress_of_descents_where_it_is_asked_for(noteboo
 def look(kind, X, y, progress):
     net = fastsgd.Network([64, 10], seed=0)
     if kind == "race":
-        return descent.race(net, X, y, (20, None), 0.01, progress=progress)
+        return descent.race(net, X, y, (20, None), seconds=0.01, progress=progress, seed=0)
     if kind == "suggest_batch_size":
-        return descent.suggest_batch_size(net, X, y, batch_sizes=(20, 50), seconds=0.03, progress=progress)
-    paths = descent.trajectory(net, X, y, (20, None), steps=9, progress=progress if kind == "trajectory" else False)
-    return descent.cost_surface(net, X[:50], y[:50], paths, 5, progress=progress if kind == "cost_surface" else False)
+        return descent.suggest_batch_size(net, X, y, batch_sizes=(20, 50), seconds=0.03, progress=progress, seed=0)
+    paths = descent.trajectory(net, X, y, (20, None), steps=9, seed=0,
+                               progress=progress if kind == "trajectory" else False)
+    return descent.cost_surface(net, X[:50], y[:50], paths, resolution=5,
+                                progress=progress if kind == "cost_surface" else False)
 
 
 LINES = {"race": "race: mini-batches of 20: looking for its learning rate\nrace: mini-batches of 20: learning rate ",

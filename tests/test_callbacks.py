@@ -25,7 +25,7 @@ def net_of(seed=0):
 def test_early_stopping_takes_the_best_parameters_back(data):
     X, y = data
     for monitor, better in ((None, min), ("validation_cost", min), ("validation_accuracy", max)):
-        stopping = fastsgd.EarlyStopping(4, monitor)
+        stopping = fastsgd.EarlyStopping(4, monitor=monitor)
         net, params = net_of(), []
         history = fastsgd.train(net, X[:300], y[:300], optimizer=fastsgd.SGD(1.0), epochs=300, seed=0,
                                 validation=(X[300:], y[300:]),
@@ -36,7 +36,7 @@ def test_early_stopping_takes_the_best_parameters_back(data):
         assert history.epochs == best + 1 + 4
         assert (stopping.best, stopping.best_step) == (figures[best], 3 * (best + 1))
         np.testing.assert_array_equal(net.params, params[best])
-    stopping = fastsgd.EarlyStopping(1, "cost", min_delta=10.0, restore_best=False)
+    stopping = fastsgd.EarlyStopping(1, monitor="cost", min_delta=10.0, restore_best=False)
     assert fastsgd.train(net, X, y, epochs=9, callbacks=[stopping]).epochs == 2
 
 
@@ -54,7 +54,7 @@ def test_with_an_average_the_average_is_judged_and_kept(data):
     X, y = data
     stopping, seen = fastsgd.EarlyStopping(3), []
     net = net_of()
-    fastsgd.train(net, X, y, optimizer=fastsgd.SGD(0.5, average=1.0), epochs=5, seed=0, validation=0.5,
+    fastsgd.train(net, X, y, optimizer=fastsgd.SGD(0.5, average="polyak"), epochs=5, seed=0, validation=0.5,
                   callbacks=[stopping, lambda run: seen.append((run.result.params.copy(), run.net.params.copy()))])
     assert (seen[-1][0] != seen[-1][1]).any()
     np.testing.assert_array_equal(net.params, seen[-1][0])
@@ -73,7 +73,7 @@ class Each(fastsgd.Callback):
 
 def test_the_rate_is_reduced_on_a_plateau(data):
     X, y = data
-    reduce = fastsgd.ReduceOnPlateau(0.5, patience=2, monitor="cost", min_delta=100.0, least=0.2)
+    reduce = fastsgd.ReduceOnPlateau(0.5, patience=2, monitor="cost", min_delta=100.0, min_factor=0.2)
     history = fastsgd.train(net_of(), X, y, optimizer=fastsgd.SGD(0.8), epochs=8, callbacks=[reduce])
     assert history.learning_rate == pytest.approx([0.8, 0.8, 0.8, 0.4, 0.4, 0.2, 0.2, 0.16])
 
@@ -269,14 +269,14 @@ def test_bad_arguments(make, message):
 ])
 def test_a_figure_that_there_is_not(data, monitor, message):
     with pytest.raises(ValueError, match=message):
-        fastsgd.train(net_of(), *data, validation=0.5, callbacks=[fastsgd.EarlyStopping(3, monitor)])
+        fastsgd.train(net_of(), *data, validation=0.5, callbacks=[fastsgd.EarlyStopping(3, monitor=monitor)])
     with pytest.raises(ValueError, match="got 'validation_cost'; there are no validation rows"):
-        fastsgd.train(net_of(), *data, callbacks=[fastsgd.EarlyStopping(3, "validation_cost")])
+        fastsgd.train(net_of(), *data, callbacks=[fastsgd.EarlyStopping(3, monitor="validation_cost")])
 
 
 def waits(figures, **arguments):
     """How long a stopping has waited, and its best, after these figures of validation_score."""
-    watch = fastsgd.EarlyStopping(100, "validation_score", restore_best=False, **arguments)
+    watch = fastsgd.EarlyStopping(100, monitor="validation_score", restore_best=False, **arguments)
     run = SimpleNamespace(figures=["cost", "validation_score"], steps=0, stop=False)
     watch.on_start(run)
     for figure in figures:
@@ -296,14 +296,14 @@ def test_what_counts_as_better():
     assert waits([1.0, 2.0, 0.5], mode="min") == (0, 0.5)
     assert waits([1.0, 2.0, 0.5], mode="max") == (1, 2.0)
     (X, y), _ = fastsgd.datasets.digits()
-    stopping = fastsgd.EarlyStopping(3, "cost", mode="max")
+    stopping = fastsgd.EarlyStopping(3, monitor="cost", mode="max")
     fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=9, callbacks=[stopping])
     assert (stopping.waited, stopping.best_step) == (3, 15)
 
 
 def test_a_callback_may_serve_a_second_training(digits):
     (X, y), _ = digits
-    stopping, rates = fastsgd.EarlyStopping(2, "cost", min_delta=100.0), fastsgd.LearningRates()
+    stopping, rates = fastsgd.EarlyStopping(2, monitor="cost", min_delta=100.0), fastsgd.LearningRates()
     net = fastsgd.Network([64, 10], seed=0)
     for _ in range(2):
         history = fastsgd.train(net, X, y, epochs=9, callbacks=[stopping, rates])
@@ -328,13 +328,13 @@ def test_the_rows_per_second_of_a_line_are_those_of_its_epoch(digits):
     assert all(line.endswith(rate) for line, rate in zip(out.getvalue().splitlines(), seen, strict=True))
 
 
-@pytest.mark.parametrize("kind", ["rows", "classes", "one against the rest", "stream", "stream with classes", "none"])
+@pytest.mark.parametrize("kind", ["rows", "classes", "one-vs-rest", "stream", "stream with classes", "none"])
 def test_figures_are_named_in_whole_and_weighted_ones_so(digits, kind):
     (X, y), test = digits
     X, y, test = X[:200], y[:200], tuple(part[:50] for part in test)
     weights, classes = np.linspace(1, 2, 200), dict.fromkeys(range(10), 2.0)
     out, seen = io.StringIO(), []
-    net = fastsgd.Network([64, 10], loss="hinge" if kind == "one against the rest" else "cross_entropy", seed=0)
+    net = fastsgd.Network([64, 10], loss="hinge" if kind == "one-vs-rest" else "cross_entropy", seed=0)
     more = {"epochs": 2, "validation": test, "callbacks": [fastsgd.Progress(out), lambda run: seen.append(
         (run.weighted, repr(run)))]}
     if kind.startswith("stream"):
@@ -441,7 +441,7 @@ def test_auto_goes_by_the_names_of_metrics(data, metric, better):
         return next(figures)
 
     measure.__name__ = metric
-    stopping = fastsgd.EarlyStopping(9, f"validation_{metric}")
+    stopping = fastsgd.EarlyStopping(9, monitor=f"validation_{metric}")
     fastsgd.train(net_of(), *data, epochs=5, seed=0, validation=0.5, metrics=[measure], callbacks=[stopping])
     assert stopping.best == better(3.0, 1.0, 2.0, 4.0, 5.0)
 
@@ -460,8 +460,10 @@ def test_auto_asks_for_a_mode_where_a_name_says_nothing(data):
 
 
 @pytest.mark.parametrize(("watch", "said"), [
-    (fastsgd.EarlyStopping(3, "validation_r2"), "EarlyStopping .* was NaN all 3 times, and the last parameters"),
-    (fastsgd.ReduceOnPlateau(0.5, 3, "validation_r2"), "ReduceOnPlateau .* was NaN all 4 times, and the learning rate"),
+    (fastsgd.EarlyStopping(3, monitor="validation_r2"),
+     "EarlyStopping .* was NaN all 3 times, and the last parameters"),
+    (fastsgd.ReduceOnPlateau(0.5, 3, monitor="validation_r2"),
+     "ReduceOnPlateau .* was NaN all 4 times, and the learning rate"),
 ])
 def test_a_figure_that_is_never_a_number_is_said(watch, said):
     X = np.linspace(-1, 1, 50)[:, np.newaxis]

@@ -10,6 +10,7 @@ import pytest
 from test_modelfile import join, make, parts
 
 import fastsgd
+from fastsgd import losses
 from fastsgd.data import checks
 from fastsgd.data.checks import Csr
 from fastsgd.files import atomic, safetensors
@@ -41,14 +42,14 @@ def test_sparse_rows_as_dense_ones_chosen_and_stacked():
 
 def test_own_copies_what_is_shared_and_nothing_else():
     given = DENSE.copy()
-    assert not np.shares_memory(checks.own(given, given), given)
-    assert checks.own(given, given.tolist()) is given
-    assert checks.own(given, DENSE) is given
+    assert not np.shares_memory(checks.copy_if_shared(given, given), given)
+    assert checks.copy_if_shared(given, given.tolist()) is given
+    assert checks.copy_if_shared(given, DENSE) is given
     sparse = pytest.importorskip("scipy.sparse").csr_array(DENSE)
-    mine = checks.own(Csr(sparse.indptr, sparse.indices, sparse.data, sparse.shape), sparse)
+    mine = checks.copy_if_shared(Csr(sparse.indptr, sparse.indices, sparse.data, sparse.shape), sparse)
     for part, theirs in ((mine.indptr, sparse.indptr), (mine.indices, sparse.indices), (mine.values, sparse.data)):
         assert not np.shares_memory(part, theirs)
-    assert checks.own(ROWS, sparse).values is ROWS.values
+    assert checks.copy_if_shared(ROWS, sparse).values is ROWS.values
 
 
 def test_mapped_rows(tmp_path):
@@ -114,11 +115,10 @@ def test_sparse_matrices():
 
 
 def targets(y, outputs, loss, dtype=F32):
-    return checks.check_targets(np.asarray(y), len(y), Architecture.checked([1, outputs], "relu", loss, quantile=0.5),
-                              dtype)
+    return checks.check_targets(np.asarray(y), len(y), Architecture.checked([1, outputs], "relu", loss), dtype)
 
 
-@pytest.mark.parametrize("loss", checks.MARGIN)
+@pytest.mark.parametrize("loss", losses.names(losses.MARGINS))
 def test_targets_of_margins(loss):
     for yes_or_no in ([0, 1, 1], [-1, 1, 1], [[0], [1], [1]]):
         found = targets(yes_or_no, 1, loss)
@@ -384,9 +384,10 @@ def test_files_of_tensors(tmp_path):
         safetensors.write(path, [("half", np.zeros(1, "f2"))], {})
 
 
-@pytest.mark.parametrize("loss", ["epsilon_insensitive", "squared_epsilon_insensitive", "huber"])
+@pytest.mark.parametrize("loss", losses.LOSSES)
 def test_parameters_of_losses_are_kept(tmp_path, loss):
-    name = "huber_delta" if loss == "huber" else "epsilon"
-    net = fastsgd.Network([2, 1], loss=loss, **{name: 0.25})
+    loss = losses.with_parameters(loss, delta=0.25, epsilon=0.25, quantile=[0.25, 0.75])
+    net = fastsgd.Network([2, 2], loss=loss)
     net.save(tmp_path / "net")
     assert fastsgd.Network.load(tmp_path / "net").architecture == net.architecture
+    assert net.loss_function == loss

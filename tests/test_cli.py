@@ -246,7 +246,7 @@ EXAMPLE = ", e.g. fastsgd train iris.csv --target species --out iris.safetensors
     (["train", "d.csv", "--target", "y"], f"fastsgd train: --out MODEL or --run FOLDER is missing{EXAMPLE}"),
     (["train", "d.csv", "--target", "y", "--out"], f"fastsgd train: --out needs a value: --out MODEL{EXAMPLE}"),
     (["train", "d.csv", "--target", "y", "--out", "m", "--resume"],
-     f"fastsgd train: --resume goes on from the checkpoint of a --run FOLDER, which is missing{EXAMPLE}"),
+     f"fastsgd train: --resume needs the checkpoint of a --run FOLDER, which is missing{EXAMPLE}"),
     (["train", "d.csv", "--hidden", "64,-1"], "fastsgd train: --hidden: '64,-1' is not a list of layer sizes"),
     (["train", "d.csv", "--quantile", "0.5,1"], "fastsgd train: --quantile: '0.5,1' is not a list of different"),
     (["train", "d.csv", "--learning_rate", "1"],
@@ -438,14 +438,14 @@ def test_ctrl_c_says_how_to_go_on(tables):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; fastsgd train --config run/config.toml --resume goes on" in error
+    assert "interrupted; fastsgd train --config run/config.toml --resume continues" in error
     assert "Traceback" not in error
     whole = run(*TRAIN[:5], "whole", *TRAIN[6:], "--epochs", "1000", cwd=tables)
     assert whole.communicate(timeout=60)[1]
     process = run("train", "--config", "run/config.toml", "--resume", cwd=tables)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 0, error
-    assert "going on from run/run.ckpt" in error
+    assert "resuming from run/run.ckpt" in error
     assert (fastsgd.Network.load(tables / "run" / "model.safetensors").params
             == fastsgd.Network.load(tables / "whole" / "model.safetensors").params).all()
 

@@ -11,9 +11,10 @@ from cases import ACTIVATIONS, LOSSES, TOLERANCE, agree, make_net, make_targets
 
 import fastsgd
 from fastsgd import descent
+from fastsgd.descent.descend import Problem, Watch
 from fastsgd.descent.noise import Noise
-from fastsgd.descent.race import Watch
 from fastsgd.engine import _kernel, reference
+from fastsgd.runs import start
 
 MODULES = [_kernel, reference]
 
@@ -96,7 +97,8 @@ def test_noise_of_every_kind_of_rows(kind):
     gradients = gradients_of_rows(plain, *plain._check(dense, y))
     square, variance = brute_force(gradients)
     tolerance = 1e-4 if dtype == "float32" else 1e-9
-    for found in (descent.gradient_noise(net, given, y, batch_size=10, samples=3), descent.row_noise(net, given, y)):
+    for found in (descent.gradient_noise(net, given, y, batch_size=10, samples=3, seed=0),
+                      descent.row_noise(net, given, y)):
         agree("gradient square", found.gradient_square, square, tolerance)
         agree("variance", found.variance, variance, tolerance)
 
@@ -114,22 +116,22 @@ def test_the_mean_of_mini_batch_gradients_tends_to_the_true_one():
             trials.append(((net.gradient(X[rows.ravel()], y[rows.ravel()]) - true) ** 2).sum())
         distances[batches] = math.sqrt(np.mean(trials))
     assert distances[4] / distances[400] == pytest.approx(10, rel=0.25)
-    expected = math.sqrt(descent.gradient_noise(net, X, y, batch_size=5).variance * (199 / 200) / (4 * 5))
+    expected = math.sqrt(descent.gradient_noise(net, X, y, batch_size=5, seed=0).variance * (199 / 200) / (4 * 5))
     assert distances[4] == pytest.approx(expected, rel=0.25)
 
 
 def test_estimates_of_mini_batches_are_unbiased():
     rng = np.random.default_rng(7)
     net, X, y = case("cross_entropy", None, rng, rows=300)
-    whole = descent.gradient_noise(net, X, y, samples=1)
+    whole = descent.gradient_noise(net, X, y, samples=1, seed=0)
     parts = [descent.row_noise(net, X[rows], y[rows]) for rows in
              (rng.choice(300, 20, replace=False) for _ in range(1500))]
     for name in ("gradient_square", "variance"):
         values = [getattr(part, name) for part in parts]
         error = np.std(values) / math.sqrt(len(values))
         assert abs(np.mean(values) - getattr(whole, name)) < 4 * error
-    assert np.mean(descent.gradient_noise(net, X, y, batch_size=30, samples=400).distances) == pytest.approx(
-        descent.gradient_noise(net, X, y, batch_size=30, samples=1).batch_variance, rel=0.1)
+    assert np.mean(descent.gradient_noise(net, X, y, batch_size=30, samples=400, seed=0).distances) == pytest.approx(
+        descent.gradient_noise(net, X, y, batch_size=30, samples=1, seed=0).batch_variance, rel=0.1)
 
 
 def test_noise_figures_at_their_limits():
@@ -140,7 +142,7 @@ def test_noise_figures_at_their_limits():
     assert Noise(2.0, 6.0).expected_cosine(9) == pytest.approx(math.sqrt(0.75))
     net = fastsgd.Network([2, 3], seed=0)
     same = np.ones((6, 2))
-    found = descent.gradient_noise(net, same, [0] * 6, batch_size=3, samples=2)
+    found = descent.gradient_noise(net, same, [0] * 6, batch_size=3, samples=2, seed=0)
     assert found.noise_scale == pytest.approx(0, abs=1e-5)
     assert "3 among 6 rows" in str(found)
 
@@ -148,7 +150,7 @@ def test_noise_figures_at_their_limits():
 def test_the_log_follows_a_run_and_keeps_to_its_share():
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 128, 10], seed=0)
-    log = descent.NoiseLog(X, y, share=0.03)
+    log = descent.NoiseLog(X, y, share=0.03, seed=0)
     history = fastsgd.train(net, X, y, epochs=500, seed=0, callbacks=[log], threads=1)
     alone = fastsgd.Network([64, 128, 10], seed=0)
     fastsgd.train(alone, X, y, epochs=500, seed=0, threads=1)
@@ -200,7 +202,7 @@ def test_a_race_is_run_from_the_same_start_and_told():
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 32, 10], seed=0)
     before = net.params.copy()
-    race = descent.race(net, X, y, (20, 5000, None), seconds=0.1)
+    race = descent.race(net, X, y, (20, 5000, None), seconds=0.1, seed=0)
     assert (net.params == before).all()
     assert [runner.batch_size for runner in race.runners] == [20, None]
     small, full = race.runners
@@ -227,11 +229,11 @@ def test_a_race_is_run_from_the_same_start_and_told():
 def test_learning_rates_may_be_given_and_a_diverging_runner_is_told_of():
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 10], loss="squared_error", seed=0)
-    race = descent.race(net, X, np.eye(10)[y], (10, None), seconds=0.05, learning_rates=(1e6, 0.01))
+    race = descent.race(net, X, np.eye(10)[y], (10, None), seconds=0.05, learning_rates=(1e6, 0.01), seed=0)
     assert race.runners[0].diverged
     assert not race.runners[0].tried
     assert race.runners[1].learning_rate == 0.01
-    only = descent.race(net, X, np.eye(10)[y], (10,), seconds=0.02, learning_rates=(0.01,))
+    only = descent.race(net, X, np.eye(10)[y], (10,), seconds=0.02, learning_rates=(0.01,), seed=0)
     assert only.full is None
     assert math.isnan(only.sooner(only.runners[0]))
     assert math.isnan(only.goal)
@@ -252,7 +254,7 @@ def test_the_suggested_batch_size_is_the_best_of_those_tried():
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 32, 10], seed=0)
     before = net.params.copy()
-    found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.1), batch_sizes=(10, 50, 1400), seconds=0.3)
+    found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.1), batch_sizes=(10, 50, 1400), seconds=0.3, seed=0)
     assert (net.params == before).all()
     tried = [each for each in found.candidates if each.seconds is not None]
     assert found.reached
@@ -263,7 +265,7 @@ def test_the_suggested_batch_size_is_the_best_of_those_tried():
     assert sum(entry["chosen"] for entry in found.table()) == 1
     assert "  <" in str(found)
     nowhere = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.1), target=-1.0, batch_sizes=(20, 1400), seconds=0.1,
-                                          threads=1)
+                                          threads=1, seed=0)
     assert not nowhere.reached
     assert nowhere.batch_size == 20
 
@@ -293,7 +295,7 @@ def test_a_trajectory_goes_where_training_goes():
 def test_the_plane_is_that_of_a_singular_value_decomposition():
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 6, 10], seed=0, dtype="float64")
-    both = descent.trajectory(net, X, y, (5, None), steps=30)
+    both = descent.trajectory(net, X, y, (5, None), steps=30, seed=0)
     points = np.concatenate([path.params for path in both.paths])
     _, values, directions = np.linalg.svd(points - points.mean(axis=0), full_matrices=False)
     for own, theirs in zip(both.plane.directions, directions, strict=False):
@@ -311,7 +313,7 @@ def test_the_plane_is_that_of_a_singular_value_decomposition():
 def test_descents_of_equal_time_make_as_many_steps_as_fit(seconds):
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 12, 10], seed=0)
-    both = descent.trajectory(net, X, y, (10, None), seconds=seconds, optimizer=fastsgd.SGD(0.3), snapshots=20)
+    both = descent.trajectory(net, X, y, (10, None), seconds=seconds, optimizer=fastsgd.SGD(0.3), snapshots=20, seed=0)
     quick, careful = both.paths
     assert both.equal == "seconds"
     assert careful.steps[-1] == 30 if seconds is None else careful.steps[-1] >= 1
@@ -322,27 +324,27 @@ def test_descents_of_equal_time_make_as_many_steps_as_fit(seconds):
         np.testing.assert_allclose(path.seconds, path.steps * pace)
         assert len(path.steps) == len(path.cost) == len(path.params) <= 20
         assert abs(path.seconds[-1] - (seconds or careful.seconds[-1])) <= 0.51 * pace
-    same = descent.trajectory(net, X, y, (10, None), 40, fastsgd.SGD(0.3), 5)
+    same = descent.trajectory(net, X, y, (10, None), steps=40, optimizer=fastsgd.SGD(0.3), snapshots=5, seed=0)
     assert same.equal == "steps"
     assert [path.steps.tolist() for path in same.paths] == [[0, 10, 20, 30, 40]] * 2
 
 
 def test_a_time_too_short_for_a_step_has_one():
     (X, y), _ = fastsgd.datasets.digits()
-    paths = descent.trajectory(fastsgd.Network([64, 10], seed=0), X, y, (10, None), seconds=1e-9).paths
+    paths = descent.trajectory(fastsgd.Network([64, 10], seed=0), X, y, (10, None), seconds=1e-9, seed=0).paths
     assert [path.steps.tolist() for path in paths] == [[0, 1], [0, 1]]
 
 
 def test_results_are_shown_as_short_tables_and_lines():
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 8, 10], seed=0)
-    paths = descent.trajectory(net, X, y, (10, None), steps=200)
-    noise = descent.gradient_noise(net, X, y)
-    race = descent.race(net, X, y, (10, None), 0.01)
-    suggestion = descent.suggest_batch_size(net, X, y, batch_sizes=(20, 100), seconds=0.02)
+    paths = descent.trajectory(net, X, y, (10, None), steps=200, seed=0)
+    noise = descent.gradient_noise(net, X, y, seed=0)
+    race = descent.race(net, X, y, (10, None), seconds=0.01, seed=0)
+    suggestion = descent.suggest_batch_size(net, X, y, batch_sizes=(20, 100), seconds=0.02, seed=0)
     tables = (noise, descent.row_noise(net, X[:90], y[:90]), race, suggestion, paths)
     lines = (race.runners[0], noise.layers[0], paths.paths[0], paths.plane, suggestion.candidates[0],
-             descent.cost_surface(net, X[:90], y[:90], paths, 5))
+             descent.cost_surface(net, X[:90], y[:90], paths, resolution=5))
     for result in tables:
         assert repr(result) == str(result)
         assert 3 <= len(repr(result).splitlines()) <= 15
@@ -387,7 +389,7 @@ def test_a_surface_is_the_cost_of_its_points(loss, output, sizes):
 def test_random_planes_have_units_as_long_as_the_network():
     net = fastsgd.Network([5, 4, 3], seed=0)
     net.biases[0][:] = 1
-    plane = descent.random_plane(net)
+    plane = descent.random_plane(net, seed=0)
     for direction in plane.directions:
         twin = net.copy()
         twin.params = direction
@@ -395,7 +397,7 @@ def test_random_planes_have_units_as_long_as_the_network():
             np.testing.assert_allclose(np.linalg.norm(W, axis=0), np.linalg.norm(own, axis=0), rtol=1e-6)
             assert (b == 0).all()
     assert abs(plane.directions[0] @ plane.directions[1]) < 0.9 * (plane.directions[0] ** 2).sum()
-    assert (plane.directions == descent.random_plane(net).directions).all()
+    assert (plane.directions == descent.random_plane(net, seed=0).directions).all()
 
 
 def test_a_surface_of_mnist_is_quick_and_right(mnist):
@@ -418,25 +420,26 @@ def test_a_hiccup_does_not_count_as_the_time_of_a_step(monkeypatch):
     (X, y), _ = fastsgd.datasets.digits()
     calls = []
 
-    def with_hiccups(net, rows, *args, **options):
-        history = fastsgd.train(net, rows, *args, **options)
+    def with_hiccups(settings, rows, *args, **options):
+        history = start.train_rows(settings, rows, *args, **options)
         if options["batch_size"] not in calls:
             time.sleep(0.04)                # longer than what a size is measured for
             history.seconds[0] += 0.04
         calls.append(options["batch_size"])
         return history
 
-    monkeypatch.setattr("fastsgd.descent.batch_size.train", with_hiccups)
-    timed = descent.batch_size._timed(fastsgd.Network([64, 10], seed=0), X, y, fastsgd.SGD(), [1, 10, 100], 0.09, 1)
+    monkeypatch.setattr("fastsgd.descent.batch_size.train_rows", with_hiccups)
+    problem = Problem(fastsgd.Network([64, 10], seed=0), X, y, threads=1)
+    timed = descent.batch_size._timed(problem, fastsgd.SGD(), [1, 10, 100], 0.09)
     assert [each.batch_size for each in timed] == [1, 10, 100]
     assert all(each.step < 0.02 for each in timed)
 
 
 def test_a_size_far_too_slow_is_measured_once_and_ends_the_series(monkeypatch):
     slow = types.SimpleNamespace(seconds=[0.05], steps=1)
-    monkeypatch.setattr("fastsgd.descent.batch_size.train", lambda *args, **options: time.sleep(0.05) or slow)
+    monkeypatch.setattr("fastsgd.descent.batch_size.train_rows", lambda *args, **options: time.sleep(0.05) or slow)
     X = np.zeros((20, 4))
-    timed = descent.batch_size._timed(fastsgd.Network([4, 2], seed=0), X, X, fastsgd.SGD(), [1, 10], 0.02, 1)
+    timed = descent.batch_size._timed(Problem(fastsgd.Network([4, 2], seed=0), X, X, 1), fastsgd.SGD(), [1, 10], 0.02)
     assert [(each.batch_size, each.step) for each in timed] == [(1, 0.05)]
 
 
@@ -445,13 +448,13 @@ def test_an_infinite_noise_scale_is_told_in_words():
     X, y = rng.standard_normal((6, 1)), np.array([0.1, -0.2, 0.3, 0.1, -0.3, 0.1])
     net = fastsgd.Network([1, 1], loss="squared_error", dtype="float64", seed=0)
     net.params[:] = 0
-    found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.01), seconds=0.05)
+    found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.01), seconds=0.05, seed=0)
     assert found.noise_scale == math.inf
     assert "; noise scale infinite\n" in str(found)
     assert "inf " not in str(found)
     assert [row.split()[2] for row in str(found).splitlines()[2:]] == ["-"] * len(found.candidates)
     assert min(each.expected for each in found.candidates) == 1
-    noise = descent.gradient_noise(net, X, y, 5)
+    noise = descent.gradient_noise(net, X, y, 5, seed=0)
     assert "noise scale infinite" in str(noise)
     if importlib.util.find_spec("matplotlib"):
         assert noise.plot().get_title().endswith("noise scale infinite")
@@ -464,36 +467,37 @@ def test_what_cannot_be_used_is_said():
     X, y = X[:50], y[:50]
     net = fastsgd.Network([64, 10], seed=0)
     for call, kind, message in (
-            (lambda: descent.gradient_noise(net, X, y), ValueError, "at most the rows of X, 50, got 100"),
-            (lambda: descent.gradient_noise(net, X[:1], y[:1], 1), ValueError, "at least 2 rows"),
+            (lambda: descent.gradient_noise(net, X, y, seed=0), ValueError, "at most the rows of X, 50, got 100"),
+            (lambda: descent.gradient_noise(net, X[:1], y[:1], 1, seed=0), ValueError, "at least 2 rows"),
             (lambda: descent.gradient_noise(net, X, y, 10, samples=0), ValueError, "samples must be at least 1"),
-            (lambda: descent.gradient_noise(net, X, y, 2.5), TypeError, "batch_size must be a whole number"),
+            (lambda: descent.gradient_noise(net, X, y, 2.5, seed=0), TypeError, "batch_size must be a whole number"),
             (lambda: descent.row_noise(net, X[:1], y[:1]), ValueError, "from 2 to 4,096 rows"),
-            (lambda: descent.NoiseLog(X, y, rows=1), ValueError, "rows must be at least 2"),
-            (lambda: descent.NoiseLog(X, y, share=0), ValueError, "share must lie above 0"),
-            (lambda: descent.NoiseLog(X, y, memory=1), ValueError, "memory must be"),
+            (lambda: descent.NoiseLog(X, y, rows=1, seed=0), ValueError, "rows must be at least 2"),
+            (lambda: descent.NoiseLog(X, y, share=0, seed=0), ValueError, "share must lie above 0"),
+            (lambda: descent.NoiseLog(X, y, memory=1, seed=0), ValueError, "memory must be"),
             (lambda: fastsgd.train(net, X, y, callbacks=[descent.NoiseLog(X, y)]), ValueError, "rows must be at most"),
-            (lambda: descent.race(net, X, y, (50, 100)), ValueError, "must have one below the 50 rows"),
-            (lambda: descent.race(net, X, y, (0, None)), ValueError, "batch_size must be at least 1"),
-            (lambda: descent.race(net, X, y, seconds=0), ValueError, "seconds must be above 0"),
+            (lambda: descent.race(net, X, y, (50, 100), seed=0), ValueError, "must have one below the 50 rows"),
+            (lambda: descent.race(net, X, y, (0, None), seed=0), ValueError, "batch_size must be at least 1"),
+            (lambda: descent.race(net, X, y, seconds=0, seed=0), ValueError, "seconds must be above 0"),
             (lambda: descent.race(net, X, y, (1, None), learning_rates=(1,)), ValueError, "one entry for each of"),
-            (lambda: descent.suggest_batch_size(net, X, y, batch_sizes=()), ValueError, "must not be empty"),
+            (lambda: descent.suggest_batch_size(net, X, y, batch_sizes=(), seed=0), ValueError, "must not be empty"),
             (lambda: descent.suggest_batch_size(net, X, y, batch_sizes=(60,)), ValueError, "rows of X, 50, got 60"),
-            (lambda: descent.suggest_batch_size(net, X, y, seconds=math.inf), ValueError, "seconds must be"),
-            (lambda: descent.suggest_batch_size(net, X, y, "sgd"), TypeError, "optimizer"),
+            (lambda: descent.suggest_batch_size(net, X, y, seconds=math.inf, seed=0), ValueError, "seconds must be"),
+            (lambda: descent.suggest_batch_size(net, X, y, "sgd", seed=0), TypeError, "optimizer"),
             (lambda: descent.suggest_batch_size(net, X, y, target=10.0), ValueError, "target must be below the cost"),
             (lambda: descent.suggest_batch_size(net, X, y, target=math.nan), ValueError, "target must be below"),
             (lambda: descent.suggest_batch_size(net, X, y, batch_sizes=(None,)), TypeError, "batch_sizes must be"),
             (lambda: descent.race(net, X, y, (1, None), learning_rates=(0.1, -1)), ValueError, "learning_rate must"),
-            (lambda: descent.trajectory(net, X, y, optimizer=fastsgd.SGD(0.1, average=1.0)), ValueError, "not average"),
-            (lambda: descent.trajectory(net, X, y, ()), ValueError, "batch_sizes must not be empty"),
-            (lambda: descent.trajectory(net, X, y, (60,)), ValueError, "at most the rows of X, 50, got 60"),
-            (lambda: descent.trajectory(net, X, y, steps=0), ValueError, "steps must be at least 1"),
-            (lambda: descent.trajectory(net, X, y, seconds=0), ValueError, "seconds must be above 0"),
+            (lambda: descent.trajectory(net, X, y, optimizer=fastsgd.SGD(0.1, average="polyak")), ValueError,
+             "not average"),
+            (lambda: descent.trajectory(net, X, y, (), seed=0), ValueError, "batch_sizes must not be empty"),
+            (lambda: descent.trajectory(net, X, y, (60,), seed=0), ValueError, "at most the rows of X, 50, got 60"),
+            (lambda: descent.trajectory(net, X, y, steps=0, seed=0), ValueError, "steps must be at least 1"),
+            (lambda: descent.trajectory(net, X, y, seconds=0, seed=0), ValueError, "seconds must be above 0"),
             (lambda: descent.trajectory(net, X, y, steps=5, seconds=1), ValueError, "steps or seconds, not both"),
             (lambda: descent.trajectory(net, X, y, optimizer=(fastsgd.SGD(),)), ValueError, "one for each of the 2"),
             (lambda: descent.trajectory(net, X, y, steps=9, optimizer=fastsgd.SGD(0.0)), ValueError, "did not move"),
-            (lambda: descent.trajectory(net, X, y, (None,), steps=1), ValueError, "lie on a line"),
+            (lambda: descent.trajectory(net, X, y, (None,), steps=1, seed=0), ValueError, "lie on a line"),
             (lambda: descent.cost_surface(net, X, y, resolution=1), ValueError, "resolution must be at least 2"),
             (lambda: descent.cost_surface(net, X, y, extent=(1, 0, 0, 1)), ValueError, "extent must be"),
             (lambda: descent.cost_surface(net, X, y, descent.random_plane(fastsgd.Network([64, 3]))), ValueError,
@@ -506,9 +510,9 @@ def test_a_cost_that_is_not_finite_is_refused_in_one_sentence():
     X, y = np.ones((200, 3), np.float32), np.ones((200, 1), np.float32)
     net = fastsgd.Network([3, 1], loss="squared_error", seed=0)
     net.params[:] = 1e30
-    for call in (lambda: descent.gradient_noise(net, X, y), lambda: descent.row_noise(net, X, y),
-                 lambda: descent.race(net, X, y), lambda: descent.suggest_batch_size(net, X, y),
-                 lambda: descent.trajectory(net, X, y), lambda: descent.cost_surface(net, X, y)):
+    for call in (lambda: descent.gradient_noise(net, X, y, seed=0), lambda: descent.row_noise(net, X, y),
+                 lambda: descent.race(net, X, y, seed=0), lambda: descent.suggest_batch_size(net, X, y, seed=0),
+                 lambda: descent.trajectory(net, X, y, seed=0), lambda: descent.cost_surface(net, X, y)):
         with pytest.raises(FloatingPointError, match="cost"):
             call()
 
@@ -520,11 +524,11 @@ def test_sparse_rows_serve_everywhere(scale):
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 16, 10], seed=0, input_scale=scale)
     sparse = matrices.csr_matrix(X)
-    race = descent.race(net, sparse, y, (50, None), seconds=0.02, learning_rates=(0.1, 0.1))
+    race = descent.race(net, sparse, y, (50, None), seconds=0.02, learning_rates=(0.1, 0.1), seed=0)
     assert race.runners[0].cost[0] == pytest.approx(net.cost(X, y))
     assert race.runners[0].cost[-1] < race.runners[0].cost[0]
-    assert descent.suggest_batch_size(net, sparse, y, batch_sizes=(20, 50), seconds=0.05).batch_size in (20, 50)
-    paths = [descent.trajectory(net, rows, y, (10, None), steps=8).paths for rows in (X, sparse)]
+    assert descent.suggest_batch_size(net, sparse, y, batch_sizes=(20, 50), seconds=0.05, seed=0).batch_size in (20, 50)
+    paths = [descent.trajectory(net, rows, y, (10, None), steps=8, seed=0).paths for rows in (X, sparse)]
     for dense, same in zip(*paths, strict=True):
         np.testing.assert_allclose(same.params, dense.params, rtol=1e-4, atol=1e-6)
     history = fastsgd.train(net.copy(), sparse, y, batch_size="auto", epochs=1)
@@ -541,24 +545,24 @@ def test_targets_with_a_unit_of_their_own_serve_everywhere():
     net, y = fastsgd.Network([4, 6, 1], **settings, output_scale=50.0, output_offset=2000.0), 2000 + 50 * plain_y
     start = plain.cost(X, plain_y)
     assert net.cost(X, y) == pytest.approx(start)
-    race = descent.race(net, X, y, (20, None), 0.02, (0.05, 0.05))
+    race = descent.race(net, X, y, (20, None), seconds=0.02, learning_rates=(0.05, 0.05), seed=0)
     assert [runner.cost[0] for runner in race.runners] == pytest.approx([start] * 2)
     assert race.runners[0].cost[-1] < 0.5 * start
-    found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.05), batch_sizes=(20, 50), seconds=0.03)
+    found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.05), batch_sizes=(20, 50), seconds=0.03, seed=0)
     assert found.target == pytest.approx(0.1 * start)
     assert min(each.cost for each in found.candidates if each.cost is not None) < 0.5 * start
     seen = []
     for each, targets in ((net, y), (plain, plain_y)):
-        paths = descent.trajectory(each, X, targets, (20, None), 20, fastsgd.SGD(0.05))
+        paths = descent.trajectory(each, X, targets, (20, None), steps=20, optimizer=fastsgd.SGD(0.05), seed=0)
         assert paths.paths[0].cost[0] == pytest.approx(start)
-        seen.append((paths.paths[0].params, descent.cost_surface(each, X, targets, paths, 5).cost,
-                     descent.gradient_noise(each, X, targets, 20).cosines))
+        seen.append((paths.paths[0].params, descent.cost_surface(each, X, targets, paths, resolution=5).cost,
+                     descent.gradient_noise(each, X, targets, 20, seed=0).cosines))
     for scaled, unscaled in zip(*seen, strict=True):
         np.testing.assert_allclose(scaled, unscaled, rtol=1e-7, atol=1e-9)
     targets = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fastsgd.descent.batch_size.row_noise", lambda each, *rows: targets.append(each.cost(*rows[:2]))
-                      or types.SimpleNamespace(noise_scale=1.0))
+        patch.setattr("fastsgd.descent.batch_size.row_noise", lambda each, *rows, threads: targets.append(
+            each.cost(*rows)) or types.SimpleNamespace(noise_scale=1.0))
         fastsgd.train(net, X, y, batch_size="auto", epochs=1, optimizer=fastsgd.SGD(0.05))
     assert targets[0] <= 1.01 * start
 
@@ -568,10 +572,10 @@ def test_sizes_that_diverge_are_passed_over():
     X = rng.standard_normal((2000, 20))
     net = fastsgd.Network([20, 1], loss="squared_error", dtype="float64", seed=0)
     y = X @ rng.standard_normal(20)
-    found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.3), batch_sizes=(1, 200), seconds=0.1)
+    found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.3), batch_sizes=(1, 200), seconds=0.1, seed=0)
     assert found.batch_size == 200
     with pytest.raises(FloatingPointError, match="diverges with every batch size, from 1000 to 2000; try a smaller"):
-        descent.suggest_batch_size(net, X, y, fastsgd.SGD(1e4), batch_sizes=(1000, 2000), seconds=0.1)
+        descent.suggest_batch_size(net, X, y, fastsgd.SGD(1e4), batch_sizes=(1000, 2000), seconds=0.1, seed=0)
 
 
 def test_a_schedule_is_taken_at_its_largest_rate():
@@ -587,22 +591,22 @@ def test_rows_that_ask_for_nothing():
     net = fastsgd.Network([3, 1], loss="hinge", dtype="float64", seed=0)
     y = np.where(net.predict(X) > 0, 1, -1)
     net.params *= 20
-    noise = descent.gradient_noise(net, X, y, batch_size=2, samples=30)
+    noise = descent.gradient_noise(net, X, y, batch_size=2, samples=30, seed=0)
     assert (noise.cosines == 0).any()
     assert np.isfinite(noise.cosines).all()
     net.params *= 1e6
     with pytest.raises(FloatingPointError, match="gradient of all rows is 0"):
-        descent.gradient_noise(net, X, y, batch_size=2)
+        descent.gradient_noise(net, X, y, batch_size=2, seed=0)
 
 
 def test_a_log_that_is_used_again_begins_again():
     (X, y), _ = fastsgd.datasets.digits()
-    log = descent.NoiseLog(X, y, share=0.5)
+    log = descent.NoiseLog(X, y, share=0.5, seed=0)
     for _ in range(2):
         history = fastsgd.train(fastsgd.Network([64, 16, 10], seed=0), X, y, epochs=100, seed=0, callbacks=[log])
         assert log.steps
         assert log.steps[-1] <= history.steps
         assert log.steps == sorted(log.steps)
-    short = descent.NoiseLog(X, y)
+    short = descent.NoiseLog(X, y, seed=0)
     fastsgd.train(fastsgd.Network([64, 128, 10], seed=0), X, y, epochs=3, seed=0, callbacks=[short])
     assert not short.steps                               # three epochs are over before 3 % of them is a measurement

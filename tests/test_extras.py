@@ -153,8 +153,8 @@ def test_the_average_is_what_it_says():
     moving = after[0]
     for params in after[1:]:
         moving = 0.3 * moving + 0.7 * params
-    for arguments, expected in (({"average": 1.0}, np.mean(after, axis=0)), ({"average": 0.3}, moving),
-                                ({"average": 1.0, "average_from": 3}, np.mean(after[3:], axis=0))):
+    for arguments, expected in (({"average": "polyak"}, np.mean(after, axis=0)), ({"average": 0.3}, moving),
+                                ({"average": "polyak", "average_from": 3}, np.mean(after[3:], axis=0))):
         recipe = StepConfig(fastsgd.SGD(0.1, **arguments), 10)
         found = one_epoch(_kernel, net, X, y, np.arange(50), recipe)[1].average
         np.testing.assert_allclose(found, expected, rtol=1e-12)

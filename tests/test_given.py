@@ -28,15 +28,15 @@ def fitted(name, kind="MLP"):
 
 
 MEASURES = {
-    "gradient_noise": lambda net, X, y: descent.gradient_noise(net, X, y, 10, 3).true_gradient,
+    "gradient_noise": lambda net, X, y: descent.gradient_noise(net, X, y, 10, samples=3, seed=0).true_gradient,
     "row_noise": lambda net, X, y: descent.row_noise(net, X, y).kernel,
-    "trajectory": lambda net, X, y: descent.trajectory(net, X, y, steps=4).paths[0].cost,
-    "random_plane": lambda net, X, y: descent.random_plane(net).directions,
+    "trajectory": lambda net, X, y: descent.trajectory(net, X, y, steps=4, seed=0).paths[0].cost,
+    "random_plane": lambda net, X, y: descent.random_plane(net, seed=0).directions,
     "cost_surface": lambda net, X, y: descent.cost_surface(net, X, y, resolution=3).cost,
     "check_gradient": lambda net, X, y: fastsgd.check_gradient(net, X, y),
 }
 TIMED = {
-    "race": lambda net, X, y: descent.race(net, X, y, (10, None), seconds=0.01),
+    "race": lambda net, X, y: descent.race(net, X, y, (10, None), seconds=0.01, seed=0),
     "suggest_batch_size": lambda net, X, y: descent.suggest_batch_size(net, X, y, batch_sizes=[10], seconds=0.01),
 }
 TRAINING = {
@@ -92,7 +92,7 @@ def test_estimators_are_trained_by_their_own_fit(function):
 
 
 def test_noise_logs_say_that_their_y_must_be_encoded():
-    model = fastsgd.MLPClassifier((3,), max_iter=1, callbacks=[descent.NoiseLog(X, Y["two classes"], rows=9)])
+    model = fastsgd.MLPClassifier((3,), max_iter=1, callbacks=[descent.NoiseLog(X, Y["two classes"], rows=9, seed=0)])
     with pytest.raises(TypeError, match=r"NoiseLog: y must hold real numbers.*encode strings as numbers"):
         model.fit(X, Y["two classes"])
 

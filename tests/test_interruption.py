@@ -9,11 +9,11 @@ import pytest
 from cases import FULL, SEED
 
 import fastsgd
-from fastsgd.runs import checkpoint, evaluation, feeds, history, run
+from fastsgd.runs import checkpoint, evaluation, feeds, history, run, run_state
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing was trained")        # by runs resumed at their end
 
-FILES = {module.__file__ for module in (run, feeds, history, checkpoint, evaluation)}
+FILES = {module.__file__ for module in (run, run_state, feeds, history, checkpoint, evaluation)}
 
 
 WAYS = {"by steps": {"evaluate_every": 2}, "by epochs": {}, "blocks": {"shuffle": "blocks"}}
@@ -23,7 +23,7 @@ def settings(tmp_path, way):
     return {**WAYS[way], "optimizer": fastsgd.SGD(0.1, momentum=0.9, average=0.9), "epochs": 2, "batch_size": 20,
             "seed": 0, "validation": 0.25, "threads": 1,
             "callbacks": [fastsgd.EarlyStopping(50), fastsgd.ReduceOnPlateau(patience=1), fastsgd.LearningRates(),
-                          fastsgd.JSONLog(tmp_path / "log")]}
+                          fastsgd.JSONLogger(tmp_path / "log")]}
 
 
 def lines_of(function, interrupted_at: int | None = None) -> list[tuple[str, int]]:

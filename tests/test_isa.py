@@ -44,7 +44,8 @@ for dtype in ("float32", "float64"):
             digest = hashlib.sha256(net.params.tobytes() + net.predict(X).tobytes() + repr(history.cost).encode())
             print(dtype, sizes, optimizer.kind, digest.hexdigest())
     for sizes, batch_size in (([37, 1], 1), ([61, 11], 1), ([40, 3], 5)):
-        for optimizer in (fastsgd.SGD(0.01, l2=0.01, average=1.0), fastsgd.SGD(0.01, l1=0.01, l2=0.1, truncate=True),
+        for optimizer in (fastsgd.SGD(0.01, l2=0.01, average="polyak"),
+                          fastsgd.SGD(0.01, l1=0.01, l2=0.1, cumulative_l1=True),
                           fastsgd.PassiveAggressive(1.0)):
             for density in (0.1, 1.0):
                 dense = rng.standard_normal((500, sizes[0])) * (rng.random((500, sizes[0])) < density)

@@ -15,6 +15,7 @@ from cases import (
 )
 
 import fastsgd
+from fastsgd.data.checks import Csr
 from fastsgd.engine import _kernel, reference
 from fastsgd.optimizers import State
 
@@ -227,3 +228,23 @@ def test_the_reference_takes_memory_for_the_rows_alone():
     fastsgd.train(net, np.ones((3, 2)), [0, 1, 99_999], epochs=1, kernel="reference")       # outputs^2: 37 GiB
     net = fastsgd.Network([2, 100_000], seed=0)
     fastsgd.train(net, np.ones((3, 2)), [0, 1, 99_999], epochs=1, kernel="reference", label_smoothing=0.1)
+
+
+@pytest.mark.parametrize("hidden", [[], [8]])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_pass_looks_at_its_own_rows_only(hidden, sparse):
+    """So that a step on 100 rows costs the same among a million as among a thousand."""
+    net = fastsgd.Network([3, *hidden, 2], seed=0)
+    X, y = net._check(np.ones((10, 3), "f4"), np.zeros(10, int))
+    if sparse:
+        X = Csr(np.arange(0, 33, 3), np.tile(np.arange(3, dtype=np.int32), 10), np.ones(30, "f4"), (10, 3))
+        X.indptr[8] = 10**9
+    y[7] = 99
+    config = StepConfig(fastsgd.SGD(0.1), 2)
+    assert one_epoch(_kernel, net, X, y, np.arange(6), config)[2] == 3
+    with pytest.raises(ValueError, match=r"labels\[7\] is 99; allowed are 0 to 1"):
+        one_epoch(_kernel, net, X, y, np.arange(6, 8), config)
+    y[7] = 0
+    if sparse:
+        with pytest.raises(ValueError, match="rows outside the matrix"):
+            one_epoch(_kernel, net, X, y, np.arange(6, 8), config)

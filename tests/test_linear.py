@@ -1,31 +1,32 @@
 """Networks without a hidden layer: losses, steps and penalties of linear models, by the kernel and by its reference."""
 import numpy as np
 import pytest
-from cases import TOLERANCE, StepConfig, agree, make_net, one_epoch, sample
+from cases import MARGINS, TOLERANCE, StepConfig, agree, make_net, one_epoch, sample
 
 import fastsgd
-from fastsgd.data.checks import MARGIN, Csr
+from fastsgd import losses
+from fastsgd.data.checks import Csr
 from fastsgd.engine import _kernel, reference
 from fastsgd.runs.evaluation import _scorer
 
 DTYPES = ["float64", "float32"]
-CLASSIFIERS = ["binary_cross_entropy", *MARGIN]
+CLASSIFIERS = ["binary_cross_entropy", *MARGINS]
 REGRESSORS = ["squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"]
 SETTINGS = [
     fastsgd.SGD(0.05),
     fastsgd.SGD(0.05, l2=0.3),
-    fastsgd.SGD(lambda step: 0.3 / (1 + step), l2=0.01, bias_rate=0.5, average=1.0),
+    fastsgd.SGD(lambda step: 0.3 / (1 + step), l2=0.01, bias_rate=0.5, average="polyak"),
     fastsgd.SGD(0.05, l2=0.1, average=0.9, average_from=5),
-    fastsgd.SGD(0.05, average=1.0, average_from=3, bias_rate=0.0),
+    fastsgd.SGD(0.05, average="polyak", average_from=3, bias_rate=0.0),
     fastsgd.SGD(0.05, l1=0.02),
     fastsgd.SGD(0.05, l2=0.1, alpha=0.3, clip_delta=0.3),
-    fastsgd.SGD(0.05, l1=0.02, truncate=True),
+    fastsgd.SGD(0.05, l1=0.02, cumulative_l1=True),
     fastsgd.SGD(0.05, weight_decay=0.1, l2=0.1),
     fastsgd.SGD(0.05, l2=30.0),                        # rate * l2 above 1
 ]
 PASSIVE = [
     fastsgd.PassiveAggressive(0.1), fastsgd.PassiveAggressive(10.0), fastsgd.PassiveAggressive(0.1, squared=True),
-    fastsgd.PassiveAggressive(0.5, bias_rate=0.0), fastsgd.PassiveAggressive(0.5, l2=0.01, average=1.0),
+    fastsgd.PassiveAggressive(0.5, bias_rate=0.0), fastsgd.PassiveAggressive(0.5, l2=0.01, average="polyak"),
 ]
 
 
@@ -46,7 +47,7 @@ def targets(loss, rows, outputs, rng):
 def compare(net, X, y, order, recipe, weights, tolerance):
     found, expected = (one_epoch(module, net, X, y, order, recipe, 1, weights) for module in (_kernel, reference))
     agree(f"params of {net} with {recipe}", found[0], expected[0], tolerance)
-    for name in ("slots", "steps", "cost", "score", "penalty"):
+    for name in ("slots", "steps", "cost", "score", "cumulative_l1"):
         agree(f"{name} of {net} with {recipe}", getattr(found[1], name), getattr(expected[1], name), tolerance)
     if recipe.optimizer.average is not None:
         agree(f"average of {net} with {recipe}", found[1].average, expected[1].average, tolerance)
@@ -75,19 +76,19 @@ def test_kernel_agrees_with_reference(loss, outputs, dtype):
             compare(net, rows, y, order, recipe, weights, 5 * TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("loss", [*MARGIN, "epsilon_insensitive", "squared_epsilon_insensitive"])
+@pytest.mark.parametrize("loss", [*MARGINS, "epsilon_insensitive", "squared_epsilon_insensitive"])
 def test_gradients_are_those_of_the_costs(loss):
     rng = np.random.default_rng(len(loss))
     for sizes in ([5, 3], [4, 6, 2], [5, 1]):
         net = make_net(sizes, "tanh", loss, None, "float64", rng)
-        y = targets("hinge" if loss in MARGIN else loss, 8, sizes[-1], rng)
+        y = targets("hinge" if loss in MARGINS else loss, 8, sizes[-1], rng)
         assert fastsgd.check_gradient(net, rng.standard_normal((8, sizes[0])), y) < 1e-6
 
 
 @pytest.mark.parametrize("module", [_kernel, reference], ids=["kernel", "reference"])
 def test_losses_are_what_they_say(module):
-    def cost_and_slope(loss, z, t, **more):
-        net = fastsgd.Network([1, 1], loss=loss, dtype="float64", **more)
+    def cost_and_slope(loss, z, t):
+        net = fastsgd.Network([1, 1], loss=loss, dtype="float64")
         net.params[:] = [1.0, 0.0]
         X, y = net._check([[z]], [t])
         out = np.empty(2)
@@ -103,7 +104,7 @@ def test_losses_are_what_they_say(module):
     for loss, z, t, cost, slope in [
             ("epsilon_insensitive", 1.0, 0.75, 0.0, 0.0), ("epsilon_insensitive", 1.0, -1.0, 1.5, 1.0),
             ("squared_epsilon_insensitive", 1.0, 3.0, 2.25, -3.0), ("squared_epsilon_insensitive", 1.0, 1.5, 0.0, 0.0)]:
-        assert cost_and_slope(loss, z, t, epsilon=0.5) == (cost, slope), (loss, z, t)
+        assert cost_and_slope(losses.with_parameters(loss, epsilon=0.5), z, t) == (cost, slope), (loss, z, t)
 
 
 @pytest.mark.parametrize("module", [_kernel, reference], ids=["kernel", "reference"])
@@ -122,7 +123,7 @@ def test_a_cost_that_is_not_finite_stops_before_its_step(loss, batch_size, modul
     assert np.isfinite(params).all()
 
 
-# ---- classes told one from the rest ----
+# ---- one-vs-rest ----
 
 def test_labels_mean_their_targets():
     rng = np.random.default_rng(1)
@@ -131,12 +132,12 @@ def test_labels_mean_their_targets():
         nets = [fastsgd.Network([6, 4], loss=loss, seed=0, dtype="float64") for _ in range(3)]
         yes = np.eye(4)[labels]
         histories = [fastsgd.train(net, X, y, epochs=2, batch_size=7, seed=0)
-                     for net, y in zip(nets, (labels, yes, 2 * yes - 1 if loss in MARGIN else yes), strict=True)]
+                     for net, y in zip(nets, (labels, yes, 2 * yes - 1 if loss in MARGINS else yes), strict=True)]
         np.testing.assert_array_equal(nets[0].params, nets[1].params)
         np.testing.assert_array_equal(nets[0].params, nets[2].params)
         assert histories[0].cost == histories[1].cost
         assert nets[0].score(X, labels) == (nets[0].predict(X).argmax(axis=1) == labels).mean()
-        z = nets[0].predict(X) - (0.5 if loss not in MARGIN else 0)
+        z = nets[0].predict(X) - (0.5 if loss not in MARGINS else 0)
         assert nets[0].score(X, yes) == ((z > 0) == yes).mean()
 
 
@@ -148,7 +149,7 @@ def test_what_is_no_target_is_refused():
             net.cost([[1, 2], [3, 4]], y)
     for bad, error in ((-1, ValueError), (float("nan"), ValueError), ("a", ValueError)):
         with pytest.raises(error, match="epsilon must be a number"):
-            fastsgd.Network([2, 1], loss="epsilon_insensitive", epsilon=bad)
+            losses.EpsilonInsensitive(bad)
     with pytest.raises(ValueError, match="label_smoothing is for classifiers with cross_entropy or"):
         fastsgd.train(net, np.ones((2, 2)), [0, 1], label_smoothing=0.1)
 
@@ -205,7 +206,7 @@ def test_metrics_by_name():
 def test_truncated_l1_makes_zeros_and_remembers_what_it_took(tmp_path):
     (X, y), _ = fastsgd.datasets.digits()
     X, y = X[:300], y[:300] > 4
-    settings = {"optimizer": fastsgd.SGD(0.02, l1=0.1, truncate=True), "batch_size": 10, "seed": 0}
+    settings = {"optimizer": fastsgd.SGD(0.02, l1=0.1, cumulative_l1=True), "batch_size": 10, "seed": 0}
     net, parted = (fastsgd.Network([64, 1], loss="squared_hinge", seed=0, dtype="float64") for _ in range(2))
     fastsgd.train(net, X, y, epochs=4, **settings)
     assert 0.2 < (net.weights[0] == 0).mean() < 1
@@ -234,7 +235,7 @@ def test_passive_aggressive_steps_are_those_of_the_paper():
         net.params[:] = 0
         net.step(x, [-1], optimizer)
         np.testing.assert_allclose(net.params, [-tau, 2 * tau, -tau], rtol=1e-15)
-    net = fastsgd.Network([2, 1], loss="epsilon_insensitive", epsilon=0.5, dtype="float64")
+    net = fastsgd.Network([2, 1], loss=losses.EpsilonInsensitive(0.5), dtype="float64")
     net.params[:] = 0
     net.step(x, [-3.0], fastsgd.PassiveAggressive(10.0))
     np.testing.assert_allclose(net.params, [-0.5, 1.0, -0.5], rtol=1e-15)
@@ -264,7 +265,7 @@ def test_averaged_sgd_follows_a_transcription():
     for rows in (X, as_csr(X)):
         net = fastsgd.Network([10, 1], loss="squared_error", dtype="float64")
         net.params[:] = 0
-        optimizer = fastsgd.SGD(0.001, l2=0.01, average=1.0)
+        optimizer = fastsgd.SGD(0.001, l2=0.01, average="polyak")
         params, state, _ = one_epoch(_kernel, net, rows, y[:, np.newaxis], None, StepConfig(optimizer, 1))
         w, b, mean_w, mean_b = np.zeros(10), 0.0, np.zeros(10), 0.0
         for t, (x, target) in enumerate(zip(X, y, strict=True)):
@@ -287,10 +288,11 @@ def sparse_case(dtype="float64", rows=600, columns=300, outputs=1, per_row=6, se
 
 
 WAITING = [
-    fastsgd.SGD(0.05, l2=0.3), fastsgd.SGD(0.05, l2=0.01, average=1.0),
+    fastsgd.SGD(0.05, l2=0.3), fastsgd.SGD(0.05, l2=0.01, average="polyak"),
     fastsgd.SGD(0.1, average=0.5, average_from=100), fastsgd.SGD(0.1, l2=5.0, average=0.9),     # many folds
-    fastsgd.SGD(0.1, l1=1e-3, truncate=True), fastsgd.SGD(lambda step: 0.1 / (1 + 0.01 * step), l1=2e-3, truncate=True),
-    fastsgd.PassiveAggressive(1.0, l2=0.01, average=1.0)]
+    fastsgd.SGD(0.1, l1=1e-3, cumulative_l1=True),
+    fastsgd.SGD(lambda step: 0.1 / (1 + 0.01 * step), l1=2e-3, cumulative_l1=True),
+    fastsgd.PassiveAggressive(1.0, l2=0.01, average="polyak")]
 
 
 @pytest.mark.parametrize(("optimizer", "outputs", "batch_size", "dtype"),
@@ -298,30 +300,31 @@ WAITING = [
 def test_what_waits_is_what_would_have_been_done_at_once(optimizer, outputs, batch_size, dtype):
     net, X, y, order = sparse_case(dtype, outputs=outputs)
     recipe = StepConfig(optimizer, batch_size)
-    assert _kernel.steps_between_folds(net.architecture, X, recipe) > 0
+    assert _kernel.flush_interval(net.architecture, X, recipe) > 0
     compare(net, X, y, order, recipe, None, 20 * TOLERANCE[dtype])
 
 
 def test_elastic_net_waits_almost_exactly():
     """Only what is left of a penalty when a weight reaches zero unseen is off, by the shrinking meanwhile at most."""
     net, X, y, order = sparse_case(rows=3000)
-    optimizer = fastsgd.SGD(0.05, l1=0.001, l2=0.02, truncate=True)
+    optimizer = fastsgd.SGD(0.05, l1=0.001, l2=0.02, cumulative_l1=True)
     found, expected = (one_epoch(module, net, X, y, order, StepConfig(optimizer, 1)) for module in (_kernel, reference))
     assert 0.1 < (expected[0] == 0).mean() < 0.9
     assert (found[0] != expected[0]).any()
     agree("params", found[0], expected[0], 0.05)
     # No more than the whole shrinking of the pass can be off in what a weight has received.
-    assert abs(found[1].slots - expected[1].slots).max() <= expected[1].penalty * (1 - (1 - 0.05 * 0.02) ** 3000)
+    assert abs(found[1].slots - expected[1].slots).max() <= expected[1].cumulative_l1 * (1 - (1 - 0.05 * 0.02) ** 3000)
     # As long as no weight reaches zero the two are equal.
     net.params[:] += np.sign(net.params) * 100
-    compare(net, X, y, order, StepConfig(fastsgd.SGD(0.05, l1=0.01, l2=1e-4, truncate=True), 1), None, 1e-10)
+    compare(net, X, y, order, StepConfig(fastsgd.SGD(0.05, l1=0.01, l2=1e-4, cumulative_l1=True), 1), None, 1e-10)
 
 
 def test_passes_may_be_parted_where_they_fold():
     net, X, y, order = sparse_case(rows=4096, columns=1000, outputs=200, per_row=50)
-    for optimizer in (fastsgd.SGD(0.05, l2=0.01, average=1.0), fastsgd.SGD(0.05, l1=1e-4, l2=0.01, truncate=True)):
+    for optimizer in (fastsgd.SGD(0.05, l2=0.01, average="polyak"),
+                      fastsgd.SGD(0.05, l1=1e-4, l2=0.01, cumulative_l1=True)):
         recipe = StepConfig(optimizer, 16)
-        fold = _kernel.steps_between_folds(net.architecture, X, recipe)
+        fold = _kernel.flush_interval(net.architecture, X, recipe)
         assert 8 < fold < 256
         rates = optimizer.learning_rates(0, 256)
         whole, parted = net.params.copy(), net.params.copy()
@@ -331,17 +334,17 @@ def test_passes_may_be_parted_where_they_fold():
             _kernel.train_epoch(net.architecture, parted, X, y, rows, recipe, states[1], its_rates)
         np.testing.assert_array_equal(whole, parted)
         np.testing.assert_array_equal(states[0].slots, states[1].slots)
-        assert states[0].penalty == states[1].penalty
+        assert states[0].cumulative_l1 == states[1].cumulative_l1
 
 
-@pytest.mark.parametrize("optimizer", [fastsgd.SGD(0.01, l2=0.01, average=1.0),
-                                       fastsgd.SGD(0.01, l1=1e-4, truncate=True)], ids=str)
+@pytest.mark.parametrize("optimizer", [fastsgd.SGD(0.01, l2=0.01, average="polyak"),
+                                       fastsgd.SGD(0.01, l1=1e-4, cumulative_l1=True)], ids=str)
 def test_a_run_interrupted_within_an_epoch_goes_on_to_the_same_bits(optimizer, tmp_path):
     rng = np.random.default_rng(6)
     X, y = rng.standard_normal((3000, 1000)), rng.integers(0, 20, 3000)
     settings = {"optimizer": optimizer, "batch_size": 2, "epochs": 2, "seed": 0}
     nets = [fastsgd.Network([1000, 20], loss="hinge", seed=0, dtype="float64") for _ in range(3)]
-    fold = _kernel.steps_between_folds(nets[0].architecture, X, StepConfig(optimizer, 2))
+    fold = _kernel.flush_interval(nets[0].architecture, X, StepConfig(optimizer, 2))
     assert 1 < fold < 3000 / 2 / 3
     fastsgd.train(nets[0], X, y, **settings)
     # Checkpoints after so many steps are written where the path rests in any case.
@@ -366,7 +369,7 @@ def test_a_run_interrupted_within_an_epoch_goes_on_to_the_same_bits(optimizer, t
                 made += real(architecture, params, X, y, order[2 * steps:], recipe, state, rates[steps:], weight,
                              threads)
             return made
-        patch.setattr("fastsgd.training._kernel.train_epoch", parted)
+        patch.setattr("fastsgd.engine._kernel.train_epoch", parted)
         with pytest.raises(KeyboardInterrupt):
             fastsgd.train(nets[2], X, y, **settings, checkpoint=path, callbacks=[Interrupt()])
     fastsgd.train(nets[2], X, y, **settings, resume=path)
@@ -379,7 +382,7 @@ def test_a_pass_pauses_and_stops_where_it_folds():
     X, y = net._check(rng.standard_normal((20_000, 500)), rng.integers(0, 20, 20_000))
     optimizer = fastsgd.SGD(0.01, l2=1e-4)
     recipe = StepConfig(optimizer, 1)
-    fold = _kernel.steps_between_folds(net.architecture, X, recipe)
+    fold = _kernel.flush_interval(net.architecture, X, recipe)
     order = np.tile(np.arange(20_000), 30)
     state, params = optimizer.state(net.params), net.params.copy()
     made = _kernel.train_epoch(net.architecture, params, X, y, order, recipe, state,

@@ -1,4 +1,4 @@
-"""Do logs hold what the history holds, and go on where a run goes on?"""
+"""Do logs hold what the history holds, and continue where a run resumes?"""
 import csv
 import errno
 import json
@@ -26,7 +26,7 @@ def rows_of(path):
 
 def test_csv_holds_the_history(digits, tmp_path):
     net, X, y = start(digits)
-    history = fastsgd.train(net, X, y, epochs=3, validation=0.5, callbacks=[fastsgd.CSVLog(tmp_path / "log.csv")])
+    history = fastsgd.train(net, X, y, epochs=3, validation=0.5, callbacks=[fastsgd.CSVLogger(tmp_path / "log.csv")])
     rows = rows_of(tmp_path / "log.csv")
     assert list(rows[0]) == ["epoch", "steps", "seconds", "learning_rate", "cost", "accuracy", "validation_cost",
                              "validation_accuracy"]
@@ -38,7 +38,7 @@ def test_csv_holds_the_history(digits, tmp_path):
 
 def test_evaluations_within_an_epoch_have_lines_of_their_own(digits, tmp_path):
     net, X, y = start(digits)
-    logs = [fastsgd.CSVLog(tmp_path / "log.csv"), fastsgd.JSONLog(tmp_path / "log.jsonl")]
+    logs = [fastsgd.CSVLogger(tmp_path / "log.csv"), fastsgd.JSONLogger(tmp_path / "log.jsonl")]
     history = fastsgd.train(net, X, y, epochs=2, validation=0.5, evaluate_every=2, callbacks=logs)
     rows = rows_of(tmp_path / "log.csv")
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -49,7 +49,7 @@ def test_evaluations_within_an_epoch_have_lines_of_their_own(digits, tmp_path):
                                                 if "validation_cost" in record]
 
 
-@pytest.mark.parametrize("log", [fastsgd.CSVLog, fastsgd.JSONLog])
+@pytest.mark.parametrize("log", [fastsgd.CSVLogger, fastsgd.JSONLogger])
 def test_a_run_that_goes_on_writes_on(digits, tmp_path, log):
     net, X, y = start(digits)
     settings = {"epochs": 5, "seed": 0, "validation": 0.5, "evaluate_every": 2}
@@ -64,7 +64,7 @@ def test_a_run_that_goes_on_writes_on(digits, tmp_path, log):
     fastsgd.train(net, X, y, **settings, resume=tmp_path / "run.ckpt", callbacks=[log(path)])
 
     def without_seconds(path):
-        if log is fastsgd.CSVLog:
+        if log is fastsgd.CSVLogger:
             return [{**row, "seconds": 0} for row in rows_of(path)]
         return [{**json.loads(line), "seconds": 0} for line in path.read_text().splitlines()]
 
@@ -73,7 +73,7 @@ def test_a_run_that_goes_on_writes_on(digits, tmp_path, log):
     assert len(without_seconds(path)) == len(without_seconds(tmp_path / "whole"))
 
 
-@pytest.mark.parametrize("log", [fastsgd.CSVLog, fastsgd.JSONLog])
+@pytest.mark.parametrize("log", [fastsgd.CSVLogger, fastsgd.JSONLogger])
 def test_a_line_that_did_not_reach_the_disk_whole_is_left_out(digits, tmp_path, log):
     path = tmp_path / "log"
     lines = []
@@ -85,7 +85,7 @@ def test_a_line_that_did_not_reach_the_disk_whole_is_left_out(digits, tmp_path, 
     assert lines[1][:-2] == lines[0][:-1]
     assert all(len(line) > 40 for line in lines[1])
     path.write_bytes(b"\xff\xfe\n" * 9)
-    with pytest.raises(ValueError, match=r"/log is no log to go on with: it is not UTF-8 \(invalid start"):
+    with pytest.raises(ValueError, match=r"/log is no log to append to: it is not UTF-8 \(invalid start"):
         fastsgd.train(net, X, y, epochs=6, seed=0, checkpoint=tmp_path / "run", resume=True, callbacks=[log(path)])
 
 
@@ -93,17 +93,17 @@ def test_a_log_that_cannot_be_written_is_found_before_training(digits, tmp_path)
     net, X, y = start(digits)
     before = net.params.copy()
     with pytest.raises(OSError, match=r"cannot write: .*nowhere/log.csv"):
-        fastsgd.train(net, X, y, callbacks=[fastsgd.CSVLog(tmp_path / "nowhere" / "log.csv")])
+        fastsgd.train(net, X, y, callbacks=[fastsgd.CSVLogger(tmp_path / "nowhere" / "log.csv")])
     assert (net.params == before).all()
-    with pytest.raises(TypeError, match="CSVLog: path must be a path, got 3"):
-        fastsgd.CSVLog(3)
+    with pytest.raises(TypeError, match="CSVLogger: path must be a path, got 3"):
+        fastsgd.CSVLogger(3)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_tensorboard(digits, tmp_path):
     pytest.importorskip("tensorboardX")
     net, X, y = start(digits)
-    history = fastsgd.train(net, X, y, epochs=3, callbacks=[fastsgd.TensorBoard(tmp_path / "events")])
+    history = fastsgd.train(net, X, y, epochs=3, callbacks=[fastsgd.TensorBoardLogger(tmp_path / "events")])
     from tensorboardX.proto.event_pb2 import Event
     content = (tmp_path / "events" / os.listdir(tmp_path / "events")[0]).read_bytes()
     costs = {}
@@ -123,12 +123,12 @@ def test_mlflow(digits, tmp_path, monkeypatch):
     mlflow.set_experiment("fastsgd")
     net, X, y = start(digits)
     with mlflow.start_run() as active:
-        history = fastsgd.train(net, X, y, epochs=3, callbacks=[fastsgd.MLflow()])
+        history = fastsgd.train(net, X, y, epochs=3, callbacks=[fastsgd.MLflowLogger()])
         assert mlflow.active_run() is not None       # it is the caller's to end
     found = mlflow.get_run(active.info.run_id).data
     assert found.metrics["cost"] == pytest.approx(history.cost[-1])
     assert found.params["optimizer"] == "SGD(0.1)"
-    fastsgd.train(net, X, y, epochs=1, callbacks=[fastsgd.MLflow()])
+    fastsgd.train(net, X, y, epochs=1, callbacks=[fastsgd.MLflowLogger()])
     assert mlflow.active_run() is None
 
 
@@ -144,19 +144,19 @@ def test_mlflow_has_the_parameters_of_each_training(digits, tmp_path, monkeypatc
     state = optimizer.state(net.params)
     names = ["batch_size", "network", "optimizer"]
     for _ in range(2):
-        fastsgd.train(net, X, y, epochs=1, optimizer=optimizer, state=state, callbacks=[fastsgd.MLflow()])
+        fastsgd.train(net, X, y, epochs=1, optimizer=optimizer, state=state, callbacks=[fastsgd.MLflowLogger()])
     assert told == [names, 6, names, 12]
     told.clear()
     for epochs in (1, 2):                            # the second goes on with the first
         fastsgd.train(net, X, y, epochs=epochs, seed=0, checkpoint=tmp_path / "run", resume=True,
-                      callbacks=[fastsgd.MLflow()])
+                      callbacks=[fastsgd.MLflowLogger()])
     assert told == [names, 6, 12]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a disk that is full")
 def test_a_disk_that_fills_up_is_told_with_the_path(digits, tmp_path):
     net, X, y = start(digits)
-    log = fastsgd.CSVLog(tmp_path / "log.csv")
+    log = fastsgd.CSVLogger(tmp_path / "log.csv")
 
     class Fill(fastsgd.Callback):
         def on_start(self, run):
@@ -167,20 +167,20 @@ def test_a_disk_that_fills_up_is_told_with_the_path(digits, tmp_path):
         fastsgd.train(net, X, y, epochs=1, callbacks=[log, Fill()])
 
 
-@pytest.mark.parametrize("log", ["TensorBoard", "MLflow"])
+@pytest.mark.parametrize("log", ["TensorBoardLogger", "MLflowLogger"])
 def test_logs_say_what_must_be_installed(log, tmp_path, monkeypatch):
     for name in ("tensorboardX", "torch.utils.tensorboard", "mlflow"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ImportError, match=rf"{log}: .*pip install"):
-        getattr(fastsgd, log)(*([tmp_path] if log == "TensorBoard" else []))
+    with pytest.raises(ImportError, match=rf"{log} needs .*pip install"):
+        getattr(fastsgd, log)(*([tmp_path] if log == "TensorBoardLogger" else []))
 
 
-@pytest.mark.parametrize("log", [fastsgd.CSVLog, fastsgd.JSONLog])
+@pytest.mark.parametrize("log", [fastsgd.CSVLogger, fastsgd.JSONLogger])
 def test_the_line_that_was_cut_is_gone_and_so_are_those_after_the_checkpoint(digits, tmp_path, log):
     path = tmp_path / "log"
 
     def epochs(text):
-        return [int(re.match(r'\D*(\d+)', line)[1]) for line in text.splitlines()[log is fastsgd.CSVLog:]]
+        return [int(re.match(r'\D*(\d+)', line)[1]) for line in text.splitlines()[log is fastsgd.CSVLogger:]]
 
     def train(epochs):
         net, X, y = start(digits)
@@ -208,7 +208,7 @@ def test_json_of_what_is_not_finite():
 
 def test_half_a_line_is_taken_back(digits, tmp_path):
     net, X, y = start(digits)
-    log = fastsgd.JSONLog(tmp_path / "log")
+    log = fastsgd.JSONLogger(tmp_path / "log")
 
     class Fill(fastsgd.Callback):
         def on_start(self, run):
@@ -235,7 +235,7 @@ def test_half_a_line_is_taken_back(digits, tmp_path):
 def test_a_log_has_the_rate_and_the_seconds_of_its_epoch(digits, tmp_path):
     net, X, y = start(digits)
     history = fastsgd.train(net, X, y, optimizer=fastsgd.SGD(fastsgd.schedules.Cosine(0.1)), epochs=3,
-                            callbacks=[fastsgd.JSONLog(tmp_path / "log")])
+                            callbacks=[fastsgd.JSONLogger(tmp_path / "log")])
     records = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert [record["learning_rate"] for record in records] == history.learning_rate
     assert [record["seconds"] for record in records] == history.seconds

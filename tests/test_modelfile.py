@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastsgd
+from fastsgd import losses
 from fastsgd.network import model_file
 
 
@@ -18,8 +19,8 @@ def make(**arguments):
 
 
 NETS = [
-    {}, {"dtype": "float64"}, {"loss": "squared_error", "output": "tanh"}, {"loss": "huber", "huber_delta": 0.3},
-    {"loss": "quantile", "quantile": [0.2, 0.7]}, {"loss": "poisson"}, {"loss": "binary_cross_entropy"},
+    {}, {"dtype": "float64"}, {"loss": "squared_error", "output": "tanh"}, {"loss": losses.Huber(0.3)},
+    {"loss": losses.Quantile([0.2, 0.7])}, {"loss": "poisson"}, {"loss": "binary_cross_entropy"},
 ]
 
 

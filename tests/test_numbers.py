@@ -5,10 +5,9 @@ import time
 
 import numpy as np
 import pytest
-from cases import LOSSES, StepConfig, make_net
+from cases import LOSSES, MARGINS, StepConfig, make_net
 
 import fastsgd
-from fastsgd.data.checks import MARGIN
 from fastsgd.engine import _kernel, reference
 
 TYPES = ["float32", "float64"]
@@ -104,7 +103,7 @@ def extremes(dtype) -> np.ndarray:
 
 def targets(loss, rows):
     kinds = {"cross_entropy": [[1, 0, 0], [0.5, 0.5, 0]], "binary_cross_entropy": [[1, 0, 1], [0.5, 0, 1]],
-             "poisson": [[0, 1, 3]], **{name: [[1, -1, 1]] for name in MARGIN}}
+             "poisson": [[0, 1, 3]], **{name: [[1, -1, 1]] for name in MARGINS}}
     return [np.tile(np.array(kind, float), (rows, 1)) for kind in kinds.get(loss, [[0, 1, -3], [3e38, -3e38, 0]])]
 
 

@@ -128,7 +128,8 @@ def test_a_function_of_the_step_is_a_schedule(digits):
     (lambda: fastsgd.Adagrad(epsilon=-1e-9), "epsilon must be"),
     (lambda: fastsgd.SGD(clip_norm=0), "clip_norm must be above 0 and finite, got 0"),
     (lambda: fastsgd.SGD(max_norm=float("inf")), "max_norm must be above 0 and finite, got inf"),
-    (lambda: fastsgd.SGD(average=1.1), "average must be above 0 and at most 1, got 1.1"),
+    (lambda: fastsgd.SGD(average=1.1), "average must be 'polyak' or a number above 0 and below 1, got 1.1"),
+    (lambda: fastsgd.SGD(average="mean"), "average must be 'polyak' or a number above 0 and below 1, got 'mean'"),
     (lambda: fastsgd.SGD(average_from=-1), "average_from must be at least 0"),
     (lambda: fastsgd.Adam(clip_norm=1, clip_value=1), "clip_norm=1 and clip_value=1 exclude each other"),
 ])
@@ -172,8 +173,8 @@ def test_parameters_are_read_and_changed_by_name():
     changed = optimizer.set_params(momentum=0.5, learning_rate__steps=3, learning_rate__then__rate=0.2)
     assert changed == fastsgd.SGD(fastsgd.schedules.WarmUp(3, fastsgd.schedules.Cosine(0.2)), momentum=0.5)
     assert optimizer == fastsgd.SGD(schedule, momentum=0.9)                    # it is frozen
-    assert optimizer.set_params(learning_rate=fastsgd.schedules.Step(1.0, 5), learning_rate__factor=0.5).learning_rate \
-        == fastsgd.schedules.Step(1.0, 5, 0.5)
+    changed = optimizer.set_params(learning_rate=fastsgd.schedules.StepDecay(1.0, 5), learning_rate__factor=0.5)
+    assert changed.learning_rate == fastsgd.schedules.StepDecay(1.0, 5, 0.5)
     for bad, message in (({"lr": 1}, "SGD has no parameter 'lr'; it has learning_rate, weight_decay, "),
                          ({"learning_rate__rate": 1}, "WarmUp has no parameter 'rate'; it has steps, then"),
                          ({"momentum__x": 1}, "SGD: momentum is 0.9, which has no parameter 'x'"),

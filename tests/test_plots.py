@@ -20,9 +20,9 @@ def seen():
     """A trained network and everything that is drawn of it."""
     (X, y), (X_test, y_test) = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 20, 10], seed=0)
-    race = descent.race(net, X, y, (20, None), seconds=0.05)
-    noise = descent.gradient_noise(net, X, y, samples=7)
-    paths = descent.trajectory(net, X, y, (5, None), steps=40)
+    race = descent.race(net, X, y, (20, None), seconds=0.05, seed=0)
+    noise = descent.gradient_noise(net, X, y, samples=7, seed=0)
+    paths = descent.trajectory(net, X, y, (5, None), steps=40, seed=0)
     surface = descent.cost_surface(net, X[:300], y[:300], paths, resolution=9)
     history = fastsgd.train(net, X, y, epochs=4, seed=0, validation=(X_test, y_test))
     return {"net": net, "X": X_test, "y": y_test, "race": race, "noise": noise, "paths": paths, "surface": surface,
@@ -105,7 +105,7 @@ def test_a_race_with_a_runner_that_diverged_is_drawn():
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 10], loss="squared_error", seed=0)
     for rates, which in (((1e30, 0.01), 0), ((0.01, 1e30), 1)):
-        race = descent.race(net, X, np.eye(10)[y], (10, None), seconds=0.02, learning_rates=rates)
+        race = descent.race(net, X, np.eye(10)[y], (10, None), seconds=0.02, learning_rates=rates, seed=0)
         assert [runner.diverged for runner in race.runners] == [which == 0, which == 1]
         assert np.isnan(race.goal) == np.isnan(race.sooner(race.runners[0])) == (which == 1)
         assert ("reaches" in str(race)) == (which == 0)
@@ -289,7 +289,7 @@ def test_nothing_overlaps_or_is_cut_off(seen, name):
 
 def test_paths_of_equal_time_show_what_they_cost_themselves(seen):
     net, X, y = seen["net"], seen["X"], seen["y"]
-    paths = descent.trajectory(net, X, y, (5, 20, None), seconds=0.002, optimizer=fastsgd.SGD(0.3))
+    paths = descent.trajectory(net, X, y, (5, 20, None), seconds=0.002, optimizer=fastsgd.SGD(0.3), seed=0)
     surface = descent.cost_surface(net, X, y, paths, resolution=11)
     ax = plots.descent(paths, surface)
     panel, = (each for each in ax.figure.axes if each is not ax)
@@ -411,12 +411,12 @@ def test_weights_leave_no_column_empty(units, shape):
 def test_a_film_is_written_whole(seen, tmp_path):
     from PIL import Image
     path = tmp_path / "descent.gif"
-    plots.animate_descent(seen["paths"], seen["surface"], path, seconds=0.5, frames_per_second=6)
+    plots.save_animation(seen["paths"], seen["surface"], path, seconds=0.5, frames_per_second=6)
     with Image.open(path) as film:
         assert film.n_frames >= 3
     for name, message in (("descent.mpg", "end in .gif or .mp4"), ("descent.gif", "above 0")):
         with pytest.raises(ValueError, match=message):
-            plots.animate_descent(seen["paths"], seen["surface"], tmp_path / name, seconds=0)
+            plots.save_animation(seen["paths"], seen["surface"], tmp_path / name, seconds=0)
     assert [file.name for file in tmp_path.iterdir()] == ["descent.gif"]
 
 
@@ -426,7 +426,8 @@ def test_what_cannot_be_drawn_is_said(seen):
     for call, message in (
             (lambda: plots.race(seen["race"], against="steps"), "against must be"),
             (lambda: plots.descent(seen["paths"], seen["surface"], view="below"), "view must be"),
-            (lambda: plots.descent(seen["paths"], seen["surface"], Figure().add_subplot(), "3d"), "projection='3d'"),
+            (lambda: plots.descent(seen["paths"], seen["surface"], Figure().add_subplot(), view="3d"),
+             "projection='3d'"),
             (lambda: plots.weights(net, shape=(3, 3)), "of the 64 inputs"),
             (lambda: plots.weights(fastsgd.Network([5, 3])), "do not make a square"),
             (lambda: plots.confusion(fastsgd.Network([64, 1], loss="squared_error"), X, y), "must be a classifier"),
@@ -470,7 +471,7 @@ def test_a_missing_matplotlib_is_told(seen, monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(builtins, "__import__", without)
     for call in (lambda: plots.history(seen["history"]), lambda: seen["race"].plot(),
-                 lambda: plots.animate_descent(seen["paths"], seen["surface"], tmp_path / "a.gif")):
+                 lambda: plots.save_animation(seen["paths"], seen["surface"], tmp_path / "a.gif")):
         with pytest.raises(ImportError, match=re.escape('pip install "fastsgd[plot]"')):
             call()
 

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd.schedules import Constant, Cosine, Exponential, InverseScaling, OneCycle, Step, WarmUp
+from fastsgd.schedules import Constant, Cosine, Exponential, InverseScaling, OneCycle, StepDecay, WarmUp
 
-ALL = [Constant(0.1), Step(0.1, 30), Step(0.1, 7, factor=0.5), Exponential(0.1, 10, 0.9), InverseScaling(0.3, 0.75),
-       Cosine(0.2, 80, 0.01), OneCycle(0.5, 100), OneCycle(0.5, 90, rise=0.5, start=10, end=100), WarmUp(10, 0.1),
+ALL = [Constant(0.1), StepDecay(0.1, 30), StepDecay(0.1, 7, factor=0.5), Exponential(0.1, 10, 0.9),
+       InverseScaling(0.3, 0.75),
+       Cosine(0.2, 80, 0.01), OneCycle(0.5, 100), OneCycle(0.5, 90, rise=0.5, div_factor=10, final_div_factor=100),
+       WarmUp(10, 0.1),
        WarmUp(20, Cosine(0.3, 50)), OneCycle(0.1, 1), OneCycle(0.1, 2)]
 
 
@@ -28,7 +30,7 @@ def test_an_array_of_steps_gives_what_single_steps_give(schedule):
 def test_pytorch_gives_the_same_rates():
     torch = pytest.importorskip("torch")
     pairs = [
-        (Step(0.1, 30), lambda o: torch.optim.lr_scheduler.StepLR(o, 30)),
+        (StepDecay(0.1, 30), lambda o: torch.optim.lr_scheduler.StepLR(o, 30)),
         (Exponential(0.1, 1, 0.97), lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.97)),
         (Cosine(0.1, 100, 0.01), lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 100, 0.01)),
         (OneCycle(0.1, 100), lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, 100)),
@@ -60,10 +62,10 @@ def test_steps_left_open_are_those_of_the_run():
 
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: Constant(-1), "Constant: rate must be at least 0 and finite, got -1"),
-    (lambda: Step(0.1, 0), "Step: every must be a whole number of steps, at least 1, got 0"),
+    (lambda: StepDecay(0.1, 0), "StepDecay: every must be a whole number of steps, at least 1, got 0"),
     (lambda: Cosine(0.1, 2.5), "Cosine: steps must be a whole number of steps, at least 1, got 2.5"),
     (lambda: OneCycle(0.1, rise=1.0), "OneCycle: rise must be below 1, got 1.0"),
-    (lambda: OneCycle(0.1, start=0), "OneCycle: start must be above 0, got 0"),
+    (lambda: OneCycle(0.1, div_factor=0), "OneCycle: div_factor must be above 0, got 0"),
     (lambda: Exponential(float("inf"), 1), "Exponential: rate must be at least 0 and finite, got inf"),
 ])
 def test_bad_arguments(make, message):

@@ -19,6 +19,7 @@ import fastsgd
 from fastsgd import training
 from fastsgd.descent import batch_size
 from fastsgd.engine import _kernel
+from fastsgd.runs import start
 
 
 def small(digits, rows=250, **arguments):
@@ -108,7 +109,7 @@ def test_several_quantiles_of_one_quantity():
     rng = np.random.default_rng(0)
     X = np.ones((4000, 1))
     y = rng.standard_normal(4000)
-    net = fastsgd.Network([1, 3], loss="quantile", quantile=[0.1, 0.5, 0.9], dtype="float64", seed=0)
+    net = fastsgd.Network([1, 3], loss=fastsgd.losses.Quantile([0.1, 0.5, 0.9]), dtype="float64", seed=0)
     fastsgd.train(net, X, y, optimizer=fastsgd.SGD(lambda step: 1 / (1 + step / 20)), epochs=30, seed=0)
     np.testing.assert_allclose(net.predict(X[:1])[0], np.quantile(y, [0.1, 0.5, 0.9]), atol=0.05)
 
@@ -366,7 +367,7 @@ def test_pickle_and_copy(digits):
 
 
 @pytest.mark.parametrize("optimizer", [
-    fastsgd.SGD(0.1, momentum=0.9), fastsgd.Adam(0.01), fastsgd.SGD(0.1, average=1.0),
+    fastsgd.SGD(0.1, momentum=0.9), fastsgd.Adam(0.01), fastsgd.SGD(0.1, average="polyak"),
     fastsgd.SGD(fastsgd.schedules.InverseScaling(0.1), average=0.9, average_from=20)])
 def test_training_goes_on_with_the_state_of_an_earlier_call(digits, optimizer):
     (X, y), _ = digits
@@ -407,7 +408,8 @@ def test_penalties_of_the_cost_have_the_gradient_that_the_step_adds():
         steps = [W.copy(), W.copy()]
         steps[0][at] += delta
         steps[1][at] -= delta
-        expected[at] = (optimizer.penalty([steps[0]], 6) - optimizer.penalty([steps[1]], 6)) / (2 * delta)
+        up, down = (optimizer.regularization_cost([step], 6) for step in steps)
+        expected[at] = (up - down) / (2 * delta)
     net.step(X, np.tile(net.biases[0], (6, 1)), optimizer)
     np.testing.assert_allclose(W - net.weights[0], expected, rtol=1e-8)
 
@@ -456,7 +458,7 @@ def test_the_metric_is_that_of_the_rows_trained_on(digits):
     (X, y), _ = digits
     net = fastsgd.Network([64, 1], loss="squared_error", seed=0)
     history = fastsgd.train(net, X, y, optimizer=fastsgd.SGD(0.0), epochs=1, validation=0.5, seed=0, batch_size=None)
-    _, chosen = training._split(len(X), 0.5, np.random.default_rng(0))
+    _, chosen = start._split(len(X), 0.5, np.random.default_rng(0))
     assert history.metric[0] == pytest.approx(net.score(X[chosen], y[chosen]), rel=1e-6)
     assert abs(history.metric[0] - net.score(X, y)) > 1e-4
 
@@ -615,7 +617,8 @@ def test_what_is_asked_of_the_search_for_a_batch_size(digits, monkeypatch):
     (given_net, given_X, given_y, given_optimizer), keywords = asked[0]
     assert given_net is net
     assert given_optimizer is optimizer
-    assert (len(given_X), len(given_y), keywords) == (len(X), len(y), {"seconds": training.AUTO_SECONDS, "threads": 1})
+    assert (len(given_X), len(given_y), keywords) == (len(X), len(y), {"seconds": training.AUTO_SECONDS, "seed": 0,
+                                                                            "threads": 1})
 
 
 def test_a_run_that_is_stopped_in_its_second_epoch_counts_the_rows_of_that():
@@ -637,13 +640,13 @@ def test_a_run_that_is_stopped_in_its_second_epoch_counts_the_rows_of_that():
 @pytest.mark.parametrize(("threads", "adapts"), [(None, True), (1, False), (2, False)])
 def test_only_threads_that_were_not_asked_for_may_be_fewer(digits, monkeypatch, threads, adapts):
     net, X, y = small(digits)
-    told, train_epoch = [], training._kernel.train_epoch
+    told, train_epoch = [], _kernel.train_epoch
 
     def told_of(*arguments):
         told.append(arguments[-1])
         return train_epoch(*arguments)
 
-    monkeypatch.setattr(training._kernel, "train_epoch", told_of)
+    monkeypatch.setattr(_kernel, "train_epoch", told_of)
     fastsgd.train(net, X, y, threads=threads, epochs=2)
     assert told == [adapts, adapts]
 

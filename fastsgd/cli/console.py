@@ -3,12 +3,12 @@ import sys
 
 
 def say(text: str) -> None:
-    """A line of the command's own words."""
+    """A line without names out of files."""
     print(text, file=sys.stderr, flush=True)
 
 
 def tell(text: str) -> None:
-    """A line of the command's that may hold names out of files."""
+    """A line that may hold names out of files."""
     say(printable(text))
 
 

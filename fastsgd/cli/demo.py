@@ -27,7 +27,7 @@ def demo(out: str) -> int:
 
     print(f"2. Mini-batches against full gradient descent: {SECONDS:g} s each from the same start, without momentum,")
     print("   each at its own best learning rate")
-    race = fastsgd.descent.race(fastsgd.Network(SIZES, seed=0), X, y, (100, None), SECONDS)
+    race = fastsgd.descent.race(fastsgd.Network(SIZES, seed=0), X, y, (100, None), seconds=SECONDS, seed=0)
     print("   " + str(race).replace("\n", "\n   "))
     print('   fastsgd race and fastsgd descent draw it: pip install "fastsgd[plot]"\n')
 

@@ -1,4 +1,4 @@
-"""``fastsgd race`` and ``fastsgd descent``: the descent made visible, as a table, pictures and one HTML page."""
+"""``fastsgd race`` and ``fastsgd descent``: descents compared, as a table, pictures and one HTML page."""
 from __future__ import annotations
 
 import argparse
@@ -74,7 +74,8 @@ def race(options: argparse.Namespace) -> int:
         raise ValueError(f"--seconds must be above 0, got {options.seconds:g}")
     net, X, y, what = _begin(options)
     say(f"{what}; {options.seconds:g} s for each batch size")
-    found = descent.race(net, X, y, sizes, options.seconds, seed=options.seed, threads=options.threads, progress=True)
+    found = descent.race(net, X, y, sizes, seconds=options.seconds, seed=options.seed, threads=options.threads,
+                         progress=True)
     print(found)
 
     report = Report(f"Full gradient descent against mini-batches: {what}")
@@ -100,7 +101,7 @@ def look(options: argparse.Namespace) -> int:
         raise ValueError(f"--seconds must be above 0 and finite, got {options.seconds:g}")
     check_whole("--batch-size", options.batch_size, least=1)
     if options.learning_rate is not None:
-        fastsgd.SGD(options.learning_rate)              # says what is wrong with it
+        fastsgd.SGD(options.learning_rate)              # raises for a rate that cannot be used
     net, X, y, what = _begin(options)
     rate = options.learning_rate
     if rate is None:
@@ -116,13 +117,13 @@ def look(options: argparse.Namespace) -> int:
     found = {when: descent.gradient_noise(each, X, y, size, **same) for when, each in noises.items()}
     for when, noise in found.items():
         print(f"{when}: {noise}\n")
-    say("2. the batch size that is soonest down on this machine")
+    say("2. the batch size that is the fastest to a target cost on this machine")
     with _advising(rate):
         suggestion = descent.suggest_batch_size(net, X, y, optimizer, seconds=3.0, progress=True, **same)
     print(f"{suggestion}\n")
     say("3. both paths")
     with _advising(rate):
-        both = descent.trajectory(net, X, y, (size, None), options.steps, optimizer, snapshots=300,
+        both = descent.trajectory(net, X, y, (size, None), steps=options.steps, optimizer=optimizer, snapshots=300,
                                   seconds=options.seconds, progress=True, **same)
     chosen = np.sort(np.random.default_rng(options.seed).permutation(len(X))[:SURFACE_ROWS])
     surface = descent.cost_surface(net, X[chosen], y[chosen], both, threads=options.threads, progress=True)
@@ -150,7 +151,7 @@ def look(options: argparse.Namespace) -> int:
         say("   the film")
         with tempfile.TemporaryDirectory() as folder:
             film = Path(folder) / "descent.gif"
-            plots.animate_descent(both, surface, film)
+            plots.save_animation(both, surface, film)
             pictures["descent.gif"] = (film.read_bytes(), "Both descents, step by step.")
     _picture(report, pictures)
     report.heading("The steps")
@@ -165,7 +166,7 @@ def look(options: argparse.Namespace) -> int:
         pictures |= shown
     report.heading("The batch size")
     report.text(f"Batches of {suggestion.batch_size:,} rows " + (
-        f"are soonest at cost {suggestion.target:.3g} on this machine with {optimizer!r}." if suggestion.reached else
+        f"are the fastest to cost {suggestion.target:.3g} here with {optimizer!r}." if suggestion.reached else
         f"have the lowest cost after equal time on this machine with {optimizer!r}.") + " Smaller batches need more "
         "steps, as there is more noise in each; larger ones need more time for a step.")
     report.show(suggestion)

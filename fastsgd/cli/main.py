@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("fastsgd: interrupted")
         return 130
-    except BrokenPipeError:                       # the reader of our output has gone
+    except BrokenPipeError:                       # the pipe that reads our output was closed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
@@ -102,7 +102,7 @@ def export(options) -> int:
     net = fastsgd.Network.load(options.model)
     columns = options.to == "onnx" and "table" in net.metadata and not options.encoded
     if options.to == "onnx":
-        fastsgd.interop.to_onnx(net, options.out, columns)
+        fastsgd.interop.to_onnx(net, options.out, columns=columns)
     elif options.to == "c":
         fastsgd.interop.to_c(net, options.out)
     else:

@@ -1,4 +1,4 @@
-"""How the commands read their options: what is wrong is said on one line, with an example."""
+"""The commands' option parser: errors are one line, with an example."""
 from __future__ import annotations
 
 import argparse

@@ -1,4 +1,4 @@
-"""What a model of a table is worth on some rows: figures in the target's own units, each beside a baseline, in words.
+"""Figures of a table's model on some rows, in the target's own units, each beside a baseline.
 
 A baseline is the best that a constant does on the same rows: the most frequent class, the classes' frequencies, the
 mean, the median, a quantile.
@@ -15,11 +15,11 @@ from fastsgd.cli.console import printable
 from fastsgd.network.network import Network
 from fastsgd.tables.encoding import Encoding
 
-MOST_LINES = 30             # of a table with a line per class
-MOST_COLUMNS, WIDEST = 20, 120                  # of a confusion table, in classes and in characters
-MOST_CONFUSIONS = 12        # that are named where it would be larger
-FEWEST_ROWS = 10            # that a doubt is founded on
-MOST_IN_JSON = 100          # classes of a confusion table there
+MAX_LINES = 30             # of a table with a line per class
+MAX_COLUMNS, WIDEST = 20, 120                  # of a confusion table, in classes and in characters
+MAX_CONFUSIONS = 12        # that are named where it would be larger
+MIN_ROWS = 10            # below which no doubt is raised
+MAX_IN_JSON = 100          # classes of a confusion table there
 
 
 def scorecard(net: Network, encoding: Encoding, X: np.ndarray, y: np.ndarray) -> ClassScores | QuantityScores:
@@ -91,7 +91,7 @@ class ClassScores:
 
     def doubt(self) -> str | None:
         """Where the model is no better than a constant, that in words."""
-        if self.accuracy > self.shares.max() or self.shares.max() == 1 or self.rows < FEWEST_ROWS:
+        if self.accuracy > self.shares.max() or self.shares.max() == 1 or self.rows < MIN_ROWS:
             return None
         found = scores.recall(self.confusion)
         mean = float(np.nanmean(found))
@@ -121,11 +121,11 @@ class ClassScores:
         width = max(5, *(len(_short(name, 24)) for name in self.classes))
         right, found = scores.precision(self.confusion), scores.recall(self.confusion)
         lines += ["", f"{'class':{width}}  {'rows':>8}  precision  recall"]
-        for i in range(min(len(self.classes), MOST_LINES)):
+        for i in range(min(len(self.classes), MAX_LINES)):
             lines.append(f"{_short(self.classes[i], 24):{width}}  {self.confusion[i].sum():8,}  "
                          f"{_figure(right[i]):>9}  {_figure(found[i]):>6}")
-        if len(self.classes) > MOST_LINES:
-            lines.append(f"and {len(self.classes) - MOST_LINES} classes more, which --json names")
+        if len(self.classes) > MAX_LINES:
+            lines.append(f"and {len(self.classes) - MAX_LINES} classes more, which --json names")
         return "\n".join([*lines, "", *self._confusions()])
 
     def _confusions(self) -> list[str]:
@@ -133,7 +133,7 @@ class ClassScores:
         widths = [max(len(name), len(f"{count:,}")) for name, count in
                   zip(names, self.confusion.max(axis=0), strict=True)]
         first = max(10, *map(len, names))
-        if len(names) <= MOST_COLUMNS and first + sum(widths) + 2 * len(names) + 15 <= WIDEST:
+        if len(names) <= MAX_COLUMNS and first + sum(widths) + 2 * len(names) + 15 <= WIDEST:
             head = "  ".join(f"{name:>{width}}" for name, width in zip(names, widths, strict=True))
             return [f"{'true':{first}}  {head}   <- predicted"] + [
                 f"{name:{first}}  " + "  ".join(f"{count:{width},}" for count, width in
@@ -141,7 +141,7 @@ class ClassScores:
                 for name, counts in zip(names, self.confusion.tolist(), strict=True)]
         wrong = self.confusion.copy()
         np.fill_diagonal(wrong, 0)
-        order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSIONS]
+        order = np.argsort(-wrong, axis=None, kind="stable")[:MAX_CONFUSIONS]
         pairs = [(int(at) // len(wrong), int(at) % len(wrong)) for at in order]
         return ["most frequent confusions"] + [
             f"{_short(self.classes[i], 24)} taken for {_short(self.classes[j], 24)}: {wrong[i, j]:,} of "
@@ -158,7 +158,7 @@ class ClassScores:
                                                        "log_loss": self.log_loss_of_shares},
                          "classes": {name: {"rows": int(self.confusion[i].sum()), "precision": float(right[i]),
                                             "recall": float(found[i])} for i, name in enumerate(self.classes)}}
-        if len(self.classes) <= MOST_IN_JSON:
+        if len(self.classes) <= MAX_IN_JSON:
             figures["confusion"] = self.confusion.tolist()
         return _finite(figures)
 
@@ -201,7 +201,7 @@ class Quantity:
         """What is minimised, where the model does that no better than a constant."""
         return [f"{name} of {printable(self.name)[:40]!r} {_number(value)} ({what}: {_number(baseline)})"
                 for name, value, baseline, what in self.measured[:max(1, len(self.quantiles))]
-                if not value < baseline and baseline > 0 and len(self.y) >= FEWEST_ROWS]
+                if not value < baseline and baseline > 0 and len(self.y) >= MIN_ROWS]
 
     def figures(self) -> dict:
         """For JSON."""

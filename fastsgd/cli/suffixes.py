@@ -1,4 +1,4 @@
-"""What a command writes is named so: a suffix that says something else is refused before anything is read."""
+"""Suffixes of output files: one of another format is refused before anything is read."""
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``fastsgd train``: a table, a network, and a run folder from which the training goes on."""
+"""``fastsgd train``: a table, a network, and a run folder from which the training can be resumed."""
 from __future__ import annotations
 
 import argparse
@@ -31,12 +31,12 @@ from fastsgd.cli.train_config import (
     with_config,
     write_config,
 )
-from fastsgd.cli.train_options import OF_MODEL, OPTIMIZERS
+from fastsgd.cli.train_options import OF_LOSSES, OF_MODEL, OPTIMIZERS
 from fastsgd.cli.train_outcome import shell
 from fastsgd.data.checks import check_whole, generator
 from fastsgd.files.atomic import check_writable, refuse_replacing
-from fastsgd.model.architecture import QUANTITIES
-from fastsgd.runs.checkpoint import Saved
+from fastsgd.losses import CLASSES, COUNTS, LOSSES, with_parameters
+from fastsgd.runs.checkpoint import CheckpointData
 from fastsgd.runs.feeds import steps_in
 from fastsgd.tables.encoding import Encoding, rows_with_targets
 from fastsgd.tables.read import read_for, read_table
@@ -62,11 +62,11 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         check_writable(folder / MODEL)
-        callbacks += [_Opening(options), fastsgd.CSVLog(folder / LOG)]
+        callbacks += [_Opening(options), fastsgd.CSVLogger(folder / LOG)]
     checkpoint = fastsgd.Checkpoint(folder / CHECKPOINT, seconds=options.checkpoint_every) if folder else None
     say(f"{net}, {net.params.size:,} parameters; {len(kept):,} rows to train on, {len(held_out):,} held out")
     if saved:
-        say(f"going on from {folder and folder / CHECKPOINT}")
+        say(f"resuming from {folder and folder / CHECKPOINT}")
         outcome.check_schedule(options, saved, optimizer)
     before = outcome.cost(options, net, X, y, kept)
     try:
@@ -81,7 +81,7 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
         raise ArithmeticError(f"{what}, but not saved; {outcome.smaller_rate(options)}") from None
     except KeyboardInterrupt:
         if folder:
-            say(f"fastsgd: interrupted; fastsgd train --config {shell(folder / CONFIG)} --resume goes on")
+            say(f"fastsgd: interrupted; fastsgd train --config {shell(folder / CONFIG)} --resume continues")
         if options.out:
             net.save(options.out)
             say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")
@@ -109,9 +109,9 @@ def _check(options: argparse.Namespace, command: argparse.ArgumentParser) -> Non
     if options.out is None and options.run is None:
         command.error("--out MODEL or --run FOLDER is missing")
     if options.resume and options.run is None:
-        command.error("--resume goes on from the checkpoint of a --run FOLDER, which is missing")
+        command.error("--resume needs the checkpoint of a --run FOLDER, which is missing")
     if options.resume and options.overwrite:
-        command.error("--resume goes on with the run that --overwrite replaces: give one of them")
+        command.error("--resume continues the run that --overwrite replaces: give one of them")
     for name in options.target:
         if options.target.count(name) > 1:
             raise ValueError(f"--target {name} is given twice; several targets must be different columns")
@@ -139,7 +139,8 @@ def _check(options: argparse.Namespace, command: argparse.ArgumentParser) -> Non
 
 
 def _check_loss(options: argparse.Namespace) -> None:
-    for name, loss in (("quantile", "quantile"), ("huber_delta", "huber")):
+    for parameter, name in OF_LOSSES.items():
+        loss = next(loss for loss, kind in LOSSES.items() if kind.parameter() == parameter)
         if getattr(options, name) is not None:
             options.loss = options.loss or loss
             if options.loss != loss:
@@ -148,7 +149,7 @@ def _check_loss(options: argparse.Namespace) -> None:
         options.quantile = [0.5]
     if options.loss is None:
         return
-    kind = "classification" if options.loss == "cross_entropy" else "regression"
+    kind = "classification" if LOSSES[options.loss].targets is CLASSES else "regression"
     if options.task not in ("auto", kind):
         raise ValueError(f"--loss {options.loss} is for {kind}, got --task {options.task}")
     options.task = kind
@@ -175,12 +176,14 @@ def _check_folder(options: argparse.Namespace) -> None:
         raise FileExistsError(f"--run {folder} holds files that are not of a run ({', '.join(holds)}); give another "
                               "folder, or --overwrite replaces them")
     if not options.resume:
-        raise FileExistsError(f"--run {folder} holds a run already ({', '.join(holds)}); --resume goes on with it, "
+        raise FileExistsError(f"--run {folder} holds a run already ({', '.join(holds)}); --resume continues it, "
                               "--overwrite replaces it")
 
 
 def _begin(options: argparse.Namespace):
-    """``(net, encoding, X, y, kept, held_out)``: the network before its first step, all rows, and which are which."""
+    """``(net, encoding, X, y, kept, held_out)``: the network before its first step, all rows, and
+    the numbers of those to train on and of those held out.
+    """
     given = load(options.init_from) if options.init_from else None
     said = Reading.of_options(options)
     table = read_for(given[1], options.data, said, tell) if given else read_table(
@@ -209,8 +212,8 @@ def _begin(options: argparse.Namespace):
     if not given:
         net = _network(options, encoding)
     X, y = encoding.rows(table, net.dtype, warn if given else None), encoding.targets(table, net.dtype)
-    if net.loss == "poisson":
-        _check_counts(encoding, y)
+    if net.architecture.loss_type.targets is COUNTS:
+        _check_counts(net.loss, encoding, y)
         if not given:
             net.biases[-1][:] = np.log(np.maximum(y.reshape(len(y), -1)[kept].mean(axis=0), 1e-6))
     return net, encoding, X, y, kept, held_out
@@ -218,13 +221,10 @@ def _begin(options: argparse.Namespace):
 
 def _network(options: argparse.Namespace, encoding: Encoding) -> fastsgd.Network:
     loss = options.loss or encoding.loss
+    loss = with_parameters(loss, delta=options.huber_delta, quantile=encoding.quantiles * len(encoding.target_names))
     more: dict = {}
-    if loss == "quantile":
-        more = {"quantile": list(encoding.quantiles) * len(encoding.target_names)}
-    if loss == "huber" and options.huber_delta is not None:
-        more = {"huber_delta": options.huber_delta}
-    if loss in QUANTITIES:
-        more |= {"output_scale": encoding.target_scale(), "output_offset": encoding.target_offset()}
+    if loss.targets.has_unit:
+        more = {"output_scale": encoding.target_scale(), "output_offset": encoding.target_offset()}
     with warnings.catch_warnings():             # of float32 predictions: the command scales them in float64
         warnings.simplefilter("ignore", UserWarning)
         net = fastsgd.Network([encoding.width, *options.hidden, encoding.outputs], options.activation, loss,
@@ -233,22 +233,22 @@ def _network(options: argparse.Namespace, encoding: Encoding) -> fastsgd.Network
     return net
 
 
-def _check_counts(encoding: Encoding, y: np.ndarray) -> None:
+def _check_counts(loss: str, encoding: Encoding, y: np.ndarray) -> None:
     columns = y.reshape(len(y), -1)
     for i, name in enumerate(encoding.target_names):
         if columns[:, i].min() < 0:
             row = int(columns[:, i].argmin())
-            raise ValueError(f"--loss poisson is for counts and other quantities of at least 0, but target {name!r} is "
+            raise ValueError(f"--loss {loss} is for counts and other quantities of at least 0, but target {name!r} is "
                              f"{columns[row, i]:g} in row {row}, counted from 0")
 
 
-def _saved(options: argparse.Namespace) -> Saved | None:
-    """What the run goes on from."""
+def _saved(options: argparse.Namespace) -> CheckpointData | None:
+    """The checkpoint to resume from."""
     path = Path(options.run or "") / CHECKPOINT
-    return Saved.read(path) if options.resume and path.exists() else None
+    return CheckpointData.read(path) if options.resume and path.exists() else None
 
 
-def _choose_steps(options: argparse.Namespace, net: fastsgd.Network, X, y, optimizer, saved: Saved | None,
+def _choose_steps(options: argparse.Namespace, net: fastsgd.Network, X, y, optimizer, saved: CheckpointData | None,
                   held_out: int) -> None:
     """The batch size, the epochs and when they end early, where the options leave them open."""
     if options.batch_size is None:
@@ -257,7 +257,8 @@ def _choose_steps(options: argparse.Namespace, net: fastsgd.Network, X, y, optim
         options.batch_size = saved.batch_size
     elif options.batch_size == "auto":
         say("looking for the batch size")
-        found = fastsgd.descent.suggest_batch_size(net, X, y, optimizer, seconds=AUTO_SECONDS, threads=options.threads)
+        found = fastsgd.descent.suggest_batch_size(net, X, y, optimizer, seconds=AUTO_SECONDS, seed=0,
+                                                   threads=options.threads)
         say(str(found))
         options.batch_size = found.batch_size
     check_whole("batch_size", options.batch_size, least=1)
@@ -288,7 +289,7 @@ def _scheduled(optimizer, options: argparse.Namespace, steps_per_epoch: int):
     rest = max(1, run - rises)
     schedule: schedules.Schedule = {
         "constant": lambda: schedules.Constant(rate), "cosine": lambda: schedules.Cosine(rate, rest),
-        "one-cycle": lambda: schedules.OneCycle(rate, rest), "step": lambda: schedules.Step(rate, -(-rest // 3)),
+        "one-cycle": lambda: schedules.OneCycle(rate, rest), "step": lambda: schedules.StepDecay(rate, -(-rest // 3)),
         "exponential": lambda: schedules.Exponential(rate, rest, 0.01),
         "inverse-scaling": lambda: schedules.InverseScaling(rate)}[options.schedule]()
     if rises:
@@ -296,11 +297,11 @@ def _scheduled(optimizer, options: argparse.Namespace, steps_per_epoch: int):
     return dataclasses.replace(optimizer, learning_rate=schedule)
 
 
-# ---- while it goes on ----
+# ---- during the training ----
 
 @contextlib.contextmanager
 def _collecting_warnings() -> Iterator[list[str]]:
-    """What is warned of, but for a run that had nothing to do: the command says that in its own words."""
+    """Collects warnings, except that of a run that had nothing to do: the command has a message of its own."""
     told: list[str] = []
     with warnings.catch_warnings(record=True) as found:
         for kind in (UserWarning, RuntimeWarning):
@@ -326,7 +327,7 @@ class _Progress(fastsgd.Progress):
 
 
 class _Opening(fastsgd.Callback):
-    """Makes room for the run in its folder, as the first step is about to be made: nothing is refused any more."""
+    """Clears the run folder right before the first step, when nothing can be refused any more."""
 
     def __init__(self, options: argparse.Namespace):
         self._options, self._folder = options, Path(options.run)

@@ -18,7 +18,7 @@ NOT_KEPT = ("run_command", "config", "resume", "overwrite", "given")
 
 
 def with_config(options: argparse.Namespace, command: argparse.ArgumentParser) -> argparse.Namespace:
-    """The options with those of their ``--config`` file where the command line is silent.
+    """The options with those of their ``--config`` file where the command line does not have them.
 
     Columns to drop and to keep are those of both.
     """

@@ -4,14 +4,16 @@ from __future__ import annotations
 import argparse
 
 import fastsgd
+from fastsgd import losses
 from fastsgd.model.architecture import ACTIVATIONS
 from fastsgd.tables.reading import add_column_options, add_reading_options
 
 OPTIMIZERS = {kind.kind: kind
               for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad)}
 SCHEDULES = ("constant", "cosine", "one-cycle", "step", "exponential", "inverse-scaling")
-LOSSES = ("cross_entropy", "squared_error", "absolute_error", "huber", "quantile", "poisson")
-OF_MODEL = ("task", "drop", "keep", "missing", "loss", "quantile", "huber_delta", "hidden", "activation",
+OF_LOSSES = {"delta": "huber_delta", "quantile": "quantile"}         # their parameters, and the options of these
+LOSSES = losses.names(losses.CLASSES, losses.QUANTITIES, losses.COUNTS, parameters=tuple(OF_LOSSES))
+OF_MODEL = ("task", "drop", "keep", "missing", "loss", *OF_LOSSES.values(), "hidden", "activation",
             "dtype")            # that a model file settles
 
 
@@ -26,8 +28,8 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     where.add_argument("--out", metavar="MODEL", help="the model file to write, .safetensors")
     where.add_argument("--run", metavar="FOLDER", help="a folder for everything: config.toml, log.csv, run.ckpt, "
                        "model.safetensors and, with matplotlib, learning_curve.png")
-    where.add_argument("--resume", action="store_true", help="go on from the checkpoint of the run folder, if there is "
-                       "one")
+    where.add_argument("--resume", action="store_true", help="resume from the checkpoint of the run folder, "
+                       "if there is one")
     where.add_argument("--overwrite", action="store_true", help="replace the run, or other files of those names, "
                        "that the folder holds")
     where.add_argument("--init-from", metavar="MODEL", help="begin with the network of this model file, and read the "
@@ -67,12 +69,12 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     descent.add_argument("--weight-decay", type=float)
     descent.add_argument("--clip-norm", type=float, help="longest gradient")
     descent.add_argument("--max-norm", type=float, help="longest weights into a hidden unit")
-    descent.add_argument("--average", type=float, metavar="DECAY", help="average the parameters: exponentially below "
-                         "1, all alike with 1")
+    descent.add_argument("--average", type=_decay_or_polyak, metavar="DECAY", help="average the parameters: "
+                         "exponentially with a decay below 1, all alike with 'polyak'")
     descent.add_argument("--label-smoothing", type=float, default=0.0)
     descent.add_argument("--class-weight", choices=["balanced"], help="make all classes count alike")
     descent.add_argument("--batch-size", type=_number_or_auto, metavar="ROWS", help="rows per step; 'auto' looks for "
-                         "what is soonest on this machine (100, down to 5 where there are fewer than 2,000 rows)")
+                         "what is fastest on this machine (100, down to 5 where there are fewer than 2,000 rows)")
     descent.add_argument("--epochs", type=_number_or_auto, default="auto", help="passes over the rows; 'auto' makes "
                          "20 to 1,000, at least some thousands of steps, and ends with the best parameters when the "
                          "validation cost falls no more (%(default)s)")
@@ -87,6 +89,13 @@ def _number_or_auto(text: str) -> int | str:
         return text if text == "auto" else int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor 'auto'") from None
+
+
+def _decay_or_polyak(text: str) -> float | str:
+    try:
+        return "polyak" if text == "polyak" or float(text) == 1 else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number below 1 nor 'polyak'") from None
 
 
 def sizes(text: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""What ``fastsgd train`` says of a run when it has ended: its course, its worth, and how to go on."""
+"""What ``fastsgd train`` says of a run when it has ended: how it went, what it is worth, and how to continue."""
 from __future__ import annotations
 
 import argparse
@@ -10,11 +10,11 @@ import numpy as np
 import fastsgd
 from fastsgd.cli import step_budget
 from fastsgd.cli.console import say, warn
-from fastsgd.cli.scorecard import FEWEST_ROWS, scorecard
+from fastsgd.cli.scorecard import MIN_ROWS, scorecard
 from fastsgd.cli.train_config import CHECKPOINT, CONFIG, MODEL
 from fastsgd.cli.train_options import OPTIMIZERS
 from fastsgd.data.checks import check_class_weight
-from fastsgd.runs.checkpoint import Saved
+from fastsgd.runs.checkpoint import CheckpointData
 from fastsgd.tables.encoding import Encoding
 
 COMPARED_ROWS = 10_000      # on which the cost before the training and after it is measured
@@ -41,10 +41,10 @@ def smaller_rate(options: argparse.Namespace) -> str:
     return f"try --learning-rate {own if given > 3 * own else given / 10:g} (it was {given:g})"
 
 
-def tell_course(options: argparse.Namespace, history: fastsgd.History, saved: Saved | None,
+def tell_course(options: argparse.Namespace, history: fastsgd.History, saved: CheckpointData | None,
                 stopping: fastsgd.EarlyStopping | None, rows: int) -> None:
     """Whether the run ended early, too soon or too late, or had nothing to do."""
-    if saved and history.steps == saved.progress.steps:
+    if saved and history.steps == saved.counters.steps:
         say(_nothing_left(options, history))
     elif stopping and history.stopped:
         best = -(-stopping.best_step * history.epochs // history.steps)
@@ -53,7 +53,7 @@ def tell_course(options: argparse.Namespace, history: fastsgd.History, saved: Sa
     elif step_budget.still_falling(history):
         more = max(3 * options.epochs, step_budget.epochs_for(rows, options.batch_size))
         say(f"the cost is still falling after {history.steps:,} steps; try --epochs {more}"
-            + f" --early-stopping {options.early_stopping}" * bool(stopping) + _going_on(options, more))
+            + f" --early-stopping {options.early_stopping}" * bool(stopping) + _how_to_continue(options, more))
     elif not stopping and (lowest := step_budget.rising_since(history)):
         say(f"the validation cost was lowest after epoch {lowest:,} and has risen since; --early-stopping keeps the "
             "best parameters")
@@ -66,7 +66,7 @@ def tell_scores(net: fastsgd.Network, encoding: Encoding, X: np.ndarray, y: np.n
     card = scorecard(net, encoding, X[shown], y[shown])
     for line in card.line().split("\n"):
         say(f"{name} rows: {line}")
-    if len(shown) < FEWEST_ROWS:
+    if len(shown) < MIN_ROWS:
         card = scorecard(net, encoding, X, y)                   # of all rows: so few say nothing
     for text in told:
         warn(text)
@@ -75,8 +75,8 @@ def tell_scores(net: fastsgd.Network, encoding: Encoding, X: np.ndarray, y: np.n
         warn(doubt if told or card.tells_more else doubt + cure)
 
 
-def check_schedule(options: argparse.Namespace, saved: Saved, optimizer) -> None:
-    """ValueError where a run with a schedule would go on with another one."""
+def check_schedule(options: argparse.Namespace, saved: CheckpointData, optimizer) -> None:
+    """ValueError where a run with a schedule would be resumed with another one."""
     if (options.schedule != "constant" or options.warm_up) and saved.plan.get("optimizer") != repr(optimizer):
         raise ValueError(f"{Path(options.run) / CHECKPOINT} is a checkpoint of another run, nothing was changed; "
                          f"optimizer: {saved.plan.get('optimizer')!s:.300} in the checkpoint, {optimizer!r:.300} here. "
@@ -91,17 +91,17 @@ def _new_run(options: argparse.Namespace) -> str:
 def _nothing_left(options: argparse.Namespace, history: fastsgd.History) -> str:
     if history.stopped:
         return (f"nothing was left to do: the run had ended early, after {history.epochs:,} epochs; a larger "
-                f"--early-stopping than {options.early_stopping} goes on")
+                f"--early-stopping than {options.early_stopping} continues")
     return (f"nothing was left to do: the run had made its {history.epochs:,} epochs already"
-            + _going_on(options, 2 * history.epochs))
+            + _how_to_continue(options, 2 * history.epochs))
 
 
-def _going_on(options: argparse.Namespace, epochs: int) -> str:
+def _how_to_continue(options: argparse.Namespace, epochs: int) -> str:
     if not options.run:
         return ""
     if options.schedule != "constant" or options.warm_up:
         return "; a run with a schedule cannot be made longer: " + _new_run(options)
-    return f"; fastsgd train --config {shell(Path(options.run) / CONFIG)} --resume --epochs {epochs} goes on"
+    return f"; fastsgd train --config {shell(Path(options.run) / CONFIG)} --resume --epochs {epochs} continues"
 
 
 def shell(path: Path) -> str:

@@ -1,1 +1,1 @@
-"""What arrays are accepted, by name and with what is said of them otherwise. It reads no files and trains nothing."""
+"""Checks of arrays given as rows and targets, with errors and advice. It reads no files and trains nothing."""

@@ -1,16 +1,15 @@
-"""What is far from unit size, the usual cause of a run that diverges or learns nothing, and the cure, in words."""
+"""Advice for runs that diverge or learn nothing: columns and targets far from unit size, and how to scale them."""
 from __future__ import annotations
 
 import math
-import os
-import sys
-import warnings
 from typing import Any
 
 import numpy as np
 
-from fastsgd.data.checks import CLASSIFICATION, Csr
-from fastsgd.model.architecture import QUANTITIES, Architecture
+from fastsgd.data.checks import Csr
+from fastsgd.deprecation import warn_at_caller
+from fastsgd.losses import COUNTS
+from fastsgd.model.architecture import Architecture
 
 FAR = 10.0                       # from 1, up or down: of the root mean square of a column or a target
 LOOKED_AT = 1000                 # rows at most,
@@ -19,12 +18,7 @@ NUMBERS = 2**22                  # and about so many numbers
 
 def warn(message: str, kind: type[Warning] = UserWarning) -> None:
     """A warning that points at the first caller outside this package."""
-    package, level = os.path.join(os.path.dirname(os.path.dirname(__file__)), ""), 2
-    frame = sys._getframe(1)
-    while frame.f_back is not None and (frame.f_code.co_filename.startswith(package) or
-                                        frame.f_globals.get("__name__") == "contextlib"):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, kind, stacklevel=level)
+    warn_at_caller(message, kind)
 
 
 def of_divergence(architecture: Architecture, X, y: np.ndarray, rate: float, dtype: np.dtype,
@@ -37,7 +31,7 @@ def of_divergence(architecture: Architecture, X, y: np.ndarray, rate: float, dty
 
 
 def far_from_unit_size(architecture: Architecture, X, y: np.ndarray, too_small: bool = True) -> list[str]:
-    """A sentence of the targets and one of the columns, where they are too large, or ``too_small`` if that counts.
+    """A sentence on the targets and one on the columns that are too large, or with ``too_small`` too small.
 
     X and y are as the kernel takes them.
     """
@@ -72,14 +66,14 @@ def sizes_of_columns(X) -> np.ndarray:
 
 
 def _of_columns(architecture: Architecture, X, too_small: bool) -> str:
-    """Of the column of X that is farthest up, or of all where the largest is small."""
+    """On the column of X with the largest root mean square."""
     if isinstance(X, Csr):
         return _of_entries(architecture, X, too_small)
     with np.errstate(all="ignore"):
-        seen = X.astype(float) * architecture.input_scale + architecture.input_offset
-        sizes = sizes_of_columns(seen)
+        scaled = X.astype(float) * architecture.input_scale + architecture.input_offset
+        sizes = sizes_of_columns(scaled)
         column = int(np.argmax(sizes))
-        mean, spread = float(seen[:, column].mean()), float(seen[:, column].std())
+        mean, spread = float(scaled[:, column].mean()), float(scaled[:, column].std())
     if not is_far(sizes[column], too_small):
         return ""
     has = (f"Column {column} of X has mean {mean:.3g} and standard deviation {spread:.3g}"
@@ -94,7 +88,7 @@ def _of_columns(architecture: Architecture, X, too_small: bool) -> str:
 
 
 def _of_entries(architecture: Architecture, X: Csr, too_small: bool) -> str:
-    """Of sparse rows, whose values are scaled already."""
+    """On sparse rows, whose values are scaled already."""
     size = math.sqrt(np.mean(np.square(X.values, dtype=float))) if len(X.values) else 1.0
     if not is_far(size, too_small):
         return ""
@@ -105,24 +99,24 @@ def _of_entries(architecture: Architecture, X: Csr, too_small: bool) -> str:
 
 
 def _of_targets(architecture: Architecture, y: np.ndarray, too_small: bool) -> str:
-    """Of the quantity that is farthest up, or of the one that varies least."""
-    if architecture.loss in CLASSIFICATION or y.ndim == 1:
+    """On the largest of the targets, or on the one that varies least."""
+    loss, last = architecture.loss_type, architecture.activations[-1]
+    if loss.targets.metric == "accuracy" or y.ndim == 1:
         return ""
     with np.errstate(all="ignore"):
         y = y.astype(float)
         means, spreads = y.mean(axis=0), y.std(axis=0)
         sizes = np.maximum(abs(means), spreads)
     output = int(np.argmax(sizes)) if sizes.max() > FAR else int(np.argmin(spreads))
-    if sizes[output] <= FAR and not (too_small and architecture.loss != "poisson" and 0 < spreads[output] < 1 / FAR):
+    if sizes[output] <= FAR and not (too_small and loss.targets is not COUNTS and 0 < spreads[output] < 1 / FAR):
         return ""
     scale = np.broadcast_to(architecture.output_scale, means.shape)[output]
     mean = means[output] * scale + np.broadcast_to(architecture.output_offset, means.shape)[output]
     spread = spreads[output] * scale
-    several = y.shape[1] > 1 and architecture.loss != "quantile"
-    last = architecture.activations[-1]
-    if architecture.loss == "poisson":
+    several = y.shape[1] > 1 and not loss.of_one_target
+    if loss.targets is COUNTS:
         cure = "divide it by its mean"
-    elif architecture.loss not in QUANTITIES or last != "identity":
+    elif not loss.targets.has_unit or last != "identity":
         cure = f"scale it into the range of the {last} output"
     elif several:
         cure = "give the network their units, output_scale=y.std(axis=0) and output_offset=y.mean(axis=0)"

@@ -1,4 +1,4 @@
-"""Arrays in: what the kernel may rely on is established here, and what it cannot use is refused by name."""
+"""Checks of arguments: arrays become what the kernel may rely on; errors name what it cannot use."""
 from __future__ import annotations
 
 import contextlib
@@ -6,20 +6,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
 from fastsgd.files.atomic import require_regular
+from fastsgd.losses import CLASSES, COUNTS, LOSSES, MARGINS, names
 from fastsgd.model.architecture import Architecture
-
-MARGIN = ("hinge", "perceptron", "squared_hinge", "modified_huber")    # losses whose targets are -1 and 1
-ONE_AGAINST_REST = ("binary_cross_entropy", *MARGIN)                   # losses whose outputs also take class labels
-CLASSIFICATION = ("cross_entropy", *ONE_AGAINST_REST)
 
 
 @dataclass(frozen=True)
 class Csr:
-    """Rows by their entries that are not zero, as the kernel takes them: columns increase within a row.
+    """Sparse rows as the kernel takes them: compressed (CSR), the columns of a row in increasing order.
 
     Row r has ``values[indptr[r]:indptr[r + 1]]`` in the columns ``indices[...]`` of the same range; indptr is int64,
     indices int32.
@@ -48,16 +46,17 @@ class Csr:
         return out
 
 
-def own(array, given):
-    """The array, or a copy of it where it lies in the memory of what was given, of whatever kind, which may change."""
+def copy_if_shared(array, given):
+    """The array, or a copy of it where it shares memory with what was given, which its owner may change."""
     if isinstance(array, Csr):
         parts = ((array.indptr, "indptr"), (array.indices, "indices"), (array.values, "data"))
-        return Csr(*(own(part, getattr(given, name, None)) for part, name in parts), array.shape)
+        indptr, indices, values = (copy_if_shared(part, getattr(given, name, None)) for part, name in parts)
+        return Csr(indptr, indices, values, array.shape)
     return array.copy() if np.may_share_memory(array, np.asarray(given)) else array
 
 
 def stack(parts: Sequence[np.ndarray | Csr]) -> np.ndarray | Csr:
-    """Rows after rows, of arrays or of sparse rows."""
+    """Concatenates rows, dense or sparse."""
     if len(parts) == 1:
         return parts[0]
     sparse = [part for part in parts if isinstance(part, Csr)]
@@ -88,7 +87,7 @@ def check_rows(X, columns: int, dtype: np.dtype, name: str = "X", scale: tuple[f
         return _check_sparse(X, columns, dtype, name, scale, offset)
     array = as_numbers(X, name)
     _check_shape(array.shape, columns, name)
-    if array.strides[0] == 0 and len(array) > 1:         # one row for many: is there memory, before all are read
+    if array.strides[0] == 0 and len(array) > 1:         # a broadcast row: fail early where there is no memory for all
         array = np.array(array, order="C")
     if array.dtype != np.uint8:
         array = to_dtype(array, dtype, name)
@@ -121,7 +120,7 @@ def open_npy(values, name: str):
         return np.lib.format.open_memmap(values, mode="r")
     except (OSError, MemoryError):
         raise
-    except Exception as error:                             # NumPy's parser lets tokenize errors out too
+    except Exception as error:                             # NumPy's parser raises errors of many kinds
         raise ValueError(f"{name} cannot be read from {os.fspath(values)}: {error!s:.300}") from None
 
 
@@ -143,7 +142,7 @@ def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[floa
     if X.shape[0] == 0:
         raise ValueError(f"{name} is empty, shape {X.shape}")
     X = X.tocsr()
-    indptr, indices = np.array(X.indptr), np.array(X.indices)          # which must stay as they are when checked
+    indptr, indices = np.array(X.indptr), np.array(X.indices)          # copies: the caller's may change after the check
     if len(indptr) != X.shape[0] + 1 or indptr[0] != 0 or (np.diff(indptr) < 0).any() or indptr[-1] > len(indices) or \
             len(indices) != len(X.data):
         raise ValueError(f"{name} is not a CSR matrix: its indptr must rise from 0 to at most its number of entries")
@@ -153,11 +152,11 @@ def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[floa
         raise ValueError(f"{name}.indices[{at}] is {indices[at]}; allowed are 0 to {columns - 1}")
     rising = indices[1:] > indices[:-1]
     ends = indptr[1:-1]
-    rising[ends[(ends > 0) & (ends < len(indices))] - 1] = True         # from one row to the next
+    rising[ends[(ends > 0) & (ends < len(indices))] - 1] = True         # columns may fall from one row to the next
     if not rising.all():
         X = X.copy()
         X.indptr, X.indices = indptr, indices
-        X.has_canonical_format = False                                  # it may say otherwise of itself
+        X.has_canonical_format = False                                  # whatever its flag says
         X.sum_duplicates()
         indptr, indices = X.indptr, X.indices
     values = to_dtype(as_numbers(X.data, name), dtype, name) if len(X.data) else np.empty(0, dtype)
@@ -178,17 +177,18 @@ def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[floa
 def check_targets(y, rows: int, architecture: Architecture, dtype: np.dtype, name: str = "y") -> np.ndarray:
     """y as the kernel takes it: int32 class labels (rows,) or a contiguous (rows, outputs) array of targets."""
     array, outputs, loss = as_numbers(y, name), architecture.sizes[-1], architecture.loss
+    kind = architecture.loss_type.targets
     if array.ndim not in (1, 2):
         raise ValueError(f"{name} must be 1-D or 2-D, got shape {array.shape}")
     if len(array) != rows:
         raise ValueError(f"{name} must have one entry per row of X ({rows}), got {len(array)}")
-    if loss == "cross_entropy" and (array.ndim == 1 or array.shape[1] == 1):
+    if kind is CLASSES and (array.ndim == 1 or array.shape[1] == 1):
         return check_labels(array.reshape(-1), outputs, name)
-    if loss in ONE_AGAINST_REST and array.ndim == 1 and outputs > 1:
+    if kind.one_vs_rest and array.ndim == 1 and outputs > 1:
         return check_labels(array, outputs, name)
     if array.ndim == 1:
         array = array[:, np.newaxis]
-    if array.shape[1] == 1 and loss == "quantile":
+    if array.shape[1] == 1 and architecture.loss_type.of_one_target:
         array = np.broadcast_to(array, (rows, outputs))      # every quantile of the same quantity
     if array.shape[1] != outputs:
         raise ValueError(f"{name} must have shape ({rows}, {outputs}), outputs being the network's last size; "
@@ -196,20 +196,20 @@ def check_targets(y, rows: int, architecture: Architecture, dtype: np.dtype, nam
     if architecture.scales_output:                           # in double: differences of large numbers
         array = (to_dtype(array, np.dtype(float), name) - architecture.output_offset) / architecture.output_scale
     array = np.ascontiguousarray(to_dtype(array, dtype, name))
-    if loss in MARGIN:
+    if kind is MARGINS:
         other = ~np.isin(array, (-1, 0, 1))
         if other.any():
             raise ValueError(f"{name} must be -1 or 1, or 0 or 1, for {loss}, got {array[other][0]}")
         return np.where(array > 0, array, dtype.type(-1))
-    if loss in CLASSIFICATION and (array.min() < 0 or array.max() > 1):
+    if kind.probabilities and (array.min() < 0 or array.max() > 1):
         raise ValueError(f"{name} must lie between 0 and 1 for {loss}, got {array.min()} to {array.max()}")
-    if loss == "cross_entropy":
+    if kind is CLASSES:
         sums = array.sum(axis=1)
         at = int(abs(sums - 1).argmax())
         if abs(sums[at] - 1) > 1e-3:
-            raise ValueError(f"{name} must have rows that sum to 1 for cross_entropy; row {at} sums to {sums[at]:g}")
-    if loss == "poisson" and array.min() < 0:
-        raise ValueError(f"{name} must not be negative for poisson, got {array.min()}")
+            raise ValueError(f"{name} must have rows that sum to 1 for {loss}; row {at} sums to {sums[at]:g}")
+    if kind is COUNTS and array.min() < 0:
+        raise ValueError(f"{name} must not be negative for {loss}, got {array.min()}")
     return array
 
 
@@ -226,9 +226,9 @@ def check_labels(labels: np.ndarray, classes: int, name: str) -> np.ndarray:
 
 def check_sample_weight(weights, rows: int, name: str = "sample_weight", all_zero: bool = False,
                         dtype: np.dtype | None = None) -> np.ndarray | None:
-    """How much each row counts, float64 (rows,): at least 0, and not all 0 unless they may. None counts all alike.
+    """The weight of each row, float64 (rows,): at least 0, and not all 0 unless ``all_zero``. None weighs all alike.
 
-    Where they will weigh gradients of a dtype, their products must stay within its range; what is 0 there is 0 here.
+    With a ``dtype`` weighted gradients must stay within its range; weights that are 0 in it become 0.
     """
     if weights is None:
         return None
@@ -241,38 +241,48 @@ def check_sample_weight(weights, rows: int, name: str = "sample_weight", all_zer
     if not array.any() and not all_zero:
         raise ValueError(f"{name} is 0 throughout, so no row counts")
     if dtype is not None:
-        largest, most = float(array.max()), float(np.finfo(dtype).max) ** 0.75
-        if largest > most or (not all_zero and largest < 1 / most):
-            raise ValueError(f"{name} is at most {largest:g}; with {dtype} its largest must lie between {1 / most:.0e} "
-                             f"and {most:.0e}: divide all by the same number")
-    array = np.array(array, order="C")               # a copy: the kernel trusts it while the caller's may change
-    if dtype is not None:
-        array[array < np.finfo(dtype).tiny] = 0      # a gradient would lose such a row, and still be divided by it
+        return weights_of_gradients(array, name, dtype, all_zero)
+    return np.array(array, order="C")                # a copy: the kernel trusts it while the caller's may change
+
+
+def weights_of_gradients(weights: np.ndarray, name: str, dtype, all_zero: bool = False) -> np.ndarray:
+    """A copy of weights that were checked, for gradients of this dtype; ValueError where these would leave its range.
+
+    Those whose gradients would be 0 become 0.
+    """
+    largest, most = float(weights.max()), float(np.finfo(dtype).max) ** 0.75
+    if largest > most or (not all_zero and largest < 1 / most):
+        raise ValueError(f"{name} is at most {largest:g}; with {dtype} its largest must lie between {1 / most:.0e} "
+                         f"and {most:.0e}: divide all by the same number")
+    array = np.array(weights, order="C")
+    array[array < np.finfo(dtype).tiny] = 0          # else the gradient would lose the row but be divided by its weight
     return array
 
 
 def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int,
                        sample_weight: np.ndarray | None = None) -> np.ndarray | None:
-    """What each row counts by its class, float64 (rows,), or None.
+    """The weight of each row by its class, float64 (rows,), or None.
 
     "balanced" weighs every class alike, as :func:`weights_of_classes` says.
     """
     if class_weight is None:
         return None
-    if loss in ONE_AGAINST_REST and y.ndim == 2 and y.shape[1] == 1:
+    kind = LOSSES[loss].targets
+    if kind.one_vs_rest and y.ndim == 2 and y.shape[1] == 1:
         labels, classes = (y[:, 0] > 0.5).astype(int), 2
-    elif loss == "cross_entropy":
+    elif kind is CLASSES:
         labels = y if y.ndim == 1 else y.argmax(axis=1)
     else:
-        raise ValueError("class_weight needs cross_entropy, or class labels, or one output of "
-                         f"{', '.join(ONE_AGAINST_REST)}; this network has {loss}")
+        others = [name for name, other in LOSSES.items() if other.targets.one_vs_rest]
+        raise ValueError(f"class_weight needs {' or '.join(names(CLASSES))}, or class labels, or one output of "
+                         f"{', '.join(others)}; this network has {loss}")
     weights = weights_of_classes(class_weight, labels, classes, sample_weight)
     return check_sample_weight(weights[labels], len(labels), "class_weight of the rows", all_zero=True)
 
 
 def check_positive_weight(class_weight, labels: np.ndarray, classes: int,
                           sample_weight: np.ndarray | None = None) -> tuple[float, ...]:
-    """What a class counts where it is told from the rest, one number per output; () for None."""
+    """The weight of each class where outputs are trained one-vs-rest, one number per output; () for None."""
     if class_weight is None:
         return ()
     weights = weights_of_classes(class_weight, labels, classes, sample_weight)
@@ -282,10 +292,10 @@ def check_positive_weight(class_weight, labels: np.ndarray, classes: int,
 
 def weights_of_classes(class_weight, labels: np.ndarray, classes: int,
                        sample_weight: np.ndarray | None = None) -> np.ndarray:
-    """The weight of each class, (classes,), from the argument of ``train``; its sign is not looked at.
+    """The weight of each class, (classes,), from the argument of ``train``; its sign is not checked.
 
     "balanced" is n / (k * n_c): n and n_c are the rows, of all classes and of one, or the sums of their
-    ``sample_weight``; k is the number of classes for which n_c is above 0. A row of weight 0 is as good as left out.
+    ``sample_weight``; k is the number of classes for which n_c is above 0. A row of weight 0 counts as left out.
 
     >>> weights_of_classes("balanced", np.array([0, 0, 0, 1]), 2, np.array([1.0, 1.0, 0.0, 1.0]))
     array([0.75, 1.5 ])
@@ -365,6 +375,11 @@ def generator(seed) -> np.random.Generator:
         raise type(error)(f"seed must be None or a whole number at least 0, got {seed!r}") from None
 
 
+def one_seed(seed) -> Any:
+    """The seed, or a drawn one for None: for several runs that are to have the same order of the rows."""
+    return int(generator(None).integers(2**63)) if seed is None else seed
+
+
 def as_numbers(values, name: str) -> np.ndarray:
     """values as a NumPy array of integers, booleans or floats."""
     if values is None:
@@ -392,7 +407,7 @@ def to_dtype(array: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
     """array as dtype, finite throughout."""
     with np.errstate(over="ignore", invalid="ignore"):
         converted = array.astype(dtype, copy=False)
-        # The sum meets every NaN and infinity without an array of booleans; it may overflow by itself.
+        # A sum finds every NaN and infinity without an array of booleans; as it may overflow, all are checked then.
         if np.isfinite(converted.sum()) or np.isfinite(converted).all():
             return np.asarray(converted)
     at = tuple(int(i) for i in np.argwhere(~np.isfinite(converted))[0])

@@ -1,4 +1,4 @@
-"""Real data to begin with: digits is part of the package, mnist and fashion_mnist are found or fetched.
+"""Data sets: digits is part of the package, mnist and fashion_mnist are found on the disk or downloaded.
 
 Each function returns ``(X, y), (X_test, y_test)``: X float32 (rows, pixels) in [0, 1], y int64 labels 0 to 9.
 """

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastsgd.files.atomic import require_regular
 
-MOST_EXPANSION = 1032           # of deflate
+MAX_EXPANSION = 1032           # of deflate
 
 
 def read_idx(path) -> np.ndarray:
@@ -19,7 +19,7 @@ def read_idx(path) -> np.ndarray:
     """
     require_regular(path)
     zipped = os.fsdecode(path).endswith(".gz")
-    most = os.stat(path).st_size * (MOST_EXPANSION if zipped else 1)
+    most = os.stat(path).st_size * (MAX_EXPANSION if zipped else 1)
     opener = gzip.open if zipped else open
     try:
         with opener(path, "rb") as file:

@@ -1,30 +1,35 @@
-"""Which batch size reaches a cost soonest on this machine?"""
+"""Which batch size is the fastest to a target cost on this machine?"""
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastsgd.data.checks import check_whole, generator
+from fastsgd.data.checks import check_whole, generator, one_seed
+from fastsgd.descent.descend import Problem, check_seconds, descend
 from fastsgd.descent.noise import in_words, require_finite, row_noise
-from fastsgd.descent.race import check_seconds, descend
 from fastsgd.display.bars import Meter
 from fastsgd.display.shown import Shown, Table
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, check_fits, check_optimizer
-from fastsgd.training import train
+from fastsgd.runs.settings import Settings
+from fastsgd.runs.start import train_rows
+
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
 
 SERIES = tuple(m * 10**e for e in range(4) for m in (1, 2, 5))
 JUDGED_ROWS, NOISE_ROWS = 5000, 1024
-MEASURED = 0.02                          # seconds of steps of each size
-TIMES = 3                                # and so many measurements, at least
-FAR_OVER = 4.0                           # times a size's share: too long to be measured again
-MOST_NOISE = 1e6                         # rows; a larger noise scale is as good as infinite
-WORTH_A_LOOK = 4.0                       # times the shortest time that is expected
+MEASURED = 0.02                          # seconds of steps that are timed for each size
+TIMES = 3                                # measurements of each size at least
+FAR_OVER = 4.0                           # times a size's share of the time: too slow to be measured again
+MAX_NOISE = 1e6                         # rows; a larger noise scale is as good as infinite
+WORTH_TRYING = 4.0                       # times the shortest time that is expected
 
 
 @dataclass
@@ -82,7 +87,7 @@ class BatchSize(Shown):
 
     def _shown(self) -> Table:
         about = (f"batch size {self.batch_size:,}: "
-                 + ("soonest at" if self.reached else "the lowest cost in equal time, on the way to")
+                 + ("the fastest to" if self.reached else "the lowest cost in equal time, on the way to")
                  + f" cost {self.target:.3g}; noise scale {in_words(self.noise_scale)}")
         rows = [[f"{each.batch_size:,}", f"{each.step * 1e6:.1f}",
                  f"x {each.steps:.2f}" if math.isfinite(each.steps) else "-", f"x {each.expected:.2f}",
@@ -93,10 +98,12 @@ class BatchSize(Shown):
         return Table(about, head, rows, [each.batch_size for each in self.candidates].index(self.batch_size))
 
 
-def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  # noqa: B008 - a frozen dataclass
+def suggest_batch_size(net: Network, X: RowsLike, y: ArrayLike,
+                       optimizer: Optimizer = SGD(0.1), *,  # noqa: B008 - a frozen dataclass
                        target: float | None = None, batch_sizes: Iterable[int] | None = None, seconds: float = 5.0,
-                       seed: int | None = 0, threads: int | None = None, progress: bool | None = None) -> BatchSize:
-    """The batch size that reaches a target cost soonest on this machine, with this optimizer.
+                       seed: int | None = None, threads: int | None = None,
+                       progress: bool | None = None) -> BatchSize:
+    """The batch size that is the fastest to a target cost on this machine, with this optimizer.
 
     A step of B rows takes a time that is measured here, and for the same progress some 1 + noise scale / B times as
     many steps are needed as without noise (McCandlish 2018, arXiv 1812.06162, eq. 2.11). What that leaves in question,
@@ -138,7 +145,8 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     --------
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
-    >>> found = fastsgd.descent.suggest_batch_size(fastsgd.Network([64, 32, 10], seed=0), X, y, seconds=0.5)
+    >>> found = fastsgd.descent.suggest_batch_size(fastsgd.Network([64, 32, 10], seed=0), X, y, seconds=0.5,
+    ...                                            seed=0)
     >>> found.batch_size in (1, 2, 5, 10, 20, 50, 100, 200)
     True
     """
@@ -156,28 +164,30 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
     if not sizes:
         raise ValueError("batch_sizes must not be empty")
     check_seconds(seconds)
+    seed = one_seed(seed)
     rng = generator(seed)
     judged = np.sort(rng.permutation(len(X))[:JUDGED_ROWS])
     judged_X, judged_y = X[judged], y[judged]
-    start = net.cost(judged_X, judged_y, threads)
+    start = net.cost(judged_X, judged_y, threads=threads)
     require_finite(start)
     target = 0.1 * start if target is None else float(target)
     if not target < start or target == -math.inf:
         raise ValueError(f"target must be below the cost at the start, {start:.4g}, got {target!r}")
 
+    problem = Problem(net, X, y, threads, seed)
     with Meter(progress, "batch size", 2.2 * seconds, " s") as meter:       # measured, a pilot, and tried
         meter.begin("measuring steps", line=False)
-        candidates = _timed(net, X, y, optimizer, sizes, seconds, threads)
+        candidates = _timed(problem, optimizer, sizes, seconds)
         meter.at(seconds)
         meter.begin("measuring noise", line=False)
-        noise = _noise_on_the_way(net, X, y, judged, optimizer, start, target, seconds, threads)
+        noise = _noise_on_the_way(problem, judged, optimizer, start, target, seconds)
         for each in candidates:
             each.steps = 1 + noise / each.batch_size
-            each.expected = each.step * (1 + min(noise, MOST_NOISE) / each.batch_size)
+            each.expected = each.step * (1 + min(noise, MAX_NOISE) / each.batch_size)
         least = min(each.expected for each in candidates)
         for each in candidates:
             each.expected /= least
-        likely = sum(each.expected <= WORTH_A_LOOK for each in candidates)
+        likely = sum(each.expected <= WORTH_TRYING for each in candidates)
         tried: list[Candidate] = []
         limit = seconds / likely
         for each in sorted(candidates, key=lambda each: each.expected):
@@ -185,8 +195,8 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
                 break
             what = f"batches of {each.batch_size:,}"
             meter.begin(f"trying {what}", line=False)
-            watch = descend(net, X, y, each.batch_size, optimizer, limit, seed, threads, judged=(judged_X, judged_y),
-                            target=target, tell=meter.within((1.2 + len(tried) / likely) * seconds, seconds / likely))
+            watch = descend(problem, each.batch_size, optimizer, limit, judged=(judged_X, judged_y), target=target,
+                            tell=meter.within((1.2 + len(tried) / likely) * seconds, seconds / likely))
             each.seconds, each.cost = watch.crossing(target, start), math.inf if watch.diverged else watch.cost[-1]
             limit = min(limit, each.seconds)
             tried.append(each)
@@ -200,24 +210,25 @@ def suggest_batch_size(net: Network, X, y, optimizer: Optimizer = SGD(0.1), *,  
 
 # ---- its parts ----
 
-def _noise_on_the_way(net: Network, X, y, judged: np.ndarray, optimizer: Optimizer, start: float, target: float,
-                      seconds: float, threads: int | None) -> float:
+def _noise_on_the_way(problem: Problem, judged: np.ndarray, optimizer: Optimizer, start: float, target: float,
+                      seconds: float) -> float:
     """The noise scale where the logarithm of the cost is halfway to the target, or where a tenth of the time ends."""
-    pilot = net.copy()
-    descend(pilot, X, y, min(100, len(X)), optimizer, seconds / 10, 0, threads, judged=(X[judged], y[judged]),
-            target=math.sqrt(start * target) if start * target > 0 else target, in_place=True)
+    X, y, pilot = problem.X, problem.y, problem.net.copy()
+    descend(replace(problem, net=pilot, seed=0), min(100, len(X)), optimizer, seconds / 10,
+            judged=(X[judged], y[judged]), target=math.sqrt(start * target) if start * target > 0 else target,
+            in_place=True)
     rows = judged[np.linspace(0, len(judged) - 1, min(NOISE_ROWS, len(judged))).astype(int)]
     if len(rows) < 2:
         return 0.0
-    noise = row_noise(pilot, X[rows], y[rows], threads).noise_scale
-    return noise if noise <= MOST_NOISE else math.inf
+    noise = row_noise(pilot, X[rows], y[rows], threads=problem.threads).noise_scale
+    return noise if noise <= MAX_NOISE else math.inf
 
 
-def _timed(net: Network, X, y, optimizer: Optimizer, sizes: list[int], seconds: float,
-           threads: int | None) -> list[Candidate]:
-    """The sizes and how long their steps take at best, but for those above one whose step takes all of its time."""
+def _timed(problem: Problem, optimizer: Optimizer, sizes: list[int], seconds: float) -> list[Candidate]:
+    """The sizes and the shortest time of a step of each; the series ends at a size whose step takes its whole share."""
     still = replace(optimizer, learning_rate=0.0)         # takes as long and goes nowhere
-    scratch, share, found = net.copy(), seconds / len(sizes), []
+    X, y, scratch = problem.X, problem.y, problem.net.copy()
+    share, found = seconds / len(sizes), []
     enough = min(MEASURED, share)
     for size in sizes:
         times: list[float] = []
@@ -226,8 +237,9 @@ def _timed(net: Network, X, y, optimizer: Optimizer, sizes: list[int], seconds: 
             steps = 2 ** len(times) if spent < enough else 1
             rows = min(len(X), steps * size)
             chosen = slice(rows) if isinstance(X, np.ndarray) else np.arange(rows)
-            history = train(scratch, X[chosen], y[chosen], optimizer=still, batch_size=size,
-                            epochs=max(1, steps * size // rows), seed=0, threads=threads)
+            settings = Settings(scratch, optimizer=still, epochs=max(1, steps * size // rows),
+                                threads=problem.threads)
+            history = train_rows(settings, X[chosen], y[chosen], batch_size=size, seed=0)
             times.append(sum(history.seconds) / history.steps)
         found.append(Candidate(size, min(times)))
         if min(times) > share:

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsgd.data.checks import Csr, check_whole, generator
+from fastsgd.deprecation import keyword_only
 from fastsgd.display.shown import Shown, Table
 from fastsgd.engine import _kernel
 from fastsgd.model.architecture import Architecture
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
-from fastsgd.runs.callbacks import Callback
+from fastsgd.runs.callback import Callback, Run
 
 if TYPE_CHECKING:
-    from fastsgd.runs.run import Run
+    from fastsgd.data.typing import ArrayLike, RowsLike
 
 ROWS_AT_ONCE = 4096                     # whose activations and deltas are in memory
 EXPECTED, EXPECTED_SPEED = 2e-4, 2e10   # seconds and FLOP/s of a measurement, before there has been one
@@ -141,8 +142,9 @@ class GradientNoise(Shown, LayerNoise):
             for part in self.table()])
 
 
-def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100, seed: int | None = 0,
-                   threads: int | None = None) -> GradientNoise:
+@keyword_only
+def gradient_noise(net: Network, X: RowsLike, y: ArrayLike, batch_size: int = 100, *, samples: int = 100,
+                   seed: int | None = None, threads: int | None = None) -> GradientNoise:
     """Compares mini-batch gradients with the true gradient over all rows.
 
     Two passes over the rows and ``samples`` steps: the true gradient; the length of every row's gradient, which for
@@ -158,7 +160,7 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
     batch_size, samples : int
         Rows of a mini-batch, and how many are compared.
     seed : int or None
-        Of their order.
+        Of their order; None draws one from the operating system.
     threads : int, optional
         As in :func:`fastsgd.train`.
 
@@ -178,9 +180,9 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> net = fastsgd.Network([64, 32, 10], seed=0)
-    >>> before = fastsgd.descent.gradient_noise(net, X, y, batch_size=50)
+    >>> before = fastsgd.descent.gradient_noise(net, X, y, batch_size=50, seed=0)
     >>> _ = fastsgd.train(net, X, y, epochs=10, seed=0)
-    >>> fastsgd.descent.gradient_noise(net, X, y, batch_size=50).noise_scale > before.noise_scale
+    >>> fastsgd.descent.gradient_noise(net, X, y, batch_size=50, seed=0).noise_scale > before.noise_scale
     True
     """
     net, X, y = as_network_and_rows(net, X, y)
@@ -224,7 +226,8 @@ def gradient_noise(net: Network, X, y, batch_size: int = 100, samples: int = 100
                          **figures(squares.sum(), true_squares.sum(), dots.sum(axis=1), batch_squares.sum(axis=1)))
 
 
-def row_noise(net: Network, X, y, threads: int | None = None) -> RowNoise:
+@keyword_only
+def row_noise(net: Network, X: RowsLike, y: ArrayLike, *, threads: int | None = None) -> RowNoise:
     """The noise of the gradient as one mini-batch shows it by itself, at the cost of a step or two.
 
     Its rows' gradients have the dot products K_ij = sum over layers of (a_i . a_j + 1) (delta_i . delta_j), from what
@@ -298,13 +301,15 @@ class NoiseLog(Callback):
 
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
-    >>> log = fastsgd.descent.NoiseLog(X, y)
+    >>> log = fastsgd.descent.NoiseLog(X, y, seed=0)
     >>> _ = fastsgd.train(fastsgd.Network([64, 32, 10], seed=0), X, y, epochs=200, seed=0, callbacks=[log])
     >>> len(log.steps) > 0
     True
     """
 
-    def __init__(self, X, y, rows: int = 128, share: float = 0.03, memory: float = 0.95, seed: int | None = 0):
+    @keyword_only
+    def __init__(self, X: RowsLike, y: ArrayLike, *, rows: int = 128, share: float = 0.03, memory: float = 0.95,
+                 seed: int | None = None):
         check_whole("rows", rows, least=2)
         if not 0 < share <= 1:
             raise ValueError(f"share must lie above 0 and be at most 1, got {share!r}")
@@ -345,7 +350,7 @@ class NoiseLog(Callback):
         chosen = self._rng.choice(len(X), self.rows, replace=False)
         try:
             found = _row_noise(run.net, X[chosen], y[chosen], run.threads)
-        except FloatingPointError:                      # the run itself will say so
+        except FloatingPointError:                      # the run raises it too
             return
         for name, value in (("gradient_square", found.gradient_square), ("variance", found.variance)):
             values = getattr(self, name)
@@ -367,7 +372,7 @@ def require_finite(cost: float) -> None:
 
 
 def in_words(noise_scale: float, digits: int = 3) -> str:
-    """A noise scale as a sentence has it."""
+    """A noise scale in rows, for text."""
     return "infinite" if noise_scale == math.inf else f"{noise_scale:.{digits}g} rows"
 
 
@@ -380,7 +385,8 @@ def shuffled_batches(rows: int, size: int, rng: np.random.Generator) -> Iterator
 
 def layers_of(architecture: Architecture) -> list[slice]:
     """Where each layer's weights and biases lie in the flat parameters."""
-    begins = [offset for name, offset, _ in architecture.tensors if name.startswith("weights")]
+    architecture.require_dense("what is computed of a network's layers one by one")
+    begins = [tensor.offset for tensor in architecture.tensors if tensor.role == "weight"]
     return [slice(*ends) for ends in pairwise([*begins, architecture.parameters])]
 
 
@@ -397,16 +403,17 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
 def _received_and_deltas(net: Network, X: np.ndarray | Csr, y: np.ndarray,
                          threads: int | None) -> tuple[list, list[np.ndarray]]:
     """What each layer receives, and its deltas, a row for each of X."""
+    net.architecture.require_dense("what is computed of each row's gradient")
     sizes = net.sizes
     out = np.empty((len(X), sum(sizes[1:-1]) + sum(sizes[1:])), dtype=net.dtype)
     require_finite(_kernel.deltas(net.architecture, net.params, X, y, out, net._threads(threads, len(X))))
     pieces = np.split(out, np.cumsum([*sizes[1:-1], *sizes[1:-1]]), axis=1)
     hidden = len(sizes) - 2
-    return [seen(net, X), *pieces[:hidden]], pieces[hidden:]
+    return [scaled_input(net, X), *pieces[:hidden]], pieces[hidden:]
 
 
-def seen(net: Network, X: np.ndarray | Csr) -> Any:
-    """Rows that are scaled and shifted as the first layer sees them; those of a sparse matrix already are."""
+def scaled_input(net: Network, X: np.ndarray | Csr) -> Any:
+    """``X * input_scale + input_offset``, what the first layer receives; CSR rows are scaled already."""
     if isinstance(X, Csr):
         return X
     if not net.architecture.scales_input:
@@ -439,7 +446,7 @@ def _products(rows: Any, more: float, threads: int | None) -> np.ndarray:
 
 def linear_map(rows: Any, params: np.ndarray, outputs: int, threads: int | None) -> np.ndarray:
     """``rows @ W + b`` by the engine, of the flat parameters of a layer."""
-    architecture = Architecture((rows.shape[1], outputs), ("identity",), "squared_error", (0.0,) * outputs)
+    architecture = Architecture.dense((rows.shape[1], outputs), ("identity",), "squared_error", (0.0,) * outputs)
     return Network._from_parts(architecture, params, {})._predict(rows, threads, None)
 
 

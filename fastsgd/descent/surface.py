@@ -5,12 +5,14 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastsgd.data.checks import check_batch_size, check_whole, generator
-from fastsgd.descent.noise import layers_of, linear_map, require_finite, seen, shuffled_batches
-from fastsgd.descent.race import check_seconds, name_of
+from fastsgd.data.checks import check_batch_size, check_whole, generator, one_seed
+from fastsgd.deprecation import keyword_only
+from fastsgd.descent.descend import Problem, check_seconds, name_of
+from fastsgd.descent.noise import layers_of, linear_map, require_finite, scaled_input, shuffled_batches
 from fastsgd.display.bars import Meter
 from fastsgd.display.shown import Shown, Table
 from fastsgd.engine import _kernel
@@ -18,10 +20,14 @@ from fastsgd.model.architecture import Architecture
 from fastsgd.network.given import as_network, as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, aligned_zeros, check_fits, check_optimizer
-from fastsgd.training import train
+from fastsgd.runs.settings import Settings
+from fastsgd.runs.start import train_rows
 
-COLUMNS_AT_ONCE = 1 << 16                # of snapshots, turned into float64
-FEW_STEPS = 30                           # of the slowest descent, where nobody says how long they last
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
+
+COLUMNS_AT_ONCE = 1 << 16                # of snapshots that are in memory as float64
+FEW_STEPS = 30                           # of the slowest descent, without steps= and seconds=
 TIMED, TIMED_STEPS = 0.02, 256           # seconds for measuring a step, and steps of one measurement
 
 
@@ -136,9 +142,11 @@ class CostSurface:
                 f"{self.cost.min():.4g} to {self.cost.max():.4g} over {self.rows:,} rows)")
 
 
-def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None), steps: int | None = None,
+@keyword_only
+def trajectory(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[int | None] = (10, None), *,
+               steps: int | None = None,
                optimizer: Optimizer | Sequence[Optimizer] = SGD(0.1),  # noqa: B008 - a frozen dataclass
-               snapshots: int = 150, seed: int | None = 0, threads: int | None = None, *,
+               snapshots: int = 150, seed: int | None = None, threads: int | None = None,
                seconds: float | None = None, progress: bool | None = None) -> Trajectory:
     """Descends from the same start with several batch sizes, each for equal time, and notes the way.
 
@@ -160,7 +168,7 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
     snapshots : int
         Of each path, evenly spread over its steps, the start and the end among them.
     seed : int or None
-        Of the orders of the rows.
+        Of the orders of the rows, the same for all; None draws one from the operating system.
     threads : int, optional
     seconds : float, optional
         Of steps, for each. Without ``steps`` too, what the slowest needs for 30 steps. To keep the paths, steps are
@@ -183,7 +191,7 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
     --------
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
-    >>> both = fastsgd.descent.trajectory(fastsgd.Network([64, 32, 10], seed=0), X, y, steps=50)
+    >>> both = fastsgd.descent.trajectory(fastsgd.Network([64, 32, 10], seed=0), X, y, steps=50, seed=0)
     >>> [path.name for path in both.paths], both.paths[0].params.shape[0]
     (['mini-batches of 10', 'full gradient'], 51)
     >>> quick, careful = fastsgd.descent.trajectory(fastsgd.Network([64, 32, 10], seed=0), X, y).paths
@@ -217,36 +225,42 @@ def trajectory(net: Network, X, y, batch_sizes: Iterable[int | None] = (10, None
         if size is not None and size > len(X):
             raise ValueError(f"batch_sizes must be at most the rows of X, {len(X)}, got {size}; None means all rows")
     require_finite(float(net._evaluate(X, y, threads, float)[0]))
-    paces = [_step_seconds(net, X, y, size, each, threads) for size, each in zip(sizes, optimizers, strict=True)]
+    seed = one_seed(seed)
+    problem = Problem(net, X, y, threads, seed)
+    paces = [_step_seconds(problem, size, each) for size, each in zip(sizes, optimizers, strict=True)]
     lasting = FEW_STEPS * max(paces) if seconds is None else seconds
     counts = [max(1, round(lasting / pace)) if steps is None else steps for pace in paces]
     with Meter(progress, "trajectory", sum(counts), " steps") as meter:
-        paths = tuple(_descend(net.copy(), X, y, size, each.over(count), count, snapshots, pace, seed, threads, meter,
-                               sum(counts[:number]))
+        paths = tuple(_descend(problem, size, each.over(count), count, pace, snapshots=snapshots, meter=meter,
+                               before=sum(counts[:number]))
                       for number, (size, each, count, pace)
                       in enumerate(zip(sizes, optimizers, counts, paces, strict=True)))
     plane, explained = _principal_plane([path.params for path in paths])
     return Trajectory(paths, plane, explained, "seconds" if steps is None else "steps")
 
 
-def _step_seconds(net: Network, X, y, size: int | None, optimizer: Optimizer, threads: int | None) -> float:
+def _step_seconds(problem: Problem, size: int | None, optimizer: Optimizer) -> float:
     """How long a step takes at best, in whole passes of compiled code."""
-    still, scratch, size = replace(optimizer, learning_rate=0.0), net.copy(), size or len(X)
+    X, y, scratch = problem.X, problem.y, problem.net.copy()
+    still, size = replace(optimizer, learning_rate=0.0), size or len(X)
     rows = min(len(X), TIMED_STEPS * size)
     chosen = slice(rows) if isinstance(X, np.ndarray) else np.arange(rows)
     part, targets = X[chosen], y[chosen]
     times: list[float] = []
     begin = time.perf_counter()
     while len(times) < 2 or time.perf_counter() - begin < TIMED:
-        history = train(scratch, part, targets, optimizer=still, batch_size=size, epochs=1, seed=0, threads=threads)
+        settings = Settings(scratch, optimizer=still, epochs=1, threads=problem.threads)
+        history = train_rows(settings, part, targets, batch_size=size, seed=0)
         times.append(sum(history.seconds) / history.steps)
     return min(times)
 
 
-def _descend(net: Network, X, y, size: int | None, optimizer: Optimizer, steps: int, snapshots: int, pace: float,
-             seed: int | None, threads: int | None, meter: Meter, before: int) -> Path:
+def _descend(problem: Problem, size: int | None, optimizer: Optimizer, steps: int, pace: float, *, snapshots: int,
+             meter: Meter, before: int) -> Path:
+    """One descent, step by step; ``before`` steps of all descents were made before it, which its meter shows."""
+    net, X, y, threads = problem.net.copy(), problem.X, problem.y, problem.threads
     at = np.unique(np.linspace(0, steps, min(snapshots, steps + 1)).round().astype(int))
-    batches = shuffled_batches(len(X), size or len(X), generator(seed))
+    batches = shuffled_batches(len(X), size or len(X), generator(problem.seed))
     params, cost = np.empty((len(at), net.params.size), net.dtype), np.empty(len(at))
     name = "full gradient" if size is None else name_of(size)
     meter.begin(name)
@@ -300,7 +314,8 @@ def _principal_plane(paths: list[np.ndarray]) -> tuple[Plane, tuple[float, float
     return plane, (float(shares[0]), float(shares[1]))
 
 
-def random_plane(net: Network, seed: int | None = 0) -> Plane:
+@keyword_only
+def random_plane(net: Network, *, seed: int | None = None) -> Plane:
     """A plane through the network along two random directions, each unit of which is as long as the network's own.
 
     Each unit's incoming weights are drawn from the normal distribution and scaled to the length of the network's, so
@@ -309,7 +324,7 @@ def random_plane(net: Network, seed: int | None = 0) -> Plane:
     network.
 
     >>> import fastsgd
-    >>> plane = fastsgd.descent.random_plane(fastsgd.Network([64, 32, 10], seed=0))
+    >>> plane = fastsgd.descent.random_plane(fastsgd.Network([64, 32, 10], seed=0), seed=0)
     >>> plane.directions.shape
     (2, 2410)
     """
@@ -324,9 +339,10 @@ def random_plane(net: Network, seed: int | None = 0) -> Plane:
     return Plane(net.params.astype(np.float64), directions, "two random directions, units as long as the network's")
 
 
-def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, resolution: int | tuple[int, int] = 41,
-                 extent: tuple[float, float, float, float] | None = None, threads: int | None = None,
-                 progress: bool | None = None) -> CostSurface:
+@keyword_only
+def cost_surface(net: Network, X: RowsLike, y: ArrayLike, plane: Plane | Trajectory | None = None, *,
+                 resolution: int | tuple[int, int] = 41, extent: tuple[float, float, float, float] | None = None,
+                 threads: int | None = None, progress: bool | None = None) -> CostSurface:
     """The cost over the rows on a grid of a plane of parameters.
 
     What the first layer receives does not change, so that what it computes is linear in the two coordinates: three
@@ -373,7 +389,7 @@ def cost_surface(net: Network, X, y, plane: Plane | Trajectory | None = None, re
     net, X, y = as_network_and_rows(net, X, y)
     X, y = net._check(X, y)
     if plane is None:
-        plane = random_plane(net)
+        plane = random_plane(net, seed=0)
     if isinstance(plane, Trajectory):
         extent = plane.extent() if extent is None else extent
         plane = plane.plane
@@ -406,7 +422,7 @@ class _Grid:
     def __init__(self, net: Network, X, y, plane: Plane, threads: int | None):
         architecture, outputs = net.architecture, net.sizes[1]
         self._y, self._threads = y, net._threads(threads, len(X))
-        first, rows = layers_of(architecture)[0], seen(net, X)
+        first, rows = layers_of(architecture)[0], scaled_input(net, X)
         origin, *along = (linear_map(rows, flat[first].astype(net.dtype), outputs, threads)
                           for flat in (plane.origin, *plane.directions))
         self._Z, self._along = origin, (along[0], along[1])
@@ -415,7 +431,7 @@ class _Grid:
         if len(sizes) == 1:
             sizes, activations = (outputs, outputs), ("identity", *activations)
         self._activation = activations[0]
-        self._rest = Architecture(sizes, activations[1:], architecture.loss, architecture.loss_parameters)
+        self._rest = Architecture.dense(sizes, activations[1:], architecture.loss, architecture.loss_parameters)
         self._params = aligned_zeros((self._rest.parameters,), net.dtype)
         self._parts = [flat[first.stop:] for flat in (plane.origin, *plane.directions)]
         if not self._parts[0].size:

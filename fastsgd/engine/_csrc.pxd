@@ -25,7 +25,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
     ctypedef struct fs_rule:
         int kind, nesterov, truncate
         double learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, l1, l2, correction_1, correction_2
-        double penalty, bias_rate
+        double cumulative_l1
         double clip_value, clip_factor
 
     ctypedef struct fs_input:
@@ -35,6 +35,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const void* scale
         const void* offset
         const int64_t* indptr
+        ptrdiff_t entries
         const int32_t* indices
         const void* values
         const void* along[2]
@@ -45,17 +46,40 @@ cdef extern from "csrc/fastsgd.h" nogil:
         uint64_t* bits
         ptrdiff_t bits_ld
 
+    enum:
+        FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR
+
+    ctypedef struct fs_tensor:
+        int role
+        ptrdiff_t rows, cols, offset
+        void* value
+        ptrdiff_t ld
+        void* home
+        void* slots[2]
+        void* gradient
+        double rate_factor, decay_factor, penalty_factor
+
+    enum:
+        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE
+        FS_W, FS_B, FS_MAX_TENSORS
+
+    ctypedef struct fs_layer
+
+    ctypedef struct fs_layer_ops:
+        void (*forward)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n) noexcept nogil
+        void (*backward)(const fs_layer* layer, const fs_layer* below, ptrdiff_t begin, ptrdiff_t n,
+                         void* scratch) noexcept nogil
+        void (*gradient)(const fs_layer* layer, int tensor, const fs_rule* rule, ptrdiff_t first, ptrdiff_t rows,
+                         ptrdiff_t batch, double scale, int more, void* scratch) noexcept nogil
+        ptrdiff_t (*scratch)(const fs_layer* layer) noexcept nogil
+        int on_blas, on_bits, on_lists
+
     ctypedef struct fs_layer:
+        const fs_layer_ops* ops
+        int kind, number
         ptrdiff_t inputs, outputs
-        int activation, blas, number, drop
-        void* w
-        void* b
-        ptrdiff_t ldw
-        void* w_home
-        void* w_slots[2]
-        void* b_slots[2]
-        void* w_gradient
-        void* b_gradient
+        int activation, drop, tensors
+        fs_tensor tensor[FS_MAX_TENSORS]
         const void** x
         const void** x_next
         const int32_t** x_index
@@ -68,60 +92,15 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* delta
         ptrdiff_t ld
 
-    ctypedef struct fs_row:
-        const int32_t* index
-        const void* value
-        ptrdiff_t count
-
-    ctypedef struct fs_linear:
-        ptrdiff_t inputs, outputs
-        void* w
-        void* b
-        double scale
-        void* average
-        void* average_biases
-        double average_a, average_b
-        void* received
-        void* settled
-        double penalty, waiting
-
     ctypedef struct fs_ops:
         ptrdiff_t item
-        int (*gather)(const fs_input* input, const int64_t* order, const int64_t* next, ptrdiff_t first,
-                      const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n) noexcept nogil
-        void (*gather_rows)(const void* x, ptrdiff_t cols, const int64_t* order, ptrdiff_t first, ptrdiff_t n,
-                            void* out) noexcept nogil
-        ptrdiff_t (*count_nonzero)(const fs_input* input, ptrdiff_t row, ptrdiff_t cols) noexcept nogil
-        void (*forward)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n) noexcept nogil
+        const fs_layer_ops* layers
         void (*dropout)(const fs_layer* layer, uint64_t seed, uint64_t step, ptrdiff_t row, ptrdiff_t begin,
                         ptrdiff_t n) noexcept nogil
-        void (*backward)(const fs_layer* layer, const fs_layer* below, ptrdiff_t begin, ptrdiff_t n,
-                         void* scratch) noexcept nogil
-        void (*cost_and_delta)(const fs_target* target, const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n,
-                               double* cost, double* score, void* scratch) noexcept nogil
-        void (*smooth)(ptrdiff_t n, ptrdiff_t cols, const int32_t* labels, double keep, double share,
-                       void* targets) noexcept nogil
-        void (*square_rows)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n, double* squares) noexcept nogil
-        void (*weigh)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double* weight, void* delta) noexcept nogil
-        void (*weights)(const fs_layer* layer, const fs_rule* rule, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t batch,
-                        double scale, int more, void* scratch) noexcept nogil
-        void (*biases)(const fs_layer* layer, const fs_rule* rule, ptrdiff_t batch, double scale, int more,
-                       void* scratch) noexcept nogil
-        double (*sum_of_squares)(ptrdiff_t n, const void* x) noexcept nogil
-        void (*change)(const fs_layer* layer, const fs_rule* rule, ptrdiff_t first, ptrdiff_t rows) noexcept nogil
-        void (*constrain)(const fs_layer* layer, ptrdiff_t first, ptrdiff_t cols, double most_norm) noexcept nogil
+        void (*apply_gradient)(const fs_tensor* tensor, const fs_rule* rule, ptrdiff_t first,
+                               ptrdiff_t rows) noexcept nogil
+        void (*constrain)(const fs_tensor* tensor, ptrdiff_t first, ptrdiff_t cols, double max_norm) noexcept nogil
         void (*average)(ptrdiff_t n, double weight, const void* w, void* average) noexcept nogil
-        void (*fetch)(const fs_input* input, ptrdiff_t row, ptrdiff_t cols) noexcept nogil
-        void (*list_row)(const fs_layer* layer, ptrdiff_t at, int32_t* index, void* value, fs_row* row) noexcept nogil
-        void (*linear_forward)(const fs_linear* linear, const fs_row* row, void* z) noexcept nogil
-        void (*linear_update)(const fs_linear* linear, const fs_row* row, double rate, const void* delta,
-                              void* scratch) noexcept nogil
-        void (*linear_biases)(const fs_linear* linear, ptrdiff_t rows, double rate, double left, double weight,
-                              const void* delta) noexcept nogil
-        void (*settle_row)(const fs_linear* linear, const fs_row* row) noexcept nogil
-        void (*truncate_row)(const fs_linear* linear, const fs_row* row) noexcept nogil
-        void (*linear_fold)(const fs_linear* linear, int follows) noexcept nogil
-        ptrdiff_t (*scratch)(const fs_layer* layer, int lists) noexcept nogil
         int (*function)(const char* name, ptrdiff_t n, const void* x, void* y) noexcept nogil
         int (*all_finite)(ptrdiff_t n, const void* x) noexcept nogil
         double (*multiply_adds)(ptrdiff_t rounds) noexcept nogil
@@ -145,18 +124,122 @@ cdef extern from "csrc/fastsgd.h" nogil:
     int fs_team_size(const fs_team* team)
     void fs_team_barrier(fs_team* team)
     void fs_team_shrink(fs_team* team, int size)
-    bint fs_team_mind_fork(fs_team* team)
+    bint fs_team_handle_fork(fs_team* team)
     double fs_team_waited(const fs_team* team)
-    ctypedef struct fs_company:
-        double rest_ends, trust_ends, rest_lasts
-        int rest_threads
-    fs_company fs_company_now()
-    void fs_company_is(fs_company now)
+    ctypedef struct fs_adaptive:
+        ptrdiff_t steps, first_step
+        int forward_only, poll_due, stop, pause, whole, change_team, trial_over, trial_size
+        double done
+    void fs_run_adaptively(fs_adaptive* pass_, int size, int adapts, fs_work work, void* job)
+    void fs_check_contention(fs_adaptive* pass_, fs_team* team, ptrdiff_t step, int size)
     ptrdiff_t fs_next(ptrdiff_t* number)
-    void fs_go_on_from(ptrdiff_t* number, ptrdiff_t value)
+    void fs_continue_from(ptrdiff_t* number, ptrdiff_t value)
     unsigned long fs_floats_flush()
     void fs_floats_restore(unsigned long before)
-    void fs_fetch(const void* line)
     double fs_seconds()
     int fastsgd_get_num_threads()
     void fastsgd_set_num_threads(int threads)
+
+
+cdef extern from "csrc/job.h" nogil:
+    double FS_POLL_SECONDS
+    enum:
+        FS_WIDE_ROW, FS_PREDICT, FS_COST, FS_DELTAS, FS_GRADIENT, FS_TRAIN
+
+    ctypedef struct fs_network:
+        int depth
+        fs_layer* layers
+        ptrdiff_t parameters
+        void* params
+        void* slots[2]
+        void* gradient
+        void* average
+
+    ctypedef struct fs_data:
+        fs_input input
+        bint lists, skips, copies, smoothed
+        ptrdiff_t all_rows, rows
+        const int64_t* order
+        fs_target target
+        const double* sample_weight
+        double smooth_keep, smooth_share
+
+    ctypedef struct fs_step:
+        ptrdiff_t batch, steps
+        fs_rule rule
+        double alpha
+        const double* learning_rates
+        const double* averaging_weights
+        double clip_norm, max_norm
+        bint weighted_steps, average_is_weights
+        double cumulative_l1
+        uint64_t seed
+        ptrdiff_t steps_before, block, flush_steps
+
+    ctypedef struct fs_workspace:
+        double* cost
+        double* score
+        double* weight
+        double* squares
+        char* scratch
+        ptrdiff_t scratch_size
+        void* out
+
+    ctypedef struct fs_result:
+        double cost, score
+        ptrdiff_t steps
+        bint invalid_row
+
+    ctypedef struct fs_job
+    ctypedef struct fs_control:
+        fs_adaptive team
+        ptrdiff_t next_block
+        unsigned long floats
+        double last_poll
+        void* poll
+        void (*call_poll)(fs_job* job, ptrdiff_t rows_done) noexcept nogil
+
+    ctypedef struct fs_job:
+        int mode
+        const fs_ops* ops
+        fs_network net
+        fs_data data
+        fs_step step
+        fs_workspace work
+        fs_result result
+        fs_control control
+
+    ctypedef struct fs_chunk:
+        ptrdiff_t first, rows, step, done
+        bint first_of_batch, last_of_batch
+        double batch_weight
+
+    ctypedef struct fs_part:
+        ptrdiff_t first, rows
+
+    ptrdiff_t fs_share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size)
+    fs_part fs_part_of(const fs_tensor* tensor, int l, int rank, int size)
+    void fs_gather(fs_job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n)
+    void fs_output_delta(fs_job* job, ptrdiff_t begin, ptrdiff_t n, ptrdiff_t step, double* cost, double* score,
+                         char* scratch)
+    void fs_apply_sample_weight(fs_job* job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t begin)
+    void fs_weight_costs(const fs_job* job, ptrdiff_t first, ptrdiff_t n, double* cost, double* score)
+    double fs_weight_of(const fs_job* job, ptrdiff_t first, ptrdiff_t rows)
+    double fs_cumulative_l1_after(const fs_job* job, ptrdiff_t steps)
+    fs_rule fs_rule_of_step(const fs_job* job, ptrdiff_t step, double batch_weight)
+    bint fs_accumulate_cost(fs_job* job, fs_team* team, const fs_chunk* chunk, int rank, int size)
+    bint fs_poll_is_due(const fs_job* job)
+    void fs_square_gradient(fs_job* job, int rank, int size)
+    ptrdiff_t fs_pieces(const fs_job* job)
+    ptrdiff_t fs_delta_row_width(const fs_job* job)
+    void fs_write_activations_and_deltas(const fs_job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n)
+    void fs_linear_epoch(fs_job* job)
+    void fs_choose_kind(const fs_job* job, fs_layer* layer, int kind)
+    void fs_count_steps(fs_job* job)
+    ptrdiff_t fs_blocks_of(const fs_job* job)
+    int fs_max_threads(const fs_job* job)
+    bint fs_skipping_pays(const fs_job* job)
+    void fs_pad_weight_rows(fs_job* job)
+    void fs_copy_padded(fs_job* job, bint there)
+    void fs_bind_parameters(fs_job* job)
+    ptrdiff_t fs_bind_workspace(fs_job* job, char* base, int threads)

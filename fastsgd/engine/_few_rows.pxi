@@ -11,9 +11,9 @@ cdef enum:
 cdef class Bound:
     """A prediction of up to so many rows, laid out: the job of one call at a time."""
 
-    cdef Job job
+    cdef fs_job job
     cdef list kept
-    cdef tuple watcher
+    cdef tuple poll_and_error
     cdef ptrdiff_t products           # of a row
     cdef uint64_t* bits               # of the rows, and where each row's are: for inputs with many zeros
     cdef const uint64_t** x_bits
@@ -21,42 +21,46 @@ cdef class Bound:
     def __cinit__(self, architecture, params, ptrdiff_t rows, input_dtype, int threads):
         cdef unsigned char[::1] memory
         cdef char* base
-        memset(&self.job, 0, sizeof(Job))
-        self.job.mode = PREDICT
+        memset(&self.job, 0, sizeof(fs_job))
+        self.job.mode = FS_PREDICT
         self.job.ops = fs_operations(params.itemsize == 8)
-        table = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1))
+        table = bytearray(sizeof(fs_layer) * len(architecture.layers))
         self.kept = [table]
-        self.job.layers = <fs_layer*><char*>table
-        lay_out_layers(&self.job, architecture, "auto", None, self.kept)
-        self.job.params = floats(params, &self.job, self.job.parameters, "params", self.kept)
-        lay_out_input(&self.job, architecture, numpy.empty((rows, architecture.sizes[0]), input_dtype), self.kept)
-        memory = bytearray(lay_out_workspace(&self.job, NULL, threads) + 64)
+        self.job.net.layers = <fs_layer*><char*>table
+        bind_layers(&self.job, architecture, "auto", None, self.kept)
+        self.job.net.params = floats(params, &self.job, self.job.net.parameters, "params", self.kept)
+        bind_input(&self.job, architecture, numpy.empty((rows, architecture.sizes[0]), input_dtype), self.kept)
+        memory = bytearray(fs_bind_workspace(&self.job, NULL, threads) + 64)
         self.kept.append(memory)
         base = <char*>&memory[0]
-        lay_out_workspace(&self.job, base + (63 & -<size_t>base), threads)
-        self.bits, self.x_bits = self.job.input.bits, self.job.layers[0].x_bits
-        self.watcher, self.products = (let_signals_in, [None]), self.job.parameters
+        fs_bind_workspace(&self.job, base + (63 & -<size_t>base), threads)
+        self.bits, self.x_bits = self.job.data.input.bits, self.job.net.layers[0].x_bits
+        self.poll_and_error, self.products = (check_signals, [None]), self.job.net.parameters
+        self.job.control.team.forward_only = True
 
     cdef bint predict(self, c_numpy.ndarray x, c_numpy.ndarray out, int threads) except -1:
         """Whether x is finite, and the predictions of its contiguous rows were made."""
-        cdef Job* job = &self.job
+        cdef fs_job* job = &self.job
         cdef bint skips
-        cdef list raised = self.watcher[1]
-        job.input.rows, job.input.ld = c_numpy.PyArray_DATA(x), c_numpy.PyArray_DIM(x, 1)
-        job.rows = job.data_rows = job.batch = c_numpy.PyArray_DIM(x, 0)
-        job.out = c_numpy.PyArray_DATA(out)
-        if not job.input.bytes and not job.ops.all_finite(job.rows * job.input.ld, job.input.rows):
+        cdef list raised = self.poll_and_error[1]
+        job.data.input.rows, job.data.input.ld = c_numpy.PyArray_DATA(x), c_numpy.PyArray_DIM(x, 1)
+        job.data.rows = job.data.all_rows = job.step.batch = c_numpy.PyArray_DIM(x, 0)
+        job.work.out = c_numpy.PyArray_DATA(out)
+        if not job.data.input.bytes and not job.ops.all_finite(job.data.rows * job.data.input.ld, job.data.input.rows):
             return False
-        skips = job.skips and skipping_pays(job)
-        job.input.bits = self.bits if skips else NULL
-        job.layers[0].x_bits = self.x_bits if skips else NULL
-        job.next_block = 0
-        job.watcher, job.stop = NULL, False
-        if job.rows > MANY_PRODUCTS // self.products:
-            job.watcher, job.last_watch = <void*>self.watcher, fs_seconds()
+        skips = job.data.skips and fs_skipping_pays(job)
+        job.data.input.bits = self.bits if skips else NULL
+        job.net.layers[0].x_bits = self.x_bits if skips else NULL
+        if job.data.skips:
+            fs_choose_kind(job, &job.net.layers[0], FS_DENSE_SKIPPING if skips else FS_DENSE)
+        job.control.next_block = 0
+        job.control.poll, job.control.team.stop = NULL, False
+        if job.data.rows > MANY_PRODUCTS // self.products:
+            job.control.poll, job.control.last_poll = <void*>self.poll_and_error, fs_seconds()
+            job.control.call_poll = call_poll
         with nogil:
-            run_in_company(job, threads)
-        if job.stop:
+            fs_run_adaptively(&job.control.team, threads, False, run, job)
+        if job.control.team.stop:
             error, raised[0] = raised[0], None
             raise error
         return True
@@ -81,33 +85,33 @@ cdef class FewRows:
     cdef bytearray table
     cdef object architecture, params
     cdef list kept                              # arrays that the table points into
-    cdef ptrdiff_t most_rows, inputs, outputs
+    cdef ptrdiff_t max_rows, inputs, outputs
     cdef list free_floats, free_bytes           # calls at once each have a Bound
 
     def __cinit__(self, architecture, c_numpy.ndarray params):
-        cdef Job job
+        cdef fs_job job
         cdef ptrdiff_t widest = 0, products = 0
         cdef int l
-        memset(&job, 0, sizeof(Job))
-        job.mode = PREDICT
+        memset(&job, 0, sizeof(fs_job))
+        job.mode = FS_PREDICT
         job.ops = self.ops = fs_operations(params.itemsize == 8)
         self.dtype = c_numpy.PyArray_TYPE(params)
         self.architecture, self.params = architecture, params
         self.free_floats, self.free_bytes = [], []
-        self.table, self.kept = bytearray(sizeof(fs_layer) * (len(architecture.sizes) - 1)), []
-        job.layers = <fs_layer*><char*>self.table
-        lay_out_layers(&job, architecture, "native", None, self.kept)
-        self.depth = job.depth
-        job.params = floats(params, &job, job.parameters, "params", self.kept)
-        point_at_parameters(&job)
+        self.table, self.kept = bytearray(sizeof(fs_layer) * len(architecture.layers)), []
+        job.net.layers = <fs_layer*><char*>self.table
+        bind_layers(&job, architecture, "native", None, self.kept)
+        self.depth = job.net.depth
+        job.net.params = floats(params, &job, job.net.parameters, "params", self.kept)
+        fs_bind_parameters(&job)
         for l in range(self.depth):
-            job.layers[l].ld = job.layers[l].outputs
-            widest = max(widest, job.layers[l].outputs)
-            products += job.layers[l].inputs * job.layers[l].outputs
-        self.inputs, self.outputs = job.layers[0].inputs, job.layers[self.depth - 1].outputs
-        self.most_rows = min(<ptrdiff_t>FEW_ROWS, <ptrdiff_t>FEW_NUMBERS // widest, <ptrdiff_t>FEW_PRODUCTS // products)
+            job.net.layers[l].ld = job.net.layers[l].outputs
+            widest = max(widest, job.net.layers[l].outputs)
+            products += job.net.layers[l].inputs * job.net.layers[l].outputs
+        self.inputs, self.outputs = job.net.layers[0].inputs, job.net.layers[self.depth - 1].outputs
+        self.max_rows = min(<ptrdiff_t>FEW_ROWS, <ptrdiff_t>FEW_NUMBERS // widest, <ptrdiff_t>FEW_PRODUCTS // products)
         if architecture.scales_input:
-            self.most_rows = 0
+            self.max_rows = 0
 
     def __call__(self, X, out):
         return self.answer(X, out)
@@ -134,7 +138,7 @@ cdef class FewRows:
             result = out
         else:
             return None
-        if shape[0] > self.most_rows or dtype != self.dtype:
+        if shape[0] > self.max_rows or dtype != self.dtype:
             return result if self.with_memory(x, result, dtype != self.dtype) else None
         return result if self.on_the_stack(x, result, shape[0]) else None
 
@@ -156,7 +160,7 @@ cdef class FewRows:
             layer = (<fs_layer*><char*>self.table)[l]
             layer.x = rows
             layer.a = a + (l % 2) * FEW_NUMBERS * item
-            self.ops.forward(&layer, 0, n)
+            layer.ops.forward(&layer, 0, n)
             for r in range(n):
                 rows[r] = <char*>layer.a + r * layer.outputs * item
         fs_floats_restore(floats)

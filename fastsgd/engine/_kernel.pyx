@@ -15,9 +15,9 @@ additions in an order that depends on the shapes alone, so neither the number of
 change a bit of the result (BLAS, where it is asked for, promises less). That is why a team may be made smaller on the
 way, where that turns out to be faster.
 
-Reading order: ``epoch``, ``rows_phase``, ``weights_phase``, ``complete_step``. ``_plan.pxi`` checks the arrays, makes
-the Job and lays out the workspace; what forward, backward and weights compute is in ``csrc/products.inc``.
-``reference.py`` tells the same story in NumPy.
+Reading order: ``epoch``, ``rows_phase``, ``weights_phase``, ``complete_step``; ``csrc/job.h`` says what a job holds.
+``_plan.pxi`` binds it to Python's arrays, ``csrc/workspace.c`` lays out its memory; what a layer computes forward, backward
+and for its tensors is in ``csrc/products.inc``. ``reference.py`` tells the same story in NumPy.
 """
 import os
 
@@ -26,7 +26,7 @@ import numpy
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 cimport numpy as c_numpy
-from libc.math cimport INFINITY, isfinite, pow, sqrt
+from libc.math cimport isfinite, sqrt
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -34,430 +34,215 @@ from fastsgd.engine._csrc cimport *
 
 c_numpy.import_array()
 
-cdef enum Mode:             # each does all that those before it do
-    PREDICT, COST, DELTAS, GRADIENT, TRAIN
-
 cdef enum:
-    SHARED_ROWS = 6         # of a weight matrix in one piece: the height of a register tile
     COPYING_STEPS = 16      # of a pass, for which copies of W whose rows begin at cache lines pay
-    WIDE_ROW = 256          # bytes, from which on they do
     BLAS_WIDTH = 1024       # of both sides of W, from which on "auto" may mean BLAS
-
-# The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be, and
-# less still in small batches.
-cdef double SKIP_DENSITY = 0.3, SKIP_DENSITY_PER_OUTPUT = 0.0125
-cdef double watch_seconds = 0.1       # between two calls of a poll
-
-
-include "_company.pxi"
-
-
-cdef struct Job:                      # what the threads of a team share
-    Mode mode
-    const fs_ops* ops
-    # the network
-    int depth
-    fs_layer* layers
-    ptrdiff_t parameters
-    void* params
-    void* slots[2]                    # the optimizer's memory, laid out like params
-    void* gradient                    # laid out like params, where it has to outlive a tile; or NULL
-    void* average                     # of the parameters, laid out like them; or NULL
-    # the data
-    fs_input input
-    bint lists, skips, copies         # the input comes in lists; its zeros are skipped; its rows are converted
-    ptrdiff_t data_rows, rows         # of X and the targets; of the epoch
-    const int64_t* order              # which row comes when; NULL: as they lie
-    fs_target target                  # labels or targets of all rows
-    const double* sample_weight       # (data_rows,) or NULL
-    # the plan
-    ptrdiff_t batch, steps
-    fs_rule rule
-    double alpha                      # l2 of a batch of weight 1
-    const double* learning_rates      # (steps,)
-    const double* averaging_weights   # (steps,)
-    double clip_norm, max_norm        # 0 for no limit
-    double smooth_keep, smooth_share  # a target t becomes keep t + share, where smoothed says so
-    bint smoothed                     # and labels become targets
-    bint weighted_steps               # a gradient is divided by the rows of its batch, not by their weights
-    double penalty                    # the sum of learning rates times l1 before the first step
-    uint64_t seed                     # of dropout
-    ptrdiff_t steps_before            # t - 1 at the first step
-    ptrdiff_t first_step              # of the pass that the present team makes
-    ptrdiff_t next_block              # of rows that only pass by
-    Trial trial
-    Company company
-    unsigned long floats              # what fs_floats_flush found
-    ptrdiff_t block                   # rows gathered at once: a batch's, or those of a few
-    ptrdiff_t fold_steps              # of the linear path (_linear.pxi), 0 for the general one
-    bint follows                      # the average is equal to the parameters
-    # the workspace
-    fs_linear linear
-    fs_row* line                      # (batch,) the rows of the step
-    int32_t* line_index               # (batch, inputs) their entries, where zeros are skipped
-    void* line_value
-    bint lists_rows                   # whether they are lists
-    int32_t* labels                   # (chunk,) in the order of the epoch
-    void* targets
-    double* cost                      # (chunk,) of each row; (blocks,) where rows only pass by
-    double* score
-    double* weight                    # (chunk,) of each row, or NULL
-    double* squares                   # (pieces,) of the gradient, or NULL
-    double* row_squares               # (chunk,) of each row, where its step depends on them; or NULL
-    char* scratch                     # of each thread
-    ptrdiff_t scratch_size
-    void* out                         # (rows, outputs) predictions, or what hand_out writes
-    # the outcome, which rank 0 writes between the barriers
-    double total_cost, total_score, batch_cost, batch_score
-    ptrdiff_t steps_done
-    bint watch, stop, pause           # Python looks in; ends the pass at once; ends it after the present step
-    double last_watch
-    void* watcher
-    bint broken                       # a CSR matrix has a column that the network has not
-
-
-cdef struct Chunk:                    # the rows that are in the workspace, a batch or a part of one
-    ptrdiff_t first, rows             # in the order of the epoch
-    ptrdiff_t step, done              # of the pass; and the rows of its batch that came before
-    bint opens, closes                # its batch
-    double batch_weight               # what its gradient is divided by: its rows, or the sum of their weights
+    LINEAR_BLOCK = 16       # rows that the linear path gathers at once, and how far ahead others are fetched
 
 
 # ---- the story ----
 
-cdef void epoch(Job* job, fs_team* team, int rank) noexcept nogil:
+cdef void epoch(fs_job* job, fs_team* team, int rank) noexcept nogil:
     cdef ptrdiff_t step, batch_rows
-    cdef Chunk chunk
+    cdef fs_chunk chunk
     cdef fs_rule rule
     cdef int size                     # of the team that makes the step; the others look on
     cdef bint tried = False
-    cdef double penalty = penalty_after(job, job.first_step)
-    for step in range(job.first_step, job.steps):
-        size = min(job.trial.size or FS_MAX_TEAM, fs_team_size(team))
-        if job.trial.over and not tried:
+    cdef double cumulative_l1 = fs_cumulative_l1_after(job, job.control.team.first_step)
+    for step in range(job.control.team.first_step, job.step.steps):
+        size = min(job.control.team.trial_size or FS_MAX_TEAM, fs_team_size(team))
+        if job.control.team.trial_over and not tried:
             tried = True
             fs_team_barrier(team)         # nobody still reads what the others go on to write
             if rank >= size:
                 return
             fs_team_shrink(team, size)
-        chunk.first, chunk.done, chunk.step = step * job.batch, 0, step
-        batch_rows = min(job.batch, job.rows - chunk.first)
-        chunk.batch_weight = weight_of(job, chunk.first, batch_rows) if not job.weighted_steps else <double>batch_rows
-        rule = rule_of_step(job, step, chunk.batch_weight)
-        if job.mode == TRAIN:
-            penalty += job.learning_rates[step] * rule.l1 * rule.truncate
-            rule.penalty = penalty
+        chunk.first, chunk.done, chunk.step = step * job.step.batch, 0, step
+        batch_rows = min(job.step.batch, job.data.rows - chunk.first)
+        chunk.batch_weight = fs_weight_of(job, chunk.first, batch_rows) if not job.step.weighted_steps else <double>batch_rows
+        rule = fs_rule_of_step(job, step, chunk.batch_weight)
+        if job.mode == FS_TRAIN:
+            cumulative_l1 += job.step.learning_rates[step] * rule.l1 * rule.truncate
+            rule.cumulative_l1 = cumulative_l1
         while chunk.done < batch_rows:
             chunk.rows = min(<ptrdiff_t>FS_CHUNK_ROWS, batch_rows - chunk.done)
-            chunk.opens = chunk.done == 0
-            chunk.closes = chunk.done + chunk.rows == batch_rows
+            chunk.first_of_batch = chunk.done == 0
+            chunk.last_of_batch = chunk.done + chunk.rows == batch_rows
 
             rows_phase(job, &chunk, rank, size)
             fs_team_barrier(team)
-            if not account_for(job, team, &chunk, rank, size):
+            if not fs_accumulate_cost(job, team, &chunk, rank, size):
                 return
             weights_phase(job, &chunk, &rule, rank, size)
-            if job.mode == TRAIN and chunk.closes:
+            if job.mode == FS_TRAIN and chunk.last_of_batch:
                 complete_step(job, team, step, &rule, rank, size)
             fs_team_barrier(team)
-            if job.watch:
+            if job.control.team.poll_due:
                 if rank == 0:
-                    copy_weights(job, False)
-                    let_python_watch(job, chunk.first + chunk.rows)
-                    copy_weights(job, True)
-                    if fs_team_mind_fork(team):
+                    fs_copy_padded(job, False)
+                    call_poll(job, chunk.first + chunk.rows)
+                    fs_copy_padded(job, True)
+                    if fs_team_handle_fork(team):
                         size = 1
                 fs_team_barrier(team)
-                if job.stop:
+                if job.control.team.stop:
                     return
 
             chunk.done += chunk.rows
             chunk.first += chunk.rows
-        if job.pause or job.company.leaves:
+        if job.control.team.pause or job.control.team.change_team:
             return
 
 
-cdef void rows_phase(Job* job, const Chunk* chunk, int rank, int size) noexcept nogil:
+cdef void rows_phase(fs_job* job, const fs_chunk* chunk, int rank, int size) noexcept nogil:
     """Forward, cost, and deltas back down, for this thread's share of the rows."""
-    cdef ptrdiff_t begin = share(chunk.rows, rank, size), end = share(chunk.rows, rank + 1, size), n
-    cdef char* scratch = job.scratch + rank * job.scratch_size
-    cdef fs_layer* layers = job.layers
+    cdef ptrdiff_t begin = fs_share(chunk.rows, rank, size), end = fs_share(chunk.rows, rank + 1, size), n
+    cdef char* scratch = job.work.scratch + rank * job.work.scratch_size
+    cdef fs_layer* layers = job.net.layers
     cdef int l
     while begin < end:
         n = min(<ptrdiff_t>FS_BLOCK_ROWS, end - begin)
-        gather(job, chunk.first + begin, begin, n)
-        for l in range(job.depth):
-            job.ops.forward(&layers[l], begin, n)
+        fs_gather(job, chunk.first + begin, begin, n)
+        for l in range(job.net.depth):
+            layers[l].ops.forward(&layers[l], begin, n)
             if layers[l].drop:
-                job.ops.dropout(&layers[l], job.seed, job.steps_before + chunk.step, chunk.done + begin, begin, n)
-        output_delta(job, begin, n, chunk.step, job.cost + begin, job.score + begin, scratch)
-        if job.weight != NULL:
-            weigh(job, chunk.first + begin, n, begin)
-        for l in range(job.depth - 1, 0, -1):
-            job.ops.backward(&layers[l], &layers[l - 1], begin, n, scratch)
+                job.ops.dropout(&layers[l], job.step.seed, job.step.steps_before + chunk.step, chunk.done + begin, begin, n)
+        fs_output_delta(job, begin, n, chunk.step, job.work.cost + begin, job.work.score + begin, scratch)
+        if job.work.weight != NULL:
+            fs_apply_sample_weight(job, chunk.first + begin, n, begin)
+        for l in range(job.net.depth - 1, 0, -1):
+            layers[l].ops.backward(&layers[l], &layers[l - 1], begin, n, scratch)
         begin += n
 
 
-cdef void weights_phase(Job* job, const Chunk* chunk, const fs_rule* rule, int rank, int size) noexcept nogil:
+cdef void weights_phase(fs_job* job, const fs_chunk* chunk, const fs_rule* rule, int rank, int size) noexcept nogil:
     """The gradient and the update of this thread's share of the weights."""
     cdef double scale = 1.0 / chunk.batch_weight if chunk.batch_weight > 0 else 0
-    cdef bint changes = job.mode == TRAIN and chunk.closes and not job.clip_norm
-    cdef const fs_rule* when_closing = rule if changes else NULL
-    cdef char* scratch = job.scratch + rank * job.scratch_size
-    cdef Part part
-    cdef int l
-    for l in range(job.depth):
-        part = part_of_weights(&job.layers[l], l, rank, size)
-        if part.rows:
-            job.ops.weights(&job.layers[l], when_closing, part.first, part.rows, chunk.rows, scale, not chunk.opens,
-                            scratch)
-        if part.biases:
-            job.ops.biases(&job.layers[l], when_closing, chunk.rows, scale, not chunk.opens, scratch)
+    cdef bint changes = job.mode == FS_TRAIN and chunk.last_of_batch and not job.step.clip_norm
+    cdef const fs_rule* final_rule = rule if changes else NULL
+    cdef char* scratch = job.work.scratch + rank * job.work.scratch_size
+    cdef fs_layer* layer
+    cdef fs_part part
+    cdef int l, t
+    for l in range(job.net.depth):
+        layer = &job.net.layers[l]
+        for t in range(layer.tensors):
+            part = fs_part_of(&layer.tensor[t], l, rank, size)
+            if part.rows:
+                layer.ops.gradient(layer, t, final_rule, part.first, part.rows, chunk.rows, scale, not chunk.first_of_batch,
+                                   scratch)
 
 
-cdef void complete_step(Job* job, fs_team* team, ptrdiff_t step, fs_rule* rule, int rank, int size) noexcept nogil:
+cdef void complete_step(fs_job* job, fs_team* team, ptrdiff_t step, fs_rule* rule, int rank, int size) noexcept nogil:
     """What must wait for the whole gradient, or for all weights of a unit, where the optimizer asks for it."""
     cdef double norm
     cdef ptrdiff_t first, end
-    cdef fs_layer* layer
-    cdef Part part
-    cdef int l
-    if job.clip_norm:
-        square_gradient(job, rank, size)
+    cdef fs_tensor* tensor
+    cdef fs_part part
+    cdef int l, t
+    if job.step.clip_norm:
+        fs_square_gradient(job, rank, size)
         fs_team_barrier(team)
-        norm = sqrt(fs_sum(pieces_of(job), job.squares))
-        rule.clip_factor = 1 if norm <= job.clip_norm else job.clip_norm / norm
-        for l in range(job.depth):
-            part = part_of_weights(&job.layers[l], l, rank, size)
-            if part.rows:
-                job.ops.change(&job.layers[l], rule, part.first, part.rows)
-            if part.biases:
-                job.ops.change(&job.layers[l], rule, 0, 0)
-    if job.max_norm:
+        norm = sqrt(fs_sum(fs_pieces(job), job.work.squares))
+        rule.clip_factor = 1 if norm <= job.step.clip_norm else job.step.clip_norm / norm
+        for l in range(job.net.depth):
+            for t in range(job.net.layers[l].tensors):
+                tensor = &job.net.layers[l].tensor[t]
+                part = fs_part_of(tensor, l, rank, size)
+                if part.rows:
+                    job.ops.apply_gradient(tensor, rule, part.first, part.rows)
+    if job.step.max_norm:
         fs_team_barrier(team)
-        for l in range(job.depth - 1):
-            layer = &job.layers[l]
-            first, end = share(layer.outputs, rank, size), share(layer.outputs, rank + 1, size)
-            job.ops.constrain(layer, first, end - first, job.max_norm)
-    if job.average != NULL:
+        for l in range(job.net.depth - 1):
+            for t in range(job.net.layers[l].tensors):
+                tensor = &job.net.layers[l].tensor[t]
+                first, end = fs_share(tensor.cols, rank, size), fs_share(tensor.cols, rank + 1, size)
+                if tensor.role == FS_WEIGHT:
+                    job.ops.constrain(tensor, first, end - first, job.step.max_norm)
+    if job.net.average != NULL:
         fs_team_barrier(team)
-        first, end = share(job.parameters, rank, size), share(job.parameters, rank + 1, size)
-        job.ops.average(end - first, job.averaging_weights[step], <char*>job.params + first * job.ops.item,
-                        <char*>job.average + first * job.ops.item)
+        first, end = fs_share(job.net.parameters, rank, size), fs_share(job.net.parameters, rank + 1, size)
+        job.ops.average(end - first, job.step.averaging_weights[step], <char*>job.net.params + first * job.ops.item,
+                        <char*>job.net.average + first * job.ops.item)
 
 
-cdef void pass_by(Job* job, fs_team* team, int rank) noexcept nogil:
+cdef void forward_pass(fs_job* job, fs_team* team, int rank) noexcept nogil:
     """Predictions, costs, or deltas: no thread waits for another. Each has its own block of the workspace."""
-    cdef ptrdiff_t blocks = blocks_of(job), begin = rank * FS_BLOCK_ROWS, block = fs_next(&job.next_block), first, n
-    cdef char* scratch = job.scratch + rank * job.scratch_size
+    cdef ptrdiff_t blocks = fs_blocks_of(job), begin = rank * FS_BLOCK_ROWS, block = fs_next(&job.control.next_block), first, n
+    cdef char* scratch = job.work.scratch + rank * job.work.scratch_size
     cdef double[FS_BLOCK_ROWS] cost
     cdef double[FS_BLOCK_ROWS] score
     cdef int l
-    cdef fs_layer output = job.layers[job.depth - 1]
+    cdef fs_layer output = job.net.layers[job.net.depth - 1]
     cdef ptrdiff_t out_row = output.outputs * job.ops.item
     while block < blocks:
         first = block * FS_BLOCK_ROWS
-        if rank == 0 and is_time_to_watch(job):
-            let_python_watch(job, first)
-            if job.stop:
-                fs_go_on_from(&job.next_block, blocks)
+        if rank == 0 and fs_poll_is_due(job):
+            call_poll(job, first)
+            if job.control.team.stop:
+                fs_continue_from(&job.control.next_block, blocks)
                 break
-            if fs_team_mind_fork(team):              # so are the others' blocks: all over again
-                fs_go_on_from(&job.next_block, 0)
-                block = fs_next(&job.next_block)
+            if fs_team_handle_fork(team):              # so are the others' blocks: all over again
+                fs_continue_from(&job.control.next_block, 0)
+                block = fs_next(&job.control.next_block)
                 continue
-        block = fs_next(&job.next_block)
-        n = min(<ptrdiff_t>FS_BLOCK_ROWS, job.rows - first)
-        gather(job, first, begin, n)
-        for l in range(job.depth - 1):
-            job.ops.forward(&job.layers[l], begin, n)
-        if job.mode == PREDICT:
-            output.a = <char*>job.out + (first - begin) * out_row
-        job.ops.forward(&output, begin, n)
-        if job.mode == PREDICT:
+        block = fs_next(&job.control.next_block)
+        n = min(<ptrdiff_t>FS_BLOCK_ROWS, job.data.rows - first)
+        fs_gather(job, first, begin, n)
+        for l in range(job.net.depth - 1):
+            job.net.layers[l].ops.forward(&job.net.layers[l], begin, n)
+        if job.mode == FS_PREDICT:
+            output.a = <char*>job.work.out + (first - begin) * out_row
+        output.ops.forward(&output, begin, n)
+        if job.mode == FS_PREDICT:
             continue
-        output_delta(job, begin, n, 0, cost, score, scratch)
-        if job.sample_weight != NULL:
-            weigh_costs(job, first, n, cost, score)
-        job.cost[first // FS_BLOCK_ROWS] = fs_sum(n, cost)
-        job.score[first // FS_BLOCK_ROWS] = fs_sum(n, score)
-        if job.mode == DELTAS:
-            for l in range(job.depth - 1, 0, -1):
-                job.ops.backward(&job.layers[l], &job.layers[l - 1], begin, n, scratch)
-            hand_out(job, first, begin, n)
+        fs_output_delta(job, begin, n, 0, cost, score, scratch)
+        if job.data.sample_weight != NULL:
+            fs_weight_costs(job, first, n, cost, score)
+        job.work.cost[first // FS_BLOCK_ROWS] = fs_sum(n, cost)
+        job.work.score[first // FS_BLOCK_ROWS] = fs_sum(n, score)
+        if job.mode == FS_DELTAS:
+            for l in range(job.net.depth - 1, 0, -1):
+                job.net.layers[l].ops.backward(&job.net.layers[l], &job.net.layers[l - 1], begin, n, scratch)
+            fs_write_activations_and_deltas(job, first, begin, n)
     if rank == 0:
-        job.company.done = fs_seconds()
-
-
-cdef void hand_out(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
-    """Hidden activations, then the deltas of all layers, side by side in each row of the output."""
-    cdef ptrdiff_t item = job.ops.item, row
-    cdef char* out = <char*>job.out + first * numbers_of_a_row(job) * item
-    cdef fs_layer* layer
-    cdef int l
-    for row in range(begin, begin + n):
-        for l in range(job.depth - 1):
-            layer = &job.layers[l]
-            memcpy(out, <char*>layer.a + row * layer.ld * item, layer.outputs * item)
-            out += layer.outputs * item
-        for l in range(job.depth):
-            layer = &job.layers[l]
-            memcpy(out, <char*>layer.delta + row * layer.ld * item, layer.outputs * item)
-            out += layer.outputs * item
+        job.control.team.done = fs_seconds()
 
 
 # ---- its parts ----
 
-cdef ptrdiff_t numbers_of_a_row(Job* job) noexcept nogil:
-    """What hand_out writes of each."""
-    cdef ptrdiff_t numbers = -job.layers[job.depth - 1].outputs
-    cdef int l
-    for l in range(job.depth):
-        numbers += 2 * job.layers[l].outputs
-    return numbers
-
-
-cdef ptrdiff_t share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size) noexcept nogil:
-    """Where a thread's share of so many things begins; it is empty from rank "size" on."""
-    return things * min(rank, size) // size
-
-
-cdef struct Part:                     # of a layer's parameters, that one thread changes
-    ptrdiff_t first, rows
-    bint biases
-
-
-cdef Part part_of_weights(const fs_layer* layer, int l, int rank, int size) noexcept nogil:
-    cdef Part part
-    cdef ptrdiff_t turn = (rank + l) % size       # who gets the odd piece
-    cdef ptrdiff_t pieces = pieces_in(layer.inputs)
-    part.first, part.rows, part.biases = 0, 0, False
-    if rank < size:
-        part.first = min(layer.inputs, SHARED_ROWS * share(pieces, turn, size))
-        part.rows = min(layer.inputs, SHARED_ROWS * share(pieces, turn + 1, size)) - part.first
-        part.biases = turn == 0
-    return part
-
-
-cdef ptrdiff_t pieces_in(ptrdiff_t rows) noexcept nogil:
-    return (rows + SHARED_ROWS - 1) // SHARED_ROWS
-
-
-cdef void gather(Job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) noexcept nogil:
-    """Rows first .. first + n of the epoch become rows begin .. begin + n of the workspace, with their targets."""
-    cdef const int64_t* order = job.order + first if job.order != NULL else NULL
-    cdef ptrdiff_t outputs = job.layers[job.depth - 1].outputs, i
-    cdef const int64_t* next = order + job.batch if order != NULL and first + job.batch + n <= job.rows else NULL
-    cdef void* targets = <char*>job.targets + begin * outputs * job.ops.item
-    if not job.ops.gather(&job.input, order, next, first, &job.layers[0], begin, n):
-        job.broken = True
-    if job.target.labels != NULL:
-        for i in range(n):
-            job.labels[begin + i] = job.target.labels[order[i] if order != NULL else first + i]
-    elif job.target.targets != NULL:
-        job.ops.gather_rows(job.target.targets, outputs, order, first, n, targets)
-    if job.smoothed:
-        job.ops.smooth(n, outputs, job.labels + begin if job.target.labels != NULL else NULL, job.smooth_keep,
-                       job.smooth_share, targets)
-
-
-cdef void output_delta(Job* job, ptrdiff_t begin, ptrdiff_t n, ptrdiff_t step, double* cost, double* score,
-                       char* scratch) noexcept nogil:
-    """Cost, score and delta of the output layer for rows begin .. begin + n of the workspace."""
-    cdef fs_layer* output = &job.layers[job.depth - 1]
-    cdef fs_target target = job.target
-    target.labels = job.labels + begin if target.labels != NULL else NULL
-    if job.smoothed or target.labels == NULL:
-        target.targets = <char*>job.targets + begin * output.outputs * job.ops.item
-        if target.loss == FS_CROSS_ENTROPY:
-            target.labels = NULL
-    if target.aggressive:
-        job.ops.square_rows(&job.layers[0], begin, n, job.row_squares + begin)
-        target.squares, target.rate = job.row_squares + begin, job.learning_rates[step]
-    job.ops.cost_and_delta(&target, output, begin, n, cost, score, scratch)
-
-
-cdef double penalty_after(const Job* job, ptrdiff_t steps) noexcept nogil:
-    """The sum of learning rates times l1 after so many steps of the pass, added up as they do."""
-    cdef double penalty = job.penalty
-    cdef ptrdiff_t step
-    if job.mode == TRAIN:
-        for step in range(steps):
-            penalty += job.learning_rates[step] * job.rule.l1 * job.rule.truncate
-    return penalty
-
-
-cdef fs_rule rule_of_step(Job* job, ptrdiff_t step, double batch_weight) noexcept nogil:
-    cdef fs_rule rule = job.rule
-    cdef double t = <double>(job.steps_before + step + 1)
-    if job.mode == TRAIN:
-        rule.learning_rate = job.learning_rates[step]
-        rule.correction_1 = 1 - pow(rule.beta_1, t)
-        rule.correction_2 = sqrt(1 - pow(rule.beta_2, t))
-        rule.clip_factor = 1
-        if batch_weight > 0:
-            rule.l2 += job.alpha / batch_weight
-        if rule.kind == FS_PASSIVE_AGGRESSIVE:          # the deltas are steps already; the rate is left to the penalties
-            rule.l1 *= rule.learning_rate
-            rule.l2 *= rule.learning_rate
-            rule.weight_decay *= rule.learning_rate
-            rule.learning_rate = 1
-    return rule
-
-
-cdef bint account_for(Job* job, fs_team* team, const Chunk* chunk, int rank, int size) noexcept nogil:
-    """Whether the step may be made; rank 0 keeps the account and says whether it is time to let Python look in."""
-    cdef double cost = fs_sum(chunk.rows, job.cost)
-    cdef bint sound = isfinite(cost) and not job.broken
-    if rank != 0:
-        return sound
-    if chunk.opens:
-        job.batch_cost = job.batch_score = 0
-    job.batch_cost += cost
-    job.batch_score += fs_sum(chunk.rows, job.score)
-    if chunk.closes or not sound:
-        job.total_cost += job.batch_cost
-        job.total_score += job.batch_score
-        job.steps_done += sound
-        if sound and job.company.whole > 1:
-            mind_company(job, team, chunk.step, size)
-    job.watch = is_time_to_watch(job)
-    return sound
-
-
-cdef bint is_time_to_watch(const Job* job) noexcept nogil:
-    return job.watcher != NULL and fs_seconds() - job.last_watch >= watch_seconds
-
-
-cdef void let_python_watch(Job* job, ptrdiff_t rows_done) noexcept with gil:
-    poll, raised = <tuple>job.watcher
-    fs_floats_restore(job.floats)
+cdef void call_poll(fs_job* job, ptrdiff_t rows_done) noexcept with gil:
+    poll, raised = <tuple>job.control.poll
+    fs_floats_restore(job.control.floats)
     try:
-        job.pause = bool(poll(rows_done))
+        job.control.team.pause = bool(poll(rows_done))
     except BaseException as error:
-        job.stop = True
+        job.control.team.stop = True
         raised[0] = error                # takes no memory, which may be what is missing
     fs_floats_flush()
-    job.last_watch = fs_seconds()        # what Python did may have taken longer
+    job.control.last_poll = fs_seconds()        # what Python did may have taken longer
 
 
 cdef void run(void* argument, fs_team* team, int rank) noexcept nogil:
-    cdef Job* job = <Job*>argument
+    cdef fs_job* job = <fs_job*>argument
     cdef unsigned long floats = fs_floats_flush()
     if rank == 0:
-        job.floats = floats
-    if job.mode <= DELTAS:
-        pass_by(job, team, rank)
-    elif job.fold_steps:
-        linear_epoch(job)
+        job.control.floats = floats
+    if job.mode <= FS_DELTAS:
+        forward_pass(job, team, rank)
+    elif job.step.flush_steps:
+        fs_linear_epoch(job)
     else:
         epoch(job, team, rank)
     fs_floats_restore(floats)
 
 
+include "_plan.pxi"
+
+
 # ---- from Python ----
 
-def let_signals_in(rows_done):
+def check_signals(rows_done):
     """The poll of whoever has none: Ctrl-C ends a long call, too."""
     PyErr_CheckSignals()
     return False
@@ -474,8 +259,10 @@ LOSSES = {
     "squared_hinge": FS_SQUARED_HINGE, "modified_huber": FS_MODIFIED_HUBER,
     "epsilon_insensitive": FS_EPSILON_INSENSITIVE, "squared_epsilon_insensitive": FS_SQUARED_EPSILON_INSENSITIVE,
 }
+KINDS = {"dense": FS_DENSE, "scale": FS_SCALE}
+ROLES = {"weight": FS_WEIGHT, "bias": FS_BIAS, "scale": FS_SCALE_FACTOR}
 MAX_THREADS = FS_MAX_TEAM
-WATCH_SECONDS = watch_seconds
+POLL_SECONDS = FS_POLL_SECONDS
 OPTIMIZERS = {
     "sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD,
     "passive_aggressive": FS_PASSIVE_AGGRESSIVE,
@@ -483,7 +270,7 @@ OPTIMIZERS = {
 BACKENDS = ("auto", "native", "blas")
 
 
-def train_epoch(architecture, params, X, target, order, recipe, state, learning_rates, sample_weight=None, threads=1,
+def train_epoch(architecture, params, X, target, order, config, state, learning_rates, sample_weight=None, threads=1,
                 poll=None, adapts=False):
     """One pass over the rows in ``order`` in mini-batches, changing ``params`` and ``state`` in place.
 
@@ -493,8 +280,17 @@ def train_epoch(architecture, params, X, target, order, recipe, state, learning_
     ``poll(rows_done)`` is called about ten times a second; where it returns something true the pass ends after the
     step, and what it raises ends the pass at once and is raised here.
     """
-    return execute(TRAIN, architecture, params, X, target, order, recipe, state, learning_rates, sample_weight, threads,
-                   poll, None, recipe.backend, adapts)[2]
+    cdef Pass this = Pass()
+    cdef fs_job* job = this.bind(FS_TRAIN, architecture, params, X, config.backend, config)
+    this.bind_targets(architecture, target, sample_weight)
+    this.choose(order)
+    bind_step(job, config, state, params, learning_rates, this.kept)
+    this.run(threads, poll, adapts)
+    state.steps += job.result.steps
+    state.cumulative_l1 = fs_cumulative_l1_after(job, job.result.steps)
+    state.cost, state.score = job.result.cost, job.result.score
+    this.raise_errors()
+    return job.result.steps
 
 
 def gradient(architecture, params, X, target, out, sample_weight=None, threads=1, backend="auto"):
@@ -502,17 +298,26 @@ def gradient(architecture, params, X, target, out, sample_weight=None, threads=1
 
     Where the cost is not finite the gradient is NaN throughout.
     """
-    cost = execute(GRADIENT, architecture, params, X, target, None, None, None, None, sample_weight, threads, None, out,
-                   backend)[0]
-    if not isfinite(cost):
+    cdef Pass this = Pass()
+    cdef fs_job* job = this.bind(FS_GRADIENT, architecture, params, X, backend)
+    this.bind_targets(architecture, target, sample_weight)
+    job.net.gradient = floats(out, job, job.net.parameters, "out", this.kept, True)
+    this.run(threads)
+    this.raise_errors()
+    if not isfinite(job.result.cost):
         out[:] = numpy.nan
-    return cost / (len(X) if sample_weight is None else sample_weight.sum())
+    return job.result.cost / (len(X) if sample_weight is None else sample_weight.sum())
 
 
 def cost(architecture, params, X, target, rows=None, sample_weight=None, threads=1, backend="auto"):
     """``(cost, score)`` summed over all rows, or over those of the numbers in ``rows``, each times its weight."""
-    return execute(COST, architecture, params, X, target, rows, None, None, None, sample_weight, threads, None, None,
-                   backend)[:2]
+    cdef Pass this = Pass()
+    this.bind(FS_COST, architecture, params, X, backend)
+    this.bind_targets(architecture, target, sample_weight)
+    this.choose(rows)
+    this.run(threads)
+    this.raise_errors()
+    return this.job.result.cost, this.job.result.score
 
 
 def cost_on_plane(architecture, params, Z, along, factors, activation, target, threads=1, backend="auto"):
@@ -520,8 +325,13 @@ def cost_on_plane(architecture, params, Z, along, factors, activation, target, t
 
     ``along`` holds Z_1 and Z_2, of Z's shape, and ``factors`` p and q.
     """
-    return execute(COST, architecture, params, Z, target, None, None, None, None, None, threads, None, None, backend, False,
-                   (along, factors, activation))[0]
+    cdef Pass this = Pass()
+    cdef fs_job* job = this.bind(FS_COST, architecture, params, Z, backend)
+    bind_plane(job, along, factors, activation, this.kept)
+    this.bind_targets(architecture, target)
+    this.run(threads)
+    this.raise_errors()
+    return job.result.cost
 
 
 def deltas(architecture, params, X, target, out, threads=1, backend="auto"):
@@ -529,17 +339,25 @@ def deltas(architecture, params, X, target, out, threads=1, backend="auto"):
 
     Side by side, a row of ``out`` for each of X. Returns the cost summed over the rows.
     """
-    return execute(DELTAS, architecture, params, X, target, None, None, None, None, None, threads, None, out, backend)[0]
+    cdef Pass this = Pass()
+    cdef fs_job* job = this.bind(FS_DELTAS, architecture, params, X, backend)
+    this.bind_targets(architecture, target)
+    job.work.out = floats(out, job, job.data.rows * fs_delta_row_width(job), "out", this.kept, True)
+    this.run(threads)
+    this.raise_errors()
+    return job.result.cost
 
 
 def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
     """The output layer's activations of every row, or of those numbered in ``rows``, into ``out`` (rows, outputs)."""
-    execute(PREDICT, architecture, params, X, None, rows, None, None, None, None, threads, None, out, backend)
+    cdef Pass this = Pass()
+    cdef fs_job* job = this.bind(FS_PREDICT, architecture, params, X, backend)
+    this.choose(rows)
+    job.work.out = floats(out, job, job.data.rows * job.net.layers[job.net.depth - 1].outputs, "out", this.kept, True)
+    this.run(threads)
+    this.raise_errors()
 
 
-include "_extras.pxi"
-include "_plan.pxi"
-include "_linear.pxi"
 include "_few_rows.pxi"
 include "_predictor.pxi"
 include "_machine.pxi"

@@ -1,6 +1,6 @@
 # What tests, benchmarks and machine.py ask of the C side, and rows brought into memory. Included by _kernel.pyx.
 
-def bring_in(X, const int64_t[::1] rows, bint check):
+def prefault(X, const int64_t[::1] rows, bint check):
     """Reads rows of an array that is mapped from a file, so that they are in memory when a step comes to them.
 
     Returns the first of them that has a value which is not finite, where that is to be checked, or else -1.

@@ -16,7 +16,6 @@ means over rows are weighted; the optimizer may limit the gradient before its ru
 """
 import math
 import time
-from itertools import pairwise
 
 import numpy as np
 
@@ -24,7 +23,7 @@ LEAK = 0.01  # slope of leaky_relu below zero
 _erf = np.vectorize(math.erf, otypes=[float])
 
 
-def train_epoch(architecture, params, X, target, order, recipe, state, learning_rates, sample_weight=None, threads=1,
+def train_epoch(architecture, params, X, target, order, config, state, learning_rates, sample_weight=None, threads=1,
                 poll=None, adapts=False):
     """One pass over the rows in ``order`` in mini-batches, changing ``params`` and ``state`` in place.
 
@@ -35,34 +34,35 @@ def train_epoch(architecture, params, X, target, order, recipe, state, learning_
     step, and what it raises ends the pass at once and is raised here.
     """
     order = np.arange(len(X)) if order is None else order
-    weights_of_average = averaging_weights_of(recipe.optimizer, state.steps, len(learning_rates))
+    weights_of_average = averaging_weights_of(config.optimizer, state.steps, len(learning_rates))
     steps = 0
     polled = time.monotonic()
-    for first in range(0, len(order), recipe.batch_size):
-        rows = order[first:first + recipe.batch_size]
-        masks = dropout_masks(architecture, recipe, state.steps, len(rows), params.dtype)
+    for first in range(0, len(order), config.batch_size):
+        rows = order[first:first + config.batch_size]
+        masks = dropout_masks(architecture, config, state.steps, len(rows), params.dtype)
         cost, score, gradients = backpropagate(architecture, params, X[rows],
-                                               smooth(architecture, target[rows], recipe.label_smoothing, params.dtype),
+                                               smooth(architecture, target[rows], config.label_smoothing, params.dtype),
                                                None if sample_weight is None else sample_weight[rows], masks,
-                                               recipe, learning_rates[steps], state.output_costs)
+                                               config, learning_rates[steps], state.output_costs)
         state.cost += cost
         state.score += score
         if not math.isfinite(cost):
             break
         state.steps += 1
-        state.penalty += learning_rates[steps] * recipe.optimizer.l1 * getattr(recipe.optimizer, "truncate", False)
-        weight = len(rows) if sample_weight is None or recipe.weighted_steps else sample_weight[rows].sum()
-        gradients = clip(recipe.optimizer, [g / weight if weight else 0 * g for g in gradients])
-        for view, slots, g, is_weight in zip(*_views(architecture, params, state.slots), gradients,
-                                             [True, False] * (len(architecture.sizes) - 1), strict=True):
-            update(recipe.optimizer, view, slots, g, is_weight, learning_rates[steps], state.steps, weight,
-                   state.penalty)
-        constrain(recipe.optimizer, layers(architecture, params))
+        if getattr(config.optimizer, "truncate", False):
+            state.cumulative_l1 += learning_rates[steps] * config.optimizer.l1
+        weight = len(rows) if sample_weight is None or config.weighted_steps else sample_weight[rows].sum()
+        gradients = clip(config.optimizer, [g / weight if weight else 0 * g for g in gradients])
+        for tensor, g in zip(architecture.tensors, gradients, strict=True):
+            factors = config.optimizer.factors(tensor, architecture.layers[tensor.layer])
+            update(config.optimizer, tensor.of(params), [tensor.of(slot) for slot in state.slots], g, factors,
+                   learning_rates[steps], state.steps, weight, state.cumulative_l1)
+        constrain(config.optimizer, architecture, params)
         if state.average is not None:
             state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
         steps += 1
         if poll is not None and time.monotonic() - polled >= 0.1:
-            pauses = poll(min(first + recipe.batch_size, len(order)))
+            pauses = poll(min(first + config.batch_size, len(order)))
             polled = time.monotonic()
             if pauses:
                 break
@@ -118,16 +118,50 @@ def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
 
 # ---- forward and backward ----
 
+class Dense:
+    """Tensors W (inputs, outputs) and b (outputs,)."""
+
+    @staticmethod
+    def forward(x, W, b):
+        """What the activation receives, a row for each of x."""
+        return x @ W + b
+
+    @staticmethod
+    def backward(delta, W, b):
+        """dC/dx of deltas dC/dz."""
+        return delta @ W.T
+
+    @staticmethod
+    def gradients(x, delta):
+        """Of each tensor, summed over the rows."""
+        return [x.T @ delta, delta.sum(axis=0)]
+
+
+class Scale:
+    """Tensor s (columns,)."""
+
+    @staticmethod
+    def forward(x, s):
+        return x * s
+
+    @staticmethod
+    def backward(delta, s):
+        return delta * s
+
+    @staticmethod
+    def gradients(x, delta):
+        return [(x * delta).sum(axis=0)]
+
+
+LAYERS = {"dense": Dense, "scale": Scale}
+
+
 def layers(architecture, params):
-    """``[(W, b), ...]``: views of the flat parameters, W (inputs, outputs) before b (outputs,), layer by layer."""
-    views = []
-    offset = 0
-    for inputs, outputs in pairwise(architecture.sizes):
-        W = params[offset:offset + inputs * outputs].reshape(inputs, outputs)
-        offset += inputs * outputs
-        views.append((W, params[offset:offset + outputs]))
-        offset += outputs
-    return views
+    """``[(twin, tensors), ...]``: for each layer what computes it, and views of its part of the flat parameters."""
+    found: list = [(LAYERS[layer.kind], []) for layer in architecture.layers]
+    for tensor in architecture.tensors:
+        found[tensor.layer][1].append(tensor.of(params))
+    return found
 
 
 def scaled(architecture, X, dtype):
@@ -146,58 +180,59 @@ def forward(architecture, params, X, masks=()):
     A hidden layer's a is multiplied by its mask, where there are any.
     """
     zs, activations = [], [scaled(architecture, X, params.dtype)]
-    for layer, (W, b) in enumerate(layers(architecture, params)):
-        zs.append(activations[-1] @ W + b)
+    for layer, (twin, tensors) in enumerate(layers(architecture, params)):
+        zs.append(twin.forward(activations[-1], *tensors))
         activations.append(activate(architecture.activations[layer], zs[-1]))
         if architecture.activations[layer] == "softmax" and not np.isfinite(activations[-1]).all():
-            activations[-1] = softmax_of_wide_logits(activations[-2], W, b)
+            activations[-1] = softmax_of_wide_logits(activations[-2], *tensors)
         if layer < len(masks):
             activations[-1] = np.where(masks[layer] == 0, 0, activations[-1] * masks[layer])
     return zs, activations
 
 
-def backpropagate(architecture, params, X, target, sample_weight=None, masks=(), recipe=None, learning_rate=None,
+def backpropagate(architecture, params, X, target, sample_weight=None, masks=(), config=None, learning_rate=None,
                   output_costs=None):
-    """``(cost, score, [dW_1, db_1, dW_2, ...])``, all summed over the rows, each times its weight.
+    """``(cost, score, [dW_1, db_1, dW_2, ...])``, for each tensor, all summed over the rows, each times its weight.
 
-    For a passive-aggressive recipe deltas are the steps that the rows ask for.
+    For a passive-aggressive config deltas are the steps that the rows ask for.
     """
-    cost, score, activations, found = deltas_of(architecture, params, X, target, sample_weight, masks, recipe,
+    cost, score, activations, found = deltas_of(architecture, params, X, target, sample_weight, masks, config,
                                                 learning_rate, output_costs)
     gradients = []
-    for a, delta in zip(activations, found, strict=False):
-        gradients += [a.T @ delta, delta.sum(axis=0)]
+    for (twin, _), a, delta in zip(layers(architecture, params), activations, found, strict=False):
+        gradients += twin.gradients(a, delta)
     return cost, score, gradients
 
 
-def deltas_of(architecture, params, X, target, sample_weight=None, masks=(), recipe=None, learning_rate=None,
+def deltas_of(architecture, params, X, target, sample_weight=None, masks=(), config=None, learning_rate=None,
               output_costs=None):
     """``(cost, score, [a_0, ...], [delta_1, ...])``: the costs summed, a row of every array for each row of X."""
     zs, activations = forward(architecture, params, X, masks)
-    cost, score, delta = cost_and_delta(architecture, zs[-1], target, sample_weight, recipe, activations[0],
+    cost, score, delta = cost_and_delta(architecture, zs[-1], target, sample_weight, config, activations[0],
                                         learning_rate, output_costs)
     found = [delta]
-    weights = [W for W, _ in layers(architecture, params)]
-    for layer in reversed(range(1, len(weights))):
+    chain = layers(architecture, params)
+    for layer in reversed(range(1, len(chain))):
         name = architecture.activations[layer - 1]
         a = activate(name, zs[layer - 1]) if masks else activations[layer]
-        delta = (delta @ weights[layer].T) * slope(name, zs[layer - 1], a)
+        twin, tensors = chain[layer]
+        delta = twin.backward(delta, *tensors) * slope(name, zs[layer - 1], a)
         if masks:
             delta = delta * masks[layer - 1]
         found.insert(0, delta)
     return cost, score, activations, found
 
 
-def dropout_masks(architecture, recipe, step, rows, dtype):
+def dropout_masks(architecture, config, step, rows, dtype):
     """For every hidden layer (rows, units): 0 where a unit is dropped, else 1 / (1 - rate); none without dropout.
 
     Sixteen bits of Philox decide for each unit; the counters are block and row, layer, and step.
     """
     masks = []
-    for layer, units in enumerate(architecture.sizes[1:-1] if recipe.dropout else ()):
-        drop = recipe.drop(layer)
+    for layer, units in enumerate(architecture.sizes[1:-1] if config.dropout else ()):
+        drop = config.drop(layer)
         blocks = -(-units // 16)
-        random = np.random.Philox(key=np.array([recipe.seed, 0], np.uint64),
+        random = np.random.Philox(key=np.array([config.seed, 0], np.uint64),
                                   counter=np.array([0, layer, step, 0], np.uint64))
         chance = random.random_raw(rows * blocks * 4).astype("<u8").view("<u2").reshape(rows, blocks * 16)[:, :units]
         masks.append(np.where(chance < drop, 0, 65536 / (65536 - drop)).astype(dtype))
@@ -222,15 +257,6 @@ def one_hot(labels, classes, dtype):
     rows = np.zeros((len(labels), classes), dtype)
     rows[np.arange(len(labels)), labels] = 1
     return rows
-
-
-def _views(architecture, params, slots):
-    """The parameters' arrays W_1, b_1, W_2, ... and, beside each, its part of the optimizer's slots."""
-    def split(flat):
-        return [array for pair in layers(architecture, flat) for array in pair]
-    parts = [split(slot) for slot in slots]
-    own = split(params)
-    return own, [[part[i] for part in parts] for i in range(len(own))]
 
 
 # ---- activations ----
@@ -290,12 +316,12 @@ def slope(name, z, a):
 
 # ---- cost, score and output delta ----
 
-def cost_and_delta(architecture, z, target, sample_weight=None, recipe=None, rows=None, learning_rate=None,
+def cost_and_delta(architecture, z, target, sample_weight=None, config=None, rows=None, learning_rate=None,
                    output_costs=None):
     """``(cost, score, dC/dz)`` of the output layer's z: the cost summed over outputs and rows, each times its weight.
 
     The score counts rows classified correctly (single outputs, where there are no labels); for losses that do not
-    classify it is the summed squared error. ``rows`` are those that the layer received, for passive-aggressive steps.
+    classify it is the summed squared error. ``rows`` are those that the layer l1_applied, for passive-aggressive steps.
     ``output_costs`` gains the costs of each output, without any weights, where it is given.
     """
     loss, output = architecture.loss, architecture.activations[-1]
@@ -306,12 +332,12 @@ def cost_and_delta(architecture, z, target, sample_weight=None, recipe=None, row
         shifted = np.maximum(z - z.max(axis=1, keepdims=True), np.finfo(z.dtype).min)
         log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         delta = np.exp(log_p) * target.sum(axis=1, keepdims=True) - target
-        return _weighed(-target * log_p, right[:, np.newaxis], limit(recipe, delta), sample_weight)
+        return _weighted(-target * log_p, right[:, np.newaxis], limit(config, delta), sample_weight)
     a = activate(output, z)
     right = None
     if target.ndim == 1:
         right = (z.argmax(axis=1) == target)[:, np.newaxis]
-        target = one_against_rest(loss, target, z, recipe.label_smoothing if recipe is not None else 0)
+        target = one_vs_rest(loss, target, z, config.label_smoothing if config is not None else 0)
     error = a - target
     p = np.array(architecture.loss_parameters, dtype=z.dtype)
     if loss == "binary_cross_entropy":
@@ -350,23 +376,23 @@ def cost_and_delta(architecture, z, target, sample_weight=None, recipe=None, row
         delta = error
     if output_costs is not None:
         output_costs += costs.sum(axis=0, dtype=float)
-    delta = limit(recipe, delta)
-    if recipe is not None and recipe.optimizer.kind == "passive_aggressive":
+    delta = limit(config, delta)
+    if config is not None and config.optimizer.kind == "passive_aggressive":
         squares = (rows.astype(float) ** 2).sum(axis=1, keepdims=True)
-        delta = delta * longest_step(recipe.optimizer, costs, squares, learning_rate)
-    if recipe is not None and recipe.positive_weight:
-        w = np.where(target > (0.5 if loss == "binary_cross_entropy" else 0), np.array(recipe.positive_weight), 1)
+        delta = delta * longest_step(config.optimizer, costs, squares, learning_rate)
+    if config is not None and config.positive_weight:
+        w = np.where(target > (0.5 if loss == "binary_cross_entropy" else 0), np.array(config.positive_weight), 1)
         costs, delta = np.where(w == 0, 0, w * costs), np.where(w == 0, 0, w * delta)
-    return _weighed(costs, error * error if right is None else right, delta.astype(z.dtype), sample_weight)
+    return _weighted(costs, error * error if right is None else right, delta.astype(z.dtype), sample_weight)
 
 
-def limit(recipe, delta):
+def limit(config, delta):
     """Every dC/dz between -clip_delta and clip_delta, where the optimizer asks for it."""
-    most = None if recipe is None else recipe.optimizer.clip_delta
+    most = None if config is None else config.optimizer.clip_delta
     return delta if most is None else np.clip(delta, -most, most)
 
 
-def one_against_rest(loss, labels, z, smoothing):
+def one_vs_rest(loss, labels, z, smoothing):
     """The targets (rows, outputs) that class labels stand for: yes for a row's own class, no for all others."""
     yes = one_hot(labels, z.shape[1], z.dtype)
     if loss != "binary_cross_entropy":
@@ -382,7 +408,7 @@ def longest_step(optimizer, costs, squares, learning_rate):
         return np.where(squares == 0, 0, np.minimum(learning_rate, costs / squares))
 
 
-def _weighed(costs, scores, delta, sample_weight):
+def _weighted(costs, scores, delta, sample_weight):
     if sample_weight is not None:
         none = (sample_weight == 0)[:, np.newaxis]           # takes away infinities too
         w = sample_weight[:, np.newaxis]
@@ -404,9 +430,12 @@ def clip(optimizer, gradients):
     return gradients
 
 
-def constrain(optimizer, pairs):
+def constrain(optimizer, architecture, params):
     """The weights into each unit of a hidden layer scaled down to max_norm, in place."""
-    for W, _ in pairs[:-1] if optimizer.max_norm else ():
+    for tensor in architecture.tensors if optimizer.max_norm else ():
+        if tensor.role != "weight" or tensor.layer == len(architecture.layers) - 1:
+            continue
+        W = tensor.of(params)
         norms = np.sqrt((W.astype(float) ** 2).sum(axis=0))
         W *= np.where(norms > optimizer.max_norm, optimizer.max_norm / np.maximum(norms, 1e-300), 1).astype(W.dtype)
 
@@ -416,37 +445,38 @@ def averaging_weights_of(optimizer, first_step, steps):
     return optimizer.averaging_weights(first_step, steps) if optimizer.average is not None else ()
 
 
-def update(optimizer, w, slots, g, is_weight, learning_rate, t, batch_weight, penalty=0.0):
+def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumulative_l1=0.0):
     """One step with gradient g on the array w and its part of the optimizer's slots, in place.
 
-    ``penalty`` is the sum of learning_rate * l1 up to this step, for l1 that truncates.
+    ``factors`` multiply the learning rate, weight_decay, and l1 and l2 for this array. ``cumulative_l1`` is the sum
+    of learning_rate * l1 up to this step, for l1 that truncates.
     """
     kind = optimizer.kind
-    truncates = getattr(optimizer, "truncate", False)
-    l1, l2 = (0 if truncates else optimizer.l1, optimizer.l2) if is_weight else (0, 0)
-    if is_weight and batch_weight:
-        l2 += optimizer.alpha / batch_weight
-    if not is_weight:
-        learning_rate = optimizer.bias_rate * learning_rate
+    truncates = getattr(optimizer, "truncate", False) and optimizer.l1 * factors.penalty > 0
+    l1 = 0 if truncates else optimizer.l1 * factors.penalty
+    l2 = factors.penalty * (optimizer.l2 + (optimizer.alpha / batch_weight if batch_weight else 0))
+    weight_decay = factors.decay * optimizer.weight_decay
+    learning_rate = factors.rate * learning_rate
+    cumulative_l1 = factors.rate * factors.penalty * cumulative_l1
     if kind == "passive_aggressive" or (kind == "sgd" and not optimizer.momentum):
-        shrink = max(0, 1 - learning_rate * (l2 + optimizer.weight_decay))
-        rate = learning_rate if kind == "sgd" else 1 if is_weight else optimizer.bias_rate
+        shrink = max(0, 1 - learning_rate * (l2 + weight_decay))
+        rate = learning_rate if kind == "sgd" else factors.rate
         w[...] = shrink * w - learning_rate * l1 * np.sign(w) - rate * g
-        if truncates and is_weight:
-            truncate(w, slots[0], penalty)
+        if truncates:
+            truncate(w, slots[0], cumulative_l1)
         return
     g = g + l2 * w + l1 * np.sign(w)
     if kind == "adamw":
-        w -= learning_rate * optimizer.weight_decay * w
+        w -= learning_rate * weight_decay * w
     else:
-        g = g + optimizer.weight_decay * w
+        g = g + weight_decay * w
 
     if kind == "sgd":
         slots[0][...] = optimizer.momentum * slots[0] + g
         g = g + optimizer.momentum * slots[0] if optimizer.nesterov else slots[0]
         w -= learning_rate * g
-        if truncates and is_weight:
-            truncate(w, slots[1], penalty)
+        if truncates:
+            truncate(w, slots[1], cumulative_l1)
     elif kind in ("adam", "adamw"):
         m, v = slots
         m[...] = optimizer.beta_1 * m + (1 - optimizer.beta_1) * g
@@ -467,9 +497,9 @@ def update(optimizer, w, slots, g, is_weight, learning_rate, t, batch_weight, pe
         w -= learning_rate * g / (np.sqrt(slots[0]) + optimizer.epsilon)
 
 
-def truncate(w, received, penalty):
-    """Moves w towards zero by what it has not received yet of the penalty, at most to zero."""
+def truncate(w, l1_applied, penalty):
+    """Moves w towards zero by what it has not l1_applied yet of the penalty, at most to zero."""
     before = w.copy()
-    w[...] = np.where(w > 0, np.maximum(0, w - (penalty + received)),
-                      np.where(w < 0, np.minimum(0, w + (penalty - received)), w))
-    received += w - before
+    w[...] = np.where(w > 0, np.maximum(0, w - (penalty + l1_applied)),
+                      np.where(w < 0, np.minimum(0, w + (penalty - l1_applied)), w))
+    l1_applied += w - before

@@ -10,4 +10,7 @@ except ImportError as error:
 from fastsgd.estimators.mlp import MLPClassifier, MLPRegressor
 from fastsgd.estimators.sgd import SGDClassifier, SGDRegressor
 
+for _kind in (MLPClassifier, MLPRegressor, SGDClassifier, SGDRegressor):
+    _kind.__module__ = "fastsgd"              # so that help and pickles need not know in which room a class lives
+
 __all__ = ["MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor"]

@@ -1,17 +1,16 @@
-"""What is said of a fit that came to nothing: whether it did, what is to blame, and scikit-learn's cure."""
+"""Warnings of fits that learned nothing or diverged: whether one did, the likely cause, and the cure."""
 from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import issparse
 
 from fastsgd.data.advice import FAR, is_far, sizes_of_columns, some_rows
-from fastsgd.data.checks import CLASSIFICATION
+from fastsgd.losses import COUNTS
 from fastsgd.network.network import Network
 from fastsgd.runs.baseline import LITTLE, best_constant, constant_cost, output_alone
 
 FEW_STEPS = 100
 FALLING = 0.005                      # of a cost in an epoch
-SLOPE_GROWS = ("squared_error", "squared_hinge", "squared_epsilon_insensitive")
 SMALLER_RATE = "Its steps are too long: give a smaller learning_rate_init."
 
 
@@ -22,6 +21,7 @@ def regression_cause(net: Network, X, targets: np.ndarray, weight: np.ndarray | 
     (``metric``), the size of X and that of the error.
     """
     X, targets, weight = some_rows(X, targets, weight)
+    loss = net.architecture.loss_type
     if weight is not None and not weight.any():
         return ""
     means = np.average(targets.astype(float), axis=0, weights=weight)
@@ -33,10 +33,10 @@ def regression_cause(net: Network, X, targets: np.ndarray, weight: np.ndarray | 
         cost, least = _costs_of_output(net, X, targets, weight, i)
         if cost < least or spreads[i] == 0:
             continue
-        name = "the target y" if targets.shape[1] == 1 or net.loss == "quantile" else f"column {i} of y"
+        name = "the target y" if targets.shape[1] == 1 or loss.of_one_target else f"column {i} of y"
         said = f"The fit explains nothing of {name}: its mean cost is {cost:.4g}, that of a constant {least:.4g}."
         if far[i]:
-            cure = "divide it by its mean" if net.loss == "poisson" else (
+            cure = "divide it by its mean" if loss.targets is COUNTS else (
                 "standardise it, for example by sklearn.compose.TransformedTargetRegressor(model, "
                 "transformer=StandardScaler())")
             said += (f" It has mean {means[i]:.3g} and standard deviation {spreads[i]:.3g}, far from the unit size "
@@ -67,7 +67,7 @@ def divergence(net: Network, before: np.ndarray, X, targets: np.ndarray, weight:
     commonest class, and its loss must be one whose slope grows with the error: others cost much where nothing can be
     learned, too. ``cure`` is what to do where X is of unit size.
     """
-    if by_labels and net.loss not in SLOPE_GROWS:
+    if by_labels and net.architecture.loss_type.bounded_slope:
         return ""
     X, targets, weight = some_rows(X, targets, weight)
     if weight is not None and not weight.any():
@@ -101,8 +101,8 @@ def few_steps(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, s
               kept: int) -> str:
     """Why early stopping came too soon, or "".
 
-    That is where there were few ``steps``, the training's costs by epoch went on falling after the epoch whose
-    parameters are ``kept`` (from 0), and with these half of the cost of the best constant prediction is left.
+    It did where there were few ``steps``, the training cost kept falling after the epoch whose parameters are ``kept``
+    (from 0), and their cost is more than half of that of the best constant prediction.
     """
     later = len(curve) - kept - 2                # epochs
     if steps >= FEW_STEPS or later < 1 or not curve[-1] < (1 - FALLING) ** later * curve[kept + 1]:
@@ -118,7 +118,7 @@ def few_steps(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, s
             f"parameters kept are those of step {(kept + 1) * each}. Let it make more or longer steps: by a smaller "
             "batch_size, a higher n_iter_no_change or learning_rate_init, or another scoring: 'loss' sees small "
             "improvements on few rows.")
-    return " ".join(filter(None, (said, _of_columns(X) if net.loss in CLASSIFICATION else "")))
+    return " ".join(filter(None, (said, _of_columns(X) if net.metric == "accuracy" else "")))
 
 
 def _costs_of_output(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, i: int) -> tuple[float, float]:

@@ -20,9 +20,9 @@ def minimise(net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarra
     total = float(len(X)) if weight is None else float(weight.sum())
     gradient = np.empty_like(net.params)
     of_weights = np.zeros_like(net.params)               # 1 where a parameter is a weight
-    for name, offset, shape in net.architecture.tensors:
-        of_weights[offset:offset + int(np.prod(shape))] = name.startswith("weights")
-    penalty = SGD(alpha=alpha).penalty
+    for tensor in net.architecture.tensors:
+        tensor.of(of_weights)[...] = tensor.role == "weight"
+    penalty = SGD(alpha=alpha).regularization_cost
 
     def cost_and_gradient(params: np.ndarray) -> tuple[float, np.ndarray]:
         net.params[:] = params

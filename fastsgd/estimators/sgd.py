@@ -12,14 +12,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import validate_data
 
-from fastsgd.data.checks import ONE_AGAINST_REST
 from fastsgd.estimators.base import logarithms, weights_for_classes
 from fastsgd.estimators.sgd_base import DEFAULT_EPSILON, LinearSGD
-from fastsgd.estimators.stopping import r2_judge
+from fastsgd.estimators.stopping import r2_metric
+from fastsgd.losses import LOSSES
 
 
 class SGDClassifier(ClassifierMixin, LinearSGD):
-    """scikit-learn's SGDClassifier on fastsgd's engine: linear, one class told from the rest, or softmax.
+    """scikit-learn's SGDClassifier on fastsgd's engine: linear, one-vs-rest or softmax.
 
     Parameters up to ``average`` are scikit-learn's, with its meanings and defaults; those that follow have no equal
     there.
@@ -45,7 +45,7 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
     batch_size : int
         Rows per step; 1 is scikit-learn's algorithm. Rates then count batches, and more cores have something to do.
     multi_class : "ovr" or "multinomial"
-        With more than two classes and log_loss: one class against the rest, or softmax over all.
+        With more than two classes and log_loss: one-vs-rest, or softmax over all.
     optimizer : Optimizer, optional
         Such as ``fastsgd.SGD(0.1, momentum=0.9)``: takes the place of learning_rate, eta0 and power_t; the penalty
         still holds.
@@ -182,8 +182,9 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
     def predict_proba(self, X):
         """Probabilities (rows, classes) in the order of ``classes_``, with loss log_loss or modified_huber.
 
-        With more than two classes each is told from the rest, and the estimates are divided by their sum (Zadrozny and
-        Elkan 2002), unless they are of one softmax. modified_huber's are (clip(decision, -1, 1) + 1) / 2 (Zhang 2002).
+        With more than two classes the one-vs-rest estimates are divided by their sum (Zadrozny and Elkan 2002); with
+        multi_class="multinomial" they are the softmax's. modified_huber's are (clip(decision, -1, 1) + 1) / 2 (Zhang
+        2002).
         """
         self._require_fitted()
         if self._loss() == "cross_entropy":
@@ -228,7 +229,7 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
 
     def _encode(self, y, dtype):
         labels = np.searchsorted(self.classes_, y).astype(np.int32)
-        if self._loss() in ("cross_entropy", *ONE_AGAINST_REST):
+        if LOSSES[self._loss()].targets.metric == "accuracy":
             return labels[:, np.newaxis].astype(dtype) if len(self.classes_) == 2 else labels
         columns = np.arange(1, 2) if len(self.classes_) == 2 else np.arange(len(self.classes_))
         return np.where(labels[:, np.newaxis] == columns, 1, -1).astype(dtype)
@@ -236,7 +237,7 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
     def _outputs_of(self):
         return 1 if len(self.classes_) == 2 else len(self.classes_)
 
-    def _judges(self, targets, trained):
+    def _metrics(self, targets, trained):
         if self._loss() == "cross_entropy":
             return None, None
         border = 0.5 if self._loss() == "binary_cross_entropy" else 0
@@ -250,19 +251,19 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
                 return of_outputs(y, outputs, weight)[0]
             return np.average(outputs.argmax(axis=1) == y.argmax(axis=1), weights=weight)
 
-        return None if self._loss() in ONE_AGAINST_REST else of_rows, of_outputs
+        return None if LOSSES[self._loss()].targets.one_vs_rest else of_rows, of_outputs
 
-    def _weigh(self, y, sample_weight):
+    def _weights_of(self, data):
         if self.class_weight is None:
-            return sample_weight, {}
-        labels = np.searchsorted(self.classes_, y)
-        weights = weights_for_classes(self.class_weight, self.classes_, labels, sample_weight)
+            return data.sample_weight, {}
+        labels = np.searchsorted(self.classes_, data.y)
+        weights = weights_for_classes(self.class_weight, self.classes_, labels, data.sample_weight)
         if len(self.classes_) == 2:
-            return sample_weight * weights[labels], {}
-        if self._loss() not in ("cross_entropy", *ONE_AGAINST_REST):
+            return data.sample_weight * weights[labels], {}
+        if LOSSES[self._loss()].targets.metric != "accuracy":
             raise ValueError(f"class_weight with more than two classes is not supported for loss {self.loss!r}; use "
                              "sample_weight")
-        return sample_weight, {"class_weight": weights}
+        return data.sample_weight, {"class_weight": weights}
 
 
 class SGDRegressor(RegressorMixin, LinearSGD):
@@ -298,10 +299,7 @@ scoring, callbacks, progress, n_jobs
     """
 
     loss_functions: ClassVar[dict[str, tuple]] = {
-        "squared_error": ("squared_error",), "huber": ("huber", DEFAULT_EPSILON),
-        "epsilon_insensitive": ("epsilon_insensitive", DEFAULT_EPSILON),
-        "squared_epsilon_insensitive": ("squared_epsilon_insensitive", DEFAULT_EPSILON),
-    }
+        name: entry for name, entry in SGDClassifier.loss_functions.items() if LOSSES[entry[0]].targets.has_unit}
     _parameter_constraints: ClassVar[dict] = {**LinearSGD._parameter_constraints,
                                               "loss": [StrOptions(set(loss_functions))]}
     _splitter = ShuffleSplit
@@ -339,8 +337,8 @@ scoring, callbacks, progress, n_jobs
 
     # ---- what training needs to know ----
 
-    def _validate_rows(self, X, y, reset):
-        return super()._validate_rows(X, y, reset, y_numeric=True)
+    def _validate_rows(self, X, y, reset, **more):
+        return super()._validate_rows(X, y, reset, y_numeric=True, **more)
 
     def _coefficients(self, weights):
         return weights[:, 0]
@@ -348,8 +346,8 @@ scoring, callbacks, progress, n_jobs
     def _encode(self, y, dtype):
         return y.astype(dtype, copy=False)[:, np.newaxis]
 
-    def _judges(self, targets, trained):
-        return r2_judge(targets, trained), None
+    def _metrics(self, targets, trained):
+        return r2_metric(targets, trained), None
 
     def _outputs_of(self):
         return 1

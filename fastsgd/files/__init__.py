@@ -1,1 +1,1 @@
-"""Bytes on disk: whole files or none, safetensors, JSON within bounds. It knows nothing of networks or tables."""
+"""Files: atomic writes, safetensors, JSON of limited size. It knows nothing of networks or tables."""

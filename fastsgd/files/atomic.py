@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes: a file is complete or not there."""
 import contextlib
 import errno
 import os
@@ -75,7 +75,7 @@ def check_writable(path) -> None:
 
 
 def require_regular(path) -> None:
-    """OSError where a path leads to what is no regular file: a pipe is waited for, a device need not end."""
+    """OSError unless a path is a regular file: a pipe would be waited for, a device may never end."""
     path = os.fspath(path)                             # a number would be an open file
     if not stat.S_ISREG(mode := os.stat(path).st_mode):
         kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL

@@ -1,4 +1,4 @@
-"""JSON of strangers: what a text would take is reckoned before it is parsed, and bounded."""
+"""JSON from untrusted files: the memory that a text would take is estimated before it is parsed, and limited."""
 import json
 import re
 from collections.abc import Iterable

@@ -4,8 +4,8 @@ A file is 8 bytes, the header's length as a little-endian integer; the header, J
 maps each array's name to its dtype, shape and place, and ``__metadata__`` to text by text.
 
 Nothing in a file is executed. A file is refused with a ValueError that says what is wrong before memory is taken for
-its arrays; it may have been cut short, come from elsewhere, or claim what it does not hold. JSON that would take more
-memory than :mod:`fastsgd.bounded_json` allows is neither read nor written.
+its arrays; it may be truncated, of another format, or claim what it does not hold. JSON that would take more
+memory than :mod:`fastsgd.files.bounded_json` allows is neither read nor written.
 """
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import numpy as np
 from fastsgd.files.atomic import require_regular, write_atomically
 from fastsgd.files.bounded_json import check_json, parse_json
 
-LARGEST_HEADER = 16 * 2**20
+MAX_HEADER = 16 * 2**20
 DTYPES: dict[str, np.dtype] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
 
 
@@ -40,8 +40,8 @@ def write(path, tensors: Iterable[tuple[str, np.ndarray]], metadata: dict[str, s
         end += array.nbytes
     text = json.dumps(header)
     text += " " * (-(8 + len(text)) % 64)
-    if len(text) > LARGEST_HEADER:
-        raise ValueError(f"metadata is too large: the header would take {len(text):,} bytes, {LARGEST_HEADER:,} are "
+    if len(text) > MAX_HEADER:
+        raise ValueError(f"metadata is too large: the header would take {len(text):,} bytes, {MAX_HEADER:,} are "
                          "allowed")
     check_json((text, *metadata.values()), len(text))
     write_atomically(path, [len(text).to_bytes(8, "little"), text.encode(), *contents])
@@ -115,9 +115,9 @@ class TensorFile:
         if size < 8:
             raise ValueError(f"{self.path} is not a model file: it has only {size} bytes")
         length = int.from_bytes(self._file.read(8), "little")
-        if length > LARGEST_HEADER:
+        if length > MAX_HEADER:
             raise ValueError(f"{self.path} is not a model file: its header claims {length:,} bytes, at most "
-                             f"{LARGEST_HEADER:,} are allowed")
+                             f"{MAX_HEADER:,} are allowed")
         if length > size - 8:
             raise ValueError(f"{self.path} is not a model file or cut short: its header claims {length:,} bytes, "
                              f"the file has {size:,}")

@@ -1,4 +1,4 @@
-"""What a model says beyond its network's outputs: a label of its own classes, and a probability of each."""
+"""How a model's labels and probabilities are made of its network's outputs."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ def _plain(classes: np.ndarray) -> tuple:
 
 def answers_of(model: Any) -> Answers:
     """Of a fitted estimator; of a network its outputs alone. TypeError and NotFittedError as for a network."""
-    net = as_network(model)
+    net = as_network(model).folded()
     if not is_estimator(model):
         return Answers(net)
     from fastsgd.estimators.mlp import MLPClassifier

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import re
 import zlib
@@ -20,7 +19,7 @@ from fastsgd.interop.c99_text import checked
 from fastsgd.network.given import as_network, is_estimator
 from fastsgd.network.network import Network
 
-LARGEST_STACK = 16 * 1024       # bytes; a network that needs more between its layers takes them from the caller
+MAX_STACK = 16 * 1024       # bytes; a network that needs more between its layers takes them from the caller
 KEYWORDS = ("auto break case char const continue default do double else enum extern float for goto if inline int long "
             "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile "
             "while")
@@ -118,7 +117,7 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
     if answers.classes:
         parts.append(_classes(answers, fields))
     if encoding:
-        parts.append(table_of(encoding, fields, LARGEST_STACK))
+        parts.append(table_of(encoding, fields, MAX_STACK))
     fields["more"] = "".join(header for header, _ in parts)
     sources = "".join(f"\n{source}" for _, source in parts)
     fields["checksum"] = zlib.crc32(network.params.tobytes(), zlib.crc32(
@@ -192,7 +191,7 @@ def _body(net: Network, name: str, real: str) -> tuple[str, int]:
     kept = [*net.sizes[:1] * scales, *net.sizes[1:-1]]          # the rows between x and out take turns in a and b
     rows = ["x", *("ab"[i % 2] for i in range(len(kept))), "out"]
     a, b = max(kept[::2], default=0), max(kept[1::2], default=0)
-    scratch = a + b if (a + b) * net.dtype.itemsize > LARGEST_STACK else 0
+    scratch = a + b if (a + b) * net.dtype.itemsize > MAX_STACK else 0
     if scratch:
         lines = [f"{real} *a = scratch, *b = scratch + {a};" if b else f"{real} *a = scratch;", ""]
     else:
@@ -214,8 +213,7 @@ def _source(net: Network, activations: Iterable[str], fields: dict) -> Iterator[
     """The source file, piece by piece."""
     yield templates.SOURCE.format(**fields).encode()
     architecture = net.architecture
-    arrays = [(table.replace(".", "_"), net.params[offset:offset + math.prod(shape)])
-              for table, offset, shape in architecture.tensors]
+    arrays = [(tensor.name.replace(".", "_"), tensor.of(net.params).reshape(-1)) for tensor in architecture.tensors]
     scaled, arrays_of_input = _scaled(net, fields["name"], "input", "x[i]")
     scaled_output, arrays_of_output = _scaled(net, fields["name"], "output", "out[i]")
     arrays += arrays_of_input + arrays_of_output

@@ -1,4 +1,4 @@
-"""Functions of one number z in a form in which equal ones look alike, and the activations, known by theirs.
+"""A normal form for functions of one number z, by which activations are recognised.
 
 A few values cannot tell relu from a threshold at 0.1; the form can. Every rewriting here is an identity for all real
 z, so that what is recognised is that activation, up to the rounding of its constants; what is not recognised may be
@@ -15,8 +15,8 @@ from typing import Any
 
 from fastsgd.interop.onnx_composed import COMPOSED
 
-MOST_FACTORS, MOST_DEPTH = 600, 40      # of a function's form; gelu's longest has 492 and 27
-MOST_PRODUCTS = 16                      # of terms, one by one, where there is a step among them
+MAX_FACTORS, MAX_DEPTH = 600, 40      # of a function's form; gelu's longest has 492 and 27
+MAX_PRODUCTS = 16                      # of terms, one by one, where there is a step among them
 COMPLICATED = "it is more complicated than any activation"
 LARGEST = 3.4028234e38                  # limits beyond are no limits: some exporters clip at the ends of float32
 STRAIGHT_FROM = 15.0                    # softplus may be replaced by z from here on, which is 2e-8 of it
@@ -54,7 +54,7 @@ class Function:
         depth = 1 + max((function.depth for function in inner), default=0)
         if not all(math.isfinite(coefficient) for _, coefficient in kept):
             raise ValueError("it makes numbers that are not finite")
-        if size > MOST_FACTORS or depth > MOST_DEPTH:
+        if size > MAX_FACTORS or depth > MAX_DEPTH:
             raise ValueError(COMPLICATED)
         return cls(kept, size, depth, hash(kept))
 
@@ -99,7 +99,7 @@ class Function:
                 return another.times(one.constant)
         if not (self.has_steps or other.has_steps):
             return _product(*self._as_product(), *other._as_product())
-        if len(self.terms) * len(other.terms) > MOST_PRODUCTS:
+        if len(self.terms) * len(other.terms) > MAX_PRODUCTS:
             raise ValueError(COMPLICATED)
         return Function.of(itertools.chain.from_iterable(
             _product(*one, *another).terms for one in self.terms for another in other.terms))

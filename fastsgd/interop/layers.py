@@ -1,4 +1,4 @@
-"""What exports and imports share: a chain of layers on its way to a network, and packages that may be missing."""
+"""What exports and imports share: the layers of a network to be made, and packages that may be missing."""
 from __future__ import annotations
 
 import importlib
@@ -9,15 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from fastsgd.losses import LOSSES, Loss, for_output
 from fastsgd.network.network import Network
-
-LOSSES = {  # the loss that a last activation stands for, where none is given
-    "softmax": "cross_entropy",
-    "logistic": "binary_cross_entropy",
-    "exp": "poisson",
-    "tanh": "squared_error",
-    "identity": "squared_error",
-}
 
 
 @dataclass(frozen=True)
@@ -29,10 +22,10 @@ class Layer:
     activation: str = "identity"
 
 
-def network_of(layers: Sequence[Layer], loss: str | None = None, **arguments) -> Network:
+def network_of(layers: Sequence[Layer], loss: str | Loss | None = None, **arguments) -> Network:
     """The network of these layers; ``arguments`` are others of :class:`Network`.
 
-    Without a loss the last activation decides (LOSSES). With one, a last layer without activation is taken for what
+    Without a loss the last activation decides. With one, a last layer without activation is taken for what
     that loss' own output activation is applied to, which is how other libraries define their losses.
     """
     if not layers:
@@ -49,10 +42,11 @@ def network_of(layers: Sequence[Layer], loss: str | None = None, **arguments) ->
     if dtypes not in ({"float32"}, {"float64"}):
         raise ValueError(f"the parameters must be all float32 or all float64, got {' and '.join(sorted(dtypes))}")
     output = layers[-1].activation
-    if loss is None and output not in LOSSES:
-        raise ValueError(f"the last layer's activation is {output}; a network may end in {', '.join(LOSSES)}")
+    if loss is None and (loss := for_output(output)) is None:
+        allowed = sorted({name for known in LOSSES.values() for name in known.outputs})
+        raise ValueError(f"the last layer's activation is {output}; a network may end in {', '.join(allowed)}")
     net = Network([layers[0].W.shape[0], *(len(layer.b) for layer in layers)],
-                  [layer.activation for layer in layers[:-1]], loss or LOSSES[output],
+                  [layer.activation for layer in layers[:-1]], loss,
                   output=None if output == "identity" else output, dtype=dtypes.pop(), seed=0, **arguments)
     for W, b, layer in zip(net.weights, net.biases, layers, strict=True):
         W[:] = layer.W

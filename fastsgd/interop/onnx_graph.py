@@ -1,4 +1,4 @@
-"""An ONNX graph in the making, and the nodes of a network in it.
+"""Builds an ONNX graph, and the nodes of a network in it.
 
 onnxruntime has no float64 kernels for Elu, Erf and Softplus, so float64 networks compose them from others, stably.
 """
@@ -60,9 +60,8 @@ class Graph:
 
 def network(graph: Graph, net: Network, rows: str) -> str:
     """Adds a network to the graph; what it makes of the rows of that name."""
-    architecture, params = net.architecture, net.params
-    tensors = [graph.constant(name, params[offset:offset + math.prod(shape)].reshape(shape))
-               for name, offset, shape in architecture.tensors]
+    architecture = net.architecture
+    tensors = [graph.constant(tensor.name, tensor.of(net.params)) for tensor in architecture.tensors]
     a = rows
     if architecture.input_scale != (1.0,):
         a = graph("Mul", a, graph.constant("input_scale", architecture.input_scale))
@@ -88,7 +87,7 @@ def activate(graph: Graph, name: str, z: str) -> str:
         "relu": lambda: graph("Relu", z),
         "leaky_relu": lambda: graph("LeakyRelu", z, alpha=0.01),
         "elu": lambda: graph("Elu", z),
-        # As PyTorch writes it; the operation Gelu is too young (2023).
+        # As PyTorch writes it; the operator Gelu exists since opset 20 (2023) only.
         "gelu": lambda: graph("Mul", graph("Mul", z, graph("Add", graph("Erf", graph("Div", z, math.sqrt(2))), 1.0)),
                               0.5),
         "silu": lambda: graph("Mul", z, graph("Sigmoid", z)),

@@ -17,16 +17,17 @@ from fastsgd.files.atomic import require_regular
 from fastsgd.files.bounded_json import ROOM, parse_json
 from fastsgd.interop.layers import network_of, third_party
 from fastsgd.interop.onnx_rows import OPERATIONS, Base, Rows, follow, scaled
+from fastsgd.losses import Loss, as_loss
 from fastsgd.network.network import Network
 
 OLDEST_OPSET = 7            # since then operands are broadcast like NumPy's
 DOMAINS = ("", "ai.onnx")
 CONSTANTS = ("Constant", "Identity", "Cast", "Transpose")
-LARGEST_FILE = 2**31 - 1    # bytes that a protocol buffer may have
-MOST_COPIES = 4             # of a file's bytes, beside ROOM, in all arrays that its nodes make
+MAX_FILE_BYTES = 2**31 - 1    # bytes that a protocol buffer may have
+MAX_COPIES = 4             # of a file's bytes, beside ROOM, in all arrays that its nodes make
 
 
-def from_onnx(path_or_model, loss: str | None = None) -> Network:
+def from_onnx(path_or_model, loss: str | Loss | None = None) -> Network:
     """The network that an ONNX graph computes; float32 or float64, like the graph's weights.
 
     The graph may be what :func:`to_onnx` wrote, which gives an equal network, or any chain of Gemm, or MatMul and Add,
@@ -38,7 +39,7 @@ def from_onnx(path_or_model, loss: str | None = None) -> Network:
     Parameters
     ----------
     path_or_model : path or onnx.ModelProto
-    loss : str, optional
+    loss : str or Loss, optional
         The network's loss. Without it the last activation decides: softmax cross_entropy, logistic
         binary_cross_entropy, exp poisson, tanh and none squared_error. A graph that ends without an activation is
         taken for what the loss' own output activation is applied to: with loss="cross_entropy", ``predict`` gives the
@@ -64,7 +65,7 @@ def from_onnx(path_or_model, loss: str | None = None) -> Network:
     path = os.fsdecode(path_or_model)
     require_regular(path)
     try:
-        if (size := os.path.getsize(path)) > LARGEST_FILE:
+        if (size := os.path.getsize(path)) > MAX_FILE_BYTES:
             raise ValueError(f"it has {size:,} bytes; an ONNX file has less than 2 GiB")
         try:
             with open(path, "rb") as file:
@@ -76,7 +77,7 @@ def from_onnx(path_or_model, loss: str | None = None) -> Network:
         raise ValueError(f"{path}: {error!s:.600}") from None
 
 
-def _network(onnx, model, loss: str | None) -> Network:
+def _network(onnx, model, loss: str | Loss | None) -> Network:
     properties = {entry.key: entry.value for entry in model.metadata_props}
     if not all(isinstance(text, str) for entry in properties.items() for text in entry):
         raise ValueError("it has metadata that is not text")            # what is not UTF-8 comes as bytes
@@ -103,13 +104,10 @@ def _described(base: Base, text: str) -> Network:
     try:
         fields = parse_json(text)
         numbers = fields["loss_parameters"]
-        loss = fields["loss"]
+        loss = type(as_loss(fields["loss"])).from_parameters(numbers)
         fields = {"output_scale": [1.0], "output_offset": [0.0], **fields}      # which older files lack
         net = network_of(base.layers, loss, input_scale=fields["input_scale"], input_offset=fields["input_offset"],
-                         output_scale=fields["output_scale"], output_offset=fields["output_offset"],
-                         **{"huber": {"huber_delta": numbers[0]}, "quantile": {"quantile": numbers},
-                            "epsilon_insensitive": {"epsilon": numbers[0]},
-                            "squared_epsilon_insensitive": {"epsilon": numbers[0]}}.get(loss, {}))
+                         output_scale=fields["output_scale"], output_offset=fields["output_offset"])
         if json.loads(json.dumps(asdict(net.architecture))) != fields:
             raise ValueError(f"the graph is {net}")
         scale, offset = base.input or (base.scale, base.offset)
@@ -137,7 +135,7 @@ def _rows(onnx, model) -> Rows:
     if len(inputs) != 1 or len(graph.output) != 1:
         raise ValueError(f"it has {len(inputs)} inputs and {len(graph.output)} outputs; one of each is allowed")
     known[inputs[0].name] = Rows(_input(inputs[0].type.tensor_type))
-    room = MOST_COPIES * model.ByteSize() + ROOM
+    room = MAX_COPIES * model.ByteSize() + ROOM
     for node in graph.node:
         where = f"node {node.name!r} ({node.op_type})"
         if node.domain not in DOMAINS:
@@ -160,7 +158,7 @@ def _rows(onnx, model) -> Rows:
             raise ValueError(f"{where}: {error}") from None
         room -= _bytes_made(found, operands)
         if room < 0:
-            raise ValueError(f"{where}: its nodes make arrays of more than {MOST_COPIES} times the file's size")
+            raise ValueError(f"{where}: its nodes make arrays of more than {MAX_COPIES} times the file's size")
         known[node.output[0]] = found
     rows = known.get(graph.output[0].name)
     if not isinstance(rows, Rows):

@@ -1,4 +1,4 @@
-"""What each ONNX operation makes of the rows of a table, for those operations that a chain of dense layers consists of.
+"""Follows rows through the ONNX operations that a chain of dense layers consists of.
 
 Rows are described, not computed: where they began, which is a layer's x W + b, and the function applied since. What
 that function is called shows when the next layer begins, whether it was written as one operation or as several.
@@ -35,7 +35,7 @@ class Base:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows on their way: where they began, and the function of it since, None after Softmax."""
+    """Rows within a graph: where they began, and the function applied since, None after Softmax."""
 
     base: Base
     function: Function | None = Z

@@ -9,7 +9,7 @@ import numpy as np
 MODULES = {"MLPClassifier": "sklearn.neural_network", "MLPRegressor": "sklearn.neural_network",
            "SGDClassifier": "sklearn.linear_model", "SGDRegressor": "sklearn.linear_model"}
 LOSSES = {"MLPRegressor": ("squared_error", "poisson")}
-# Beside the attributes that end in an underscore, what a fitted model of theirs cannot predict or go on without.
+# What a fitted model of theirs needs beside the attributes that end in an underscore.
 PRIVATE = ("_label_binarizer", "_no_improvement_count")
 
 
@@ -24,8 +24,8 @@ def from_sklearn(model):
     Returns
     -------
     The class of the same name of fastsgd
-        Predicts the same. ``partial_fit`` goes on with its weights, and where they are an average with those that it is
-        taken of; the optimizer's moments begin afresh.
+        Predicts the same. ``partial_fit`` continues with its weights, or where these are an average with the last
+        iterate; the optimizer's moments begin afresh.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def from_sklearn(model):
     ours = _moved(model, "sklearn", "fastsgd")
     before_average = getattr(model, "_standard_coef", None)
     if getattr(ours, "average", False) and before_average is not None:
-        ours._go_on_averaging(before_average, model._standard_intercept)
+        ours._continue_averaging(before_average, model._standard_intercept)
     return ours
 
 
@@ -81,7 +81,7 @@ def to_sklearn(estimator):
     theirs = _moved(estimator, "fastsgd", "sklearn")
     if isinstance(getattr(theirs, "activation", None), list | tuple):
         theirs.set_params(activation=estimator.activation[0] if estimator.activation else "relu")
-    # Where their fits go on from:
+    # Where their fits continue from:
     if getattr(theirs, "average", False) and hasattr(theirs, "coef_"):
         begun = theirs.average <= theirs.t_ - 1
         coef = theirs.coef_.toarray() if hasattr(theirs.coef_, "toarray") else theirs.coef_

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fastsgd.deprecation import keyword_only
 from fastsgd.interop.layers import Layer, network_of, third_party
+from fastsgd.losses import Loss
 from fastsgd.network.given import as_network
 from fastsgd.network.network import Network
 
@@ -20,7 +22,8 @@ STRAIGHT_FROM = 15      # Softplus is z itself above a threshold; from here on t
 UNCHANGED = ("Identity", "Dropout", "Flatten")
 
 
-def to_torch(net: Network | Any, output_activation: bool = True) -> Any:
+@keyword_only
+def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
     """The network as a ``torch.nn.Sequential`` in evaluation mode, with copies of the parameters, of the same dtype.
 
     It has a Linear per layer and a module per activation; where the network scales its input, a ``ScaleInput`` comes
@@ -46,7 +49,7 @@ def to_torch(net: Network | Any, output_activation: bool = True) -> Any:
       (3): Softmax(dim=1)
     )
     """
-    net = as_network(net)
+    net = as_network(net).folded()
     torch = third_party("torch")
     from fastsgd.interop.torch_own import Exp, ScaleInput, ScaleOutput
     nn = torch.nn
@@ -80,7 +83,7 @@ def to_torch(net: Network | Any, output_activation: bool = True) -> Any:
     return nn.Sequential(*modules).eval()
 
 
-def from_torch(module, loss: str | None = None) -> Network:
+def from_torch(module, loss: str | Loss | None = None) -> Network:
     """The network that a PyTorch module computes in evaluation mode, with copies of its parameters.
 
     Parameters
@@ -89,7 +92,7 @@ def from_torch(module, loss: str | None = None) -> Network:
         A Linear, or Sequentials, nested or not, of Linear (float32 or float64, with or without bias), ReLU, LeakyReLU
         (slope 0.01), ELU (alpha 1), GELU (exact), SiLU, Softplus (beta 1), Sigmoid, Tanh, and at the end Softmax over
         the columns. Identity, Dropout and Flatten are passed over.
-    loss : str, optional
+    loss : str or Loss, optional
         The network's loss. Without it the last activation decides: Softmax cross_entropy, Sigmoid
         binary_cross_entropy, Tanh and none squared_error. A module that ends without an activation is taken for what
         the loss' own output activation is applied to, as in torch's losses: with loss="cross_entropy", ``predict``

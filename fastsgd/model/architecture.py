@@ -1,47 +1,30 @@
-"""What a network is without its parameters: layer sizes, activations, the loss, and where each array lies."""
+"""What a network is without its parameters: its layers, the loss, and where each tensor lies."""
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from numbers import Integral, Real
+from typing import Any, Self
+
+from fastsgd.layers import Layer, Tensor, chain
+from fastsgd.losses import CLASSES, LOSSES, MAX_NUMBER, Loss, as_loss
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
-OUTPUTS = {  # the output activations each loss allows, its own first
-    "cross_entropy": ("softmax",),
-    "binary_cross_entropy": ("logistic",),
-    "squared_error": ("identity", "logistic", "tanh"),
-    "absolute_error": ("identity",),
-    "huber": ("identity",),
-    "quantile": ("identity",),
-    "poisson": ("exp",),
-    "hinge": ("identity",),
-    "perceptron": ("identity",),
-    "squared_hinge": ("identity",),
-    "modified_huber": ("identity",),
-    "epsilon_insensitive": ("identity",),
-    "squared_epsilon_insensitive": ("identity",),
-}
-QUANTITIES = ("squared_error", "absolute_error", "huber", "quantile", "epsilon_insensitive",
-              "squared_epsilon_insensitive")               # losses whose targets may have a unit of their own
 MAX_PARAMETERS = 2**31 - 1
-LARGEST_NUMBER = 1e30
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network without its parameters: the layer sizes and what happens between them.
+    """A network without its parameters: its layers and what happens around them.
 
-    ``activations`` has one name per layer, the output layer's last; ``loss_parameters`` one number per
-    output: huber's delta, the quantile, the epsilon of an insensitive loss, the margin of hinge (1) and perceptron (0),
-    0 for other losses. The first layer receives
+    ``loss_parameters`` are those of the loss, one number per output
+    (:meth:`fastsgd.losses.Loss.parameters`). The first layer receives
     ``x * input_scale + input_offset``, each one number or one per column; what the last layer computes,
     times ``output_scale`` plus ``output_offset``, each one number or one per output, is the prediction.
     """
 
-    sizes: tuple[int, ...]
-    activations: tuple[str, ...]
+    layers: tuple[Layer, ...]
     loss: str
     loss_parameters: tuple[float, ...] = field(repr=False)
     input_scale: tuple[float, ...] = (1.0,)
@@ -50,13 +33,21 @@ class Architecture:
     output_offset: tuple[float, ...] = (0.0,)
 
     @classmethod
-    def checked(cls, sizes, activation, loss, output=None, huber_delta=1.0, quantile=0.5, input_scale=1.0,
-                input_offset=0.0, epsilon=0.1, output_scale=1.0, output_offset=0.0) -> Architecture:
+    def dense(cls, sizes: Sequence[int], activations: Sequence[str], loss: str,
+              loss_parameters: tuple[float, ...]) -> Self:
+        """Of dense layers, with one activation each."""
+        return cls(chain(sizes, activations), loss, loss_parameters)
+
+    @classmethod
+    def checked(cls, sizes, activation, loss: str | Loss, output=None, input_scale=1.0, input_offset=0.0,
+                output_scale=1.0, output_offset=0.0) -> Architecture:
         """From the arguments of :class:`fastsgd.Network`; what cannot be used is refused by name."""
         sizes = _check_sizes(sizes)
-        hidden = _check_activation(activation, len(sizes) - 2)
+        hidden = _check_activation(activation, sum(isinstance(size, int) for size in sizes) - 2)
+        loss = as_loss(loss)
         output = _check_output(loss, output, sizes[-1])
-        return cls(sizes, (*hidden, output), loss, _loss_parameters(loss, sizes[-1], huber_delta, quantile, epsilon),
+        layers = chain(sizes, (*hidden, output))
+        return cls(layers, loss.name, loss.parameters(sizes[-1]),
                    _one_or_each("input_scale", input_scale, sizes[0], "column"),
                    _one_or_each("input_offset", input_offset, sizes[0], "column"),
                    ).with_output(output_scale, output_offset)
@@ -70,34 +61,76 @@ class Architecture:
         """The same but for the units of its targets and predictions."""
         changed = replace(self, output_scale=_one_or_each("output_scale", output_scale, self.sizes[-1], "output"),
                           output_offset=_one_or_each("output_offset", output_offset, self.sizes[-1], "output"))
-        if not min(changed.output_scale) >= 1 / LARGEST_NUMBER:
-            raise ValueError(f"output_scale must be at least {1 / LARGEST_NUMBER:g}, got {min(changed.output_scale)!r}")
-        if changed.scales_output and not (self.loss in QUANTITIES and self.activations[-1] == "identity"):
-            raise ValueError("output_scale and output_offset are for losses of quantities "
-                             f"({', '.join(QUANTITIES)}) with the output identity; this network has {self.loss} with "
-                             f"{self.activations[-1]}")
+        if not min(changed.output_scale) >= 1 / MAX_NUMBER:
+            raise ValueError(f"output_scale must be at least {1 / MAX_NUMBER:g}, got {min(changed.output_scale)!r}")
+        if changed.scales_output and not (self.loss_type.targets.has_unit and self.activations[-1] == "identity"):
+            allowed = [name for name, loss in LOSSES.items() if loss.targets.has_unit]
+            raise ValueError(f"output_scale and output_offset are for losses of quantities ({', '.join(allowed)}) with "
+                             f"the output identity; this network has {self.loss} with {self.activations[-1]}")
         return changed
 
     @property
-    def tensors(self) -> list[tuple[str, int, tuple[int, ...]]]:
-        """``(name, offset, shape)`` of every array within the flat parameters.
-
-        >>> Architecture((3, 2), ("softmax",), "cross_entropy", (0.0, 0.0)).tensors
-        [('weights.0', 0, (3, 2)), ('biases.0', 6, (2,))]
-        """
-        found: list[tuple[str, int, tuple[int, ...]]] = []
-        offset = 0
-        for layer, (inputs, outputs) in enumerate(pairwise(self.sizes)):
-            found.append((f"weights.{layer}", offset, (inputs, outputs)))
-            offset += inputs * outputs
-            found.append((f"biases.{layer}", offset, (outputs,)))
-            offset += outputs
-        return found
+    def loss_type(self) -> type[Loss]:
+        """The class of the loss, which has the facts of it."""
+        return LOSSES[self.loss]
 
     @property
+    def loss_function(self) -> Loss:
+        """The loss with its parameters."""
+        return self.loss_type.from_parameters(self.loss_parameters)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """The columns of the input, then the outputs of each layer."""
+        return (self.layers[0].inputs, *(layer.outputs for layer in self.layers))
+
+    @cached_property
+    def activations(self) -> tuple[str, ...]:
+        """That of each layer."""
+        return tuple(layer.activation for layer in self.layers)
+
+    @cached_property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Every array within the flat parameters, one behind the other.
+
+        >>> for tensor in Architecture.dense((3, 2), ("softmax",), "cross_entropy", (0.0, 0.0)).tensors:
+        ...     print(*tensor)
+        weights.0 0 (3, 2) weight 0
+        biases.0 6 (2,) bias 0
+        """
+        found: list[Tensor] = []
+        offset = 0
+        for number, layer in enumerate(self.layers):
+            for (name, role), shape in zip(layer.tensors, layer.shapes(), strict=True):
+                found.append(Tensor(f"{name}.{number}", offset, shape, role, number))
+                offset += found[-1].size
+        return tuple(found)
+
+    @cached_property
     def parameters(self) -> int:
-        """The number of weights and biases."""
-        return sum(math.prod(shape) for _, _, shape in self.tensors)
+        """How many there are."""
+        return sum(tensor.size for tensor in self.tensors)
+
+    @property
+    def hidden(self) -> int:
+        """How many layers but the last have units, that activations and dropout act on."""
+        return sum(layer.has_units for layer in self.layers) - 1
+
+    def for_each_layer(self, values: Sequence[float]) -> tuple[float, ...]:
+        """Numbers for the hidden layers, or none, with 0 for layers between them that have no units."""
+        rest = iter(values)
+        return tuple(next(rest) if layer.has_units else 0.0 for layer in self.layers[:-1]) if values else ()
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether all layers are."""
+        return all(layer.kind == "dense" for layer in self.layers)
+
+    def require_dense(self, what: str) -> None:
+        """ValueError where there is another layer."""
+        if not self.is_dense:
+            others = sorted({layer.kind for layer in self.layers} - {"dense"})
+            raise ValueError(f"{what} is for networks of dense layers; this one has {' and '.join(others)} layers too")
 
     @property
     def scales_input(self) -> bool:
@@ -109,29 +142,40 @@ class Architecture:
         """Whether predictions and targets have a unit of their own."""
         return any(scale != 1 for scale in self.output_scale) or any(self.output_offset)
 
-    @property
+    @cached_property
     def flops(self) -> int:
         """Floating-point operations per row of a training step: products forward, back, and for the gradient."""
-        products = [inputs * outputs for inputs, outputs in pairwise(self.sizes)]
-        return 6 * sum(products) - 2 * products[0]
+        return 3 * sum(layer.flops for layer in self.layers) - self.layers[0].flops
+
+    def __getstate__(self) -> dict:
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+    def __setstate__(self, state: dict) -> None:
+        if "layers" not in state:                           # of fastsgd 0.1
+            state = {**state, "layers": chain(state["sizes"], state["activations"])}
+        self.__dict__.update({entry.name: state[entry.name] for entry in fields(self)})
 
 
-def _check_sizes(sizes) -> tuple[int, ...]:
+def _check_sizes(sizes) -> tuple[Any, ...]:
+    """Whole numbers and, between them, layers."""
     try:
         sizes = None if isinstance(sizes, str | bytes) else list(sizes)
     except TypeError:
         sizes = None
     if sizes is None:
         raise TypeError("sizes must be a sequence of whole numbers such as [64, 128, 10]")
-    for size in sizes:
+    for i, size in enumerate(sizes):
+        if isinstance(size, Layer) and 0 < i < len(sizes) - 1 and size.kind != "dense":
+            continue
         if isinstance(size, bool) or not isinstance(size, Integral):
-            raise TypeError(f"sizes must hold whole numbers, got {size!r} in {sizes}")
+            between = " (a layer such as fastsgd.layers.Scale() stands between two of them)" * isinstance(size, Layer)
+            raise TypeError(f"sizes must hold whole numbers{between}, got {size!r} in {sizes}")
         if size < 1:
             raise ValueError(f"sizes must be at least 1, got {size} in {sizes}")
     if len(sizes) < 2:
         raise ValueError(f"sizes must name at least the inputs and the outputs, got {sizes}")
-    sizes = tuple(int(size) for size in sizes)
-    parameters = Architecture(sizes, (), "", ()).parameters
+    sizes = tuple(size if isinstance(size, Layer) else int(size) for size in sizes)
+    parameters = Architecture(chain(sizes, [""] * len(sizes)), "", ()).parameters
     if parameters > MAX_PARAMETERS:
         raise ValueError(f"sizes {list(sizes)} make {parameters:,} parameters; at most {MAX_PARAMETERS:,} are "
                          "supported")
@@ -152,37 +196,13 @@ def _check_activation(activation, hidden: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _check_output(loss, output, outputs: int) -> str:
-    if not isinstance(loss, str) or loss not in OUTPUTS:
-        raise ValueError(f"loss must be one of {', '.join(OUTPUTS)}, got {loss!r}")
-    if output is not None and output not in OUTPUTS[loss]:
-        raise ValueError(f"output for {loss} must be {' or '.join(OUTPUTS[loss])}, got {output!r}")
-    if loss == "cross_entropy" and outputs < 2:
-        raise ValueError("sizes: cross_entropy needs an output per class, at least 2, got 1; "
-                         "for one yes-or-no output use loss='binary_cross_entropy'")
-    return output or OUTPUTS[loss][0]
-
-
-def _loss_parameters(loss: str, outputs: int, huber_delta, quantile, epsilon) -> tuple[float, ...]:
-    if loss == "huber":
-        if not _is_number(huber_delta) or not 0 < huber_delta <= LARGEST_NUMBER:
-            raise ValueError(f"huber_delta must be a number above 0, at most {LARGEST_NUMBER:g}, got {huber_delta!r}")
-        return (float(huber_delta),) * outputs
-    if loss in ("epsilon_insensitive", "squared_epsilon_insensitive"):
-        if not _is_number(epsilon) or not 0 <= epsilon <= LARGEST_NUMBER:
-            raise ValueError(f"epsilon must be a number, at least 0 and at most {LARGEST_NUMBER:g}, got {epsilon!r}")
-        return (float(epsilon),) * outputs
-    if loss == "hinge":
-        return (1.0,) * outputs
-    if loss != "quantile":
-        return (0.0,) * outputs
-    quantiles = (quantile,) * outputs if _is_number(quantile) else _sequence("quantile", quantile)
-    if len(quantiles) != outputs:
-        raise ValueError(f"quantile must be one number or {outputs}, one per output, got {list(quantiles)}")
-    for q in quantiles:
-        if not _is_number(q) or not 0 < q < 1:
-            raise ValueError(f"quantile must lie between 0 and 1, got {q!r}")
-    return tuple(float(q) for q in quantiles)
+def _check_output(loss: Loss, output, outputs: int) -> str:
+    if output is not None and output not in loss.outputs:
+        raise ValueError(f"output for {loss.name} must be {' or '.join(loss.outputs)}, got {output!r}")
+    if loss.targets is CLASSES and outputs < 2:
+        raise ValueError(f"sizes: {loss.name} needs an output per class, at least 2, got 1; "
+                         f"for one yes-or-no output use loss='binary_cross_entropy'")
+    return output or loss.outputs[0]
 
 
 def _one_or_each(name: str, values, count: int, what: str) -> tuple[float, ...]:
@@ -190,8 +210,8 @@ def _one_or_each(name: str, values, count: int, what: str) -> tuple[float, ...]:
     if len(numbers) not in (1, count):
         raise ValueError(f"{name} must be one number or {count}, one per {what}, got {len(numbers)}")
     for number in numbers:
-        if not _is_number(number) or not abs(number) <= LARGEST_NUMBER:
-            raise ValueError(f"{name} must hold numbers between -{LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}, "
+        if not _is_number(number) or not abs(number) <= MAX_NUMBER:
+            raise ValueError(f"{name} must hold numbers between -{MAX_NUMBER:g} and {MAX_NUMBER:g}, "
                              f"got {number!r}")
     return tuple(float(number) for number in numbers)
 

@@ -1,4 +1,4 @@
-"""A network's parameters, predictions, gradient and file. It trains for one step at most; a run is made elsewhere."""
+"""A network's parameters, predictions, gradient and file. It makes single steps; runs are made elsewhere."""
 from fastsgd.network.network import Network
 
 __all__ = ["Network"]

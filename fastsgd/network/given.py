@@ -1,4 +1,4 @@
-"""What may be given for a network: one, or a fitted estimator, whose network it then is."""
+"""Functions that take a network also take a fitted estimator, and use its network."""
 from __future__ import annotations
 
 from typing import Any

@@ -2,12 +2,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastsgd.data.checks import Csr, generator
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
+
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
 
 
 class GradientError(AssertionError):
@@ -42,8 +46,8 @@ class GradientCheck(float):
         return float.__repr__(self)
 
 
-def check_gradient(net: Network, X, y, *, gradient: np.ndarray | None = None, tolerance: float | None = None,
-                   samples: int = 1000, seed: int = 0) -> GradientCheck:
+def check_gradient(net: Network, X: RowsLike, y: ArrayLike, *, gradient: np.ndarray | None = None,
+                   tolerance: float | None = None, samples: int = 1000, seed: int = 0) -> GradientCheck:
     """Compares the gradient with central differences of the cost; returns the largest relative error.
 
     For each array of parameters (every layer's weights, every layer's biases) the differences
@@ -107,8 +111,8 @@ def check_gradient(net: Network, X, y, *, gradient: np.ndarray | None = None, to
 
     worst = 0.0
     checked = tried = 0
-    for name, offset, shape in arrays:
-        size = math.prod(shape)
+    for tensor in arrays:
+        name, offset, size = tensor.name, tensor.offset, tensor.size
         chosen = np.arange(size) if size <= share else rng.choice(size, share, replace=False)
         numeric = np.array([_difference(twin, rows, targets, offset + i, here) for i in chosen])
         smooth = np.isfinite(numeric)
@@ -119,7 +123,7 @@ def check_gradient(net: Network, X, y, *, gradient: np.ndarray | None = None, to
         error = float(np.linalg.norm(g - n) / scale)
         if not error <= tolerance:
             at = int(np.argmax(abs(g - n)))
-            position = [int(i) for i in np.unravel_index(chosen[at], shape)]
+            position = [int(i) for i in np.unravel_index(chosen[at], tensor.shape)]
             raise GradientError(f"gradient of {name}: relative error {error:.3g} exceeds {tolerance:g}; at {position} "
                                 f"it is {g[at]:.9g}, the finite difference {n[at]:.9g}")
         worst = max(worst, error)

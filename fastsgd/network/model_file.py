@@ -8,19 +8,21 @@ A file holds ``weights.0`` (inputs, outputs), ``biases.0`` (outputs,), ``weights
   where predictions are, ``output_scale`` and ``output_offset`` (of one or one per output);
 - any other key: the network's own ``metadata``.
 
-A checkpoint of a run (``checkpoint.py``) is a model file too: it holds more, under names that begin with ``run.``,
-which a reader of models passes over.
+A checkpoint of a run (``runs.checkpoint``) is a model file too: it holds more, under names that begin with ``run.``,
+which are ignored where only the model is read.
 """
 from __future__ import annotations
 
 import json
-import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
 from fastsgd.files import safetensors
 from fastsgd.files.safetensors import TensorFile
+from fastsgd.layers import KINDS, Dense, Layer
+from fastsgd.losses import as_loss
 from fastsgd.model.architecture import Architecture
 
 VERSION = "1"
@@ -44,8 +46,9 @@ def describe(architecture: Architecture, params: np.ndarray,
         description |= {"input_scale": architecture.input_scale, "input_offset": architecture.input_offset}
     if architecture.scales_output:
         description |= {"output_scale": architecture.output_scale, "output_offset": architecture.output_offset}
-    tensors = [(name, params[offset:offset + math.prod(shape)].reshape(shape))
-               for name, offset, shape in architecture.tensors]
+    if not architecture.is_dense:
+        description["layers"] = [{"kind": layer.kind, **layer.options()} for layer in architecture.layers]
+    tensors = [(tensor.name, tensor.of(params)) for tensor in architecture.tensors]
     return tensors, {"fastsgd.version": VERSION, "fastsgd.architecture": json.dumps(description), **metadata}
 
 
@@ -65,7 +68,7 @@ def network_of(file: TensorFile) -> tuple[Architecture, np.ndarray, dict[str, st
         raise ValueError(f"{file.path} has layout version {version!r:.40}; this fastsgd reads version {VERSION!r}")
     is_checkpoint = metadata.pop(CHECKPOINT, None) is not None
     architecture = _architecture(file, metadata.pop("fastsgd.architecture"))
-    expected = {name: shape for name, _, shape in architecture.tensors}
+    expected = {tensor.name: tensor.shape for tensor in architecture.tensors}
     found = {name for name in file.tensors if not (is_checkpoint and name.startswith("run."))}
     if found != set(expected):
         raise ValueError(f"{file.path} does not hold the tensors of its architecture: it has "
@@ -77,9 +80,9 @@ def network_of(file: TensorFile) -> tuple[Architecture, np.ndarray, dict[str, st
         if file.tensors[name][1] != shape:
             raise ValueError(f"{file.path}: tensor {name} should have shape {list(shape)}, its header says "
                              f"{list(file.tensors[name][1])}")
-    params = np.empty(architecture.parameters, dtype=file.tensors["weights.0"][0].newbyteorder("="))
-    for name, offset, shape in architecture.tensors:
-        file.read(name, params[offset:offset + math.prod(shape)])
+    params = np.empty(architecture.parameters, dtype=file.tensors[next(iter(expected))][0].newbyteorder("="))
+    for tensor in architecture.tensors:
+        file.read(tensor.name, tensor.of(params).reshape(-1))
     return architecture, params, metadata
 
 
@@ -87,19 +90,33 @@ def _architecture(file: TensorFile, text: str) -> Architecture:
     fields = file.parse(text)
     try:
         loss = fields["loss"]
-        for layer, shape in enumerate(pairwise(fields["sizes"])):          # before anything of that size is made
-            if file.tensors.get(f"weights.{layer}", (None, None))[1] != shape:
-                raise ValueError(f"its sizes {str(fields['sizes'])[:80]} are not those of its tensors")
-        if not isinstance(fields["activations"][-1], str):
+        sizes, names = _sizes(file, fields), fields["activations"]
+        if not isinstance(names[-1], str):
             raise TypeError("an activation is not a name")
+        names = [name for name, size in zip(names, sizes[1:], strict=True) if not isinstance(size, Layer)]
         given = [float(value) for value in fields["loss_parameters"]]
         architecture = Architecture.checked(
-            fields["sizes"], fields["activations"][:-1], loss, fields["activations"][-1],
-            given[0] if loss == "huber" else 1.0, given if loss == "quantile" else 0.5,
-            fields.get("input_scale", 1.0), fields.get("input_offset", 0.0), given[0] if "epsilon" in loss else 0.1,
+            sizes, names[:-1], type(as_loss(loss)).from_parameters(given), names[-1],
+            fields.get("input_scale", 1.0), fields.get("input_offset", 0.0),
             fields.get("output_scale", 1.0), fields.get("output_offset", 0.0))
         if architecture.loss_parameters != tuple(given):
             raise ValueError(f"its loss_parameters {given} are not those of {loss}")
         return architecture
     except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{file.path} does not describe a network: {error!s:.300}") from None
+
+
+def _sizes(file: TensorFile, fields: dict) -> list[int | Layer]:
+    """The sizes and other layers of a description, where the file has tensors of these shapes."""
+    sizes, described = fields["sizes"], fields.get("layers")
+    kinds = [{"kind": "dense"}] * (len(sizes) - 1) if described is None else described
+    chain: list[int | Layer] = [sizes[0]]
+    for number, (shape, options) in enumerate(zip(pairwise(sizes), kinds, strict=True)):   # before any array is made
+        kind = KINDS[options["kind"]]
+        layer = kind(**{name: value for name, value in options.items() if name != "kind"})
+        placed = replace(layer, inputs=shape[0], outputs=shape[1])
+        for (name, _), expected in zip(kind.tensors, placed.shapes(), strict=True):
+            if name != "biases" and file.tensors.get(f"{name}.{number}", (None, None))[1] != expected:
+                raise ValueError(f"its sizes {str(sizes)[:80]} are not those of its tensors")
+        chain.append(shape[1] if kind is Dense else layer)
+    return chain

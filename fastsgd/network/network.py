@@ -1,15 +1,16 @@
-"""The network: what it computes, and the one flat array that holds everything it has learned."""
+"""The network: what it computes, and the one flat array of its parameters."""
 from __future__ import annotations
 
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastsgd.data import advice
 from fastsgd.data.checks import (
-    CLASSIFICATION,
     Csr,
     check_rows,
     check_sample_weight,
@@ -17,11 +18,17 @@ from fastsgd.data.checks import (
     check_whole,
     generator,
 )
+from fastsgd.deprecation import keyword_only, warn_of
 from fastsgd.engine import _kernel
 from fastsgd.engine.machine import choose_threads, cores
-from fastsgd.model.architecture import OUTPUTS, Architecture
+from fastsgd.layers import Layer
+from fastsgd.losses import CLASSES, Loss, as_loss, with_parameters
+from fastsgd.model.architecture import Architecture
 from fastsgd.network import model_file
 from fastsgd.optimizers import Optimizer, State, StepConfig, aligned_zeros, check_fits, check_optimizer
+
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
 
 INITS = ("auto", "he", "glorot", "normal", "scikit-learn")
 
@@ -32,32 +39,15 @@ class Network:
     Parameters
     ----------
     sizes : sequence of int
-        Units per layer, the input's columns first: ``[64, 128, 10]`` has one hidden layer of 128.
+        Units per layer, the input's columns first: ``[64, 128, 10]`` has one hidden layer of 128. Between them may
+        stand layers of other kinds, such as ``fastsgd.layers.Scale()``.
     activation : str or sequence of str
         One of identity, logistic, tanh, relu, leaky_relu (slope 0.01), elu, gelu (exact), silu, softplus;
         or one name per hidden layer.
-    loss : str
-        What is minimised, summed over the outputs and averaged over the rows. It fixes the output layer:
-
-        ====================  ==========  =====================================================
-        loss                  output      cost of an output a, or row of outputs, with target t
-        ====================  ==========  =====================================================
-        cross_entropy         softmax     -sum t log a, t a class label or a row of probabilities
-        binary_cross_entropy  logistic    -t log a - (1 - t) log(1 - a)
-        squared_error         identity    (a - t)^2 / 2
-        absolute_error        identity    abs(a - t)
-        huber                 identity    (a - t)^2 / 2 up to delta, then delta (abs(a - t) - delta / 2)
-        quantile              identity    q (t - a) where t > a, else (1 - q)(a - t)
-        poisson               exp         t log(t / a) - t + a
-        hinge                 identity    max(0, 1 - t a)
-        perceptron            identity    max(0, -t a)
-        squared_hinge         identity    max(0, 1 - t a)^2
-        modified_huber        identity    max(0, 1 - t a)^2 where t a >= -1, else -4 t a
-        epsilon_insensitive   identity    max(0, abs(a - t) - epsilon)
-        squared_epsilon_insensitive       the square of that
-        ====================  ==========  =====================================================
-
-        hinge, perceptron, squared_hinge and modified_huber have targets of -1 and 1 (0 is taken for -1).
+    loss : str or Loss
+        What is minimised, summed over the outputs and averaged over the rows: a loss of ``fastsgd.losses``, such as
+        ``losses.Huber(2.0)``, or its name for the default parameter: cross_entropy, squared_error, huber and others,
+        whose formulas ``help(fastsgd.losses)`` has. It fixes the output layer's activation and what targets there are.
     output : str, optional
         With squared_error also "logistic" or "tanh": the classic digit network with the quadratic cost.
     dtype : "float32" or "float64"
@@ -69,12 +59,9 @@ class Network:
         as in Nielsen's digit network); "scikit-learn" (weights and biases uniform within glorot's limits, with
         logistic hidden layers within +-sqrt(2 / (inputs + outputs)), as MLPClassifier does); "auto" takes he for
         relu-like layers and glorot for the others.
-    huber_delta : float
-        Where huber's cost turns from quadratic to linear.
-    quantile : float or sequence of float
-        Between 0 and 1; one for all outputs, or one each.
-    epsilon : float
-        What an insensitive loss does not mind.
+    huber_delta, quantile, epsilon : deprecated
+        Parameters of a loss: give ``loss=losses.Huber(2.0)``, ``losses.Quantile([0.1, 0.9])``,
+        ``losses.EpsilonInsensitive(0.5)``.
     input_scale, input_offset : float or sequence of float
         The first layer receives ``X * input_scale + input_offset``; one number for all columns, or one each. They are
         part of the network and of its file.
@@ -82,15 +69,17 @@ class Network:
         The unit of targets that are quantities: predictions are what the last layer computes, times output_scale plus
         output_offset, and targets are compared as ``(y - output_offset) / output_scale``; one number for all outputs,
         or one each. The spread and the mean of y make targets of unit size, which the usual learning rates and
-        initial weights are meant for. ``cost`` and ``gradient`` are of the targets so scaled, as are huber_delta and
-        epsilon; ``predict`` and R^2 know nothing of it. They are part of the network and of its file.
+        initial weights are meant for. ``cost`` and ``gradient`` are of the targets so scaled, as are a loss's delta
+        and epsilon; ``predict`` and R^2 know nothing of it. They are part of the network and of its file.
 
     Attributes
     ----------
     params : ndarray (P,)
         Every parameter, in one flat array aligned to 64 bytes; changing it changes the network.
     weights, biases : tuples of ndarray
-        Views of ``params``: ``weights[l]`` (inputs, outputs) and ``biases[l]`` (outputs,).
+        Views of ``params``: ``weights[l]`` (inputs, outputs) and ``biases[l]`` (outputs,) of each dense layer.
+    tensors : dict of str to ndarray
+        Views of all of it by name, as in the model file: "weights.0", "biases.0", "scale.1" ...
     metadata : dict of str to str
         Travels with the model file; the command line keeps its table encoding here.
 
@@ -106,8 +95,8 @@ class Network:
     is never made dense. y is (rows,)
     class labels 0 .. outputs - 1 or (rows, outputs) probabilities for cross_entropy, else (rows, outputs)
     targets, or (rows,) where there is one output. With binary_cross_entropy and the losses whose targets are -1 and 1,
-    networks of several outputs take class labels (rows,) too: then each output is trained to tell its class from the
-    rest, and a row is right where its largest output is that of its class.
+    networks of several outputs take class labels (rows,) too: then each output is trained one-vs-rest, and a row
+    is right where its largest output is that of its class.
 
     Threads: predict, cost, score, evaluate and gradient of one network may run at once; step and train must not
     run beside anything else on the same network.
@@ -122,14 +111,17 @@ class Network:
     (1, 2)
     """
 
-    def __init__(self, sizes: Sequence[int], activation: str | Sequence[str] = "relu", loss: str = "cross_entropy",
+    @keyword_only
+    def __init__(self, sizes: Sequence[int], activation: str | Sequence[str] = "relu",
+                 loss: str | Loss = "cross_entropy", *,
                  output: str | None = None, dtype: str = "float32", seed: int | None = None, init: str = "auto",
-                 huber_delta: float = 1.0, quantile: float | Sequence[float] = 0.5,
+                 huber_delta: float | None = None, quantile: float | Sequence[float] | None = None,
                  input_scale: float | Sequence[float] = 1.0, input_offset: float | Sequence[float] = 0.0,
-                 epsilon: float = 0.1, output_scale: float | Sequence[float] = 1.0,
+                 epsilon: float | None = None, output_scale: float | Sequence[float] = 1.0,
                  output_offset: float | Sequence[float] = 0.0):
-        architecture = Architecture.checked(sizes, activation, loss, output, huber_delta, quantile, input_scale,
-                                            input_offset, epsilon, output_scale, output_offset)
+        loss = _with_old_arguments(loss, huber_delta, quantile, epsilon)
+        architecture = Architecture.checked(sizes, activation, loss, output, input_scale, input_offset, output_scale,
+                                            output_offset)
         if init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
         if dtype not in ("float32", "float64", np.float32, np.float64):
@@ -142,8 +134,9 @@ class Network:
     def _hold(self, architecture: Architecture, params: np.ndarray, metadata: dict[str, str]) -> None:
         self.architecture = architecture
         self._params = params
-        views = [params[offset:offset + math.prod(shape)].reshape(shape) for _, offset, shape in architecture.tensors]
-        self.weights, self.biases = tuple(views[::2]), tuple(views[1::2])
+        self.tensors = {tensor.name: tensor.of(params) for tensor in architecture.tensors}
+        self.weights, self.biases = (tuple(self.tensors[tensor.name] for tensor in architecture.tensors
+                                           if tensor.role == role) for role in ("weight", "bias"))
         self.metadata = metadata
         self._stepping: tuple[Optimizer, State] | None = None
         self._few_rows = _kernel.FewRows(architecture, params)
@@ -163,8 +156,12 @@ class Network:
                         "or a smaller offset")
 
     def _initialise(self, rng: np.random.Generator, init: str) -> None:
-        for W, b, name in zip(self.weights, self.biases, self.architecture.activations, strict=True):
-            inputs, outputs = W.shape
+        dense = [layer for layer in self.architecture.layers if layer.kind == "dense"]
+        for tensor in self.architecture.tensors:
+            if tensor.role == "scale":
+                self.tensors[tensor.name][:] = 1
+        for layer, W, b in zip(dense, self.weights, self.biases, strict=True):
+            inputs, outputs, name = layer.inputs, layer.outputs, layer.activation
             rule = init
             if init == "auto":
                 rule = "he" if name in ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus") else "glorot"
@@ -197,8 +194,13 @@ class Network:
         self._params[:] = values
 
     @property
+    def layers(self) -> tuple[Layer, ...]:
+        """What the network is made of, as data."""
+        return self.architecture.layers
+
+    @property
     def sizes(self) -> tuple[int, ...]:
-        """Units per layer, the input first."""
+        """The columns of the input, then the outputs of each layer."""
         return self.architecture.sizes
 
     @property
@@ -244,6 +246,15 @@ class Network:
         return self.architecture.loss
 
     @property
+    def loss_function(self) -> Loss:
+        """The loss with its parameters.
+
+        >>> Network([2, 1], loss="huber").loss_function
+        Huber(delta=1.0)
+        """
+        return self.architecture.loss_function
+
+    @property
     def dtype(self) -> np.dtype:
         """The dtype of the parameters."""
         return self.params.dtype
@@ -251,16 +262,49 @@ class Network:
     @property
     def metric(self) -> str:
         """What ``score`` measures: "accuracy" for a classifier, "r2" otherwise."""
-        return "accuracy" if self.loss in CLASSIFICATION else "r2"
+        return self.architecture.loss_type.targets.metric
 
     def __repr__(self) -> str:
-        hidden = self.architecture.activations[:-1]
+        hidden = [layer.activation for layer in self.layers[:-1] if layer.has_units]
+        sizes = [self.sizes[0], *(layer.outputs if layer.kind == "dense" else layer for layer in self.layers)]
         same = set(hidden) if hidden else {"relu"}
         activation = same.pop() if len(same) == 1 else list(hidden)
         output = self.architecture.activations[-1]
-        shown = f", output={output!r}" if output != OUTPUTS[self.loss][0] else ""
-        return (f"Network({list(self.sizes)}, activation={activation!r}, loss={self.loss!r}{shown}, "
+        shown = f", output={output!r}" if output != self.architecture.loss_type.outputs[0] else ""
+        return (f"Network({sizes}, activation={activation!r}, loss={self.loss!r}{shown}, "
                 f"dtype={str(self.dtype)!r})")
+
+    def folded(self) -> Network:
+        """The same function of dense layers alone, to rounding: a copy whose scales are multiplied into the weights.
+
+        Where there are only dense layers it is the network itself.
+
+        >>> net = Network([2, Scale(), 3], seed=0)
+        >>> net.tensors["scale.0"][:] = [2.0, 0.0]
+        >>> net.folded()
+        Network([2, 3], activation='relu', loss='cross_entropy', dtype='float32')
+        >>> bool(np.allclose(net.folded().predict([[1, 1]]), net.predict([[1, 1]])))
+        True
+        """
+        if self.architecture.is_dense:
+            return self
+        own, kept, factor = self.architecture, [], None
+        for layer, arrays in zip(own.layers, self._arrays(), strict=True):
+            if layer.kind == "scale":
+                factor = arrays[0] if factor is None else factor * arrays[0]
+                continue
+            W, b = arrays
+            kept += [(W if factor is None else factor[:, np.newaxis] * W).ravel(), b]
+            factor = None
+        dense = tuple(layer for layer in own.layers if layer.kind == "dense")
+        return Network._from_parts(replace(own, layers=dense), np.concatenate(kept), dict(self.metadata))
+
+    def _arrays(self) -> list[list[np.ndarray]]:
+        """The tensors of each layer."""
+        found: list[list[np.ndarray]] = [[] for _ in self.layers]
+        for tensor in self.architecture.tensors:
+            found[tensor.layer].append(self.tensors[tensor.name])
+        return found
 
     def copy(self) -> Network:
         """An independent copy."""
@@ -277,10 +321,10 @@ class Network:
     def _before_output(self) -> Network:
         """The network that predicts what this one's output activation receives; it shares the parameters' memory."""
         twin = Network.__new__(Network)
-        hidden = self.architecture.activations[:-1]
-        twin._hold(Architecture.checked(self.sizes, hidden, "squared_error", "identity",
-                                        input_scale=self.architecture.input_scale,
-                                        input_offset=self.architecture.input_offset), self._params, {})
+        own = self.architecture
+        layers = (*own.layers[:-1], replace(own.layers[-1], activation="identity"))
+        twin._hold(Architecture(layers, "squared_error", (0.0,) * self.sizes[-1], own.input_scale, own.input_offset),
+                   self._params, {})
         return twin
 
     def __getstate__(self):
@@ -291,7 +335,7 @@ class Network:
 
     # ---- what it does ----
 
-    def predict(self, X, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
+    def predict(self, X: RowsLike, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
         """The output layer's activations, (rows, outputs): probabilities for a classifier.
 
         They are written into ``out`` where it is given: a contiguous array of that shape and of the network's dtype.
@@ -351,16 +395,20 @@ class Network:
             raise ValueError(f"input_dtype must be {self.dtype} or uint8, got {dtype}")
         return _kernel.Predictor(self.architecture, self.params, int(rows), dtype, min(int(threads), cores()))
 
-    def cost(self, X, y, threads: int | None = None, sample_weight=None) -> float:
+    @keyword_only
+    def cost(self, X: RowsLike, y: ArrayLike, *, threads: int | None = None,
+             sample_weight: ArrayLike | None = None) -> float:
         """The mean cost over the rows, a float; where ``sample_weight`` (rows,) is given, each counts by its weight.
 
         >>> net = Network([2, 3], seed=0)
         >>> round(net.cost([[0, 0]], [2]), 4)              # three equal probabilities: log 3
         1.0986
         """
-        return self.evaluate(X, y, threads, sample_weight)[0]
+        return self.evaluate(X, y, threads=threads, sample_weight=sample_weight)[0]
 
-    def score(self, X, y, threads: int | None = None, sample_weight=None) -> float:
+    @keyword_only
+    def score(self, X: RowsLike, y: ArrayLike, *, threads: int | None = None,
+              sample_weight: ArrayLike | None = None) -> float:
         """Accuracy for a classifier, else R^2 over all outputs; NaN for R^2 of targets that do not vary.
 
         R^2 = 1 - sum (t - a)^2 / sum (t - mean t)^2. Accuracy counts rows where y has class labels, or probabilities
@@ -369,9 +417,11 @@ class Network:
         >>> Network([2, 3], seed=0).score([[0, 0], [0, 0]], [0, 2])       # of equal outputs the first counts
         0.5
         """
-        return self.evaluate(X, y, threads, sample_weight)[1]
+        return self.evaluate(X, y, threads=threads, sample_weight=sample_weight)[1]
 
-    def evaluate(self, X, y, threads: int | None = None, sample_weight=None) -> tuple[float, float]:
+    @keyword_only
+    def evaluate(self, X: RowsLike, y: ArrayLike, *, threads: int | None = None,
+                 sample_weight: ArrayLike | None = None) -> tuple[float, float]:
         """``(cost, score)`` in one pass over the rows.
 
         >>> Network([2, 3], seed=0).evaluate([[0, 0]], [0])[1]
@@ -381,7 +431,9 @@ class Network:
         weight = check_sample_weight(sample_weight, len(X))
         return self._evaluate(X, y, threads, self._metric_of(y, weight), weight)
 
-    def gradient(self, X, y, threads: int | None = None, sample_weight=None) -> np.ndarray:
+    @keyword_only
+    def gradient(self, X: RowsLike, y: ArrayLike, *, threads: int | None = None,
+                 sample_weight: ArrayLike | None = None) -> np.ndarray:
         """The gradient of the mean cost over the rows given, (P,), laid out like ``params``.
 
         A cost that is not finite raises FloatingPointError.
@@ -398,7 +450,8 @@ class Network:
                                      "the inputs are too large")
         return out
 
-    def step(self, X, y, optimizer: Optimizer, threads: int | None = None) -> float:
+    @keyword_only
+    def step(self, X: RowsLike, y: ArrayLike, optimizer: Optimizer, *, threads: int | None = None) -> float:
         """One fused mini-batch step on these rows, in place; returns the cost before it.
 
         Momentum and the like carry over from step to step as long as the optimizer is an equal one;
@@ -416,7 +469,7 @@ class Network:
         check_fits(optimizer, self.architecture)
         return self._step(X, y, optimizer, threads)
 
-    # ---- what train() shares ----
+    # ---- for arrays that are checked, as train() uses them ----
 
     def _step(self, X: np.ndarray | Csr, y: np.ndarray, optimizer: Optimizer, threads: int | None) -> float:
         """``step`` for arrays that :meth:`_check` returned, by an optimizer that fits."""
@@ -478,9 +531,9 @@ class Network:
         """The function that turns the kernel's summed score over the rows of y into the metric."""
         if chosen is not None:
             y, weight = y[chosen], None if weight is None else weight[chosen]
-        if self.loss in CLASSIFICATION:
+        if self.metric == "accuracy":
             counted = len(y) if weight is None else float(weight.sum())
-            per_row = 1 if self.loss == "cross_entropy" or y.ndim == 1 else y.shape[1]
+            per_row = 1 if self.architecture.loss_type.targets is CLASSES or y.ndim == 1 else y.shape[1]
             return lambda score: score / (counted * per_row)
         if weight is not None and not weight.all():
             y, weight = y[weight > 0], weight[weight > 0]
@@ -501,7 +554,7 @@ class Network:
     def save(self, path) -> None:
         """Writes the network as a safetensors file: complete or not at all.
 
-        The format is described in ``fastsgd.modelfile``. OSError names the path where it cannot be written.
+        The format is described in ``fastsgd.network.model_file``. OSError names the path where it cannot be written.
 
         >>> import os, tempfile
         >>> path = os.path.join(tempfile.mkdtemp(), "net.safetensors")
@@ -518,6 +571,23 @@ class Network:
         Nothing in the file is executed.
         """
         return cls._from_parts(*model_file.load(path))
+
+
+def _with_old_arguments(loss: str | Loss, huber_delta, quantile, epsilon) -> str | Loss:
+    """The loss with the parameter that was given as one of the deprecated arguments."""
+    for old, parameter, value in (("huber_delta", "delta", huber_delta), ("quantile", "quantile", quantile),
+                                  ("epsilon", "epsilon", epsilon)):
+        if value is None:
+            continue
+        known = as_loss(loss)
+        if known.parameter() != parameter:
+            warn_of(f"Network: {old}=", f"no such argument with the loss {known.name}")
+        elif known is loss:
+            raise ValueError(f"{old} is deprecated and does not go with loss={loss!r}, which has its own {parameter}")
+        else:
+            warn_of(f"Network: {old}=", f"loss=fastsgd.losses.{type(known).__name__}({value!r})")
+            loss = with_parameters(known.name, **{parameter: value})
+    return loss
 
 
 def _one_or_many(values: tuple[float, ...]) -> float | np.ndarray:

@@ -1,23 +1,89 @@
-"""What all optimizers share: their fields, the checks of these, their memory."""
+"""What all optimizers share: options, checks, state."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from numbers import Integral, Real
 from types import FunctionType, MethodType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from fastsgd.optimizers.parameters import Parameters
+from fastsgd.deprecation import warn_of
+from fastsgd.layers import ROLES, Layer, Tensor
+from fastsgd.optimizers.parameters import Parameters, is_number
 from fastsgd.optimizers.state import State, aligned_zeros
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Factors of the learning rate and of the penalties for some of the parameters.
+
+    ``weight_decay_factor`` multiplies weight_decay, l1, l2 and alpha alike.
+
+    >>> ParameterGroup(learning_rate_factor=0.1)
+    ParameterGroup(learning_rate_factor=0.1, weight_decay_factor=1.0)
+    """
+
+    learning_rate_factor: float = 1.0
+    weight_decay_factor: float = 1.0
+
+    def __post_init__(self):
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if not is_number(value) or not 0 <= value < math.inf:
+                raise ValueError(f"{entry.name} must be a finite number, at least 0, got {value!r}")
+            object.__setattr__(self, entry.name, float(value))
+
+
+class Factors(NamedTuple):
+    """What the learning rate, weight_decay, and l1 and l2 are multiplied by for one tensor."""
+
+    rate: float
+    decay: float
+    penalty: float
+
+
+OPTIONS = """    Parameters
+    ----------
+    learning_rate : float or function
+        eta, a number, or a function from the step (0, 1, 2, ...) to a number such as those of ``fastsgd.schedules``.
+        All other options are given by their keyword; numbers are at least 0 and finite.
+    weight_decay : float
+        Acts on every parameter, biases too, as in PyTorch: g gains ``weight_decay * w``. (AdamW instead shrinks w by
+        ``eta * weight_decay * w``, apart from the gradient.)
+    l2, l1 : float
+        Act on weights only: g gains ``l2 * w`` and ``l1 * sign(w)``, the derivatives of ``l2/2 * sum(w**2)`` and
+        ``l1 * sum(abs(w))``.
+    alpha : float
+        l2 in the meaning of scikit-learn's MLPClassifier: g gains ``alpha / n * w``, n being the rows of the
+        mini-batch, or the sum of their weights. It may stand beside l2.
+    clip_value, clip_norm : float, optional
+        Limit every entry of the mini-batch's gradient to [-clip_value, clip_value], or its length: where it is longer
+        than clip_norm, all of it is scaled down (Pascanu, Mikolov and Bengio 2013). Penalties come after.
+    clip_delta : float, optional
+        Limits the slope of every single cost, dC/dz of each output of each row, to [-clip_delta, clip_delta].
+    max_norm : float, optional
+        Limits the length of the weights into each unit of a hidden layer after each step (Srivastava 2014).
+    average : float or "polyak", optional
+        Training ends with a running average of the parameters. A number below 1 is the decay of an exponential one,
+        a <- average * a + (1 - average) * w, begun as a plain mean so that it forgets where it started. "polyak" is
+        the mean of the parameters after every step (Polyak and Juditsky 1992).
+    average_from : int
+        Steps before the average begins.
+    bias_rate : float
+        What eta is multiplied by for biases; 0 keeps them as they are.
+    groups : dict of ParameterGroup
+        Factors for some of the parameters: by role ("weight", "bias", "scale"), by the number of their layer, or by
+        name ("weights.0"); where several apply, all of them multiply.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Optimizer(Parameters):
-    """The fields that every optimizer has. Use one of its subclasses."""
+    """What all optimizers share. Use one of its subclasses."""
 
     learning_rate: float | Callable[[int], float] = field(kw_only=False)
     weight_decay: float = 0.0
@@ -28,13 +94,14 @@ class Optimizer(Parameters):
     clip_value: float | None = None
     clip_delta: float | None = None
     max_norm: float | None = None
-    average: float | None = None
+    average: float | str | None = None
     average_from: int = 0
     bias_rate: float = 1.0
+    groups: Mapping[str | int, ParameterGroup] = field(default_factory=dict, hash=False)
 
     kind: ClassVar[str]
-    flags: ClassVar[tuple[str, ...]] = ("nesterov", "truncate", "squared")
-    above_zero: ClassVar[tuple[str, ...]] = ("clip_norm", "clip_value", "clip_delta", "max_norm", "average")
+    flags: ClassVar[tuple[str, ...]] = ("nesterov", "cumulative_l1", "squared")
+    above_zero: ClassVar[tuple[str, ...]] = ("clip_norm", "clip_value", "clip_delta", "max_norm")
     below_one: ClassVar[tuple[str, ...]] = ("momentum", "beta_1", "beta_2", "rho")
 
     def __post_init__(self):
@@ -43,21 +110,24 @@ class Optimizer(Parameters):
                             "PassiveAggressive")
         for name in (entry.name for entry in fields(self)):
             value = getattr(self, name)
+            if name == "groups":
+                object.__setattr__(self, name, _checked_groups(value))
+                continue
             if name == "learning_rate" and callable(value):
                 continue
             if name in self.flags:
                 if not isinstance(value, bool):
                     raise TypeError(f"{name} must be True or False, got {value!r}")
                 continue
+            if name == "average":
+                object.__setattr__(self, name, _checked_average(value))
+                continue
             if name in self.above_zero and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, Integral if name == "average_from" else Real):
+            if not is_number(value) or (name == "average_from" and not isinstance(value, Integral)):
                 raise TypeError(f"{name} must be {_KINDS.get(name, 'a number')}, got {value!r}")
-            if name in self.above_zero:
-                most = 1.0 if name == "average" else math.inf
-                if not 0 < value <= most or value == math.inf:
-                    allowed = "above 0 and at most 1" if most == 1 else "above 0 and finite"
-                    raise ValueError(f"{name} must be {allowed}, got {value!r}")
+            if name in self.above_zero and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be above 0 and finite, got {value!r}")
             limit = 1 if name in self.below_one else math.inf
             if not 0 <= value < limit:
                 allowed = "at least 0 and below 1" if limit == 1 else "at least 0 and finite"
@@ -66,10 +136,17 @@ class Optimizer(Parameters):
         if self.clip_norm is not None and self.clip_value is not None:
             raise ValueError(f"clip_norm={self.clip_norm:g} and clip_value={self.clip_value:g} exclude each other")
 
+    def __init_subclass__(cls) -> None:
+        cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n\n{OPTIONS}"
+
+    def __setstate__(self, state: dict) -> None:
+        average = "polyak" if state.get("average") == 1.0 else state.get("average")     # as fastsgd 0.1 had it
+        self.__dict__.update({"groups": {}, **state, "average": average})
+
     def __repr__(self) -> str:
         shown = [_shown(self.learning_rate)] + [f"{entry.name}={getattr(self, entry.name)!r}" for entry in fields(self)
-                                              if entry.name != "learning_rate"
-                                              and getattr(self, entry.name) != entry.default]
+                                              if entry.name != "learning_rate" and getattr(self, entry.name) != (
+                                                  {} if entry.name == "groups" else entry.default)]
         return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
@@ -77,9 +154,29 @@ class Optimizer(Parameters):
         """How many numbers per parameter the rule remembers between steps."""
         return 0
 
+    def factors(self, tensor: Tensor, layer: Layer) -> Factors:
+        """What acts on a tensor of a layer: its role's, its layer's and its own group, one after the other.
+
+        >>> from fastsgd import SGD
+        >>> from fastsgd.model.architecture import Architecture
+        >>> net = Architecture.dense((3, 2), ("identity",), "squared_error", (0.0, 0.0))
+        >>> SGD(0.1, groups={"bias": ParameterGroup(2.0, 0.0)}).factors(net.tensors[1], net.layers[0])
+        Factors(rate=2.0, decay=0.0, penalty=0.0)
+        """
+        rate, decay, penalty = layer.rate_factor(tensor.role), 1.0, float(tensor.role == "weight")
+        if tensor.role == "bias":
+            rate *= self.bias_rate
+        for key in (tensor.role, tensor.layer, tensor.name) if self.groups else ():
+            if (group := self.groups.get(key)) is not None:
+                rate *= group.learning_rate_factor
+                decay *= group.weight_decay_factor
+                penalty *= group.weight_decay_factor
+        return Factors(rate, decay, penalty)
+
     def learning_rates(self, first_step: int, steps: int) -> np.ndarray:
         """The learning rates of ``steps`` steps from ``first_step`` on, float64.
 
+        >>> from fastsgd import SGD
         >>> SGD(lambda step: 1 / (1 + step)).learning_rates(0, 3)
         array([1.        , 0.5       , 0.33333333])
         """
@@ -95,37 +192,49 @@ class Optimizer(Parameters):
         return np.array(rates, dtype=float)
 
     def over(self, steps: int) -> Self:
-        """The same for a run of so many steps: a schedule that leaves its length open learns it."""
+        """The same for a run of so many steps: a schedule without a length gets it."""
         bind = getattr(self.learning_rate, "over", None)
         return replace(self, learning_rate=bind(steps)) if bind is not None else self
 
     def averaging_weights(self, first_step: int, steps: int) -> np.ndarray:
         """By how much the average moves towards the parameters at each of these steps; 1 makes it equal to them.
 
-        >>> SGD(average=1.0).averaging_weights(0, 4).tolist() == [1, 1 / 2, 1 / 3, 1 / 4]
+        >>> from fastsgd import SGD
+        >>> SGD(average="polyak").averaging_weights(0, 4).tolist() == [1, 1 / 2, 1 / 3, 1 / 4]
         True
         """
         averaged = np.maximum(np.arange(first_step, first_step + steps) + 1.0 - self.average_from, 1)
-        return np.maximum(1 - (self.average or 0), 1 / averaged)
+        decay = 1.0 if isinstance(self.average, str) else self.average or 0.0
+        return np.maximum(1 - decay, 1 / averaged)
 
-    def penalty(self, weights: Iterable[np.ndarray], batch_weight: float = 1.0, per_output: bool = False):
+    def regularization_cost(self, weights: Iterable[np.ndarray], batch_weight: float = 1.0, per_output: bool = False):
         """What l1, l2 and alpha add to the cost of a mini-batch of so many rows, or of each output, (outputs,).
 
-        >>> SGD(l1=0.5, alpha=2.0).penalty([np.array([[1.0, -2.0]])], batch_weight=10)
+        >>> from fastsgd import SGD
+        >>> SGD(l1=0.5, alpha=2.0).regularization_cost([np.array([[1.0, -2.0]])], batch_weight=10)
         2.0
         """
         l2 = self.l2 + self.alpha / batch_weight
-        penalty = 0.0
-        for W in weights:
+        total: Any = 0.0
+        for number, W in enumerate(weights):
+            factor = 1.0
+            for key in ("weight", number, f"weights.{number}") if self.groups else ():
+                factor *= self.groups.get(key, ParameterGroup()).weight_decay_factor
             if l2:                                           # not by BLAS, whose idle threads would keep a core busy
                 squares = np.einsum("ij,ij->j" if per_output else "ij,ij->", W, W)
-                penalty = penalty + l2 / 2 * (squares if per_output else float(squares))
+                total = total + factor * l2 / 2 * (squares if per_output else float(squares))
             if self.l1:
-                penalty = penalty + self.l1 * (abs(W).sum(axis=0) if per_output else float(abs(W).sum()))
-        return penalty
+                sizes = abs(W).sum(axis=0) if per_output else float(abs(W).sum())
+                total = total + factor * self.l1 * sizes
+        return total
+
+    def penalty(self, *args, **kwargs):
+        """The old name of :meth:`regularization_cost`."""
+        warn_of("Optimizer.penalty", "Optimizer.regularization_cost")
+        return self.regularization_cost(*args, **kwargs)
 
     def state(self, params: np.ndarray) -> State:
-        """A fresh memory for these parameters.
+        """A fresh state for these parameters.
 
         ValueError where a beta, rho or epsilon would be rounded to 1 or 0 in the parameters' dtype.
         """
@@ -148,18 +257,43 @@ class Optimizer(Parameters):
 
     @property
     def _rule(self) -> str:
-        """Whose slots these are: shapes alone do not tell what numbers mean."""
-        return type(self).__name__ + "-truncating" * getattr(self, "truncate", False) if self.slots else ""
+        """Which rule the slots belong to: their shapes do not tell."""
+        return type(self).__name__ + "-truncating" * getattr(self, "cumulative_l1", False) if self.slots else ""
 
 
 def _shown(rate) -> str:
-    """A learning rate in words that are the same in every process: a function's repr would tell where it lies."""
+    """A learning rate as text that is the same in every process: a function's repr has its address."""
     if isinstance(rate, partial):
         arguments = [*map(repr, rate.args), *(f"{name}={value!r}" for name, value in rate.keywords.items())]
         return f"partial({', '.join([_shown(rate.func), *arguments])})"
     if callable(rate) and type(rate).__repr__ in (object.__repr__, FunctionType.__repr__, MethodType.__repr__):
         return getattr(rate, "__qualname__", type(rate).__qualname__)
     return repr(rate)
+
+
+def _checked_average(average: Any) -> float | str | None:
+    if average is None or (isinstance(average, str) and average == "polyak"):
+        return average
+    if not isinstance(average, str) and not is_number(average):
+        raise TypeError(f"average must be 'polyak' or a number, got {average!r}")
+    if average == 1:
+        warn_of("average=1.0", "average='polyak', the mean of the parameters after every step")
+        return "polyak"
+    if isinstance(average, str) or not 0 < average < 1:
+        raise ValueError(f"average must be 'polyak' or a number above 0 and below 1, got {average!r}")
+    return float(average)
+
+
+def _checked_groups(groups) -> dict[str | int, ParameterGroup]:
+    if not isinstance(groups, Mapping):
+        raise TypeError(f"groups must be a dict of fastsgd.ParameterGroup, got {groups!r}")
+    for key, group in groups.items():
+        if isinstance(key, bool) or not isinstance(key, str | int):
+            raise TypeError(f"groups must have roles ({', '.join(ROLES)}), numbers of layers or names of tensors such "
+                            f"as 'weights.0' as keys, got {key!r}")
+        if not isinstance(group, ParameterGroup):
+            raise TypeError(f"groups[{key!r}] must be a fastsgd.ParameterGroup, got {group!r}")
+    return dict(groups)
 
 
 _KINDS = {"learning_rate": "a number or a function of the step", "average_from": "a whole number of steps"}
@@ -187,6 +321,12 @@ def check_state(state, optimizer: Optimizer, params: np.ndarray) -> None:
 
 def check_fits(optimizer: Optimizer, architecture) -> None:
     """ValueError where the optimizer is not for such a network."""
+    if optimizer.groups:
+        known = {key for tensor in architecture.tensors for key in (tensor.role, tensor.layer, tensor.name)}
+        for key in optimizer.groups:
+            if key not in known:
+                raise ValueError(f"groups: this network has no parameters {key!r}; it has "
+                                 f"{', '.join(map(repr, sorted(known, key=str)))}")
     losses = getattr(optimizer, "losses", None)
     if losses is not None and (len(architecture.sizes) > 2 or architecture.loss not in losses):
         raise ValueError(f"optimizer: {type(optimizer).__name__} is for networks without a hidden layer and with the "

@@ -1,9 +1,17 @@
-"""The fields of frozen dataclasses as parameters of scikit-learn's searches, pipelines and clones."""
+"""Optimizers and schedules as parameters for scikit-learn: get_params, set_params and clone."""
 from __future__ import annotations
 
 import copy
 from dataclasses import fields, replace
+from numbers import Real
 from typing import Any, Self
+
+from fastsgd.deprecation import warn_of
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a real number, which a bool is not."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 class Parameters:
@@ -33,8 +41,12 @@ class Parameters:
         known = [entry.name for entry in fields(self)]       # type: ignore[arg-type]
         changed: dict[str, Any] = {}
         nested: dict[str, dict[str, Any]] = {}
+        old_fields = getattr(self, "old_fields", {})
         for key, value in params.items():
             name, _, inner = key.partition("__")
+            if name in old_fields:
+                warn_of(f"{type(self).__name__}: {name}", old_fields[name])
+                name = old_fields[name]
             if name not in known:
                 raise ValueError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(known)}")
             if inner:

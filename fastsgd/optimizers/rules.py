@@ -5,9 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from fastsgd.deprecation import renamed_fields
+from fastsgd.losses import LOSSES
 from fastsgd.optimizers.base import Optimizer
 
 
+@renamed_fields(truncate="cumulative_l1")
 @dataclass(frozen=True, kw_only=True, repr=False)
 class SGD(Optimizer):
     """Stochastic gradient descent, with momentum if wanted.
@@ -17,9 +20,10 @@ class SGD(Optimizer):
 
     ``nesterov`` without momentum is a ValueError.
 
-    With ``truncate`` l1 does not act on the gradient but makes weights zero (Tsuruoka, Tsujii and Ananiadou 2009,
-    "cumulative penalty"). With u the sum of eta * l1 over all steps and q what a weight has received of it so far, each
-    step ends with w = max(0, w - (u + q)) for w > 0 and w = min(0, w + (u - q)) for w < 0; q gains the change.
+    With ``cumulative_l1`` l1 does not act on the gradient but makes weights exactly zero: the cumulative penalty of
+    Tsuruoka, Tsujii and Ananiadou (2009), a form of truncated gradient (Langford, Li and Zhang 2009). With u the sum of
+    eta * l1 over all steps and q what a weight has received of it so far, each step ends with w = max(0, w - (u + q))
+    for w > 0 and w = min(0, w + (u - q)) for w < 0; q gains the change.
 
     >>> SGD(0.1, momentum=0.9)
     SGD(0.1, momentum=0.9)
@@ -28,7 +32,7 @@ class SGD(Optimizer):
     learning_rate: float | Callable[[int], float] = field(default=0.1, kw_only=False)
     momentum: float = 0.0
     nesterov: bool = False
-    truncate: bool = False
+    cumulative_l1: bool = False
     kind: ClassVar[str] = "sgd"
 
     def __post_init__(self):
@@ -38,7 +42,12 @@ class SGD(Optimizer):
 
     @property
     def slots(self) -> int:
-        return (1 if self.momentum else 0) + self.truncate
+        return (1 if self.momentum else 0) + self.cumulative_l1
+
+    @property
+    def truncate(self) -> bool:
+        """The old name of cumulative_l1, which the engine reads."""
+        return self.cumulative_l1
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -133,4 +142,4 @@ class PassiveAggressive(Optimizer):
     learning_rate: float | Callable[[int], float] = field(default=1.0, kw_only=False)
     squared: bool = False
     kind: ClassVar[str] = "passive_aggressive"
-    losses: ClassVar[tuple[str, ...]] = ("hinge", "epsilon_insensitive")
+    losses: ClassVar[tuple[str, ...]] = tuple(name for name, loss in LOSSES.items() if loss.passive_aggressive)

@@ -12,12 +12,12 @@ class State:
     """What a run remembers from step to step.
 
     ``slots`` (k, P) and ``average`` (P,) or None are laid out like the P parameters; ``cost`` and ``score`` are sums
-    over the rows seen, which whoever reads them may set back to 0. ``penalty`` is what SGD's truncating l1 has asked of
-    every weight so far, the sum of learning_rate * l1. ``averaged`` are the parameters that the average was taken of,
-    where a run has ended with the average in their place.
+    over the rows trained on, which a caller may reset to 0. ``cumulative_l1`` is that of SGD's option of this
+    name, the sum of learning_rate * l1. ``averaged`` are the parameters of the last step, where a run has ended with
+    their average in their place.
 
-    ``output_costs`` (outputs,), where somebody has put it there, gains the costs of each output, without any weights:
-    of networks without a hidden layer in small batches, which take a path of their own. Else it becomes NaN.
+    ``output_costs`` (outputs,), where it is given, gains the unweighted costs of each output; only the linear path (no
+    hidden layer, small batches) fills it, others set it to NaN.
     ``rule`` names whose numbers the slots are.
     """
 
@@ -26,7 +26,7 @@ class State:
     steps: int = 0
     cost: float = 0.0
     score: float = 0.0
-    penalty: float = 0.0
+    cumulative_l1: float = 0.0
     averaged: np.ndarray | None = None
     output_costs: np.ndarray | None = None
     rule: str = ""

@@ -1,4 +1,4 @@
-"""All that makes a step and stays the same from one to the next."""
+"""The configuration of a step."""
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from fastsgd.optimizers.base import Optimizer
 
 @dataclass(frozen=True)
 class StepConfig:
-    """What makes a step, all that stays the same from one to the next, as plain data.
+    """What stays the same from step to step, as plain data.
 
     ``dropout`` has a rate for each hidden layer, or none; ``seed`` is that of its random bits. ``positive_weight`` has
-    a number for each output, or none: what it counts where its target is yes, for class labels that are told one from
-    the rest. With ``weighted_steps`` a gradient is divided by the number of rows and not by their weights.
+    a number for each output, or none: the weight of its positive rows where class labels are one-vs-rest. With
+    ``weighted_steps`` a gradient is divided by the number of rows and not by their weights.
     """
 
     optimizer: Optimizer

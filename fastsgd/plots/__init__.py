@@ -1,6 +1,10 @@
-"""Pictures of what happens, by matplotlib: ``pip install "fastsgd[plot]"``. Every plot takes axes and returns them."""
+"""Pictures of what happens, by matplotlib: ``pip install "fastsgd[plot]"``. Every plot takes axes and returns them;
+``save`` and ``save_animation`` write files."""
+from fastsgd.deprecation import old_names
 from fastsgd.plots._axes import save
-from fastsgd.plots.descent import animate_descent, descent, gradient_noise, race
+from fastsgd.plots.descent import descent, gradient_noise, race, save_animation
 from fastsgd.plots.training import confusion, history, weights
 
-__all__ = ["animate_descent", "confusion", "descent", "gradient_noise", "history", "race", "save", "weights"]
+__all__ = ["confusion", "descent", "gradient_noise", "history", "race", "save", "save_animation", "weights"]
+
+__getattr__ = old_names(__name__, animate_descent="save_animation")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsgd.data.checks import MARGIN
+from fastsgd.deprecation import keyword_only
+from fastsgd.losses import MARGINS
 from fastsgd.network.given import as_network, as_network_and_rows, classes_of, require_result
+from fastsgd.network.network import Network
 from fastsgd.plots._axes import (
     BLUE,
     GREEN,
@@ -22,15 +24,15 @@ from fastsgd.plots._axes import (
     plain,
     title_and_legend,
 )
+from fastsgd.runs.history import History
 
 if TYPE_CHECKING:
-    from fastsgd.network.network import Network
-    from fastsgd.runs.history import History
+    from fastsgd.data.typing import ArrayLike, RowsLike
 
 LEFT = 1.25                         # inches from a confusion matrix, and its colour bar, to the mistakes
 ROOM = 3.5                          # and for all columns of them
 CHARACTER, LINE = 0.068, 0.14       # inches that a letter and a line of their captions take, in 8 points
-MOST_NAME, MOST_NAMES = 20, 30      # letters of a class name, and how many names fit beside a matrix
+MAX_NAME_LENGTH, MAX_NAMES = 20, 30      # letters of a class name, and how many names fit beside a matrix
 PANEL = 0.35                        # of the height of a learning curve, for a metric that has a scale of its own
 
 
@@ -115,7 +117,8 @@ def history(history: History, ax: Any = None) -> Any:
     return ax
 
 
-def weights(net: Network, shape: tuple[int, int] | None = None, units: int = 32, ax: Any = None) -> Any:
+@keyword_only
+def weights(net: Network, shape: tuple[int, int] | None = None, *, units: int = 32, ax: Any = None) -> Any:
     """The first layer's weights as images: what each hidden unit looks for, orange where it is for, purple against.
 
     Parameters
@@ -163,8 +166,9 @@ def weights(net: Network, shape: tuple[int, int] | None = None, units: int = 32,
     return ax
 
 
-def confusion(net: Network, X, y, classes: Sequence[str] | None = None, shape: tuple[int, int] | None = None,
-              worst: int = 9, ax: Any = None) -> Any:
+@keyword_only
+def confusion(net: Network, X: RowsLike, y: ArrayLike, classes: Sequence[str] | None = None, *,
+              shape: tuple[int, int] | None = None, worst: int = 9, ax: Any = None) -> Any:
     """Which classes are taken for which, and beside it the mistakes that the network was surest of.
 
     On the diagonal, in blue, are the rows of a class that are right, elsewhere, in orange, those that are taken for
@@ -209,7 +213,7 @@ def confusion(net: Network, X, y, classes: Sequence[str] | None = None, shape: t
     if len(names) != count:
         raise ValueError(f"classes must have {count} names, got {len(names)}")
     if outputs.shape[1] == 1:
-        outputs = np.hstack([-outputs if net.loss in MARGIN else 1 - outputs, outputs])
+        outputs = np.hstack([-outputs if net.architecture.loss_type.targets is MARGINS else 1 - outputs, outputs])
     labels = labels.astype(int)
     said = outputs.argmax(axis=1)
     matrix = np.zeros((count, count), int)
@@ -292,8 +296,8 @@ def _name_classes(ax: Any, names: list[str], given: bool) -> None:
     count = len(names)
     if count > 20 and not given:
         return                              # numbers, which matplotlib places
-    shown = _shortened(names, MOST_NAME)
-    every = range(0, count, math.ceil(count / MOST_NAMES))
+    shown = _shortened(names, MAX_NAME_LENGTH)
+    every = range(0, count, math.ceil(count / MAX_NAMES))
     size = 10 if count <= 10 else 8 if count <= 20 else 6
     slanted: dict[str, Any] = {}
     if max(map(len, shown)) > 3:

@@ -1,4 +1,4 @@
-"""The best constant prediction, which a network must beat to have learned something; what is said if it does not."""
+"""The baseline of the best constant prediction, and the warning where a network does no better."""
 from __future__ import annotations
 
 import math
@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 
 from fastsgd.data import advice
-from fastsgd.data.checks import CLASSIFICATION, MARGIN
+from fastsgd.layers import chain
+from fastsgd.losses import MARGINS
 from fastsgd.network.network import Network
 from fastsgd.runs.feeds import Segment
 from fastsgd.runs.history import History
 
-FEW_STEPS = 20                   # after which nothing need have been learned
-ABSURD = 100.0                   # a cost of an output of a classifier
+FEW_STEPS = 20                   # with fewer no warning is due
+ABSURD = 100.0                   # a mean cost of an output that no classifier should have
 LEARNED = 0.98                   # of the constant's cost: with less of it something has been learned
 RARELY = 1e-6                    # the least share of a class, whose logarithm is taken
 LITTLE = 1e-5                    # a constant's cost that leaves nothing to be learned, as of a single class
@@ -24,26 +25,24 @@ def best_constant(net: Network, y: np.ndarray, weight: np.ndarray | None = None)
 
     ``y`` are targets as the network takes them: shares of classes, means, medians or quantiles make it.
     """
-    loss, architecture = net.loss, net.architecture
+    architecture = net.architecture
+    loss, output = architecture.loss_type, architecture.activations[-1]
     if y.ndim == 1:
         shares = np.bincount(y, weight, net.sizes[-1]) / (len(y) if weight is None else weight.sum())
     else:
         shares = np.average(y.astype(float), axis=0, weights=weight)
-    if loss == "cross_entropy":
-        return np.log(np.maximum(shares, RARELY))
-    if loss in MARGIN:
-        mean = 2 * shares - 1 if y.ndim == 1 else shares
-        return np.sign(mean) if loss in ("hinge", "perceptron") else mean
-    if loss == "poisson":
-        return np.log(np.maximum(shares, RARELY))
-    if loss == "binary_cross_entropy" or architecture.activations[-1] == "logistic":
-        p = np.clip(shares, RARELY, 1 - RARELY)
-        return np.log(p / (1 - p))
-    if architecture.activations[-1] == "tanh":
-        return np.arctanh(np.clip(shares, RARELY - 1, 1 - RARELY))
-    if loss == "squared_error":
-        return shares
-    levels = architecture.loss_parameters if loss == "quantile" else (0.5,) * net.sizes[-1]
+    if loss.targets is MARGINS and y.ndim == 1:
+        shares = 2 * shares - 1
+    if loss.constant == "sign of mean":
+        return np.sign(shares)
+    if loss.constant == "mean":
+        if output in ("softmax", "exp"):
+            return np.log(np.maximum(shares, RARELY))
+        if output == "logistic":
+            p = np.clip(shares, RARELY, 1 - RARELY)
+            return np.log(p / (1 - p))
+        return np.arctanh(np.clip(shares, RARELY - 1, 1 - RARELY)) if output == "tanh" else shares
+    levels = architecture.loss_parameters if loss.constant == "quantile" else (0.5,) * net.sizes[-1]
     return np.array([_quantile(y[:, i], level, weight) for i, level in enumerate(levels)])
 
 
@@ -64,10 +63,10 @@ def output_alone(net: Network, loss_parameters: tuple[float, ...], dtype) -> Net
 
     All its parameters are 0.
     """
-    sizes = (1, len(loss_parameters))
-    architecture = replace(net.architecture, sizes=sizes, activations=net.architecture.activations[-1:],
-                           loss_parameters=loss_parameters, input_scale=(1.0,), input_offset=(0.0,))
-    return Network._from_parts(architecture, np.zeros(2 * sizes[1], dtype), {})
+    layers = chain((1, len(loss_parameters)), net.architecture.activations[-1:])
+    architecture = replace(net.architecture, layers=layers, loss_parameters=loss_parameters, input_scale=(1.0,),
+                           input_offset=(0.0,))
+    return Network._from_parts(architecture, np.zeros(architecture.parameters, dtype), {})
 
 
 def nothing_learned(net: Network, rows: Segment, history: History) -> str:
@@ -97,15 +96,15 @@ def nothing_learned(net: Network, rows: Segment, history: History) -> str:
 
 
 def _is_suspicious(net: Network, history: History, y: np.ndarray, weight: np.ndarray | None) -> bool:
-    """Whether the last epoch's figures leave it open that nothing was learned: the network need not be asked else."""
+    """A cheap test by the last epoch's figures: False where the network certainly beats a constant."""
     metric = history.metric[-1]
-    if net.loss not in CLASSIFICATION:
+    if net.metric != "accuracy":
         return metric < 0.01
     if y.ndim == 1:
         counts = np.bincount(y, weight)
         share = counts.max() / counts.sum()
     else:
-        yes = np.average(y > (0 if net.loss in MARGIN else 0.5), axis=0, weights=weight)
+        yes = np.average(y > (0 if net.architecture.loss_type.targets is MARGINS else 0.5), axis=0, weights=weight)
         share = np.maximum(yes, 1 - yes).mean()
     return bool(metric < share + 0.1 * (1 - share) or history.cost[-1] > ABSURD * net.sizes[-1])
 

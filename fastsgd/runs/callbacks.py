@@ -1,81 +1,25 @@
-"""What may watch a training run and act on it: progress, early stopping, a smaller rate, any function."""
+"""Callbacks of a training run: progress, early stopping, time limits, a smaller learning rate on a plateau."""
 from __future__ import annotations
 
 import math
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastsgd.data.advice import warn
+from fastsgd.deprecation import keyword_only, renamed_arguments
 from fastsgd.display.bars import bar
+from fastsgd.runs.callback import Callback, Run
 
-if TYPE_CHECKING:
-    from fastsgd.runs.run import Run
-
-BESIDE = 20                 # columns of a bar beside its words: the share, four for the bar, the time left
+BESIDE = 20                 # columns of a bar beside its text: the percentage, four for the bar, the time left
 NUMBER = int | float | np.integer | np.floating
 
 
-class Callback:
-    """A watcher of a training run; override what you need.
-
-    Every method receives the :class:`fastsgd.Run`. Setting ``run.stop = True`` ends the run. What a method raises ends
-    the training; the network keeps the steps done so far.
-
-    >>> import fastsgd
-    >>> class StopWhenGood(fastsgd.Callback):
-    ...     def on_epoch(self, run):
-    ...         run.stop = run.history.metric[-1] > 0.5
-    >>> (X, y), _ = fastsgd.datasets.digits()
-    >>> net = fastsgd.Network([64, 16, 10], seed=0)
-    >>> fastsgd.train(net, X, y, epochs=50, seed=0, callbacks=[StopWhenGood()]).stopped
-    True
-    """
-
-    explains: ClassVar[bool] = False         # whether it tells, instead of ``train``, why a run came to nothing
-
-    def on_start(self, run: Run) -> None:
-        """Before the first epoch, or before the first one after a checkpoint."""
-
-    def on_rows(self, run: Run) -> None:
-        """About ten times a second within an epoch; ``run.rows_done`` says how far it is."""
-
-    def on_evaluation(self, run: Run) -> None:
-        """After the validation rows were evaluated, the figures entered in ``run.history``."""
-
-    def on_epoch(self, run: Run) -> None:
-        """After an epoch and its evaluation, its entry in ``run.history`` made."""
-
-    def on_end(self, run: Run) -> None:
-        """After the last epoch, or when the training ends in an error."""
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint must keep: numbers, text and arrays by name; nothing for most."""
-        return {}
-
-    def restore(self, run: Run, state: dict[str, Any]) -> None:
-        """Takes back what :meth:`state` gave, after ``on_start`` of a run that goes on from a checkpoint."""
-
-
-class _Function(Callback):
-    def __init__(self, function):
-        self.on_epoch = function
-
-
-def as_callback(callback) -> Callback:
-    """A Callback, or a function of the run that will be called after every epoch, as a Callback."""
-    if isinstance(callback, Callback):
-        return callback
-    if callable(callback) and not isinstance(callback, type):
-        return _Function(callback)
-    raise TypeError(f"callbacks must hold fastsgd.Callback objects or functions, got {callback!r}")
-
-
 class Progress(Callback):
-    """A bar with rows per second and the time left, by tqdm where it is installed; else one line per epoch.
+    """A progress bar with rows per second and the time left, by tqdm where it is installed; else a line per epoch.
 
     In a notebook the bar is tqdm's widget, or without tqdm or ipywidgets a line that changes in place. In files and
     pipes there are only lines.
@@ -133,8 +77,8 @@ class Progress(Callback):
 def figures_line(run: Run, room: int | None = None) -> str:
     """The latest figures of a run, each by its whole name; those of weighted training rows are called weighted.
 
-    In less room, of so many characters, those of the training rows are left out first, then all but the last one that
-    is measured in any case.
+    Where they take more than ``room`` characters, some are left out: first the training metric, then further scores,
+    the training cost and the validation cost.
     """
     figures = [f"{name} {value:.4f}" for name, value in run.history.named().items()]
     least_first = [1, *range(len(figures) - 1, 3, -1), 0, 2] if len(figures) > 2 else [1]
@@ -346,7 +290,8 @@ class EarlyStopping(_Watch):
 
     _consequence = "and the last parameters are kept"
 
-    def __init__(self, patience: int = 10, monitor: str | None = None, min_delta: float = 0.0, mode: str = "auto",
+    @keyword_only
+    def __init__(self, patience: int = 10, *, monitor: str | None = None, min_delta: float = 0.0, mode: str = "auto",
                  restore_best: bool = True):
         super().__init__(patience, monitor, min_delta, mode)
         self.restore_best = restore_best
@@ -384,8 +329,8 @@ class EarlyStopping(_Watch):
 class ReduceOnPlateau(_Watch):
     """Multiplies the learning rate by ``factor`` whenever a figure has not improved for ``patience`` evaluations.
 
-    Parameters are those of :class:`fastsgd.EarlyStopping`; the rate never becomes smaller than ``least`` times what the
-    optimizer says.
+    Parameters are those of :class:`fastsgd.EarlyStopping`; the rate never becomes smaller than ``min_factor`` times
+    what the optimizer says.
 
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
@@ -398,14 +343,16 @@ class ReduceOnPlateau(_Watch):
 
     _consequence = "and the learning rate was lowered whatever the network learned"
 
-    def __init__(self, factor: float = 0.5, patience: int = 5, monitor: str | None = None, min_delta: float = 0.0,
-                 mode: str = "auto", least: float = 1e-4):
+    @renamed_arguments(least="min_factor")
+    @keyword_only
+    def __init__(self, factor: float = 0.5, patience: int = 5, *, monitor: str | None = None, min_delta: float = 0.0,
+                 mode: str = "auto", min_factor: float = 1e-4):
         super().__init__(patience, monitor, min_delta, mode)
-        for name, value in (("factor", factor), ("least", least)):
+        for name, value in (("factor", factor), ("min_factor", min_factor)):
             if isinstance(value, bool) or not isinstance(value, NUMBER) or not 0 < value < 1:
                 raise ValueError(f"ReduceOnPlateau: {name} must lie between 0 and 1, got {value!r}")
-        self.factor, self.least = float(factor), float(least)
+        self.factor, self.min_factor = float(factor), float(min_factor)
 
     def _lost_patience(self, run: Run) -> None:
-        run.rate_factor = max(self.least, run.rate_factor * self.factor)
+        run.rate_factor = max(self.min_factor, run.rate_factor * self.factor)
         self.waited = 0

@@ -1,12 +1,13 @@
-"""Judging a network on validation rows: cost and metric by the kernel, other metrics by name or function."""
+"""Evaluation on validation rows: cost and metric by the engine, other metrics by scorer names or functions."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from fastsgd.data.checks import MARGIN, Csr, to_dtype
+from fastsgd.data.checks import Csr, to_dtype
 from fastsgd.engine import _kernel
+from fastsgd.losses import CLASSES, MARGINS
 from fastsgd.network.network import Network
 from fastsgd.runs.feeds import readable_in_place
 
@@ -15,12 +16,13 @@ Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
 class Evaluation:
-    """Rows held aside, and what is measured on them."""
+    """Validation rows, and what is measured on them: called with a network."""
 
     def __init__(self, net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarray | None,
-                 chosen: np.ndarray | None, metrics: dict[str, Metric], threads: int | None, given_y=None):
+                 chosen: np.ndarray | None = None, *, metrics: dict[str, Metric], threads: int | None,
+                 metric_targets: np.ndarray | None = None):
         self.X, self.y, self.weight, self.chosen = X, y, weight, chosen
-        self._told = y if given_y is None else given_y          # what metrics are told: in units of their own
+        self._metric_targets = y if metric_targets is None else metric_targets      # in the unit they were given in
         self.metrics, self._threads = metrics, threads
         self._metric = net._metric_of(y, weight, chosen)
         self._in_place = isinstance(X, Csr) or readable_in_place(X, net.dtype)
@@ -37,7 +39,7 @@ class Evaluation:
             if self.metrics:
                 outputs.append(net._predict(X, self._threads, chosen))
         weight = self.weight if self.weight is None or self.chosen is None else self.weight[self.chosen]
-        y = self._told if self.chosen is None else self._told[self.chosen]
+        y = self._metric_targets if self.chosen is None else self._metric_targets[self.chosen]
         cost /= len(y) if weight is None else float(weight.sum())
         return cost, self._metric(score), {name: _number(name, measure(y, np.concatenate(outputs)))
                                            for name, measure in self.metrics.items()}
@@ -94,6 +96,7 @@ def _scorer(name: str, net: Network) -> Metric:
         raise ValueError(f"metrics must be functions or names of scikit-learn's scorers "
                          f"(sklearn.metrics.get_scorer_names()), got {name!r}")
     scorer = get_scorer(name)
+    kind = net.architecture.loss_type.targets
 
     labels = False                                  # whether y has class labels
 
@@ -106,12 +109,12 @@ def _scorer(name: str, net: Network) -> Metric:
         def predict(self, outputs):
             if net.metric != "accuracy":
                 return outputs[:, 0] if outputs.shape[1] == 1 else outputs
-            if net.loss == "cross_entropy" or labels:
+            if kind is CLASSES or labels:
                 return outputs.argmax(axis=1)
-            yes = outputs > (0 if net.loss in MARGIN else 0.5)
+            yes = outputs > (0 if kind is MARGINS else 0.5)
             return yes.astype(int)[:, 0] if outputs.shape[1] == 1 else yes.astype(int)
 
-        if net.loss in MARGIN:
+        if kind is MARGINS:
             def decision_function(self, outputs):
                 return outputs[:, 0] if outputs.shape[1] == 1 else outputs
         else:
@@ -124,9 +127,9 @@ def _scorer(name: str, net: Network) -> Metric:
     def measure(y: np.ndarray, outputs: np.ndarray) -> float:
         nonlocal labels
         labels = y.ndim == 1
-        if y.ndim == 2 and net.loss == "cross_entropy":
+        if y.ndim == 2 and kind is CLASSES:
             y = y.argmax(axis=1)
-        if y.ndim == 2 and net.loss in MARGIN:
+        if y.ndim == 2 and kind is MARGINS:
             y = (y > 0).astype(int)
         return scorer(Predicted(), outputs, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
 

@@ -64,7 +64,7 @@ class History:
         for name, numbers in lists.items():
             if numbers.ndim != 1:
                 raise ValueError(f"its history has a list {name:.80} of shape {numbers.shape}")
-            values = numbers.astype(float, copy=False).tolist()
+            values: list = numbers.astype(float, copy=False).tolist()
             if name == "validation_steps":
                 if not all(step.is_integer() and 0 <= step <= history.steps for step in values):
                     raise ValueError(f"its history has evaluations after steps that are none of its {history.steps}")

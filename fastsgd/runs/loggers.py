@@ -7,13 +7,14 @@ import io
 import json
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fastsgd.deprecation import old_names
 from fastsgd.files.atomic import check_writable, write_atomically
-from fastsgd.runs.callbacks import Callback
+from fastsgd.runs.callback import Callback, Run
 
-if TYPE_CHECKING:
-    from fastsgd.runs.run import Run
+__getattr__ = old_names(__name__, CSVLog="CSVLogger", JSONLog="JSONLogger", TensorBoard="TensorBoardLogger",
+                        MLflow="MLflowLogger")
 
 
 def to_json(figures: dict[str, Any]) -> str:
@@ -44,9 +45,9 @@ class _Log(Callback):
 class _FileLog(_Log):
     """A text file with a line for each record.
 
-    A run that goes on from a checkpoint keeps the lines up to there and writes on; any other begins a new file. A line
-    is in the system's hands when it has been written, not yet on the disk. One that cannot be written whole is taken
-    back, and OSError names the path.
+    A run that resumes from a checkpoint keeps the lines up to there and appends; any other begins a new file. Lines are
+    written to the operating system at once, without fsync. A line that cannot be written whole is removed again, and
+    OSError names the path.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -64,7 +65,7 @@ class _FileLog(_Log):
                 with open(self.path, encoding="utf-8", newline="\n") as file:
                     lines = file.readlines()[1 if head else 0:][:records]
             except UnicodeDecodeError as error:
-                raise ValueError(f"{self.path} is no log to go on with: it is not UTF-8 ({error.reason} at byte "
+                raise ValueError(f"{self.path} is no log to append to: it is not UTF-8 ({error.reason} at byte "
                                  f"{error.start:,})") from None
             kept = [line for line in lines if line.endswith("\n")]      # the last may not have reached the disk whole
         write_atomically(self.path, ["".join([head, *kept]).encode()])
@@ -101,7 +102,7 @@ class _FileLog(_Log):
         raise NotImplementedError
 
 
-class CSVLog(_FileLog):
+class CSVLogger(_FileLog):
     """Writes a CSV file: epoch, steps, seconds, learning_rate, and every figure of the history, by epoch.
 
     With ``train(evaluate_every=...)`` evaluations have lines of their own, their other columns empty.
@@ -109,7 +110,7 @@ class CSVLog(_FileLog):
     >>> import fastsgd, os, tempfile
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> path = os.path.join(tempfile.mkdtemp(), "log.csv")
-    >>> _ = fastsgd.train(fastsgd.Network([64, 10]), X, y, epochs=2, callbacks=[CSVLog(path)])
+    >>> _ = fastsgd.train(fastsgd.Network([64, 10]), X, y, epochs=2, callbacks=[CSVLogger(path)])
     >>> with open(path) as file:
     ...     print(file.readline().strip())
     epoch,steps,seconds,learning_rate,cost,accuracy
@@ -129,13 +130,13 @@ class CSVLog(_FileLog):
         return text.getvalue()
 
 
-class JSONLog(_FileLog):
+class JSONLogger(_FileLog):
     """Writes a file of JSON lines: an object with the same names for each epoch or evaluation, null for NaN.
 
     >>> import fastsgd, json, os, tempfile
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> path = os.path.join(tempfile.mkdtemp(), "log.jsonl")
-    >>> _ = fastsgd.train(fastsgd.Network([64, 10]), X, y, epochs=2, callbacks=[JSONLog(path)])
+    >>> _ = fastsgd.train(fastsgd.Network([64, 10]), X, y, epochs=2, callbacks=[JSONLogger(path)])
     >>> with open(path) as file:
     ...     [json.loads(line)["steps"] for line in file]
     [15, 30]
@@ -145,7 +146,7 @@ class JSONLog(_FileLog):
         return to_json(record) + "\n"
 
 
-class TensorBoard(_Log):
+class TensorBoardLogger(_Log):
     """Writes the figures as scalars for TensorBoard, by step, with tensorboardX or PyTorch's writer.
 
     Parameters
@@ -166,7 +167,7 @@ class TensorBoard(_Log):
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
-                raise ImportError("TensorBoard: needs a writer of event files: pip install tensorboardX") from None
+                raise ImportError("TensorBoardLogger needs a writer of event files: pip install tensorboardX") from None
         return SummaryWriter
 
     def on_start(self, run: Run) -> None:
@@ -181,7 +182,7 @@ class TensorBoard(_Log):
         self._writer.close()
 
 
-class MLflow(_Log):
+class MLflowLogger(_Log):
     """Logs the figures to the active MLflow run, by step, and the optimizer, batch size and network as its parameters.
 
     Without an active run one is begun, and ended with the training.
@@ -191,7 +192,7 @@ class MLflow(_Log):
         try:
             import mlflow
         except ImportError:
-            raise ImportError("MLflow: pip install mlflow") from None
+            raise ImportError("MLflowLogger needs mlflow: pip install mlflow") from None
         self._mlflow = mlflow
 
     def on_start(self, run: Run) -> None:

@@ -1,1 +1,1 @@
-"""Files of many kinds to columns, columns to arrays and back. It knows nothing of networks."""
+"""Table files to columns, columns to arrays and back. It knows nothing of networks."""

@@ -1,4 +1,4 @@
-"""What becomes of one column of a table: a number, a date or a category, each learned from the training rows."""
+"""How one column is encoded, as a number, a date or a category, learned from the training rows."""
 from __future__ import annotations
 
 from collections import Counter
@@ -9,11 +9,11 @@ import numpy as np
 from fastsgd.tables import spelling
 from fastsgd.tables.spelling import Spelling
 
-MOST_LEVELS = 1000
-LARGEST_EXACT = 2**53                 # whole numbers up to here are float64's own
-NARROW = 1e-12                        # a spread below this part of the mean is no float64's: an offset goes first
+MAX_LEVELS = 1000
+MAX_EXACT = 2**53                 # float64 holds all whole numbers up to here
+NARROW = 1e-12                        # a smaller spread, relative to the mean, needs an offset to be kept in float64
 PARTS = ("year", "month", "day", "weekday", "hour")
-LARGEST_TIME = 2**62                  # microseconds from 1970
+MAX_TIME = 2**62                  # microseconds from 1970
 
 
 @dataclass(frozen=True)
@@ -164,9 +164,9 @@ class Category:
         counts = Counter(values[rows].tolist())
         missing = (None,) * (counts.pop(None, 0) > 0)
         kept = sorted(counts)
-        if len(kept) > MOST_LEVELS:
-            kept = sorted(sorted(counts, key=lambda level: (-counts[level], level))[:MOST_LEVELS])
-        return cls(name, (*kept, *missing), len(counts) > MOST_LEVELS)
+        if len(kept) > MAX_LEVELS:
+            kept = sorted(sorted(counts, key=lambda level: (-counts[level], level))[:MAX_LEVELS])
+        return cls(name, (*kept, *missing), len(counts) > MAX_LEVELS)
 
     def encode(self, values: np.ndarray, dtype, out: np.ndarray, warn) -> None:
         """Into the columns of ``out``."""
@@ -264,7 +264,7 @@ def _offset(values: np.ndarray) -> int | float:
     if isinstance(low, bool):
         return 0
     largest, spread = max(abs(low), abs(high)), high - low
-    if not np.isfinite(float(spread)) or (largest < LARGEST_EXACT and not 0 < spread <= NARROW * largest):
+    if not np.isfinite(float(spread)) or (largest < MAX_EXACT and not 0 < spread <= NARROW * largest):
         return 0
     if isinstance(low, int):
         return low
@@ -337,6 +337,6 @@ def _number(name: str, value: dict) -> Number:
 
 
 def _time(value) -> int:
-    if type(value) is not int or abs(value) > LARGEST_TIME:
+    if type(value) is not int or abs(value) > MAX_TIME:
         raise ValueError(f"a time is {value!r:.40}")
     return value

@@ -1,4 +1,4 @@
-"""Text files of separated values: which characters, which separator, where the header is; pandas reads the rest."""
+"""CSV and the like: encoding, separator and header are found here; pandas reads the rest."""
 from __future__ import annotations
 
 import csv
@@ -13,7 +13,7 @@ from typing import IO
 
 from fastsgd.tables.reading import Reading
 
-LONGEST_HEADER = 16 * 2**20  # in characters
+MAX_HEADER = 16 * 2**20  # in characters
 SAMPLE = 2**16               # bytes that are looked at
 SAMPLE_ROWS = 200
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "pipes", " ": "blanks"}
@@ -129,11 +129,11 @@ def _header(file: IO[str], sep: str, above: int) -> tuple[list[str], int]:
 
 def _beginning(file: IO[str]) -> Iterator[str]:
     """Lines, as long as they may be of the header."""
-    left = LONGEST_HEADER
+    left = MAX_HEADER
     while line := file.readline(left + 1):
         left -= len(line)
         if left < 0:
-            raise Unreadable(f"its header is longer than the {LONGEST_HEADER:,} characters that are allowed")
+            raise Unreadable(f"its header is longer than the {MAX_HEADER:,} characters that are allowed")
         yield line
 
 

@@ -1,4 +1,4 @@
-"""Tables in, labels out: what lies between a table's columns and a network.
+"""The encoding between a table's columns and a network's inputs and outputs.
 
 An :class:`Encoding` is learned from the training table and travels in the model file (``net.metadata["table"]``):
 numbers are standardised, dates become numbers, string columns become one-hot columns, missing values are filled, and

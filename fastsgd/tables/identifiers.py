@@ -1,4 +1,4 @@
-"""Columns that tell rows apart and say nothing about them: row numbers, identifiers, free text."""
+"""Columns that identify rows and do not describe them: row numbers, identifiers, free text."""
 from __future__ import annotations
 
 import re

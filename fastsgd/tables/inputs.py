@@ -1,4 +1,4 @@
-"""From a table's columns to those that are learned from: what strings are, what is left out, and how that is said."""
+"""Which columns of a table are inputs: what strings hold, what is left out, and the messages about it."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastsgd.tables import spelling
-from fastsgd.tables.columns import MOST_LEVELS, Category, Column, Date, Number, as_numbers, missing_in
+from fastsgd.tables.columns import MAX_LEVELS, Category, Column, Date, Number, as_numbers, missing_in
 from fastsgd.tables.identifiers import why_left_out
 from fastsgd.tables.reading import Reading
 from fastsgd.tables.wording import how_to_drop, how_to_keep, some
@@ -93,6 +93,6 @@ def tell_of_columns(columns: tuple[Column, ...], inputs: dict, tell: Tell) -> No
              f"Turn them into numbers, or {how_to_drop(next(iter(rare)))} leaves "
              f"{'it' if len(rare) == 1 else 'the first'} out")
     if other := [column.name for column in columns if isinstance(column, Category) and column.other]:
-        tell(f"more than {MOST_LEVELS:,} levels: {some(list(map(repr, other)))}; the {MOST_LEVELS:,} most frequent "
+        tell(f"more than {MAX_LEVELS:,} levels: {some(list(map(repr, other)))}; the {MAX_LEVELS:,} most frequent "
              f"are kept, the rest are one level, \"other\" ({how_to_drop(other[0])} leaves "
              f"{'it' if len(other) == 1 else 'the first'} out)")

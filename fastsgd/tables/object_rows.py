@@ -15,7 +15,7 @@ from fastsgd.tables.delimited import Unreadable, refuse_repeated
 
 SHORT = 2**16            # characters of JSON whose memory is not reckoned first
 CELL_BYTES = 8           # that a value takes at least
-MOST_ABOVE = 50          # rows over the header of a sheet
+MAX_ABOVE = 50          # rows over the header of a sheet
 
 
 def read_json_lines(opened: Callable[[], IO[bytes]], most: int) -> dict[str, list]:
@@ -61,7 +61,7 @@ def read_sheet(rows: Iterable[Iterable], tell) -> dict[str, list]:
     width = max((len(row) - next((i for i, value in enumerate(reversed(row)) if value is not None), len(row))
                  for row in cells), default=0)
     cells = [[*row[:width], *[None] * (width - len(row))] for row in cells]
-    above = next((i for i, row in enumerate(cells[:MOST_ABOVE])
+    above = next((i for i, row in enumerate(cells[:MAX_ABOVE])
                   if sum(value is not None for value in row) > min(1, width - 1)), 0)
     if any(value is not None for row in cells[:above] for value in row):
         tell(f"rows above the header, which are passed over: {above}")

@@ -19,7 +19,7 @@ from typing import IO
 
 import numpy as np
 
-from fastsgd.datasets.idx import MOST_EXPANSION
+from fastsgd.datasets.idx import MAX_EXPANSION
 from fastsgd.files.atomic import require_regular
 from fastsgd.tables import arrow_columns
 from fastsgd.tables.delimited import Unreadable, read_delimited, refuse_repeated
@@ -28,9 +28,9 @@ from fastsgd.tables.object_rows import column_of, read_json_lines, read_sheet
 from fastsgd.tables.reading import Reading
 from fastsgd.tables.wording import LISTED, how_to_drop
 
-MOST_COLUMNS = 100_000  # of an .npz file
-MOST_TEXT, TEXT_EXPANSION = 64 * 2**20, 200  # bytes that any packed text may have, and times its size
-MOST_CELLS, CELLS_EXPANSION = 2**30, 1000    # of Parquet, bytes in the same sense
+MAX_COLUMNS = 100_000  # of an .npz file
+MAX_TEXT_BYTES, TEXT_EXPANSION = 64 * 2**20, 200  # bytes that any packed text may have, and times its size
+MAX_CELL_BYTES, CELLS_EXPANSION = 2**30, 1000    # of Parquet, bytes in the same sense
 TEXT, LINES, ARROW = (".csv", ".tsv", ".txt"), (".jsonl", ".ndjson"), (".parquet", ".pq", ".feather", ".arrow")
 SHEETS = {".xlsx": "openpyxl", ".xls": "xlrd", ".ods": "odfpy"}
 PACKED = (".gz", ".bz2", ".xz", ".zip")
@@ -185,7 +185,7 @@ class _Bounded(io.RawIOBase):
 
 
 def _most(path: Path) -> int:
-    return MOST_TEXT + TEXT_EXPANSION * path.stat().st_size
+    return MAX_TEXT_BYTES + TEXT_EXPANSION * path.stat().st_size
 
 
 def _open(path: Path, packed: str) -> IO[bytes]:
@@ -213,7 +213,7 @@ def _read_arrow(path: Path, kind: str, drop: set[str]):
         except (pa.ArrowException, ValueError, OSError) as error:
             raise _of_arrow(error, "Parquet") from None
         schema, rows = file.schema_arrow, file.metadata.num_rows
-        if 8 * rows * len(schema) > MOST_CELLS + CELLS_EXPANSION * path.stat().st_size:
+        if 8 * rows * len(schema) > MAX_CELL_BYTES + CELLS_EXPANSION * path.stat().st_size:
             raise Unreadable(f"its {rows:,} rows of {len(schema):,} columns are more than such a file can hold")
         read = partial(file.read, use_threads=False)
     else:
@@ -272,14 +272,14 @@ def _read_npz(path: Path, drop: set[str]) -> tuple[dict[str, np.ndarray | None],
         raise Unreadable("it is no .npz file, or cut short") from None
     with archive:
         claimed = sum(member.file_size for member in archive.infolist())
-        if claimed > MOST_EXPANSION * path.stat().st_size:
+        if claimed > MAX_EXPANSION * path.stat().st_size:
             raise Unreadable(f"its arrays claim {claimed:,} bytes, more than it can hold")
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             if name in drop:
                 columns[name] = None
                 continue
-            array = _read_npy(archive, member, name, MOST_COLUMNS - len(columns))
+            array = _read_npy(archive, member, name, MAX_COLUMNS - len(columns))
             if isinstance(array, np.dtype):
                 columns[name], refused[name] = None, f"{array!s:.80}, neither numbers, dates nor strings"
                 continue
@@ -312,7 +312,7 @@ def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str,
         if dtype.kind not in "biufUSmM" or not dtype.itemsize:
             return dtype
         if math.prod(shape[1:]) > most_columns:
-            raise Unreadable(f"array {name!r:.80} has the shape {shape!s:.80}; {MOST_COLUMNS:,} columns are allowed in "
+            raise Unreadable(f"array {name!r:.80} has the shape {shape!s:.80}; {MAX_COLUMNS:,} columns are allowed in "
                              "all")
         length = math.prod(shape) * dtype.itemsize
         if length != member.file_size - file.tell():

@@ -1,4 +1,4 @@
-"""How a table's file is to be read, where its reader should not find that out; and the options that say so."""
+"""How to read a table's file where that is not to be detected, and the command's options for it."""
 from __future__ import annotations
 
 import argparse

@@ -1,4 +1,4 @@
-"""What is predicted: classes or a quantity, as was asked for or as the values of the column suggest."""
+"""Whether a target is classes or a quantity: as asked for, or by the values of its column."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -6,12 +6,12 @@ from collections.abc import Callable
 import numpy as np
 
 from fastsgd.tables import spelling
-from fastsgd.tables.columns import MOST_LEVELS, Category, Number, plain
+from fastsgd.tables.columns import MAX_LEVELS, Category, Number, plain
 from fastsgd.tables.identifiers import DIFFERENT, FEW
 from fastsgd.tables.reading import Reading
 from fastsgd.tables.wording import refuse_missing
 
-MOST_CLASSES = 20  # whole-number targets with more distinct values than this are taken for quantities
+MAX_CLASSES = 20  # whole-number targets with more distinct values than this are taken for quantities
 Tell = Callable[[str], object]
 
 
@@ -52,7 +52,7 @@ def _target(name: str, values: np.ndarray, task: str, rows, reading: Reading, te
     if task == "regression":
         return _quantity(name, values, rows, reading, tell)
     distinct = sorted(set(values.tolist()))
-    if values.dtype.kind == "O" and task == "auto" and len(distinct) > MOST_CLASSES and spelling.of_numbers(
+    if values.dtype.kind == "O" and task == "auto" and len(distinct) > MAX_CLASSES and spelling.of_numbers(
             values, reading.decimal, reading.thousands, reading.usual):
         tell(_how_chosen(name, distinct, "regression"))
         return _quantity(name, values, rows, reading, tell)
@@ -60,7 +60,7 @@ def _target(name: str, values: np.ndarray, task: str, rows, reading: Reading, te
         raise ValueError(f"target {name!r} holds dates; turn it into numbers or classes")
     whole = values.dtype.kind in "biu" or (values.dtype.kind == "f" and are_whole(values))
     if task == "auto" and values.dtype.kind in "iuf":
-        most = MOST_CLASSES if values.dtype.kind in "iu" else 2
+        most = MAX_CLASSES if values.dtype.kind in "iu" else 2
         task = "classification" if whole and len(distinct) <= most else "regression"
         if whole:
             tell(_how_chosen(name, distinct, task))
@@ -72,9 +72,9 @@ def _target(name: str, values: np.ndarray, task: str, rows, reading: Reading, te
         row = int(np.argmax(values != np.floor(values)))
         raise ValueError(f"classification needs a target of strings or whole numbers, but {name!r} holds "
                          f"{plain(values, row)!r} in row {row}, counted from 0")
-    if len(distinct) > MOST_LEVELS or (values.dtype.kind == "O" and len(distinct) > FEW
+    if len(distinct) > MAX_LEVELS or (values.dtype.kind == "O" and len(distinct) > FEW
                                        and len(distinct) > DIFFERENT * len(values)):
-        why = (f"more than {MOST_LEVELS}" if len(distinct) > MOST_LEVELS else
+        why = (f"more than {MAX_LEVELS}" if len(distinct) > MAX_LEVELS else
                f"nearly all of its {len(values)} values are different")
         text = values.dtype.kind == "O" and spelling.of_numbers(values) is None
         hint = "is it text?" if text else "is it a quantity (--task regression)?"

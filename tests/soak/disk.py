@@ -130,7 +130,7 @@ class Checkpoints(Save):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "run.ckpt"
             path.write_bytes(now[Path("run.ckpt")])
-            if checkpoint.Saved.read(path).plan["seed"] == OLD:
+            if checkpoint.CheckpointData.read(path).plan["seed"] == OLD:
                 return now == before
             return (train(NEW, resume=path).params == train(NEW).params).all()
 
@@ -220,7 +220,7 @@ def kinds(data):
         "checkpoints": Checkpoints(lambda folder, seed: train(
             seed, checkpoint=fastsgd.Checkpoint(folder / "run.ckpt", epochs=1))),
     }
-    for name, log in (("JSON lines", fastsgd.JSONLog), ("CSV", fastsgd.CSVLog)):
+    for name, log in (("JSON lines", fastsgd.JSONLogger), ("CSV", fastsgd.CSVLogger)):
         def logged(folder, seed, log=log):
             callback = log(folder / "log")
             callback._line = lambda record, line=callback._line: line({**record, "seconds": 0.5})

@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 import fastsgd
+from fastsgd import losses
 from fastsgd.datasets.idx import read_idx
 from fastsgd.runs import checkpoint
 from fastsgd.schedules import Cosine
@@ -38,10 +39,10 @@ GZIP = b"\x1f\x8b"
 SECONDS = 1.0
 COPIES, ROOM = {"csv": 100, "jsonl": 100}, {"csv": 64 * 2**20}    # an input may take twice its size and 1 MiB, but for
 #                                                                   pandas, and where values are objects
-LONGEST_MESSAGE = 2000
+MAX_MESSAGE = 2000
 ADDRESS_SPACE = 6 * 2**30
 TRACED = 5                         # every so many inputs tracemalloc measures the memory
-RESUMED = 20                        # every so many checkpoints train() goes on from one
+RESUMED = 20                        # every so many checkpoints train() resumes from one
 SUFFIX = {"model": ".safetensors", "checkpoint": ".ckpt", "idx": ".idx", "csv": ".csv", "npz": ".npz",
           "jsonl": ".jsonl",
           "onnx": ".onnx"}
@@ -66,8 +67,8 @@ class TooSlow(BaseException):
 
 def model_seeds(folder):
     nets = [fastsgd.Network([3, 2], seed=0), fastsgd.Network([2, 3, 2], "tanh", "squared_error", dtype="float64"),
-            fastsgd.Network([3, 4, 2], ["gelu"], "huber", huber_delta=0.3, input_scale=0.5),
-            fastsgd.Network([2, 2], loss="quantile", quantile=[0.2, 0.7], input_scale=[1, 2], input_offset=[0.5, -1]),
+            fastsgd.Network([3, 4, 2], ["gelu"], losses.Huber(0.3), input_scale=0.5),
+            fastsgd.Network([2, 2], loss=losses.Quantile([0.2, 0.7]), input_scale=[1, 2], input_offset=[0.5, -1]),
             fastsgd.Network([2, 1], loss="epsilon_insensitive"), fastsgd.Network([4, 3], loss="hinge"),
             fastsgd.Network([1, 5, 5, 1], loss="poisson"), fastsgd.Network([2, 1], loss="binary_cross_entropy")]
     nets[0].metadata["note"] = "Zürich"
@@ -90,7 +91,7 @@ RUNS = [  # the runs that wrote the seeds, and go on from what became of them
 
 
 def _train(kind, path=None, resume=None):
-    """The network and the history of a run: one that was interrupted within an epoch, or that goes on from a file."""
+    """The network and the history of a run: one that was interrupted within an epoch, or that resumes from a file."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20, 3)), rng.integers(0, 2, 20)
     net = fastsgd.Network([3, 2, 2] if kind else [3, 2], seed=0)
@@ -135,8 +136,8 @@ def npz_seeds(folder):
 
 def onnx_seeds(_):
     nets = [fastsgd.Network([3, 2], seed=0), fastsgd.Network([2, 3, 2], "gelu", "squared_error", dtype="float64"),
-            fastsgd.Network([3, 4, 2], ["tanh"], "huber", huber_delta=0.3, input_scale=0.5),
-            fastsgd.Network([2, 2], loss="quantile", quantile=[0.2, 0.7], input_scale=[1, 2], input_offset=[0.5, -1])]
+            fastsgd.Network([3, 4, 2], ["tanh"], losses.Huber(0.3), input_scale=0.5),
+            fastsgd.Network([2, 2], loss=losses.Quantile([0.2, 0.7]), input_scale=[1, 2], input_offset=[0.5, -1])]
     return [fastsgd.interop.to_onnx(net).SerializeToString() for net in nets]
 
 
@@ -341,7 +342,7 @@ def read(kind, path, which, resume=False):
         assert history.epochs >= 0
     else:
         if kind == "checkpoint":
-            saved = checkpoint.Saved.read(path)
+            saved = checkpoint.CheckpointData.read(path)
             assert np.isfinite(saved.params).all()
             assert saved.batch_size >= 1
         net = fastsgd.interop.from_onnx(path) if kind == "onnx" else fastsgd.Network.load(path)
@@ -362,7 +363,7 @@ def check(kind, path, which, resume=False, again=False):
     except ValueError as error:
         message = str(error)
         assert str(path) in message, f"does not name the file: {message[:300]}"
-        assert len(message) <= LONGEST_MESSAGE, f"is {len(message)} characters long"
+        assert len(message) <= MAX_MESSAGE, f"is {len(message)} characters long"
         assert len(message) >= len(str(path)) + 10, "says nothing"
         outcome = "refused"
     except FloatingPointError:

@@ -114,7 +114,7 @@ def leftovers(folder, *names):
 # ---- training, with a checkpoint after every few steps ----
 
 def train(folder, data, page=None, resume=False):
-    """The run; with a page one that is watched, writes checkpoints and goes on from its own."""
+    """The run; with a page one that is watched, writes checkpoints and resumes from its own."""
     settings = {"resume": resume}
     if page is not None:
         page.watch()
@@ -122,7 +122,7 @@ def train(folder, data, page=None, resume=False):
     net = fastsgd.Network([64, 300, 10], seed=0)
     fastsgd.train(net, *data, optimizer=fastsgd.AdamW(Cosine(0.002), average=0.99), batch_size=20, epochs=12, seed=0,
                   threads=2, dropout=0.2, validation=0.2, evaluate_every=50, **settings,
-                  callbacks=[fastsgd.EarlyStopping(1000), fastsgd.JSONLog(folder / "log")])
+                  callbacks=[fastsgd.EarlyStopping(1000), fastsgd.JSONLogger(folder / "log")])
     net.save(folder / "end")
 
 
@@ -131,7 +131,7 @@ def figures(folder):
 
 
 def kill_training(count, folder, moments):
-    """So many kills, and after each a run that goes on from what is there; what the killed were doing, by kill."""
+    """So many kills, and after each a run that resumes from what is there; what the killed were doing, by kill."""
     data, found = fastsgd.datasets.digits()[0], []
     whole, killed, again = folder / "whole", folder / "killed", folder / "again"
     for one in (whole, killed, again):
@@ -157,7 +157,7 @@ def kill_training(count, folder, moments):
         leftovers(killed, "run.ckpt", "log", "end")
         assert path.exists() or (not page[3] and not steps)
         if path.exists():
-            before, steps = steps, checkpoint.Saved.read(path).progress.steps    # which compares the checksum
+            before, steps = steps, checkpoint.CheckpointData.read(path).counters.steps    # which compares the checksum
             fastsgd.Network.load(path)
             assert steps >= before + 7 * page[3] - 7, "a checkpoint that was complete is lost"
         if (killed / "log").exists():

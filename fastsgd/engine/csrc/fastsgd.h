@@ -41,7 +41,7 @@ typedef struct {
     const double *squares;    /* (rows,) of what the layer receives */
 } fs_target;
 
-/* ---- how one step changes a parameter; the formulas are in operations.inc, update() ---- */
+/* ---- how one step changes a parameter; the formulas are in rules.inc ---- */
 
 typedef struct {
     int kind;                 /* FS_SGD ... */
@@ -51,8 +51,7 @@ typedef struct {
     double beta_1, beta_2;    /* Adam; beta_2 is also RMSprop's rho */
     double epsilon;
     double weight_decay, l1, l2;
-    double penalty;           /* truncate: the sum of learning_rate * l1, this step's too */
-    double bias_rate;         /* what the learning rate is multiplied by for biases */
+    double cumulative_l1;     /* truncate: the sum of learning_rate * l1, this step's too */
     double correction_1;      /* 1 - beta_1^t, Adam's bias corrections of step t */
     double correction_2;      /* sqrt(1 - beta_2^t) */
     double clip_value;        /* largest entry of a gradient, 0 for no limit */
@@ -67,6 +66,7 @@ typedef struct {
     int bytes;
     const void *scale, *offset;                 /* (inputs,) x * scale + offset is what the network sees; or NULL */
     const int64_t *indptr;    /* a CSR matrix: entries indptr[r] .. indptr[r + 1] of row r, or NULL */
+    ptrdiff_t entries;        /* of all rows */
     const int32_t *indices;   /* their columns, increasing in each row */
     const void *values;
     const void *along[2];     /* (rows, inputs) contiguous: the network sees activation(rows + sum_i factor[i] along[i]); or NULL */
@@ -79,19 +79,58 @@ typedef struct {
     ptrdiff_t bits_ld;
 } fs_input;
 
-/* ---- a layer: what it computes and where its numbers lie ---- */
+/* ---- parameters: a matrix, or a row of as many numbers as a layer has columns ---- */
+
+enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR };   /* roles */
 
 typedef struct {
+    int role;
+    ptrdiff_t rows, cols;
+    ptrdiff_t offset;         /* where its first number lies in the flat parameters */
+    void *value;              /* (rows, cols) */
+    ptrdiff_t ld;             /* between the rows of value; those of the arrays below touch each other */
+    void *home;               /* where value lies in the parameters, while the step works on a copy; or NULL */
+    void *slots[2];           /* the optimizer's memory, or NULL */
+    void *gradient;           /* or NULL where none is kept */
+    double rate_factor;       /* of the learning rate, */
+    double decay_factor;      /* of weight_decay, */
+    double penalty_factor;    /* and of l1 and l2 */
+} fs_tensor;
+
+/* ---- a layer: what it computes and where its numbers lie ---- */
+
+enum { FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_LAYER_KINDS };
+enum { FS_W, FS_B };          /* tensors of a dense layer: (inputs, outputs) and (outputs,) */
+enum { FS_S };                /* and of a scale: (outputs,) */
+enum { FS_MAX_TENSORS = 2 };
+
+typedef struct fs_layer fs_layer;
+
+typedef struct {              /* what a kind of layer does; chosen when a pass is planned */
+    /* a = f(x W + b), times scale plus offset where there are such, and slope = f'(x W + b) where it is wanted */
+    void (*forward)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n);
+    /* delta of the layer below = (delta W^T) * f' */
+    void (*backward)(const fs_layer *layer, const fs_layer *below, ptrdiff_t begin, ptrdiff_t n, void *scratch);
+    /* rows first .. first + rows of a tensor: "scale" times their gradient, summed over the batch and added to the one
+     * kept where "more" says so; and with a rule the optimizer's step */
+    void (*gradient)(const fs_layer *layer, int tensor, const fs_rule *rule, ptrdiff_t first, ptrdiff_t rows,
+                     ptrdiff_t batch, double scale, int more, void *scratch);
+    /* numbers of scratch that these need */
+    ptrdiff_t (*scratch)(const fs_layer *layer);
+    /* the kinds that take its place where its products are left to BLAS, where its input's zeros are marked by bits, and
+     * where its input comes as lists; itself where there are no such */
+    int on_blas, on_bits, on_lists;
+} fs_layer_ops;
+
+struct fs_layer {
+    const fs_layer_ops *ops;
+    int kind;                 /* FS_DENSE ... */
+    int number;               /* 0 for the first */
     ptrdiff_t inputs, outputs;
     int activation;
-    int blas;                 /* whether its products are left to BLAS */
-    int number;               /* 0 for the first */
     int drop;                 /* of 65,536 units those that are dropped on average */
-    void *w, *b;              /* (inputs, outputs), (outputs,) */
-    ptrdiff_t ldw;            /* between the rows of w; those of the arrays laid out like w touch each other */
-    void *w_home;             /* where w lies in the parameters, while the step works on a copy; or NULL */
-    void *w_slots[2], *b_slots[2];              /* the optimizer's memory of them, or NULL */
-    void *w_gradient, *b_gradient;              /* of their shapes, or NULL where no gradient is kept */
+    int tensors;              /* how many there are */
+    fs_tensor tensor[FS_MAX_TENSORS];
     const void **x;           /* (chunk,) the row each row of the chunk receives */
     const void **x_next;      /* (chunk,) the row that stands there in the next batch, to be prefetched; or NULL */
     const int32_t **x_index;  /* (chunk,) where x holds a list of the entries that are not zero: their columns; or NULL */
@@ -102,7 +141,7 @@ typedef struct {
     const void *scale, *offset;                 /* (outputs,) what a prediction is multiplied by, then added to it; or NULL */
     void *delta;              /* (chunk, outputs) dC/dz */
     ptrdiff_t ld;             /* between the rows of a, slope and delta */
-} fs_layer;
+};
 
 /* ---- a network without a hidden layer, whose steps touch what they must (linear.inc) ---- */
 
@@ -118,9 +157,10 @@ typedef struct {
     double scale;
     void *average, *average_biases;             /* their shapes, or NULL */
     double average_a, average_b;                /* the average of the weights is (average + a v) / b */
-    void *received;           /* (inputs, outputs) of the penalty of a truncating l1, or NULL */
-    void *settled;            /* (inputs, outputs) "waiting" when a weight was last up to date; or NULL where scale stays 1 */
-    double penalty, waiting;  /* asked of every weight so far; and since the last fold, in units of v */
+    void *l1_applied;         /* (inputs, outputs) of cumulative L1 what each weight has paid, in units of W; or NULL */
+    void *l1_synced_at;       /* (inputs, outputs) l1_pending when a weight last paid; or NULL where scale stays 1 */
+    double cumulative_l1;     /* asked of every weight so far, in units of W */
+    double l1_pending;        /* asked of every weight since the last flush, in units of v */
 } fs_linear;
 
 /* ---- the operations of one dtype on one instruction set ---- */
@@ -140,10 +180,7 @@ typedef struct {
     void (*gather_rows)(const void *x, ptrdiff_t cols, const int64_t *order, ptrdiff_t first, ptrdiff_t n, void *out);
     /* how many numbers of a dense row are not zero */
     ptrdiff_t (*count_nonzero)(const fs_input *input, ptrdiff_t row, ptrdiff_t cols);
-    /* a = f(x W + b), times scale plus offset where there are such, and slope = f'(x W + b) where it is wanted */
-    void (*forward)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n);
-    /* delta of the layer below = (delta W^T) * f'; scratch as below */
-    void (*backward)(const fs_layer *layer, const fs_layer *below, ptrdiff_t begin, ptrdiff_t n, void *scratch);
+    const fs_layer_ops *layers;                 /* one for each kind of layer */
     /* zeros and enlarges units of a layer with a slope; row begin is row "row" of its batch */
     void (*dropout)(const fs_layer *layer, uint64_t seed, uint64_t step, ptrdiff_t row, ptrdiff_t begin, ptrdiff_t n);
     /* layer->a holds z of the output layer and its delta receives dC/dz (they may be the same array); cost and score
@@ -156,34 +193,26 @@ typedef struct {
     /* the sum of squares of each row that layer 0 receives, (n,) */
     void (*square_rows)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n, double *squares);
     /* delta (n, cols) of each row times its weight */
-    void (*weigh)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double *weight, void *delta);
-    /* rows first .. first + rows of W: the gradient scale x^T delta over the batch, added to the one kept where
-     * "more" says so, and with a rule the optimizer's step */
-    void (*weights)(const fs_layer *layer, const fs_rule *rule, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t batch,
-                    double scale, int more, void *scratch);
-    /* the same for b */
-    void (*biases)(const fs_layer *layer, const fs_rule *rule, ptrdiff_t batch, double scale, int more, void *scratch);
-    /* what a whole gradient allows: its squares; and the optimizer's step of rows of W, or of b where "rows" is 0 */
+    void (*apply_sample_weight)(ptrdiff_t n, ptrdiff_t cols, ptrdiff_t ld, const double *weight, void *delta);
+    /* what a whole gradient allows: its squares; and the optimizer's step of rows of a tensor */
     double (*sum_of_squares)(ptrdiff_t n, const void *x);
-    void (*change)(const fs_layer *layer, const fs_rule *rule, ptrdiff_t first, ptrdiff_t rows);
-    /* columns of W, each at most so long */
-    void (*constrain)(const fs_layer *layer, ptrdiff_t first, ptrdiff_t cols, double most_norm);
+    void (*apply_gradient)(const fs_tensor *tensor, const fs_rule *rule, ptrdiff_t first, ptrdiff_t rows);
+    /* columns of a matrix, each at most so long */
+    void (*constrain)(const fs_tensor *tensor, ptrdiff_t first, ptrdiff_t cols, double max_norm);
     /* average += weight (w - average) */
     void (*average)(ptrdiff_t n, double weight, const void *w, void *average);
     /* what steps of a network without a hidden layer are made of: rows fetched ahead, rows as lists; one row's outputs z;
-     * v += rate delta x, with scratch for the outputs; b = left b - rate sum delta, and its average; weights that wait for
-     * a penalty before and after a step; and everything folded back, the average where it "follows" being W itself */
+     * v += rate delta x, with scratch for the outputs; b = left b - rate sum delta, and its average; weights that pay
+     * cumulative L1 before and after a step; and everything that is pending applied */
     void (*fetch)(const fs_input *input, ptrdiff_t row, ptrdiff_t cols);
     void (*list_row)(const fs_layer *layer, ptrdiff_t at, int32_t *index, void *value, fs_row *row);
     void (*linear_forward)(const fs_linear *linear, const fs_row *row, void *z);
     void (*linear_update)(const fs_linear *linear, const fs_row *row, double rate, const void *delta, void *scratch);
     void (*linear_biases)(const fs_linear *linear, ptrdiff_t rows, double rate, double left, double weight,
                           const void *delta);
-    void (*settle_row)(const fs_linear *linear, const fs_row *row);
+    void (*sync_l1_row)(const fs_linear *linear, const fs_row *row);
     void (*truncate_row)(const fs_linear *linear, const fs_row *row);
-    void (*linear_fold)(const fs_linear *linear, int follows);
-    /* numbers of scratch that these need for a layer, where its input comes in lists or not */
-    ptrdiff_t (*scratch)(const fs_layer *layer, int lists);
+    void (*linear_flush)(const fs_linear *linear, int average_is_weights);
     /* y = f(x) elementwise for the tests of accuracy: "exp", "expm1", "tanh", "logistic", "log", "erfcx"... */
     int (*function)(const char *name, ptrdiff_t n, const void *x, void *y);
     /* whether there is neither NaN nor infinity */
@@ -230,24 +259,40 @@ void fs_team_barrier(fs_team *team);
 void fs_team_shrink(fs_team *team, int size);
 /* For rank 0, where it may have run Python: whether this is now the child of a fork, where it is alone in the team, as the
  * others stayed with the parent. */
-int fs_team_mind_fork(fs_team *team);
+int fs_team_handle_fork(fs_team *team);
 double fs_team_waited(const fs_team *team);       /* seconds of all ranks in waits at barriers that took long */
 double fs_seconds(void);                          /* monotonic clock */
 
-/* What is remembered from one call to the next of other processes and threads that need the cores; the times are those
- * of fs_seconds, and what is decided by them is told in _company.pxi. */
-typedef struct {
-    double rest_ends;         /* until then teams are smaller */
-    double trust_ends;        /* until then they are not, whatever they wait for */
-    double rest_lasts;        /* seconds of the last rest */
-    int rest_threads;         /* of a team during a rest */
-} fs_company;
-fs_company fs_company_now(void);
-void fs_company_is(fs_company now);
+/* ---- how many threads a pass keeps (adaptive.c) ---- */
+
+typedef struct {              /* of one pass, which begins with zeros but for "steps" and "forward_only" */
+    ptrdiff_t steps, first_step;      /* of the pass; and where the present team begins */
+    int forward_only;                 /* no thread waits for another before the end */
+    int poll_due, stop, pause;        /* Python is asked; ends the pass at once; ends it after the present step */
+    int whole;                        /* the threads that it would have */
+    int backing_off;                  /* with fewer */
+    int change_team;                  /* after the present step another team continues */
+    double done;                      /* forward_only: when rank 0 had finished */
+    /* smaller teams are tried in the first steps */
+    int trial_wanted, trial_over;
+    int trial_size, fastest;          /* that makes the next step, 0: the whole team; and the fastest so far */
+    int tried_steps;                  /* that this size has made */
+    double last_step, quickest, to_beat;        /* seconds */
+    /* the present window of steps */
+    int stale;                        /* they waited for something else */
+    double since, waited;             /* when it began, and the waits by then */
+    ptrdiff_t window_step;            /* its first step */
+    double pace;                      /* seconds of a step before the back-off, 0: not known */
+} fs_adaptive;
+
+/* The pass, by one team after another, of at most so many threads; where it "adapts" smaller teams are tried too. */
+void fs_run_adaptively(fs_adaptive *pass, int size, int adapts, fs_work work, void *job);
+/* Once a step, by rank 0: says in change_team whether the next step should be another team's. */
+void fs_check_contention(fs_adaptive *pass, fs_team *team, ptrdiff_t step, int size);
 
 /* Numbers 0, 1, ... for whoever asks, one each; and none below this from now on. */
 static inline ptrdiff_t fs_next(ptrdiff_t *number) { return __atomic_fetch_add(number, 1, __ATOMIC_RELAXED); }
-static inline void fs_go_on_from(ptrdiff_t *number, ptrdiff_t value) { __atomic_store_n(number, value, __ATOMIC_RELAXED); }
+static inline void fs_continue_from(ptrdiff_t *number, ptrdiff_t value) { __atomic_store_n(number, value, __ATOMIC_RELAXED); }
 
 /* Has results that would be denormal be zero on this thread, and takes operands that are for zero; returns what
  * fs_floats_restore takes back. */

@@ -124,7 +124,7 @@ double fs_team_waited(const fs_team *team) {
 
 void fs_team_shrink(fs_team *team, int size) { atomic_store_explicit(&team->size, size, memory_order_relaxed); }
 
-int fs_team_mind_fork(fs_team *team) {
+int fs_team_handle_fork(fs_team *team) {
     if (team->forks == forks || fs_team_size(team) == 1)
         return 0;
     fs_team_shrink(team, 1);
@@ -132,8 +132,8 @@ int fs_team_mind_fork(fs_team *team) {
 }
 
 /* The system often wakes a worker on its caller's core, where it then waits a millisecond for the other cores to notice.
- * So a sleeper is kept off that core; when it runs, settle gives it all cores back. */
-static void steer(worker *its, const fs_team *team) {
+ * So a sleeper is kept off that core; when it runs, restore_affinity gives it all cores back. */
+static void avoid_core(worker *its, const fs_team *team) {
 #if defined(__linux__)
     cpu_set_t others = team->allowed;
     if (!team->spins || team->cpu[0] < 0 || !atomic_load(&its->gate.sleepers))
@@ -148,7 +148,7 @@ static void steer(worker *its, const fs_team *team) {
 
 /* A worker runs where its caller may, and not on a core that another rank has: who shares one is waited for in every
  * barrier. */
-static void settle(fs_team *team, int rank) {
+static void restore_affinity(fs_team *team, int rank) {
 #if defined(__linux__)
     cpu_set_t now, others = team->allowed;
     int cpu = sched_getcpu(), crowded = 0;
@@ -170,12 +170,12 @@ static void settle(fs_team *team, int rank) {
 #endif
 }
 
-static void *live(void *argument) {
+static void *worker_main(void *argument) {
     worker *self = argument;
     for (unsigned job = 1;; job++) {
         await(&self->given, job, &self->gate, SPINS_WHEN_IDLE);
         fs_team *team = self->team;
-        settle(team, self->rank);
+        restore_affinity(team, self->rank);
         team->work(team->job, team, self->rank);
         pthread_mutex_lock(&pool);
         self->next = idle;
@@ -199,7 +199,7 @@ static void in_child(void) {
 static void prepare(void) { pthread_atfork(before_fork, in_parent, in_child); }
 
 /* an idle worker, or a new one; NULL where there can be no more */
-static worker *take(void) {
+static worker *acquire_worker(void) {
     static pthread_once_t prepared = PTHREAD_ONCE_INIT;
     pthread_once(&prepared, prepare);
     pthread_mutex_lock(&pool);
@@ -213,7 +213,7 @@ static worker *take(void) {
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
         pthread_t thread;
-        if (pthread_create(&thread, NULL, live, taken)) {
+        if (pthread_create(&thread, NULL, worker_main, taken)) {
             taken = NULL;
         } else {
             taken->thread = thread;
@@ -227,7 +227,7 @@ static worker *take(void) {
 }
 
 /* The cores that the caller may use. */
-static int look_around(fs_team *team) {
+static int find_cores(fs_team *team) {
 #if defined(__linux__)
     team->cpu[0] = sched_getcpu();
     for (int rank = 1; rank < team->size; rank++)
@@ -255,16 +255,16 @@ void fs_team_run(int size, fs_work work, void *job) {
     int members = 1;
     if (size > FS_MAX_TEAM)
         size = FS_MAX_TEAM;
-    while (members < size && (taken[members] = take()))
+    while (members < size && (taken[members] = acquire_worker()))
         members++;
     team.size = members;
-    team.spins = members <= look_around(&team) ? SPINS_IN_BARRIER : 0;
+    team.spins = members <= find_cores(&team) ? SPINS_IN_BARRIER : 0;
     for (int rank = 1; rank < members; rank++) {
         worker *its = taken[rank];
         its->team = &team;
         its->rank = rank;
         jobs[rank] = atomic_load_explicit(&its->given, memory_order_relaxed) + 1;
-        steer(its, &team);
+        avoid_core(its, &team);
         announce(&its->given, jobs[rank], &its->gate);
     }
     work(job, &team, 0);
@@ -273,17 +273,6 @@ void fs_team_run(int size, fs_work work, void *job) {
 }
 
 int fs_team_size(const fs_team *team) { return atomic_load_explicit(&team->size, memory_order_relaxed); }
-
-static _Atomic double rest_ends, trust_ends, rest_lasts;
-static atomic_int rest_threads;
-
-fs_company fs_company_now(void) { return (fs_company){rest_ends, trust_ends, rest_lasts, rest_threads}; }
-void fs_company_is(fs_company now) {
-    rest_threads = now.rest_threads;
-    rest_ends = now.rest_ends;
-    trust_ends = now.trust_ends;
-    rest_lasts = now.rest_lasts;
-}
 
 int fastsgd_get_num_threads(void) { return atomic_load(&limit); }
 void fastsgd_set_num_threads(int threads) { atomic_store(&limit, threads); }

@@ -1,0 +1,153 @@
+/* A job: all that the threads of a team share while they make a pass. _plan.pxi binds it to Python's arrays, workspace.c lays
+ * out its memory, the story of a step is in _kernel.pyx, its parts are in job.c, and the linear path is in linear_path.c. */
+#ifndef FASTSGD_JOB_H
+#define FASTSGD_JOB_H
+
+#include "fastsgd.h"
+
+#define FS_POLL_SECONDS 0.1   /* between two calls of a poll */
+enum { FS_WIDE_ROW = 256 };    /* bytes of a row of numbers, from which on it pays that rows begin at cache lines */
+enum { FS_PREDICT, FS_COST, FS_DELTAS, FS_GRADIENT, FS_TRAIN };         /* each does all that those before it do */
+
+typedef struct {
+    int depth;
+    fs_layer *layers;
+    ptrdiff_t parameters;     /* how many */
+    void *params;
+    void *slots[2];           /* the optimizer's memory, laid out like params */
+    void *gradient;           /* laid out like params, where it has to outlive a tile; or NULL */
+    void *average;            /* of the parameters, laid out like them; or NULL */
+} fs_network;
+
+typedef struct {
+    fs_input input;
+    int lists, skips, copies; /* the input comes in lists; its zeros are skipped; its rows are converted */
+    ptrdiff_t all_rows, rows; /* of X and the targets; of the epoch */
+    const int64_t *order;     /* which row comes when; NULL: as they lie */
+    fs_target target;         /* labels or targets of all rows */
+    const double *sample_weight;        /* (all_rows,) or NULL */
+    int smoothed;             /* labels become targets, and a target t becomes keep t + share */
+    double smooth_keep, smooth_share;
+} fs_data;
+
+typedef struct {
+    ptrdiff_t batch, steps;
+    fs_rule rule;
+    double alpha;             /* l2 of a batch of weight 1 */
+    const double *learning_rates, *averaging_weights;   /* (steps,) */
+    double clip_norm, max_norm;         /* 0 for no limit */
+    int weighted_steps;       /* a gradient is divided by the rows of its batch, not by their weights */
+    double cumulative_l1;     /* the sum of learning rates times l1 before the first step */
+    uint64_t seed;            /* of dropout */
+    ptrdiff_t steps_before;   /* t - 1 at the first step */
+    ptrdiff_t block;          /* rows gathered at once: a batch's, or those of a few */
+    ptrdiff_t flush_steps;    /* of the linear path, 0 for the general one */
+    int average_is_weights;   /* the average equals the parameters */
+} fs_step;
+
+typedef struct {
+    int32_t *labels;          /* (chunk,) in the order of the epoch */
+    void *targets;
+    double *cost, *score;     /* (chunk,) of each row; (blocks,) in a forward pass */
+    double *weight;           /* (chunk,) of each row, or NULL */
+    double *squares;          /* (pieces,) of the gradient, or NULL */
+    double *row_squares;      /* (chunk,) of each row, where its step depends on them; or NULL */
+    char *scratch;            /* of each thread */
+    ptrdiff_t scratch_size;
+    void *out;                /* (rows, outputs) predictions, or (rows, fs_delta_row_width) */
+    fs_linear linear;
+    fs_row *line;             /* (batch,) the rows of a step of the linear path */
+    int lists_rows;           /* whether they are lists */
+    int32_t *line_index;      /* (batch, inputs) their entries, where zeros are skipped */
+    void *line_value;
+} fs_workspace;
+
+typedef struct {              /* what rank 0 writes between the barriers */
+    double cost, score;       /* of all batches; and of the present one */
+    double batch_cost, batch_score;
+    ptrdiff_t steps;
+    int invalid_row;          /* a label, or a row of a CSR matrix, that cannot be */
+} fs_result;
+
+typedef struct fs_job fs_job;
+
+typedef struct {              /* of the team and by Python */
+    fs_adaptive team;
+    ptrdiff_t next_block;     /* of a forward pass */
+    unsigned long floats;     /* what fs_floats_flush found */
+    double last_poll;
+    void *poll;               /* what call_poll calls; or NULL */
+    void (*call_poll)(fs_job *job, ptrdiff_t rows_done);
+} fs_control;
+
+struct fs_job {
+    int mode;
+    const fs_ops *ops;
+    fs_network net;
+    fs_data data;
+    fs_step step;
+    fs_workspace work;
+    fs_result result;
+    fs_control control;
+};
+
+typedef struct {              /* the rows that are in the workspace, a batch or a part of one */
+    ptrdiff_t first, rows;    /* in the order of the epoch */
+    ptrdiff_t step, done;     /* of the pass; and the rows of its batch that came before */
+    int first_of_batch, last_of_batch;
+    double batch_weight;      /* what its gradient is divided by: its rows, or the sum of their weights */
+} fs_chunk;
+
+typedef struct {              /* of the rows of a tensor, that one thread changes */
+    ptrdiff_t first, rows;
+} fs_part;
+
+/* ---- parts of a step (job.c) ---- */
+
+/* where a thread's share of so many things begins; it is empty from rank "size" on */
+ptrdiff_t fs_share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size);
+/* whole pieces of a matrix; of layer l, as the odd one goes to another thread in each */
+fs_part fs_part_of(const fs_tensor *tensor, int l, int rank, int size);
+/* rows first .. first + n of the epoch become rows begin .. begin + n of the workspace, with their targets */
+void fs_gather(fs_job *job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n);
+/* cost, score and delta of the output layer for rows begin .. begin + n of the workspace */
+void fs_output_delta(fs_job *job, ptrdiff_t begin, ptrdiff_t n, ptrdiff_t step, double *cost, double *score, char *scratch);
+/* costs, scores and output deltas of these rows, the first of which is row "first" of the epoch, times their weights; or
+ * costs and scores alone */
+void fs_apply_sample_weight(fs_job *job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t begin);
+void fs_weight_costs(const fs_job *job, ptrdiff_t first, ptrdiff_t n, double *cost, double *score);
+/* the sum of the weights of so many rows of the epoch */
+double fs_weight_of(const fs_job *job, ptrdiff_t first, ptrdiff_t rows);
+/* the sum of learning rates times l1 after so many steps of the pass, added up as they do */
+double fs_cumulative_l1_after(const fs_job *job, ptrdiff_t steps);
+fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight);
+/* whether the step may be made; rank 0 adds up costs and says whether it is time to poll */
+int fs_accumulate_cost(fs_job *job, fs_team *team, const fs_chunk *chunk, int rank, int size);
+int fs_poll_is_due(const fs_job *job);
+/* the squares of this thread's part of the gradient; each piece has its own sum, whoever makes it */
+void fs_square_gradient(fs_job *job, int rank, int size);
+ptrdiff_t fs_pieces(const fs_job *job);         /* of the parameters that have a sum of their own */
+/* what DELTAS writes of each row: hidden activations, then the deltas of all layers, side by side */
+ptrdiff_t fs_delta_row_width(const fs_job *job);
+void fs_write_activations_and_deltas(const fs_job *job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n);
+
+/* ---- networks without a hidden layer in small batches (linear_path.c) ---- */
+
+void fs_linear_epoch(fs_job *job);
+
+/* ---- memory (workspace.c) ---- */
+
+void fs_choose_kind(const fs_job *job, fs_layer *layer, int kind);
+void fs_count_steps(fs_job *job);               /* of the rows that were chosen, in batches not longer than all of them */
+ptrdiff_t fs_blocks_of(const fs_job *job);
+int fs_max_threads(const fs_job *job);          /* more than this would find nothing to do */
+int fs_skipping_pays(const fs_job *job);        /* whether so much of a few rows is zero that leaving it out saves time */
+void fs_pad_weight_rows(fs_job *job);           /* where copies of W whose rows begin at cache lines pay */
+void fs_copy_padded(fs_job *job, int there);    /* between the parameters and these copies, there or back */
+void fs_bind_parameters(fs_job *job);           /* each tensor to its part of the flat arrays */
+/* Points the job's buffers into the memory at base; returns the bytes they take. With NULL it only measures. */
+ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads);
+void *fs_arena_alloc(char *base, ptrdiff_t *used, ptrdiff_t size);      /* the next bytes of it, at a cache line */
+void fs_bind_linear(fs_job *job, char *base, ptrdiff_t *used);          /* linear_path.c */
+
+#endif

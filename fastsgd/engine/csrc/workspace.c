@@ -1,0 +1,173 @@
+/* The memory of a pass: what a job's pointers point to, in one block that Python owns. */
+#include "job.h"
+
+#include <string.h>
+
+enum { PIECE_ROWS = 6 };      /* the least share of a thread: a register tile's rows */
+
+/* The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be, and
+ * less still in small batches. */
+static const double SKIP_DENSITY = 0.3, SKIP_DENSITY_PER_OUTPUT = 0.0125;
+
+static ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+
+#define EACH_TENSOR(job, layer, tensor) \
+    for (fs_layer *layer = (job)->net.layers; layer < (job)->net.layers + (job)->net.depth; layer++) \
+        for (fs_tensor *tensor = layer->tensor; tensor < layer->tensor + layer->tensors; tensor++)
+
+/* ---- the plan ---- */
+
+void fs_choose_kind(const fs_job *job, fs_layer *layer, int kind) {
+    layer->kind = kind;
+    layer->ops = &job->ops->layers[kind];
+}
+
+void fs_count_steps(fs_job *job) {
+    job->step.batch = smaller(job->step.batch, job->data.rows);
+    job->step.steps = (job->data.rows + job->step.batch - 1) / job->step.batch;
+}
+
+ptrdiff_t fs_blocks_of(const fs_job *job) { return (job->data.rows + FS_BLOCK_ROWS - 1) / FS_BLOCK_ROWS; }
+
+int fs_max_threads(const fs_job *job) {
+    ptrdiff_t most = fs_blocks_of(job);
+    if (job->mode >= FS_GRADIENT) {
+        most = smaller(job->step.batch, FS_CHUNK_ROWS);
+        for (int l = 0; l < job->net.depth; l++)
+            most = larger(most, job->net.layers[l].inputs);
+        most = (most + PIECE_ROWS - 1) / PIECE_ROWS;
+    }
+    return (int)smaller(most, FS_MAX_TEAM);
+}
+
+int fs_skipping_pays(const fs_job *job) {
+    enum { SAMPLE = 32 };
+    const fs_layer *layer = &job->net.layers[0];
+    const ptrdiff_t sample = smaller(job->data.all_rows, SAMPLE);
+    ptrdiff_t found = 0;
+    double limit = SKIP_DENSITY;
+    if (layer->outputs < 64) {
+        const double narrow = SKIP_DENSITY_PER_OUTPUT * (double)layer->outputs * (double)smaller(job->step.batch, 32) / 32;
+        limit = narrow < limit ? narrow : limit;
+    }
+    for (ptrdiff_t i = 0; i < sample; i++)
+        found += job->ops->count_nonzero(&job->data.input, i * job->data.all_rows / sample, layer->inputs);
+    return sample >= 8 && (double)found < limit * (double)(sample * layer->inputs);
+}
+
+/* ---- copies of W with padded rows ---- */
+
+void fs_pad_weight_rows(fs_job *job) {
+    const ptrdiff_t item = job->ops->item, line = 64 / item;
+    EACH_TENSOR(job, layer, tensor)
+        if (tensor->rows > 1 && tensor->cols * item >= FS_WIDE_ROW && layer->kind != FS_DENSE_BLAS)
+            tensor->ld = (tensor->cols + line - 1) / line * line;
+}
+
+void fs_copy_padded(fs_job *job, int there) {
+    EACH_TENSOR(job, layer, tensor) {
+        const ptrdiff_t size = tensor->cols * job->ops->item, apart = tensor->ld * job->ops->item;
+        for (ptrdiff_t i = 0; tensor->home && i < tensor->rows; i++) {
+            char *home = (char *)tensor->home + i * size, *copy = (char *)tensor->value + i * apart;
+            memcpy(there ? copy : home, there ? home : copy, (size_t)size);
+        }
+    }
+}
+
+/* ---- memory ---- */
+
+void *fs_arena_alloc(char *base, ptrdiff_t *used, ptrdiff_t size) {
+    const ptrdiff_t at = *used;
+    *used += (size + 63) / 64 * 64;
+    return base ? base + at : NULL;
+}
+
+static void *within(void *base, ptrdiff_t offset) { return base ? (char *)base + offset : NULL; }
+
+void fs_bind_parameters(fs_job *job) {
+    EACH_TENSOR(job, layer, tensor) {
+        const ptrdiff_t at = tensor->offset * job->ops->item;
+        tensor->value = within(job->net.params, at);
+        tensor->gradient = within(job->net.gradient, at);
+        for (int s = 0; s < 2; s++)
+            tensor->slots[s] = within(job->net.slots[s], at);
+    }
+}
+
+/* what gather writes of the first layer's rows beside where they lie */
+static void bind_rows(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t rows) {
+    const fs_data *data = &job->data;
+    const ptrdiff_t pointers = rows * (ptrdiff_t)sizeof(void *);
+    fs_layer *layer = &job->net.layers[0];
+    fs_input *input = &job->data.input;
+    const int on_blas = layer->kind == FS_DENSE_BLAS;
+    if (data->lists) {
+        layer->x_index = fs_arena_alloc(base, used, pointers);
+        layer->x_count = fs_arena_alloc(base, used, rows * (ptrdiff_t)sizeof(int32_t));
+    }
+    if (job->mode == FS_TRAIN && data->order && !data->lists && !data->copies && !on_blas && !job->step.flush_steps)
+        layer->x_next = fs_arena_alloc(base, used, pointers);
+    if (data->skips) {
+        fs_choose_kind(job, layer, layer->ops->on_bits);
+        layer->x_bits = fs_arena_alloc(base, used, pointers);
+        input->bits_ld = (layer->inputs + 63) / 64;
+        input->bits = fs_arena_alloc(base, used, rows * input->bits_ld * (ptrdiff_t)sizeof(uint64_t));
+    }
+    if (data->copies || (on_blas && data->order)) {
+        input->copy_ld = layer->inputs + 64 / job->ops->item;
+        input->copy = fs_arena_alloc(base, used, rows * input->copy_ld * job->ops->item);
+    }
+}
+
+/* what layer l keeps of each row */
+static void bind_layer(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t rows, int l) {
+    fs_layer *layer = &job->net.layers[l], *below = layer - 1;
+    const ptrdiff_t item = job->ops->item, size = rows * layer->ld * item;
+    const int is_last = l == job->net.depth - 1, keeps_slope = layer->activation == FS_GELU || layer->activation == FS_SILU;
+    layer->x = fs_arena_alloc(base, used, rows * (ptrdiff_t)sizeof(void *));
+    if (job->mode >= FS_DELTAS && (keeps_slope || layer->drop))
+        layer->slope = fs_arena_alloc(base, used, size);
+    if (job->mode >= FS_DELTAS || (job->mode == FS_COST && is_last))
+        layer->delta = fs_arena_alloc(base, used, size);
+    layer->a = is_last ? layer->delta : fs_arena_alloc(base, used, size);
+    for (ptrdiff_t r = 0; l > 0 && base && r < rows; r++)
+        layer->x[r] = (const char *)below->a + r * below->ld * item;
+    job->work.scratch_size = larger(job->work.scratch_size, (layer->ops->scratch(layer) * item + 127) / 64 * 64);
+}
+
+ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads) {
+    const ptrdiff_t item = job->ops->item, number = sizeof(double);
+    const int whole_batches = job->mode >= FS_GRADIENT;
+    const ptrdiff_t rows = whole_batches ? job->step.block : threads * FS_BLOCK_ROWS;
+    const ptrdiff_t costs = whole_batches ? job->step.block : fs_blocks_of(job);
+    fs_workspace *work = &job->work;
+    ptrdiff_t used = 0;
+    if (job->mode >= FS_COST) {
+        work->cost = fs_arena_alloc(base, &used, costs * number);
+        work->score = fs_arena_alloc(base, &used, costs * number);
+        work->labels = fs_arena_alloc(base, &used, rows * (ptrdiff_t)sizeof(int32_t));
+        work->targets = fs_arena_alloc(base, &used, rows * job->net.layers[job->net.depth - 1].outputs * item);
+    }
+    if (job->data.target.aggressive)
+        work->row_squares = fs_arena_alloc(base, &used, rows * number);
+    if (whole_batches && job->data.sample_weight)
+        work->weight = fs_arena_alloc(base, &used, rows * number);
+    if (job->step.clip_norm > 0)
+        work->squares = fs_arena_alloc(base, &used, fs_pieces(job) * number);
+    bind_rows(job, base, &used, rows);
+    if (job->mode == FS_TRAIN && (job->step.batch > FS_CHUNK_ROWS || job->step.clip_norm > 0))
+        job->net.gradient = fs_arena_alloc(base, &used, job->net.parameters * item);
+    for (int l = 0; l < job->net.depth; l++)
+        bind_layer(job, base, &used, rows, l);
+    work->scratch = fs_arena_alloc(base, &used, threads * work->scratch_size);
+    fs_bind_parameters(job);
+    EACH_TENSOR(job, layer, tensor)
+        if (tensor->ld != tensor->cols) {
+            tensor->home = tensor->value;
+            tensor->value = fs_arena_alloc(base, &used, tensor->rows * tensor->ld * item);
+        }
+    if (job->step.flush_steps)
+        fs_bind_linear(job, base, &used);
+    return used;
+}

@@ -1,0 +1,158 @@
+"""Layers as data: what a network is made of, and which tensors each layer needs.
+
+The sizes of :class:`fastsgd.Network` are numbers of units, each a dense layer, and between them layers of other kinds::
+
+    Network([8, Scale(learning_rate_factor=6.0), 64, 3])
+
+To add a kind: a class here, its twin in ``engine/reference.py`` (LAYERS), its functions in C (a file of
+``engine/csrc`` and their line in the table of ``layers.inc``), and its line in KINDS of ``engine/_kernel.pyx``.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from numbers import Real
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+__all__ = ["Dense", "Layer", "Scale", "Tensor"]
+
+ROLES = ("weight", "bias", "scale")      # penalties l1 and l2 act on weights alone
+
+
+class Tensor(NamedTuple):
+    """Where an array of parameters lies within the flat ones.
+
+    >>> Tensor("weights.0", 0, (2, 3), "weight", 0).of(np.arange(9.0))
+    array([[0., 1., 2.],
+           [3., 4., 5.]])
+    """
+
+    name: str
+    offset: int
+    shape: tuple[int, ...]
+    role: str
+    layer: int
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return math.prod(self.shape)
+
+    def of(self, flat: np.ndarray) -> np.ndarray:
+        """The view of them in an array that is laid out like the parameters."""
+        return flat[self.offset:self.offset + self.size].reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What the layers share. Use one of its subclasses.
+
+    ``inputs`` and ``outputs`` are 0 where the layer has not found its place in a network yet.
+    """
+
+    inputs: int = field(default=0, kw_only=True, repr=False)
+    outputs: int = field(default=0, kw_only=True, repr=False)
+    activation: str = field(default="identity", kw_only=True, repr=False)
+
+    kind: ClassVar[str]
+    has_units: ClassVar[bool] = False        # that an activation and dropout act on
+    tensors: ClassVar[tuple[tuple[str, str], ...]]         # (name, role) of each
+
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of its tensors."""
+        raise NotImplementedError
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations per row forward. Back and for the gradient there are as many again."""
+        raise NotImplementedError
+
+    def rate_factor(self, role: str) -> float:
+        """What the learning rate of a tensor of this role is multiplied by."""
+        return 1.0
+
+    def options(self) -> dict[str, Any]:
+        """What a model file must keep of it besides its sizes and activation."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(self) if not entry.kw_only}
+
+
+@dataclass(frozen=True)
+class Dense(Layer):
+    """f(x W + b): weights (inputs, outputs), biases (outputs,). A number of units among the sizes of a network.
+
+    >>> Dense(inputs=3, outputs=2).shapes()
+    ((3, 2), (2,))
+    """
+
+    kind: ClassVar[str] = "dense"
+    has_units: ClassVar[bool] = True
+    tensors: ClassVar[tuple[tuple[str, str], ...]] = (("weights", "weight"), ("biases", "bias"))
+
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return (self.inputs, self.outputs), (self.outputs,)
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.inputs * self.outputs
+
+
+@dataclass(frozen=True)
+class Scale(Layer):
+    """s * x, a number for each column, which begins as 1 and is trained.
+
+    In front of the first dense layer it lets a network choose how much each column counts (RealMLP, Holzmüller et al.
+    2024, arXiv 2407.04491, which multiplies its learning rate by 6).
+
+    >>> import fastsgd
+    >>> (X, y), test = fastsgd.datasets.digits()
+    >>> net = fastsgd.Network([64, Scale(learning_rate_factor=6.0), 32, 10], seed=0)
+    >>> history = fastsgd.train(net, X, y, epochs=10, seed=0)
+    >>> net.tensors["scale.0"].shape, net.score(*test) > 0.9
+    ((64,), True)
+    """
+
+    learning_rate_factor: float = 1.0
+    kind: ClassVar[str] = "scale"
+    tensors: ClassVar[tuple[tuple[str, str], ...]] = (("scale", "scale"),)
+
+    def __post_init__(self):
+        factor = self.learning_rate_factor
+        if isinstance(factor, bool) or not isinstance(factor, Real) or not 0 <= factor < math.inf:
+            raise ValueError(f"learning_rate_factor must be a finite number, at least 0, got {factor!r}")
+        object.__setattr__(self, "learning_rate_factor", float(factor))
+
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.inputs,),)
+
+    @property
+    def flops(self) -> int:
+        return self.inputs
+
+    def rate_factor(self, role: str) -> float:
+        return self.learning_rate_factor
+
+
+KINDS = {kind.kind: kind for kind in (Dense, Scale)}
+
+
+def chain(sizes: Sequence[int | Layer], activations: Sequence[str]) -> tuple[Layer, ...]:
+    """The layers that sizes stand for; dense layers take the activations in turn.
+
+    >>> [(layer.kind, layer.inputs, layer.outputs, layer.activation) for layer in chain([2, Scale(), 3], ["relu"])]
+    [('scale', 2, 2, 'identity'), ('dense', 2, 3, 'relu')]
+    """
+    names = iter(activations)
+    layers: list[Layer] = []
+    assert isinstance(sizes[0], int)
+    inputs = sizes[0]
+    for entry in sizes[1:]:
+        if isinstance(entry, Layer):
+            layers.append(replace(entry, inputs=inputs, outputs=inputs))
+        else:
+            layers.append(Dense(inputs=inputs, outputs=entry, activation=next(names)))
+        inputs = layers[-1].outputs
+    return tuple(layers)
+

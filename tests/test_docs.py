@@ -1,0 +1,224 @@
+"""Do the pages say what is true? Their Python runs, their commands parse, their links lead somewhere.
+
+Comments before a block change what is done with it: docs/README.md, "The code on these pages".
+"""
+import argparse
+import importlib.util
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MANUAL = [path for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))) if path.exists()]
+PAGES = [*MANUAL, *(path for name in ("CONTRIBUTING.md", "SECURITY.md", "bench/README.md", "tests/soak/README.md",
+                                      "examples/serving/README.md", "examples/sklearn/README.md",
+                                      "fastsgd/datasets/digits/README.md") if (path := ROOT / name).exists())]
+COMPLETE = (ROOT / "docs" / "README.md").exists() and (ROOT / "pyproject.toml").exists()
+MARK = re.compile(r"<!-- test: (.*?) -->")
+BLOCK = re.compile(r"((?:<!-- test: .*? -->\n)*)```(\w*)\n(.*?)\n```", re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+SYMBOLS = re.compile(r"`([\w/]+\.\w+)`\s+\((`\w+`(?:[,;]\s+`\w+`)*)")
+CODE_FILE = re.compile(r"`((?:[\w.-]+/)*(?:[\w.-]+\.(?:pyx|pyi|pxi|pxd|py|inc|c|h)|[\w-]+/))`")
+
+pytestmark = pytest.mark.skipif(not COMPLETE, reason="the pages are not installed with the tests")
+
+
+@dataclass
+class Block:
+    """Code of a page, the line it begins in, and what is to be done with it."""
+
+    language: str
+    text: str
+    line: int
+    marks: list[str]
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [Block(found[2], found[3], text[:found.start(3)].count("\n"), MARK.findall(found[1]))
+            for found in BLOCK.finditer(text)]
+
+
+def names(pages: list[Path]) -> list[str]:
+    return [str(page.relative_to(ROOT)) for page in pages]
+
+
+def missing(packages: str) -> list[str]:
+    return [name for name in packages.split(", ") if importlib.util.find_spec(name) is None]
+
+
+# ---- Python ----
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer. Maximum iterations")      # as scikit-learn's with defaults
+@pytest.mark.parametrize("page", MANUAL, ids=names(MANUAL))
+def test_python(page, tmp_path, monkeypatch):
+    """All blocks of a page in one namespace and an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    if not missing("matplotlib"):
+        monkeypatch.setenv("MPLBACKEND", "Agg")
+    namespace: dict = {"__name__": page.stem}
+    for block in blocks(page):
+        if block.language == "python":
+            code = block.text
+            for mark in block.marks:
+                if " for " in mark:
+                    new, old = mark.split(" for ")
+                    assert old in code, f"{page.name}, line {block.line}: there is no {old!r}"
+                    code = code.replace(old, new)
+            # as many lines before it as in the page, so that a traceback names the line of the page
+            compiled = compile("\n" * block.line + code, page, "exec")
+            needs = [mark.removeprefix("needs ") for mark in block.marks if mark.startswith("needs ")]
+            if not any(mark.startswith("skip") for mark in block.marks) and not any(map(missing, needs)):
+                exec(compiled, namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_marks_are_understood(page):
+    text = page.read_text(encoding="utf-8")
+    of_blocks = [mark for block in blocks(page) for mark in block.marks]
+    if page != ROOT / "docs" / "README.md":                   # which explains them
+        assert MARK.findall(text) == of_blocks, "a mark stands on the line before a block"
+    for mark in of_blocks:
+        assert mark.startswith(("needs ", "skip, ")) or mark.count(" for ") == 1, mark
+
+
+# ---- the shell ----
+
+def commands(text: str) -> Iterator[list[str]]:
+    """Each command of some lines of the shell, as words, without comments."""
+    for line in text.replace("\\\n", " ").splitlines():
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split = True
+        words: list[str] = []
+        for word in lexer:
+            if set(word) <= set("|&;<>()"):
+                yield words
+                words = []
+            else:
+                words.append(word)
+        yield words
+
+
+def extras() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return set(project["optional-dependencies"])
+
+
+def parser() -> argparse.ArgumentParser:
+    try:
+        from fastsgd.cli.main import _parser
+    except ImportError:
+        from fastsgd.cli import _parser
+    return _parser()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_shell(page, capsys):
+    """Options are those of the real parser; extras, modules and files exist."""
+    for block in blocks(page):
+        if block.language != "sh":
+            continue
+        for words in commands(block.text):
+            while words and re.fullmatch(r"\w+=\S*", words[0]):          # variables of the environment
+                words = words[1:]
+            if not words:
+                continue
+            command, *arguments = words
+            where = f"{page.relative_to(ROOT)}: {' '.join(words)}"
+            if command == "fastsgd":
+                try:
+                    parser().parse_args(arguments)
+                except SystemExit:
+                    pytest.fail(f"{where}\n{capsys.readouterr().err}")
+            elif command == "pip":
+                asked = {extra for word in arguments for found in re.findall(r"\[([\w,]+)\]", word)
+                         for extra in found.split(",")}
+                assert asked <= extras(), where
+            elif command == "python" and arguments[0] == "-m" and arguments[1].startswith("bench."):
+                assert (ROOT / f"{arguments[1].replace('.', '/')}.py").exists(), where
+            elif command == "python" and arguments[0].endswith(".py"):
+                assert (ROOT / arguments[0]).exists(), where
+            elif command.startswith(".ci/"):
+                assert (ROOT / command).exists() or not (ROOT / ".ci").exists(), where
+
+
+@pytest.mark.parametrize("page", MANUAL, ids=names(MANUAL))
+def test_options_in_sentences(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    subparsers = next(action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    known = {option for command in subparsers.choices.values() for option in command._option_string_actions}
+    assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", re.sub(r"`python [^`]*`", "", text))) <= known
+
+
+def test_the_two_commands_of_the_readme_are_those_that_ci_runs():
+    script = ROOT / ".ci" / "run"
+    if not script.exists():
+        pytest.skip("a source distribution has no .ci")
+    lines = [line.split("#")[0].strip() for line in blocks(ROOT / "README.md")[0].text.splitlines()]
+    assert lines == ["pip install . && fastsgd demo", 'pip install ".[test]" && pytest']
+    for line in lines:
+        assert f"step '{line}'" in script.read_text(), line
+
+
+# ---- links and names ----
+
+def anchors(page: Path) -> set[str]:
+    """Those that GitHub gives to the headings of a page."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    found = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_links(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in LINK.findall(text):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert ROOT in target.parents, f"{link} leaves the repository"
+        if anchor:
+            assert target.suffix == ".md", link
+            assert anchor in anchors(target), link
+
+
+def test_every_page_is_in_the_table_of_contents():
+    listed = {link.split("#")[0] for link in LINK.findall((ROOT / "docs" / "README.md").read_text(encoding="utf-8"))}
+    assert {page.name for page in ROOT.glob("docs/*.md")} - {"README.md"} <= listed
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/decisions.md", "docs/promises.md"])
+def test_files_that_are_named_exist(page):
+    package = ROOT / "fastsgd"
+    if not (package / "engine").exists():
+        pytest.skip("these pages name the rooms that are being built")
+    homes = [package, ROOT, ROOT / "tests", package / "engine" / "csrc", package / "engine"]
+    for name in CODE_FILE.findall((ROOT / page).read_text(encoding="utf-8")):
+        assert any((home / name).exists() for home in homes), name
+
+
+def test_symbols_that_are_named_exist():
+    package = ROOT / "fastsgd"
+    if not (package / "engine").exists():
+        pytest.skip("this page names the rooms that are being built")
+    for name, symbols in SYMBOLS.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+        text = (package / name).read_text(encoding="utf-8")
+        for symbol in re.findall(r"\w+", symbols):
+            assert re.search(rf"\b{symbol}\b", text), f"{name} has no {symbol}"
+
+
+def test_the_map_has_every_room():
+    package = ROOT / "fastsgd"
+    if not (package / "engine").exists():
+        pytest.skip("the map is of the rooms that are being built")
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rooms = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert rooms
+    assert not {room for room in rooms if f"`{room}/`" not in text}
