@@ -44,12 +44,24 @@ def openblas():
 
 class BuildExt(build_ext):
     def build_extensions(self):
-        """One compiler per core, each on a source of its own."""
-        compile_in_turn = self.compiler.compile
+        """One compiler per core, each on a source of its own; of C only what changed since the last build."""
+        compile_in_turn, compiler = self.compiler.compile, " ".join([*self.compiler.compiler_so, *flags])
+
+        def compile_one(source, output_dir=None, **arguments):
+            (made,) = self.compiler.object_filenames([source], output_dir=output_dir or "")
+            made, made_by = Path(made), Path(made).with_suffix(".flags")
+            if CSRC in Path(source).parents and made.exists() and made_by.exists() and made_by.read_text() == compiler:
+                newest = max(path.stat().st_mtime for path in (Path(source), *CSRC.glob("*.h"), *CSRC.glob("*.inc")))
+                if made.stat().st_mtime > newest:
+                    return [str(made)]
+            made_by.unlink(missing_ok=True)
+            objects = compile_in_turn([source], output_dir=output_dir, **arguments)
+            made_by.write_text(compiler)
+            return objects
 
         def compile_at_once(sources, **arguments):
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                objects = pool.map(lambda source: compile_in_turn([source], **arguments), sources)
+                objects = pool.map(lambda source: compile_one(source, **arguments), sources)
                 return list(chain.from_iterable(objects))
 
         self.compiler.compile = compile_at_once
