@@ -44,20 +44,20 @@ def openblas():
 
 class BuildExt(build_ext):
     def build_extensions(self):
-        """One compiler per core, each on a source of its own; of C only what changed since the last build."""
-        compile_in_turn, compiler = self.compiler.compile, " ".join([*self.compiler.compiler_so, *flags])
+        """One compiler per core, each on a source of its own; where the flags are those of the last build, of C only
+        what changed."""
+        compile_in_turn, command = self.compiler.compile, " ".join([*self.compiler.compiler_so, *flags, *links])
+        made_by = Path(self.build_temp, "command")
+        known = made_by.exists() and made_by.read_text() == command
+        self.force = self.force or not known
+        newest_header = max(path.stat().st_mtime for path in CSRC.iterdir() if path.suffix in (".h", ".inc"))
 
         def compile_one(source, output_dir=None, **arguments):
             (made,) = self.compiler.object_filenames([source], output_dir=output_dir or "")
-            made, made_by = Path(made), Path(made).with_suffix(".flags")
-            if CSRC in Path(source).parents and made.exists() and made_by.exists() and made_by.read_text() == compiler:
-                newest = max(path.stat().st_mtime for path in (Path(source), *CSRC.glob("*.h"), *CSRC.glob("*.inc")))
-                if made.stat().st_mtime > newest:
-                    return [str(made)]
-            made_by.unlink(missing_ok=True)
-            objects = compile_in_turn([source], output_dir=output_dir, **arguments)
-            made_by.write_text(compiler)
-            return objects
+            if known and CSRC in Path(source).parents and os.path.exists(made) and \
+                    os.path.getmtime(made) > max(os.path.getmtime(source), newest_header):
+                return [made]
+            return compile_in_turn([source], output_dir=output_dir, **arguments)
 
         def compile_at_once(sources, **arguments):
             with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -65,7 +65,11 @@ class BuildExt(build_ext):
                 return list(chain.from_iterable(objects))
 
         self.compiler.compile = compile_at_once
+        if not known:
+            made_by.unlink(missing_ok=True)
         super().build_extensions()
+        made_by.parent.mkdir(parents=True, exist_ok=True)
+        made_by.write_text(command)
 
     def run(self):
         compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]

@@ -1,10 +1,14 @@
-"""The oldest versions that pyproject.toml allows, for pip; those named on the command line left out."""
+"""The oldest versions that pyproject.toml allows, for pip, those named on the command line left out; or with --build
+what a build needs."""
 import re
 import sys
 import tomllib
 from pathlib import Path
 
-project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+text = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+if sys.argv[1:] == ["--build"]:
+    sys.exit(print("\n".join(text["build-system"]["requires"])))
+project = text["project"]
 extras = project["optional-dependencies"]
 for requirement in sorted({*project["dependencies"], *(each for extra in extras.values() for each in extra)}):
     name, *version = re.split(">=", requirement)
