@@ -1,5 +1,6 @@
 import cases
 import pytest
+import smoke
 
 import fastsgd
 
@@ -13,6 +14,20 @@ def pytest_report_header():
 def pytest_make_parametrize_id(val, argname):
     """No bytes in a test's name: compressed ones hold the time, and each process of pytest-xdist would have its own."""
     return argname if isinstance(val, bytes) else None
+
+
+def pytest_ignore_collect(collection_path, config):
+    """For ``-m smoke`` alone only the files with such tests are imported."""
+    if config.getoption("markexpr") == "smoke" and collection_path.suffix == ".py":
+        return collection_path.name not in smoke.FILES or None
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)                      # before -k and -m leave tests out
+def pytest_collection_modifyitems(config, items):
+    gone = smoke.mark(items, whole=not any("::" in argument for argument in config.args))
+    if gone:
+        raise pytest.UsageError(f"tests/smoke.py names what is no more: {', '.join(gone)}")
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ def test_kernel_agrees_with_reference_on(isa):
     result = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", str(tests.parent / "pyproject.toml"),
                     "--rootdir", str(tests.parent),
                     *(str(tests / f"test_{name}.py") for name in ("kernel", "linear", "functions")),
-                    "-k", "not every_instruction", FASTSGD_ISA=isa,
+                    "-k", "not every_instruction", FASTSGD_ISA=isa, OPENBLAS_NUM_THREADS="1",
                     FASTSGD_TEST_SEED=str(SEED + 1 + config()["isa_available"].index(isa)))
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
     assert " passed" in result.stdout

@@ -27,9 +27,18 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize(("optimizer", "name", "arguments"), PAIRS, ids=[str(pair[0]) for pair in PAIRS])
-def test_a_hundred_steps_follow_pytorch(optimizer, name, arguments):
+@pytest.fixture
+def torch():
+    """On one thread: on several, networks of so few units are mostly waiting."""
     torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield torch
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(("optimizer", "name", "arguments"), PAIRS, ids=[str(pair[0]) for pair in PAIRS])
+def test_a_hundred_steps_follow_pytorch(torch, optimizer, name, arguments):
     rng = np.random.default_rng(0)
     net = fastsgd.Network([6, 8, 5, 3], "tanh", dtype="float64", seed=0)
     twin = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 5), torch.nn.Tanh(),

@@ -314,7 +314,7 @@ def test_a_sparse_matrix_may_change_during_a_training(part, hidden):
             else:
                 X.indptr[1:] = 2**40
 
-    settings = {"batch_size": 50, "epochs": 40} if hidden else {"batch_size": 1, "epochs": 60}
+    settings = {"batch_size": 50, "epochs": 20} if hidden else {"batch_size": 1, "epochs": 30}
     for net, callbacks in zip(nets, ([], [Spoil()]), strict=True):
         fastsgd.train(net, X, y, **settings, seed=0, callbacks=callbacks)
     assert met

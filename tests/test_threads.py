@@ -78,12 +78,24 @@ def test_trainings_at_once_equal_trainings_in_turn(digits):
         np.testing.assert_array_equal(a, b)
 
 
+def train_on_many_rows(X, y, callbacks):
+    net = fastsgd.Network([100, 200, 10], seed=0)
+    fastsgd.train(net, X, y, epochs=2, batch_size=3000, threads=2, seed=0, callbacks=callbacks)
+    return net.params
+
+
+@pytest.fixture(scope="module")
+def trained_on_many_rows():
+    rng = np.random.default_rng(0)
+    X, y = rng.random((200_000, 100), dtype=np.float32), rng.integers(0, 10, 200_000)
+    return X, y, train_on_many_rows(X, y, [])
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 @pytest.mark.parametrize("leaves", ["raising", "stopping", "training on"])
-def test_a_callback_that_forks(leaves):
-    rng = np.random.default_rng(0)
-    X, y = rng.random((200_000, 100), dtype=np.float32), rng.integers(0, 10, 200_000)
+def test_a_callback_that_forks(trained_on_many_rows, leaves):
+    X, y, expected = trained_on_many_rows
     children = []
 
     class Fork(fastsgd.Callback):
@@ -99,15 +111,9 @@ def test_a_callback_that_forks(leaves):
                 raise InterruptedError
             run.stop = self.alone and leaves == "stopping"
 
-    def run(callbacks):
-        net = fastsgd.Network([100, 200, 10], seed=0)
-        fastsgd.train(net, X, y, epochs=2, batch_size=3000, threads=2, seed=0, callbacks=callbacks)
-        return net.params
-
-    expected, fork = run([]), Fork()
-    code = 1
+    fork, code = Fork(), 1
     try:
-        code = int((run([fork]) != expected).any() and leaves != "stopping")
+        code = int((train_on_many_rows(X, y, [fork]) != expected).any() and leaves != "stopping")
     except InterruptedError:
         code = 0
     finally:

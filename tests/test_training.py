@@ -219,12 +219,17 @@ def test_ctrl_c_reaches_into_one_large_batch():
     assert (net.params == before).all()              # the batch was not complete, so it made no step
 
 
+@pytest.fixture(scope="module")
+def many_rows():
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((200_000, 100), dtype="float32"), rng.integers(0, 5, 200_000)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends itself SIGALRM")
 @pytest.mark.parametrize("what", ["predict", "cost", "gradient", "step", "validation"])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_ctrl_c_reaches_into_long_calls(what, threads):
-    rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((200_000, 100), dtype="float32"), rng.integers(0, 5, 200_000)
+def test_ctrl_c_reaches_into_long_calls(many_rows, what, threads):
+    X, y = many_rows
     net = fastsgd.Network([100, 2000, 1000, 5], seed=0)
     before = net.params.copy()
     call = {"predict": lambda: net.predict(X, threads=threads), "cost": lambda: net.cost(X, y, threads=threads),
