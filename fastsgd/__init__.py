@@ -27,11 +27,11 @@ from fastsgd.optimizers import (
     State,
 )
 from fastsgd.runs import callbacks, checkpoint, history
-from fastsgd.runs.callbacks import Callback, EarlyStopping, LearningRates, Progress, ReduceOnPlateau, TimeLimit
+from fastsgd.runs.callback import Callback, Run
+from fastsgd.runs.callbacks import EarlyStopping, LearningRates, Progress, ReduceOnPlateau, TimeLimit
 from fastsgd.runs.checkpoint import Checkpoint
 from fastsgd.runs.history import History
 from fastsgd.runs.loggers import CSVLogger, JSONLogger, MLflowLogger, TensorBoardLogger
-from fastsgd.runs.run import Run
 from fastsgd.schedules import Schedule
 from fastsgd.training import train, train_stream
 

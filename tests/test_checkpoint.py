@@ -11,7 +11,8 @@ from test_modelfile import join, parts
 
 import fastsgd
 from fastsgd.runs import checkpoint
-from fastsgd.runs.run import Run
+from fastsgd.runs.run import TrainingRun
+from fastsgd.runs.run_state import Counters
 from fastsgd.schedules import Cosine, WarmUp
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing was trained")        # by runs resumed at their end
@@ -116,7 +117,7 @@ def test_early_stopping_and_a_reduced_rate_go_on_too(digits, tmp_path):
 def test_when_a_checkpoint_is_written(digits, tmp_path, monkeypatch):
     net, X, y = start(digits)
     written = []
-    monkeypatch.setattr("fastsgd.runs.run.Run._write", lambda run, path: written.append(run.steps))
+    monkeypatch.setattr("fastsgd.runs.run.TrainingRun._write", lambda run, path: written.append(run.steps))
     path = tmp_path / "run.ckpt"
     for when, steps in ((path, [21]), (fastsgd.Checkpoint(path, epochs=2), [14, 21]),
                         (fastsgd.Checkpoint(path, steps=5), [5, 10, 15, 20, 21]),
@@ -211,7 +212,7 @@ def damages():
         return damage
 
     return {
-        "an older layout": (change(version=0), "is a checkpoint of layout 0, this fastsgd .* goes on from layout 1"),
+        "an older layout": (change(version=0), "is a checkpoint of layout 0, this fastsgd .* resumes from layout 1"),
         "no version": (change(version=None), "is a checkpoint of layout None"),
         "another history": (change(history={}), "is damaged: its checksum"),
         "another bit": (lambda header, body: join(header, bytes([body[0] ^ 1]) + body[1:]), "is damaged: its checksum"),
@@ -467,7 +468,7 @@ def test_the_clock_of_checkpoints(monkeypatch):
     monkeypatch.setattr("time.monotonic", lambda: now)
 
     def clock(**when):
-        return checkpoint.Clock(fastsgd.Checkpoint("run", **when))
+        return checkpoint.CheckpointTimer(fastsgd.Checkpoint("run", **when))
 
     every_ten_seconds, by_steps, by_seconds = clock(), clock(steps=4), clock(seconds=3)
     assert not by_steps.is_due(3, 9, False)
@@ -479,15 +480,15 @@ def test_the_clock_of_checkpoints(monkeypatch):
     assert clock(epochs=2).is_due(9, 2, False)
     assert not clock(epochs=2).is_due(9, 1, False)
     now = 103.0
-    assert by_seconds.rings()
+    assert by_seconds.expired()
     assert by_seconds.is_due(0, 0, False)
-    assert not every_ten_seconds.rings()
+    assert not every_ten_seconds.expired()
     now = 110.0
-    assert every_ten_seconds.rings()
-    assert not by_steps.rings()
-    by_seconds.saved(5, 1, written=True)
-    assert not by_seconds.rings()
-    by_seconds.saved(6, 1)
+    assert every_ten_seconds.expired()
+    assert not by_steps.expired()
+    by_seconds.restart(5, 1, written=True)
+    assert not by_seconds.expired()
+    by_seconds.restart(6, 1)
     assert by_seconds.written
 
 
@@ -538,13 +539,13 @@ def test_parts_that_do_not_fit_each_other(digits, tmp_path, change):
     net, X, y = start(digits)
     path, settings = tmp_path / "run", {"optimizer": fastsgd.SGD(0.1, momentum=0.9), "seed": 0}
     fastsgd.train(net, X, y, **settings, epochs=1, checkpoint=path)
-    saved = checkpoint.Saved.read(path)
+    saved = checkpoint.CheckpointData.read(path)
     if change == "slots":
         saved.slots = np.zeros((2, net.params.size), net.dtype)
         message = r"run is damaged: its slots have shape \(2, \d+\)$"
     elif change == "steps":
-        saved.progress.steps += 9
-        saved.progress.factors.append([9, 1.0])
+        saved.counters.steps += 9
+        saved.counters.factors.append([9, 1.0])
         message = r"run is damaged: an epoch has not 9 steps$"
     else:
         saved.history.cost.append(1.0)
@@ -574,8 +575,8 @@ def test_each_difference_from_the_run_that_wrote_the_checkpoint_is_told(digits, 
 
 
 PLACE = {"steps": 5, "steps_at_epoch": 2, "cost": 1.5, "score": 3.0, "seconds": 0.5, "rate_factor": 1.0,
-         "factors": [[3, 1.0]], "first_draw": np.random.default_rng(0).bit_generator.state,
-         "draw": np.random.default_rng(1).bit_generator.state}
+         "factors": [[3, 1.0]], "rng_at_start": np.random.default_rng(0).bit_generator.state,
+         "rng_at_epoch": np.random.default_rng(1).bit_generator.state}
 
 
 @pytest.mark.parametrize(("values", "message"), [
@@ -586,12 +587,13 @@ PLACE = {"steps": 5, "steps_at_epoch": 2, "cost": 1.5, "score": 3.0, "seconds": 
     ({"factors": [[2, 1.0]]}, "its passes lack 1 steps"),
     ({"factors": [[-3, 1.0]]}, "a pass has -3 steps and the factor 1.0"),
     ({"factors": [[3, np.nan]]}, "a pass has 3 steps and the factor nan"),
-    ({"draw": {"bit_generator": "MT19937"}}, "the generator's state is not PCG64's: state must be for a PCG64 RNG"),
+    ({"rng_at_epoch": {"bit_generator": "MT19937"}},
+     "the generator's state is not PCG64's: state must be for a PCG64 RNG"),
 ])
-def test_a_place_in_a_run_that_is_none(values, message):
-    assert checkpoint.Progress(**PLACE).skipped == 3
+def test_counters_that_no_run_can_have(values, message):
+    assert Counters(**PLACE).checked().steps_in_epoch == 3
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        checkpoint.Progress(**{**PLACE, **values})
+        Counters(**{**PLACE, **values}).checked()
 
 
 @pytest.mark.parametrize(("damage", "message"), [
@@ -608,46 +610,46 @@ def test_a_place_in_a_run_that_is_none(values, message):
 def test_what_is_said_of_a_forged_checkpoint(written, damage, message):
     damage(written[3])
     with pytest.raises(ValueError, match=rf"run\.ckpt is damaged: {re.escape(message)}$"):
-        checkpoint.Saved.read(written[3])
+        checkpoint.CheckpointData.read(written[3])
 
 
 def test_what_is_said_of_another_layout_and_of_many_differences(written):
     *_, path = written
     header, body = parts(path)
     content = json.loads(header["__metadata__"]["fastsgd.checkpoint"])
-    saved = checkpoint.Saved.read(path)
+    saved = checkpoint.CheckpointData.read(path)
     with pytest.raises(ValueError, match="another run") as caught:
         saved.require(path, {f"part {i}": i for i in range(30)}, [])
     assert str(caught.value).count("; ") == 20
     header["__metadata__"]["fastsgd.checkpoint"] = json.dumps({**content, "version": 2})
     path.write_bytes(join(header, body))
-    advice = f"goes on from layout 1; fastsgd.Network.load({str(path)!r}) still reads its network"
+    advice = f"resumes from layout 1; fastsgd.Network.load({str(path)!r}) still reads its network"
     with pytest.raises(ValueError, match=f"{re.escape(advice)}$"):
-        checkpoint.Saved.read(path)
+        checkpoint.CheckpointData.read(path)
     header["__metadata__"]["fastsgd.checkpoint"] = json.dumps({name: content[name] for name in sorted(content)[::-1]})
     path.write_bytes(join(header, body))
-    assert checkpoint.Saved.read(path).plan == saved.plan          # in whichever order its parts are
+    assert checkpoint.CheckpointData.read(path).plan == saved.plan          # in whichever order its parts are
 
 
 def test_a_checkpoint_of_steps_of_one_row(digits, tmp_path):
     net, X, y = start(digits)
     fastsgd.train(net, X[:9], y[:9], batch_size=1, seed=0, epochs=1, checkpoint=tmp_path / "run", validation=0.5,
                   evaluate_every=2)
-    saved = checkpoint.Saved.read(tmp_path / "run")
+    saved = checkpoint.CheckpointData.read(tmp_path / "run")
     assert (saved.batch_size, saved.history.steps, saved.history.validation_steps) == (1, 5, [2, 4])
     with checkpoint.TensorFile(tmp_path / "run") as file:
         assert {file.read(name).dtype for name in file.tensors if name.startswith("run.history.")} == {np.dtype(float)}
     content = (tmp_path / "run").read_bytes()
     (tmp_path / "run").write_bytes(content.replace(b'\\"checksum\\"', b'\\"checkfun\\"'))
     with pytest.raises(ValueError, match=r"is damaged: its checksum is not that of its contents$"):
-        checkpoint.Saved.read(tmp_path / "run")
+        checkpoint.CheckpointData.read(tmp_path / "run")
 
 
 @pytest.mark.parametrize(("seed", "told"), [(None, None), (7, 7), (np.random.default_rng(7), "Generator")])
 def test_the_seed_that_a_checkpoint_tells(digits, tmp_path, seed, told):
     net, X, y = start(digits)
     fastsgd.train(net, X, y, seed=seed, epochs=1, checkpoint=tmp_path / "run")
-    assert checkpoint.Saved.read(tmp_path / "run").plan["seed"] == told
+    assert checkpoint.CheckpointData.read(tmp_path / "run").plan["seed"] == told
 
 
 def test_what_is_wrong_in_what_a_callback_keeps_is_told(written):
@@ -670,7 +672,7 @@ def test_a_checkpoint_with_an_average_that_is_not_finite(digits, tmp_path):
         (tmp_path / "run").write_bytes(good)
         forged(tensors=lambda tensors, name=name: tensors[name].fill(np.inf))(tmp_path / "run")
         with pytest.raises(ValueError, match=r"run is damaged: ValueError: a parameter is not finite$"):
-            checkpoint.Saved.read(tmp_path / "run")
+            checkpoint.CheckpointData.read(tmp_path / "run")
 
 
 @pytest.mark.parametrize("average_from", [254, 255, 256])
@@ -678,8 +680,8 @@ def test_a_checkpoint_where_the_average_begins_changes_no_bit(tmp_path, monkeypa
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((300, 5000), np.float32), rng.integers(0, 10, 300)
     optimizer = fastsgd.SGD(0.01, average="polyak", average_from=average_from)
-    write = Run._write
-    monkeypatch.setattr(Run, "_write", lambda self, path: write(self, f"{path}.{self.steps}"))
+    write = TrainingRun._write
+    monkeypatch.setattr(TrainingRun, "_write", lambda self, path: write(self, f"{path}.{self.steps}"))
 
     def trained(**arguments):
         net = fastsgd.Network([5000, 10], loss="hinge", seed=0)

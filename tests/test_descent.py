@@ -11,9 +11,10 @@ from cases import ACTIVATIONS, LOSSES, TOLERANCE, agree, make_net, make_targets
 
 import fastsgd
 from fastsgd import descent
+from fastsgd.descent.descend import Problem, Watch
 from fastsgd.descent.noise import Noise
-from fastsgd.descent.race import Watch
 from fastsgd.engine import _kernel, reference
+from fastsgd.runs import start
 
 MODULES = [_kernel, reference]
 
@@ -419,25 +420,26 @@ def test_a_hiccup_does_not_count_as_the_time_of_a_step(monkeypatch):
     (X, y), _ = fastsgd.datasets.digits()
     calls = []
 
-    def with_hiccups(net, rows, *args, **options):
-        history = fastsgd.train(net, rows, *args, **options)
+    def with_hiccups(settings, rows, *args, **options):
+        history = start.train_rows(settings, rows, *args, **options)
         if options["batch_size"] not in calls:
             time.sleep(0.04)                # longer than what a size is measured for
             history.seconds[0] += 0.04
         calls.append(options["batch_size"])
         return history
 
-    monkeypatch.setattr("fastsgd.descent.batch_size.train", with_hiccups)
-    timed = descent.batch_size._timed(fastsgd.Network([64, 10], seed=0), X, y, fastsgd.SGD(), [1, 10, 100], 0.09, 1)
+    monkeypatch.setattr("fastsgd.descent.batch_size.train_rows", with_hiccups)
+    problem = Problem(fastsgd.Network([64, 10], seed=0), X, y, threads=1)
+    timed = descent.batch_size._timed(problem, fastsgd.SGD(), [1, 10, 100], 0.09)
     assert [each.batch_size for each in timed] == [1, 10, 100]
     assert all(each.step < 0.02 for each in timed)
 
 
 def test_a_size_far_too_slow_is_measured_once_and_ends_the_series(monkeypatch):
     slow = types.SimpleNamespace(seconds=[0.05], steps=1)
-    monkeypatch.setattr("fastsgd.descent.batch_size.train", lambda *args, **options: time.sleep(0.05) or slow)
+    monkeypatch.setattr("fastsgd.descent.batch_size.train_rows", lambda *args, **options: time.sleep(0.05) or slow)
     X = np.zeros((20, 4))
-    timed = descent.batch_size._timed(fastsgd.Network([4, 2], seed=0), X, X, fastsgd.SGD(), [1, 10], 0.02, 1)
+    timed = descent.batch_size._timed(Problem(fastsgd.Network([4, 2], seed=0), X, X, 1), fastsgd.SGD(), [1, 10], 0.02)
     assert [(each.batch_size, each.step) for each in timed] == [(1, 0.05)]
 
 
@@ -486,7 +488,7 @@ def test_what_cannot_be_used_is_said():
             (lambda: descent.suggest_batch_size(net, X, y, target=math.nan), ValueError, "target must be below"),
             (lambda: descent.suggest_batch_size(net, X, y, batch_sizes=(None,)), TypeError, "batch_sizes must be"),
             (lambda: descent.race(net, X, y, (1, None), learning_rates=(0.1, -1)), ValueError, "learning_rate must"),
-            (lambda: descent.trajectory(net, X, y, optimizer=fastsgd.SGD(0.1, average="polyak")), ValueError,
+            (lambda: descent.trajectory(net, X, y, optimizer=fastsgd.SGD(0.1, average="polyak"), seed=0), ValueError,
              "not average"),
             (lambda: descent.trajectory(net, X, y, (), seed=0), ValueError, "batch_sizes must not be empty"),
             (lambda: descent.trajectory(net, X, y, (60,), seed=0), ValueError, "at most the rows of X, 50, got 60"),

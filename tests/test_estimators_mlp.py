@@ -465,7 +465,7 @@ def test_classes_do_not_go_on_as_labels():
 @quiet
 def test_sizes_that_changed_before_a_warm_start():
     clf = MLPClassifier((8,), max_iter=2, warm_start=True).fit(X, Y)
-    with pytest.raises(ValueError, match=r"the fitted layers have sizes \[64, 8, 10\], .* go on as \[64, 9, 10\]"):
+    with pytest.raises(ValueError, match=r"the fitted layers have sizes \[64, 8, 10\], .* continue as \[64, 9, 10\]"):
         clf.set_params(hidden_layer_sizes=(9,)).fit(X, Y)
 
 

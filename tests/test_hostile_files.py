@@ -24,7 +24,7 @@ import fastsgd
 from fastsgd.data.checks import open_npy
 from fastsgd.datasets.idx import read_idx
 from fastsgd.files import bounded_json, safetensors
-from fastsgd.runs import checkpoint
+from fastsgd.runs import checkpoint, run_state
 from fastsgd.runs.history import History
 from fastsgd.tables.encoding import Encoding
 from fastsgd.tables.read import read_table
@@ -110,7 +110,7 @@ def test_a_checkpoint_of_wide_characters_is_read_in_twice_its_size_and_64_mib(sa
     content["plan"] = [text] if listed else text
     header["__metadata__"]["fastsgd.checkpoint"] = json.dumps(content, ensure_ascii=False)
     saved.write_bytes(join(json.dumps(header, ensure_ascii=False).encode(), body))
-    message, memory = peak(checkpoint.Saved.read, saved)
+    message, memory = peak(checkpoint.CheckpointData.read, saved)
     assert "run.ckpt is damaged: its checksum" in message
     assert memory < 2 * saved.stat().st_size + 64 * 2**20
 
@@ -205,7 +205,7 @@ def saved(digits, tmp_path):
 def test_forged_runs(saved, damage):
     damage(saved)
     with pytest.raises(ValueError, match=r"run\.ckpt is damaged: ") as caught:
-        checkpoint.Saved.read(saved)
+        checkpoint.CheckpointData.read(saved)
     assert len(str(caught.value)) < 1000
 
 
@@ -218,12 +218,12 @@ def test_what_is_nested_too_deeply_for_one_of_the_steps(saved):
         header["__metadata__"]["fastsgd.checkpoint"] = text
         saved.write_bytes(join(header, body))
         with pytest.raises(ValueError, match=r"run\.ckpt"):
-            checkpoint.Saved.read(saved)
+            checkpoint.CheckpointData.read(saved)
 
 
 def test_passes_longer_than_the_epoch_take_no_memory():
     draw = np.random.default_rng(0).bit_generator.state
-    where = checkpoint.Progress(10, 4, 0.0, 0.0, 0.0, 1.0, [[2, 0.5], [2**50, 2.0], [7, 3.0]], draw, draw)
+    where = run_state.Counters(10, 4, 0.0, 0.0, 0.0, 1.0, [[2, 0.5], [2**50, 2.0], [7, 3.0]], draw, draw).checked()
     assert where.factors == [[2, 0.5], [4, 2.0]]
 
 
@@ -232,7 +232,7 @@ def test_a_name_that_is_no_unicode_has_a_checksum(saved):
     header["run.callback.\ud800"] = header.pop("run.slots")
     saved.write_bytes(join(header, body))
     with pytest.raises(ValueError, match=r"run\.ckpt is damaged: its checksum"):
-        checkpoint.Saved.read(saved)
+        checkpoint.CheckpointData.read(saved)
 
 
 def test_an_idx_file_takes_no_memory_for_what_it_does_not_hold(tmp_path):

@@ -129,7 +129,7 @@ def test_bad_targets_of_other_losses(loss, y, message):
     ({"accumulate": 0}, ValueError, "accumulate must be at least 1, got 0"),
     ({"checkpoint": 3}, TypeError, "checkpoint must be a path or a fastsgd.Checkpoint, got 3"),
     ({"checkpoint": "/nowhere/run.ckpt"}, OSError, "cannot write: .*/nowhere/run.ckpt"),
-    ({"resume": True}, ValueError, "resume=True goes on from the file of checkpoint=, which was not given"),
+    ({"resume": True}, ValueError, "resume=True resumes from the file of checkpoint=, which was not given"),
     ({"resume": "/nowhere.ckpt"}, FileNotFoundError, "/nowhere.ckpt"),
     ({"callbacks": [3]}, TypeError, "callbacks must hold fastsgd.Callback objects or functions, got 3"),
     ({"callbacks": fastsgd.Progress()}, TypeError, "callbacks must be a sequence of callbacks"),

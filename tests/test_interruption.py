@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd.runs import checkpoint, evaluation, feeds, history, run
+from fastsgd.runs import checkpoint, evaluation, feeds, history, run, run_state
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing was trained")        # by runs resumed at their end
 
-FILES = {module.__file__ for module in (run, feeds, history, checkpoint, evaluation)}
+FILES = {module.__file__ for module in (run, run_state, feeds, history, checkpoint, evaluation)}
 
 
 WAYS = {"by steps": {"evaluate_every": 2}, "by epochs": {}, "blocks": {"shuffle": "blocks"}}

@@ -195,3 +195,13 @@ def test_what_needs_dense_layers_says_so():
     net = make(CHAINS["many"])
     with pytest.raises(ValueError, match="is for networks of dense layers; this one has scale layers too"):
         fastsgd.descent.gradient_noise(net, *rows(net), batch_size=10)
+
+
+def test_dropout_is_for_layers_with_units():
+    net = make(CHAINS["many"])
+    X, y = rows(net)
+    one, each = net.copy(), net.copy()
+    fastsgd.train(one, X, y, epochs=2, seed=0, dropout=0.3)
+    fastsgd.train(each, X, y, epochs=2, seed=0, dropout=[0.3, 0.3])
+    np.testing.assert_array_equal(one.params, each.params)
+    assert net.architecture.for_each_layer((0.3, 0.2)) == (0.0, 0.3, 0.0, 0.2)

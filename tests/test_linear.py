@@ -367,7 +367,7 @@ def test_a_run_interrupted_within_an_epoch_goes_on_to_the_same_bits(optimizer, t
                 made += real(architecture, params, X, y, order[2 * steps:], recipe, state, rates[steps:], weight,
                              threads)
             return made
-        patch.setattr("fastsgd.training._kernel.train_epoch", parted)
+        patch.setattr("fastsgd.engine._kernel.train_epoch", parted)
         with pytest.raises(KeyboardInterrupt):
             fastsgd.train(nets[2], X, y, **settings, checkpoint=path, callbacks=[Interrupt()])
     fastsgd.train(nets[2], X, y, **settings, resume=path)

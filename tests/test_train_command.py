@@ -7,7 +7,7 @@ import pytest
 
 import fastsgd
 from fastsgd.cli.main import main
-from fastsgd.runs.checkpoint import Saved
+from fastsgd.runs.checkpoint import CheckpointData
 from fastsgd.tables.encoding import Encoding
 
 ROWS = 120
@@ -196,12 +196,12 @@ def test_a_finished_run_says_how_to_go_on(tables, capsys):
             "--resume --epochs 8 trains on\n") in capsys.readouterr().err
     assert main([*config, "--epochs", "8"]) == 0
     assert "nothing was left" not in capsys.readouterr().err
-    assert Saved.read("r/run.ckpt").history.epochs == 8
+    assert CheckpointData.read("r/run.ckpt").history.epochs == 8
 
 
 def test_a_run_that_ended_early_goes_on_with_more_patience(tables, capsys):
     assert main([*KINDS[:4], "--run", "r", "--early-stopping", "2", "--learning-rate", "0.01"]) == 0
-    made = Saved.read("r/run.ckpt").history.epochs
+    made = CheckpointData.read("r/run.ckpt").history.epochs
     assert made < 250
     config = ["train", "--config", "r/config.toml", "--resume"]
     capsys.readouterr()
@@ -209,7 +209,7 @@ def test_a_run_that_ended_early_goes_on_with_more_patience(tables, capsys):
     assert (f"nothing was left to do: the run had ended early, after {made} epochs; a larger --early-stopping than 2 "
             "trains on") in capsys.readouterr().err
     assert main([*config, "--early-stopping", "9"]) == 0
-    assert Saved.read("r/run.ckpt").history.epochs > made
+    assert CheckpointData.read("r/run.ckpt").history.epochs > made
 
 
 def test_a_run_with_a_schedule_goes_on_as_a_new_one_from_its_model(tables, capsys):

@@ -19,6 +19,7 @@ import fastsgd
 from fastsgd import training
 from fastsgd.descent import batch_size
 from fastsgd.engine import _kernel
+from fastsgd.runs import start
 
 
 def small(digits, rows=250, **arguments):
@@ -452,7 +453,7 @@ def test_the_metric_is_that_of_the_rows_trained_on(digits):
     (X, y), _ = digits
     net = fastsgd.Network([64, 1], loss="squared_error", seed=0)
     history = fastsgd.train(net, X, y, optimizer=fastsgd.SGD(0.0), epochs=1, validation=0.5, seed=0, batch_size=None)
-    _, chosen = training._split(len(X), 0.5, np.random.default_rng(0))
+    _, chosen = start._split(len(X), 0.5, np.random.default_rng(0))
     assert history.metric[0] == pytest.approx(net.score(X[chosen], y[chosen]), rel=1e-6)
     assert abs(history.metric[0] - net.score(X, y)) > 1e-4
 
@@ -634,13 +635,13 @@ def test_a_run_that_is_stopped_in_its_second_epoch_counts_the_rows_of_that():
 @pytest.mark.parametrize(("threads", "adapts"), [(None, True), (1, False), (2, False)])
 def test_only_threads_that_were_not_asked_for_may_be_fewer(digits, monkeypatch, threads, adapts):
     net, X, y = small(digits)
-    told, train_epoch = [], training._kernel.train_epoch
+    told, train_epoch = [], _kernel.train_epoch
 
     def told_of(*arguments):
         told.append(arguments[-1])
         return train_epoch(*arguments)
 
-    monkeypatch.setattr(training._kernel, "train_epoch", told_of)
+    monkeypatch.setattr(_kernel, "train_epoch", told_of)
     fastsgd.train(net, X, y, threads=threads, epochs=2)
     assert told == [adapts, adapts]
 

@@ -36,7 +36,7 @@ from fastsgd.cli.train_outcome import shell
 from fastsgd.data.checks import check_whole, generator
 from fastsgd.files.atomic import check_writable, refuse_replacing
 from fastsgd.losses import CLASSES, COUNTS, LOSSES, with_parameters
-from fastsgd.runs.checkpoint import Saved
+from fastsgd.runs.checkpoint import CheckpointData
 from fastsgd.runs.feeds import steps_in
 from fastsgd.tables.encoding import Encoding, rows_with_targets
 from fastsgd.tables.read import read_for, read_table
@@ -242,13 +242,13 @@ def _check_counts(loss: str, encoding: Encoding, y: np.ndarray) -> None:
                              f"{columns[row, i]:g} in row {row}, counted from 0")
 
 
-def _saved(options: argparse.Namespace) -> Saved | None:
+def _saved(options: argparse.Namespace) -> CheckpointData | None:
     """The checkpoint to resume from."""
     path = Path(options.run or "") / CHECKPOINT
-    return Saved.read(path) if options.resume and path.exists() else None
+    return CheckpointData.read(path) if options.resume and path.exists() else None
 
 
-def _choose_steps(options: argparse.Namespace, net: fastsgd.Network, X, y, optimizer, saved: Saved | None,
+def _choose_steps(options: argparse.Namespace, net: fastsgd.Network, X, y, optimizer, saved: CheckpointData | None,
                   held_out: int) -> None:
     """The batch size, the epochs and when they end early, where the options leave them open."""
     if options.batch_size is None:

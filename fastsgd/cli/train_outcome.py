@@ -14,7 +14,7 @@ from fastsgd.cli.scorecard import MIN_ROWS, scorecard
 from fastsgd.cli.train_config import CHECKPOINT, CONFIG, MODEL
 from fastsgd.cli.train_options import OPTIMIZERS
 from fastsgd.data.checks import check_class_weight
-from fastsgd.runs.checkpoint import Saved
+from fastsgd.runs.checkpoint import CheckpointData
 from fastsgd.tables.encoding import Encoding
 
 COMPARED_ROWS = 10_000      # on which the cost before the training and after it is measured
@@ -41,10 +41,10 @@ def smaller_rate(options: argparse.Namespace) -> str:
     return f"try --learning-rate {own if given > 3 * own else given / 10:g} (it was {given:g})"
 
 
-def tell_course(options: argparse.Namespace, history: fastsgd.History, saved: Saved | None,
+def tell_course(options: argparse.Namespace, history: fastsgd.History, saved: CheckpointData | None,
                 stopping: fastsgd.EarlyStopping | None, rows: int) -> None:
     """Whether the run ended early, too soon or too late, or had nothing to do."""
-    if saved and history.steps == saved.progress.steps:
+    if saved and history.steps == saved.counters.steps:
         say(_nothing_left(options, history))
     elif stopping and history.stopped:
         best = -(-stopping.best_step * history.epochs // history.steps)
@@ -75,7 +75,7 @@ def tell_scores(net: fastsgd.Network, encoding: Encoding, X: np.ndarray, y: np.n
         warn(doubt if told or card.tells_more else doubt + cure)
 
 
-def check_schedule(options: argparse.Namespace, saved: Saved, optimizer) -> None:
+def check_schedule(options: argparse.Namespace, saved: CheckpointData, optimizer) -> None:
     """ValueError where a run with a schedule would be resumed with another one."""
     if (options.schedule != "constant" or options.warm_up) and saved.plan.get("optimizer") != repr(optimizer):
         raise ValueError(f"{Path(options.run) / CHECKPOINT} is a checkpoint of another run, nothing was changed; "

@@ -241,13 +241,21 @@ def check_sample_weight(weights, rows: int, name: str = "sample_weight", all_zer
     if not array.any() and not all_zero:
         raise ValueError(f"{name} is 0 throughout, so no row counts")
     if dtype is not None:
-        largest, most = float(array.max()), float(np.finfo(dtype).max) ** 0.75
-        if largest > most or (not all_zero and largest < 1 / most):
-            raise ValueError(f"{name} is at most {largest:g}; with {dtype} its largest must lie between {1 / most:.0e} "
-                             f"and {most:.0e}: divide all by the same number")
-    array = np.array(array, order="C")               # a copy: the kernel trusts it while the caller's may change
-    if dtype is not None:
-        array[array < np.finfo(dtype).tiny] = 0      # else the gradient would lose the row but be divided by its weight
+        return weights_of_gradients(array, name, dtype, all_zero)
+    return np.array(array, order="C")                # a copy: the kernel trusts it while the caller's may change
+
+
+def weights_of_gradients(weights: np.ndarray, name: str, dtype, all_zero: bool = False) -> np.ndarray:
+    """A copy of weights that were checked, for gradients of this dtype; ValueError where these would leave its range.
+
+    Those whose gradients would be 0 become 0.
+    """
+    largest, most = float(weights.max()), float(np.finfo(dtype).max) ** 0.75
+    if largest > most or (not all_zero and largest < 1 / most):
+        raise ValueError(f"{name} is at most {largest:g}; with {dtype} its largest must lie between {1 / most:.0e} "
+                         f"and {most:.0e}: divide all by the same number")
+    array = np.array(weights, order="C")
+    array[array < np.finfo(dtype).tiny] = 0          # else the gradient would lose the row but be divided by its weight
     return array
 
 

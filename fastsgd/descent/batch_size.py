@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastsgd.data.checks import check_whole, generator, one_seed
+from fastsgd.descent.descend import Problem, check_seconds, descend
 from fastsgd.descent.noise import in_words, require_finite, row_noise
-from fastsgd.descent.race import check_seconds, descend
 from fastsgd.display.bars import Meter
 from fastsgd.display.shown import Shown, Table
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, check_fits, check_optimizer
-from fastsgd.training import train
+from fastsgd.runs.settings import Settings
+from fastsgd.runs.start import train_rows
 
 if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
@@ -27,7 +28,7 @@ JUDGED_ROWS, NOISE_ROWS = 5000, 1024
 MEASURED = 0.02                          # seconds of steps of each size
 TIMES = 3                                # and so many measurements, at least
 FAR_OVER = 4.0                           # times a size's share: too long to be measured again
-MOST_NOISE = 1e6                         # rows; a larger noise scale is as good as infinite
+MAX_NOISE = 1e6                         # rows; a larger noise scale is as good as infinite
 WORTH_A_LOOK = 4.0                       # times the shortest time that is expected
 
 
@@ -173,15 +174,16 @@ def suggest_batch_size(net: Network, X: RowsLike, y: ArrayLike,
     if not target < start or target == -math.inf:
         raise ValueError(f"target must be below the cost at the start, {start:.4g}, got {target!r}")
 
+    problem = Problem(net, X, y, threads, seed)
     with Meter(progress, "batch size", 2.2 * seconds, " s") as meter:       # measured, a pilot, and tried
         meter.begin("measuring steps", line=False)
-        candidates = _timed(net, X, y, optimizer, sizes, seconds, threads)
+        candidates = _timed(problem, optimizer, sizes, seconds)
         meter.at(seconds)
         meter.begin("measuring noise", line=False)
-        noise = _noise_on_the_way(net, X, y, judged, optimizer, start, target, seconds, threads)
+        noise = _noise_on_the_way(problem, judged, optimizer, start, target, seconds)
         for each in candidates:
             each.steps = 1 + noise / each.batch_size
-            each.expected = each.step * (1 + min(noise, MOST_NOISE) / each.batch_size)
+            each.expected = each.step * (1 + min(noise, MAX_NOISE) / each.batch_size)
         least = min(each.expected for each in candidates)
         for each in candidates:
             each.expected /= least
@@ -193,8 +195,8 @@ def suggest_batch_size(net: Network, X: RowsLike, y: ArrayLike,
                 break
             what = f"batches of {each.batch_size:,}"
             meter.begin(f"trying {what}", line=False)
-            watch = descend(net, X, y, each.batch_size, optimizer, limit, seed, threads, judged=(judged_X, judged_y),
-                            target=target, tell=meter.within((1.2 + len(tried) / likely) * seconds, seconds / likely))
+            watch = descend(problem, each.batch_size, optimizer, limit, judged=(judged_X, judged_y), target=target,
+                            tell=meter.within((1.2 + len(tried) / likely) * seconds, seconds / likely))
             each.seconds, each.cost = watch.crossing(target, start), math.inf if watch.diverged else watch.cost[-1]
             limit = min(limit, each.seconds)
             tried.append(each)
@@ -208,24 +210,25 @@ def suggest_batch_size(net: Network, X: RowsLike, y: ArrayLike,
 
 # ---- its parts ----
 
-def _noise_on_the_way(net: Network, X, y, judged: np.ndarray, optimizer: Optimizer, start: float, target: float,
-                      seconds: float, threads: int | None) -> float:
+def _noise_on_the_way(problem: Problem, judged: np.ndarray, optimizer: Optimizer, start: float, target: float,
+                      seconds: float) -> float:
     """The noise scale where the logarithm of the cost is halfway to the target, or where a tenth of the time ends."""
-    pilot = net.copy()
-    descend(pilot, X, y, min(100, len(X)), optimizer, seconds / 10, 0, threads, judged=(X[judged], y[judged]),
-            target=math.sqrt(start * target) if start * target > 0 else target, in_place=True)
+    X, y, pilot = problem.X, problem.y, problem.net.copy()
+    descend(replace(problem, net=pilot, seed=0), min(100, len(X)), optimizer, seconds / 10,
+            judged=(X[judged], y[judged]), target=math.sqrt(start * target) if start * target > 0 else target,
+            in_place=True)
     rows = judged[np.linspace(0, len(judged) - 1, min(NOISE_ROWS, len(judged))).astype(int)]
     if len(rows) < 2:
         return 0.0
-    noise = row_noise(pilot, X[rows], y[rows], threads=threads).noise_scale
-    return noise if noise <= MOST_NOISE else math.inf
+    noise = row_noise(pilot, X[rows], y[rows], threads=problem.threads).noise_scale
+    return noise if noise <= MAX_NOISE else math.inf
 
 
-def _timed(net: Network, X, y, optimizer: Optimizer, sizes: list[int], seconds: float,
-           threads: int | None) -> list[Candidate]:
+def _timed(problem: Problem, optimizer: Optimizer, sizes: list[int], seconds: float) -> list[Candidate]:
     """The sizes and how long their steps take at best, but for those above one whose step takes all of its time."""
     still = replace(optimizer, learning_rate=0.0)         # takes as long and goes nowhere
-    scratch, share, found = net.copy(), seconds / len(sizes), []
+    X, y, scratch = problem.X, problem.y, problem.net.copy()
+    share, found = seconds / len(sizes), []
     enough = min(MEASURED, share)
     for size in sizes:
         times: list[float] = []
@@ -234,8 +237,9 @@ def _timed(net: Network, X, y, optimizer: Optimizer, sizes: list[int], seconds: 
             steps = 2 ** len(times) if spent < enough else 1
             rows = min(len(X), steps * size)
             chosen = slice(rows) if isinstance(X, np.ndarray) else np.arange(rows)
-            history = train(scratch, X[chosen], y[chosen], optimizer=still, batch_size=size,
-                            epochs=max(1, steps * size // rows), seed=0, threads=threads)
+            settings = Settings(scratch, optimizer=still, epochs=max(1, steps * size // rows),
+                                threads=problem.threads)
+            history = train_rows(settings, X[chosen], y[chosen], batch_size=size, seed=0)
             times.append(sum(history.seconds) / history.steps)
         found.append(Candidate(size, min(times)))
         if min(times) > share:

@@ -22,11 +22,10 @@ from fastsgd.engine import _kernel
 from fastsgd.model.architecture import Architecture
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
-from fastsgd.runs.callbacks import Callback
+from fastsgd.runs.callback import Callback, Run
 
 if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
-    from fastsgd.runs.run import Run
 
 ROWS_AT_ONCE = 4096                     # whose activations and deltas are in memory
 EXPECTED, EXPECTED_SPEED = 2e-4, 2e10   # seconds and FLOP/s of a measurement, before there has been one

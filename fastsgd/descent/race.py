@@ -10,23 +10,21 @@ import numpy as np
 
 from fastsgd.data.checks import check_batch_size, one_seed
 from fastsgd.deprecation import keyword_only
+from fastsgd.descent.descend import Problem, Watch, check_seconds, descend, name_of
 from fastsgd.descent.noise import require_finite
 from fastsgd.display.bars import Meter
 from fastsgd.display.shown import Shown, Table
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
-from fastsgd.optimizers import SGD, Optimizer
-from fastsgd.runs.callbacks import Callback
-from fastsgd.training import train
+from fastsgd.optimizers import SGD
+from fastsgd.runs.settings import Settings
+from fastsgd.runs.start import train_rows
 
 if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
-    from fastsgd.runs.run import Run
 
-FIRST_RATE, FACTOR, MOST_RATE = 0.1, 3.0, 1000.0
+FIRST_RATE, FACTOR, MAX_RATE = 0.1, 3.0, 1000.0
 TRIAL = 0.15                             # of a runner's time, for each learning rate that is tried
-TOLD = 1.0                               # seconds of steps between two looks at the bar within a pass, which cost time
-FURTHER = 1.15                           # steps until the cost is looked at again
 
 
 @dataclass(eq=False, repr=False)
@@ -204,9 +202,9 @@ def race(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[int | No
     check_seconds(seconds)
     start = float(net.cost(X, y, threads=threads))
     require_finite(start)
-    train(net.copy(), X, y, optimizer=SGD(0.0), epochs=1, seed=0, threads=threads)        # wakes the threads
+    train_rows(Settings(net.copy(), optimizer=SGD(0.0), epochs=1, threads=threads), X, y, seed=0)  # wakes the threads
 
-    found = Race([], len(X), float(seconds))
+    problem, found = Problem(net, X, y, threads, seed), Race([], len(X), float(seconds))
     of_one = seconds * (2 if learning_rates is None else 1)        # looking for a rate takes about as long
     with Meter(progress, "race", of_one * len(chosen), " s") as meter:
         for number, (size, rate) in enumerate(chosen):
@@ -215,124 +213,34 @@ def race(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[int | No
             tried: dict[float, float] = {}
             if rate is None:
                 meter.begin(name, more=": looking for its learning rate")
-                tried = _try_rates(net, X, y, size, seconds * TRIAL, seed, threads,
-                                   meter.within(before, seconds))
+                tried = _try_rates(problem, size, seconds * TRIAL, meter.within(before, seconds))
                 before += seconds
             best = min(tried, key=tried.__getitem__) if rate is None else float(rate)
             if tried and not math.isfinite(tried[best]):
                 raise FloatingPointError(f"{name} diverges with every learning rate tried: {sorted(tried)}")
             meter.begin(name, line=not tried)
-            watch = descend(net, X, y, size, SGD(best), seconds, seed, threads, tell=meter.within(before, seconds))
-            steps, times = (np.array([0, *values]) for values in (watch.steps, watch.seconds))
-            costs = np.array([start, *watch.cost])
-            epochs, rest = np.divmod(steps, -(-len(X) // (size or len(X))))  # the last step of an epoch has fewer rows
-            examples = epochs * len(X) + rest * (size or len(X))
-            found.runners.append(Runner(name, size, best, tried, times, examples, steps, costs, watch.diverged))
+            watch = descend(problem, size, SGD(best), seconds, tell=meter.within(before, seconds))
+            runner = _runner(name, size, best, tried, watch, start=start, rows=len(X))
+            found.runners.append(runner)
             meter.at((number + 1) * of_one)
-            meter.found(name, f"learning rate {best:.3g}, cost {costs[-1]:.4g} after {times[-1]:.2f} s and "
-                              f"{steps[-1]:,} steps", f"cost {costs[-1]:.3g}")
+            meter.found(name, f"learning rate {best:.3g}, cost {runner.cost[-1]:.4g} after {runner.seconds[-1]:.2f} s "
+                              f"and {runner.steps[-1]:,} steps", f"cost {runner.cost[-1]:.3g}")
     return found
 
 
 # ---- its parts ----
 
-def check_seconds(seconds: float) -> None:
-    """ValueError for no time, and for time without end."""
-    if not seconds > 0 or seconds == math.inf:
-        raise ValueError(f"seconds must be above 0 and finite, got {seconds!r}")
+def _runner(name: str, size: int | None, rate: float, tried: dict[float, float], watch: Watch, *, start: float,
+            rows: int) -> Runner:
+    """A descent that was watched, from the cost ``start``."""
+    steps, times = (np.array([0, *values]) for values in (watch.steps, watch.seconds))
+    epochs, rest = np.divmod(steps, -(-rows // (size or rows)))          # the last step of an epoch has fewer rows
+    return Runner(name=name, batch_size=size, learning_rate=rate, tried=tried, seconds=times, steps=steps,
+                  examples=epochs * rows + rest * (size or rows), cost=np.array([start, *watch.cost]),
+                  diverged=watch.diverged)
 
 
-def name_of(batch_size: int) -> str:
-    """A descent in words."""
-    return f"mini-batches of {batch_size:,}" if batch_size > 1 else "row by row"
-
-
-class Watch(Callback):
-    """Measures the cost of some rows ever less often, until the time is over or the cost is as low as was asked."""
-
-    explains = True                  # descents that come to nothing are what is compared
-
-    def __init__(self, X, y, limit: float, threads: int | None, target: float, looks: bool,
-                 tell: Callable[[float], object] | None = None):
-        self.X, self.y, self.limit, self.threads, self.target, self.looks = X, y, limit, threads, target, looks
-        self._tell, self._told = tell, 0.0
-        self.steps: list[int] = []
-        self.seconds: list[float] = []
-        self.cost: list[float] = []
-        self.diverged = False
-
-    def on_start(self, run: Run) -> None:
-        """Where nobody looks, eight steps are enough to know how long the others will take."""
-        self._run, run.evaluate_every = run, 1 if self.looks else 8
-
-    def on_evaluation(self, run: Run) -> None:
-        """Notes the cost, and says when the next one is due."""
-        self._note(run)
-        self._tell_of(run)
-        last, left = run.seconds, self.limit - run.seconds
-        to_the_end = max(1, round(left * run.steps / max(last, 1e-9)))
-        further = max(1, math.ceil(run.steps * (FURTHER - 1))) if self.looks else to_the_end
-        run.evaluate_every = run.steps + min(further, to_the_end)
-        run.stop = left <= 0 or self.cost[-1] <= self.target
-
-    def on_rows(self, run: Run) -> None:
-        """Where steps are slower than they were."""
-        run.stop = run.seconds >= 1.05 * self.limit
-        if run.seconds - self._told >= TOLD:
-            self._tell_of(run)
-
-    def finish(self) -> None:
-        """Notes the last cost, where it is not known yet."""
-        if self._run.steps > (self.steps[-1] if self.steps else 0):
-            self._note(self._run)
-
-    def crossing(self, cost: float, start: float) -> float:
-        """Seconds to this cost, between two measurements by the logarithm; infinite where it was not reached."""
-        below = np.flatnonzero(np.array(self.cost) <= cost)
-        if not len(below):
-            return math.inf
-        costs, seconds = [start, *self.cost], [0.0, *self.seconds]
-        i = int(below[0])                               # costs[i] is the last above
-        if not costs[i] > costs[i + 1] > 0 or cost <= 0:
-            return seconds[i + 1]
-        share = math.log(costs[i] / cost) / math.log(costs[i] / costs[i + 1])
-        return seconds[i] + min(1.0, max(0.0, share)) * (seconds[i + 1] - seconds[i])
-
-    def _tell_of(self, run: Run) -> None:
-        if self._tell is not None:
-            self._told = run.seconds
-            self._tell(self._told)
-
-    def _note(self, run: Run) -> None:
-        if run.history.validation_steps[-1:] == [run.steps]:
-            cost = run.history.validation_cost[-1]
-        else:
-            cost = run.net.cost(self.X, self.y, threads=self.threads)
-        self.steps.append(run.steps)
-        self.seconds.append(run.seconds)
-        self.cost.append(cost)
-
-
-def descend(net: Network, X, y, size: int | None, optimizer: Optimizer, seconds: float, seed: int | None,
-            threads: int | None, *, judged: tuple | None = None, target: float = -math.inf, looks: bool = True,
-            in_place: bool = False, tell: Callable[[float], object] | None = None) -> Watch:
-    """A descent for so many seconds, or to the target cost, of a copy of the network; ``judged`` rows have the cost.
-
-    ``tell`` is called with the seconds of steps so far.
-    """
-    judged = (X, y) if judged is None else judged
-    watch = Watch(judged[0], judged[1], seconds, threads, target, looks, tell)
-    try:
-        train(net if in_place else net.copy(), X, y, optimizer=optimizer, batch_size=size, epochs=10**9, seed=seed,
-              threads=threads, shuffle=size is not None, validation=judged, evaluate_every=1, callbacks=[watch])
-        watch.finish()
-    except FloatingPointError:
-        watch.diverged = True
-    watch.diverged |= not watch.cost or not math.isfinite(watch.cost[-1])
-    return watch
-
-
-def _try_rates(net: Network, X, y, size: int | None, seconds: float, seed: int | None, threads: int | None,
+def _try_rates(problem: Problem, size: int | None, seconds: float,
                tell: Callable[[float], object]) -> dict[float, float]:
     """Costs after short runs, by learning rate, until the best one lies between worse ones."""
     tried: dict[float, float] = {}
@@ -340,16 +248,15 @@ def _try_rates(net: Network, X, y, size: int | None, seconds: float, seed: int |
     def cost_of(rate: float) -> float:
         if rate not in tried:
             before = len(tried) * seconds
-            watch = descend(net, X, y, size, SGD(rate), seconds, seed, threads, looks=False,
-                            tell=lambda spent: tell(before + spent))
+            watch = descend(problem, size, SGD(rate), seconds, looks=False, tell=lambda spent: tell(before + spent))
             tried[rate] = math.inf if watch.diverged else watch.cost[-1]
         return tried[rate]
 
     rate = FIRST_RATE
     for factor in (FACTOR, 1 / FACTOR):
-        while 1 / MOST_RATE**2 < rate * factor < MOST_RATE and cost_of(rate * factor) < cost_of(rate):
+        while 1 / MAX_RATE**2 < rate * factor < MAX_RATE and cost_of(rate * factor) < cost_of(rate):
             rate *= factor
-    while not math.isfinite(cost_of(rate)) and rate > 1 / MOST_RATE**2:
+    while not math.isfinite(cost_of(rate)) and rate > 1 / MAX_RATE**2:
         rate /= FACTOR
     for factor in (math.sqrt(FACTOR), 1 / math.sqrt(FACTOR)):
         if cost_of(rate * factor) < cost_of(rate):

@@ -11,8 +11,8 @@ import numpy as np
 
 from fastsgd.data.checks import check_batch_size, check_whole, generator, one_seed
 from fastsgd.deprecation import keyword_only
+from fastsgd.descent.descend import Problem, check_seconds, name_of
 from fastsgd.descent.noise import layers_of, linear_map, require_finite, seen, shuffled_batches
-from fastsgd.descent.race import check_seconds, name_of
 from fastsgd.display.bars import Meter
 from fastsgd.display.shown import Shown, Table
 from fastsgd.engine import _kernel
@@ -20,7 +20,8 @@ from fastsgd.model.architecture import Architecture
 from fastsgd.network.given import as_network, as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, aligned_zeros, check_fits, check_optimizer
-from fastsgd.training import train
+from fastsgd.runs.settings import Settings
+from fastsgd.runs.start import train_rows
 
 if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
@@ -224,37 +225,41 @@ def trajectory(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[in
         if size is not None and size > len(X):
             raise ValueError(f"batch_sizes must be at most the rows of X, {len(X)}, got {size}; None means all rows")
     require_finite(float(net._evaluate(X, y, threads, float)[0]))
-    seed = one_seed(seed)
-    paces = [_step_seconds(net, X, y, size, each, threads) for size, each in zip(sizes, optimizers, strict=True)]
+    problem = Problem(net, X, y, threads, one_seed(seed))
+    paces = [_step_seconds(problem, size, each) for size, each in zip(sizes, optimizers, strict=True)]
     lasting = FEW_STEPS * max(paces) if seconds is None else seconds
     counts = [max(1, round(lasting / pace)) if steps is None else steps for pace in paces]
     with Meter(progress, "trajectory", sum(counts), " steps") as meter:
-        paths = tuple(_descend(net.copy(), X, y, size, each.over(count), count, snapshots, pace, seed, threads, meter,
-                               sum(counts[:number]))
+        paths = tuple(_descend(problem, size, each.over(count), count, pace, snapshots=snapshots, meter=meter,
+                               before=sum(counts[:number]))
                       for number, (size, each, count, pace)
                       in enumerate(zip(sizes, optimizers, counts, paces, strict=True)))
     plane, explained = _principal_plane([path.params for path in paths])
     return Trajectory(paths, plane, explained, "seconds" if steps is None else "steps")
 
 
-def _step_seconds(net: Network, X, y, size: int | None, optimizer: Optimizer, threads: int | None) -> float:
+def _step_seconds(problem: Problem, size: int | None, optimizer: Optimizer) -> float:
     """How long a step takes at best, in whole passes of compiled code."""
-    still, scratch, size = replace(optimizer, learning_rate=0.0), net.copy(), size or len(X)
+    X, y, scratch = problem.X, problem.y, problem.net.copy()
+    still, size = replace(optimizer, learning_rate=0.0), size or len(X)
     rows = min(len(X), TIMED_STEPS * size)
     chosen = slice(rows) if isinstance(X, np.ndarray) else np.arange(rows)
     part, targets = X[chosen], y[chosen]
     times: list[float] = []
     begin = time.perf_counter()
     while len(times) < 2 or time.perf_counter() - begin < TIMED:
-        history = train(scratch, part, targets, optimizer=still, batch_size=size, epochs=1, seed=0, threads=threads)
+        settings = Settings(scratch, optimizer=still, epochs=1, threads=problem.threads)
+        history = train_rows(settings, part, targets, batch_size=size, seed=0)
         times.append(sum(history.seconds) / history.steps)
     return min(times)
 
 
-def _descend(net: Network, X, y, size: int | None, optimizer: Optimizer, steps: int, snapshots: int, pace: float,
-             seed: int | None, threads: int | None, meter: Meter, before: int) -> Path:
+def _descend(problem: Problem, size: int | None, optimizer: Optimizer, steps: int, pace: float, *, snapshots: int,
+             meter: Meter, before: int) -> Path:
+    """One descent, step by step; ``before`` steps of all descents were made before it, which its meter shows."""
+    net, X, y, threads = problem.net.copy(), problem.X, problem.y, problem.threads
     at = np.unique(np.linspace(0, steps, min(snapshots, steps + 1)).round().astype(int))
-    batches = shuffled_batches(len(X), size or len(X), generator(seed))
+    batches = shuffled_batches(len(X), size or len(X), generator(problem.seed))
     params, cost = np.empty((len(at), net.params.size), net.dtype), np.empty(len(at))
     name = "full gradient" if size is None else name_of(size)
     meter.begin(name)

@@ -12,16 +12,18 @@ from typing import ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import _safe_indexing, compute_class_weight
+from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastsgd.data.checks import weights_of_classes
 from fastsgd.engine.machine import cores
+from fastsgd.estimators.fit_data import FitData
 from fastsgd.estimators.sklearn_callbacks import CallbackSupportMixin, Epochs
 from fastsgd.estimators.stopping import Convergence, Validation
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, PassiveAggressive, State, check_state
-from fastsgd.runs.callbacks import Callback, Progress
+from fastsgd.runs.callback import Callback
+from fastsgd.runs.callbacks import Progress
 from fastsgd.runs.history import History
 from fastsgd.training import train
 
@@ -67,7 +69,7 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
 
     _network_parameters: ClassVar[frozenset[str]] = frozenset()      # those that say what network it is
     _fitted_attribute: ClassVar[str]
-    _outlives_ctrl_c: ClassVar[bool] = True
+    _catches_interrupt: ClassVar[bool] = True            # Ctrl-C ends a fit as if it had converged
     optimizer: Optimizer | None
 
     def __setattr__(self, name, value):
@@ -190,10 +192,11 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         """y as the network takes it."""
         raise NotImplementedError
 
-    def _judges(self, targets, trained) -> tuple:
-        """Of (y, outputs, sample_weight): a score where the kernel's is not meant, and one for each output.
+    def _metrics(self, targets, trained) -> tuple:
+        """Two functions of (y, outputs, sample_weight) for validation rows, or None for either.
 
-        For a network that is trained on some targets and judged by others.
+        The first gives the score where it is not the engine's accuracy or R^2, the second one for each output. The
+        validation rows have ``targets``, the rows that are trained on ``trained``.
         """
         return None, None
 
@@ -211,16 +214,12 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
             sample_weight = _check_sample_weight(sample_weight, X)
         targets = self._encode(y, X.dtype)
         return Validation(self, (X, targets, sample_weight), held_out, self.scoring,
-                          *self._judges(targets, trained))
+                          *self._metrics(targets, trained))
 
-    def _hold_out(self, rows: np.ndarray, table, X, y, targets, sample_weight) -> Validation:
-        """Of some rows of a fit, whose X came as ``table``: scorers get its names of columns, if there are any."""
-        X, y, trained, targets = X[rows], y[rows], targets, targets[rows]
-        sample_weight = None if sample_weight is None else sample_weight[rows]
-        named = _safe_indexing(table, rows) if hasattr(table, "columns") else X
-        told = None if sample_weight is None or (sample_weight == 1).all() else sample_weight
-        return Validation(self, (X, targets, sample_weight), (named, y, told), self.scoring,
-                          *self._judges(targets, trained))
+    def _hold_out(self, rows: np.ndarray, data: FitData) -> Validation:
+        """Of some rows of a fit."""
+        held, given = data.held_out(rows)
+        return Validation(self, held, given, self.scoring, *self._metrics(held[1], data.targets))
 
     # ---- training and predicting ----
 
@@ -235,7 +234,7 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
     def _remember(self, optimizer: Optimizer, net: Network, afresh: bool, steps: int = 0) -> None:
         """Sees to ``_state``, the optimizer's memory, and ``_rate_factor``: those of the call before, or fresh ones.
 
-        ``steps`` have been made where nothing is known of them: learning rates go on from there.
+        ``steps`` have been made where nothing is known of them: learning rates continue from there.
         """
         known = None if afresh else self.__dict__.get("_state")
         if known is not None:
@@ -251,21 +250,21 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         if not afresh and isinstance(optimizer, SGD | PassiveAggressive):    # moments of others count their own steps
             self._state.steps = steps
 
-    def _train(self, net: Network, X, y, convergence: Convergence, told: tuple, **arguments) -> History | None:
-        """``fastsgd.train`` with this estimator's callbacks; None where Ctrl-C or a divergence ended it.
-
-        ``told`` are y and sample_weight as the user knows them, for scikit-learn's callbacks.
-        """
-        listeners: list[Callback] = [convergence, *(self.callbacks or ())]
+    def _train(self, net: Network, data: FitData, convergence: Convergence, **arguments) -> History | None:
+        """``fastsgd.train`` with this estimator's callbacks; None where Ctrl-C or a divergence ended it."""
+        callbacks: list[Callback] = [convergence, *(self.callbacks or ())]
         if self.progress:
-            listeners.append(Progress())
+            callbacks.append(Progress())
         if getattr(self, "_skl_callbacks", None):
-            listeners.append(Epochs(self, X, *told))
+            callbacks.append(Epochs(self, data.X, data.y, data.sample_weight))
+        validation = convergence.validation
+        if validation is not None:
+            arguments |= {"validation": validation.rows, "metrics": validation.metrics}
         self._hold(net)
         try:
-            return train(net, X, y, callbacks=listeners, threads=self._threads(), **arguments)
+            return train(net, data.X, data.targets, callbacks=callbacks, threads=self._threads(), **arguments)
         except KeyboardInterrupt:
-            if not self._outlives_ctrl_c:
+            if not self._catches_interrupt:
                 raise
             warnings.warn("Training interrupted by user.", stacklevel=7)
         except FloatingPointError as error:

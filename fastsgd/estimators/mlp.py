@@ -20,7 +20,7 @@ from sklearn.utils.validation import validate_data
 from fastsgd.estimators.base import FLOATS, logarithms, weights_for_classes
 from fastsgd.estimators.diagnosis import classification_cause, regression_cause
 from fastsgd.estimators.mlp_base import MultilayerPerceptron
-from fastsgd.estimators.stopping import r2_judge
+from fastsgd.estimators.stopping import r2_metric
 from fastsgd.losses import COUNTS, QUANTITIES, names, with_parameters
 
 
@@ -196,14 +196,15 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
     def _outputs_of(self, targets):
         return len(self.classes_) if targets.ndim == 1 else targets.shape[1]
 
-    def _weights_of(self, y, sample_weight):
+    def _weights_of(self, data):
+        weight = data.sample_weight
         if self.class_weight is None:
-            return sample_weight
+            return weight
         if self._label_binarizer.y_type_.startswith("multilabel"):
             raise ValueError("class_weight is not supported for multi-label targets; use sample_weight")
-        labels = np.searchsorted(self.classes_, y)
-        weights = weights_for_classes(self.class_weight, self.classes_, labels, sample_weight)[labels]
-        return weights if sample_weight is None else weights * sample_weight
+        labels = np.searchsorted(self.classes_, data.y)
+        of_classes = weights_for_classes(self.class_weight, self.classes_, labels, weight)[labels]
+        return of_classes if weight is None else of_classes * weight
 
     def _more_for_training(self):
         return {"label_smoothing": self.label_smoothing}
@@ -216,10 +217,10 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
         enough = counts[counts > 0].min() >= 2 and (counts > 0).sum() <= min(held_out, len(targets) - held_out)
         return targets if enough else None
 
-    def _cause(self, net, X, targets, weight, metric):
-        return classification_cause(net, X, targets, weight)
+    def _cause(self, net, data, weight, metric):
+        return classification_cause(net, data.X, data.targets, weight)
 
-    def _judges(self, targets, trained):
+    def _metrics(self, targets, trained):
         if targets.ndim == 1 or targets.shape[1] == 1:
             return None, None
         return lambda y, outputs, weight: accuracy_score(y > 0.5, outputs > 0.5, sample_weight=weight), None
@@ -355,13 +356,13 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
         # scikit-learn takes the mean of squared errors over the targets, and the sum of Poisson's.
         return cost if self.loss == "poisson" else cost / self.n_outputs_
 
-    def _cause(self, net, X, targets, weight, metric):
-        return regression_cause(net, X, targets, weight, metric)
+    def _cause(self, net, data, weight, metric):
+        return regression_cause(net, data.X, data.targets, weight, metric)
 
-    def _judges(self, targets, trained):
+    def _metrics(self, targets, trained):
         if self._quantiles() is not None:
             return self._mean_pinball if len(targets) > 1 else lambda y, outputs, weight: np.nan, None
-        return r2_judge(targets, trained), None
+        return r2_metric(targets, trained), None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from fastsgd.estimators.base import SEEDS, EngineEstimator
 from fastsgd.estimators.diagnosis import few_steps
+from fastsgd.estimators.fit_data import FitData
 from fastsgd.estimators.lbfgs import minimise
 from fastsgd.estimators.mlp_stopping import NOT_FINITE, MLPConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
@@ -123,13 +124,13 @@ class MultilayerPerceptron(EngineEstimator):
             sample_weight = _check_sample_weight(sample_weight, X)
         if first or not incremental or not hasattr(self, "_random_state"):
             self._random_state = check_random_state(self.random_state)
-        targets = self._encode(y, X.dtype)
-        self.n_outputs_ = self._outputs_of(targets)
+        data = FitData(X, y, self._encode(y, X.dtype), sample_weight, table)
+        self.n_outputs_ = self._outputs_of(data.targets)
         net = self._network_for([X.shape[1], *hidden, self.n_outputs_], X.dtype, first)
         if self.solver == "lbfgs":
-            self._fit_lbfgs(net, X, targets, self._weights_of(y, sample_weight))
+            self._fit_lbfgs(net, data)
         else:
-            self._fit_stochastic(net, X, targets, y, sample_weight, incremental, table, held_out)
+            self._fit_stochastic(net, data, incremental, held_out)
         return self
 
     def _network_for(self, sizes: Sequence[int], dtype, first: bool) -> Network:
@@ -141,17 +142,17 @@ class MultilayerPerceptron(EngineEstimator):
             self._hold(net)
             self.__dict__.pop("validation_loss_curve_", None)
             if self.solver != "lbfgs":
-                self._open_account()
+                self._reset_curves()
             return net
         if self.solver != "lbfgs" and not hasattr(self, "_no_improvement_count"):        # after a fit by L-BFGS
-            self._open_account()
+            self._reset_curves()
         net = self._network()
         if list(net.sizes) != list(sizes):
-            raise ValueError(f"the fitted layers have sizes {list(net.sizes)}, which cannot go on as {list(sizes)}; "
+            raise ValueError(f"the fitted layers have sizes {list(net.sizes)}, which cannot continue as {list(sizes)}; "
                              "hidden_layer_sizes and the shape of y must be those of the fit before")
         return net
 
-    def _open_account(self) -> None:
+    def _reset_curves(self) -> None:
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
         self._forget_the_best()
@@ -161,10 +162,11 @@ class MultilayerPerceptron(EngineEstimator):
         self.best_validation_score_ = -np.inf if self.early_stopping else None
         self.best_loss_ = None if self.early_stopping else np.inf
 
-    def _fit_lbfgs(self, net: Network, X, targets, weight) -> None:
+    def _fit_lbfgs(self, net: Network, data: FitData) -> None:
         # In float64 whatever X is: a line search compares costs that differ by less than float32 can tell.
         double = net if net.dtype == np.float64 else Network._from_parts(net.architecture, net.params.astype(float), {})
-        rows, targets = double._check(X, targets)
+        weight = self._weights_of(data)
+        rows, targets = double._check(data.X, data.targets)
         result = minimise(double, rows, targets, weight, alpha=self.alpha, max_iter=self.max_iter, max_fun=self.max_fun,
                           tol=self.tol, threads=self._threads())
         self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)
@@ -173,28 +175,23 @@ class MultilayerPerceptron(EngineEstimator):
             net.params = double.params
         if not np.isfinite(net.params).all():
             raise ValueError(NOT_FINITE)
-        if cause := self._cause(net, X, targets, weight, np.nan):
+        if cause := self._cause(net, data, weight, np.nan):
             warnings.warn(cause, ConvergenceWarning, stacklevel=6)
 
-    def _fit_stochastic(self, net, X, targets, y, sample_weight, incremental, table, held_out) -> None:
-        validation = self._validation(held_out, targets)
+    def _fit_stochastic(self, net: Network, data: FitData, incremental: bool, held_out: tuple) -> None:
+        validation = self._validation(held_out, data.targets)
         if self.early_stopping and validation is None:
-            chosen, others = self._split(targets, y)
-            validation = self._hold_out(others, table, X, y, targets, sample_weight)
-            X, targets, y = X[chosen], targets[chosen], y[chosen]
-            sample_weight = None if sample_weight is None else sample_weight[chosen]
+            chosen, others = self._split(data.targets)
+            validation, data = self._hold_out(others, data), data.take(chosen)
         optimizer = self._optimizer_of()
         if not incremental:                  # its rows may be others than those of the fit before
             self._forget_the_best()
         self._remember(optimizer, net, not incremental)
-        convergence = MLPConvergence(self, validation, optimizer, X.shape[0])
-        weight = self._weights_of(y, sample_weight)
+        convergence = MLPConvergence(self, validation, optimizer, len(data))
+        weight = self._weights_of(data)
         history = self._train(
-            net, X, targets, convergence, (y, sample_weight), optimizer=optimizer, state=self._state,
-            batch_size=self._batch_size_of(X.shape[0]), epochs=1 if incremental else self.max_iter,
-            seed=self._random_state.randint(SEEDS),
-            validation=None if validation is None else validation.rows,
-            metrics=() if validation is None else validation.metrics, sample_weight=weight,
+            net, data, convergence, optimizer=optimizer, state=self._state, batch_size=self._batch_size_of(len(data)),
+            epochs=1 if incremental else self.max_iter, seed=self._random_state.randint(SEEDS), sample_weight=weight,
             dropout=self.dropout, shuffle=self.shuffle, **self._more_for_training())
         if convergence.best_params is not None:
             net.params = convergence.best_params
@@ -202,9 +199,9 @@ class MultilayerPerceptron(EngineEstimator):
             return
         said = [] if history.stopped else [f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and "
                                            "the optimization hasn't converged yet."]
-        cause = self._cause(net, X, targets, sample_weight, history.metric[-1])
+        cause = self._cause(net, data, data.sample_weight, history.metric[-1])
         if not cause and self.early_stopping and convergence.lost_patience:
-            cause = few_steps(net, X, targets, weight, history.steps, history.cost, convergence.best_epoch)
+            cause = few_steps(net, data.X, data.targets, weight, history.steps, history.cost, convergence.best_epoch)
         said += [cause] if cause else []
         if said:
             warnings.warn(" ".join(said), ConvergenceWarning, stacklevel=6)
@@ -229,7 +226,7 @@ class MultilayerPerceptron(EngineEstimator):
                           stacklevel=7)
         return min(self.batch_size, rows)
 
-    def _split(self, targets, y) -> tuple[np.ndarray, np.ndarray]:
+    def _split(self, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the rows to train on and of those held out, the latter with a part of every class."""
         trained, held_out = train_test_split(np.arange(len(targets)), random_state=self._random_state,
                                              test_size=self.validation_fraction, stratify=self._strata(targets))
@@ -265,15 +262,15 @@ class MultilayerPerceptron(EngineEstimator):
         """A mean cost of the network as ``loss_`` means it."""
         return cost
 
-    def _weights_of(self, y, sample_weight):
-        """What each row counts."""
-        return sample_weight
+    def _weights_of(self, data: FitData) -> np.ndarray | None:
+        """What each row counts in training."""
+        return data.sample_weight
 
     def _more_for_training(self) -> dict:
         return {}
 
-    def _cause(self, net: Network, X, targets, weight, metric: float) -> str:
-        """What is to blame where a fit explains nothing; ``metric`` is that of the last epoch, if there were any."""
+    def _cause(self, net: Network, data: FitData, weight, metric: float) -> str:
+        """Why a fit explains nothing, "" where it does; ``metric`` is that of the last epoch, NaN for L-BFGS."""
         return ""
 
     def _strata(self, targets):

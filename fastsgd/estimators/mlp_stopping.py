@@ -8,8 +8,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from fastsgd.estimators.stopping import LEAST_RATE, Convergence, Validation, sentence
 from fastsgd.optimizers import Optimizer
+from fastsgd.runs.callback import Run
 from fastsgd.runs.feeds import steps_in
-from fastsgd.runs.run import Run
 
 NOT_FINITE = ("Solver produced non-finite parameter weights. The input data may contain large values and need to be "
               "preprocessed.")

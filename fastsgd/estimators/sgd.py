@@ -14,7 +14,7 @@ from sklearn.utils.validation import validate_data
 
 from fastsgd.estimators.base import logarithms, weights_for_classes
 from fastsgd.estimators.sgd_base import DEFAULT_EPSILON, LinearSGD
-from fastsgd.estimators.stopping import r2_judge
+from fastsgd.estimators.stopping import r2_metric
 from fastsgd.losses import LOSSES
 
 
@@ -236,7 +236,7 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
     def _outputs_of(self):
         return 1 if len(self.classes_) == 2 else len(self.classes_)
 
-    def _judges(self, targets, trained):
+    def _metrics(self, targets, trained):
         if self._loss() == "cross_entropy":
             return None, None
         border = 0.5 if self._loss() == "binary_cross_entropy" else 0
@@ -252,17 +252,17 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
 
         return None if LOSSES[self._loss()].targets.one_vs_rest else of_rows, of_outputs
 
-    def _weigh(self, y, sample_weight):
+    def _weights_of(self, data):
         if self.class_weight is None:
-            return sample_weight, {}
-        labels = np.searchsorted(self.classes_, y)
-        weights = weights_for_classes(self.class_weight, self.classes_, labels, sample_weight)
+            return data.sample_weight, {}
+        labels = np.searchsorted(self.classes_, data.y)
+        weights = weights_for_classes(self.class_weight, self.classes_, labels, data.sample_weight)
         if len(self.classes_) == 2:
-            return sample_weight * weights[labels], {}
+            return data.sample_weight * weights[labels], {}
         if LOSSES[self._loss()].targets.metric != "accuracy":
             raise ValueError(f"class_weight with more than two classes is not supported for loss {self.loss!r}; use "
                              "sample_weight")
-        return sample_weight, {"class_weight": weights}
+        return data.sample_weight, {"class_weight": weights}
 
 
 class SGDRegressor(RegressorMixin, LinearSGD):
@@ -345,8 +345,8 @@ scoring, callbacks, progress, n_jobs
     def _encode(self, y, dtype):
         return y.astype(dtype, copy=False)[:, np.newaxis]
 
-    def _judges(self, targets, trained):
-        return r2_judge(targets, trained), None
+    def _metrics(self, targets, trained):
+        return r2_metric(targets, trained), None
 
     def _outputs_of(self):
         return 1

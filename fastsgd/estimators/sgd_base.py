@@ -19,6 +19,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from fastsgd import schedules
 from fastsgd.estimators.base import FLOATS, SEEDS, EngineEstimator
 from fastsgd.estimators.diagnosis import divergence
+from fastsgd.estimators.fit_data import FitData
 from fastsgd.estimators.sgd_stopping import LinearConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
 from fastsgd.losses import with_parameters
@@ -26,7 +27,7 @@ from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, PassiveAggressive
 
 DEFAULT_EPSILON = 0.1
-MOST_DELTA = 1e12                    # scikit-learn's too: squared costs of rows that are not scaled would overflow
+MAX_DELTA = 1e12                    # scikit-learn's too: squared costs of rows that are not scaled would overflow
 SPARSE_BIAS_RATE = 0.01              # scikit-learn's: every row meets the bias, but few meet a weight
 
 
@@ -61,7 +62,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
     _first_attribute: ClassVar[str]      # that the first of several calls of partial_fit sets
     _network_parameters = frozenset({"loss", "epsilon", "multi_class"})
     _fitted_attribute = "coef_"
-    _outlives_ctrl_c = False             # as in scikit-learn: its multilayer perceptrons alone do
+    _catches_interrupt = False           # as in scikit-learn, where multilayer perceptrons alone do
 
     # ---- the network ----
 
@@ -143,53 +144,34 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         X, y = self._validate_rows(X, y, reset=getattr(self, self._first_attribute, None) is None)
         self._check_classes(y, classes)
         sample_weight = self._check_weight(sample_weight, X)
-        return self._train_linear(X, y, table, max_iter=max_iter, incremental=incremental, coef_init=coef_init,
-                                  intercept_init=intercept_init, sample_weight=sample_weight, held_out=held_out)
+        data = FitData(X, y, self._encode(y, X.dtype), sample_weight, table)
+        return self._train_linear(data, coef_init, intercept_init, held_out, max_iter, incremental)
 
     @with_callbacks
-    def _train_linear(self, X, y, table, *, max_iter, incremental, coef_init, intercept_init, sample_weight, held_out):
-        first = not incremental
-        if first or not hasattr(self, "_random_state"):
+    def _train_linear(self, data: FitData, coef_init, intercept_init, held_out, max_iter, incremental):
+        if not incremental or not hasattr(self, "_random_state"):
             self._random_state = check_random_state(self.random_state)
-        targets, rows = self._encode(y, X.dtype), X.shape[0]
-        validation = self._validation(held_out, targets)
-        if getattr(self, "coef_", None) is None or coef_init is not None or intercept_init is not None:
-            net = self._new_network([X.shape[1], self._outputs_of()], X.dtype, 0)
-            self._fill(net, coef_init, intercept_init)
-        else:
-            net = self._network()
-            if net.sizes[-1] != self._outputs_of():
-                raise ValueError(f"the fitted model has {net.sizes[-1]} outputs, which cannot go on as "
-                                 f"{self._outputs_of()}; loss and multi_class must ask for as many as before")
-        self.__dict__.pop("coef_", None)
-        self._hold(net)
-        weight, more = self._weigh(y, sample_weight)
-        weight = None if (weight == 1).all() else weight
+        rows = len(data)
+        validation = self._validation(held_out, data.targets)
+        net = self._network_for(data, coef_init, intercept_init)
+        given_weight, more = self._weights_of(data)
+        weight = None if (given_weight == 1).all() else given_weight
         if self.early_stopping and validation is None:
-            trained, others = self._split(y, sample_weight)
-            validation = self._hold_out(others, table, X, y, targets, sample_weight)
-            X, y, targets, sample_weight = X[trained], y[trained], targets[trained], sample_weight[trained]
+            trained, others = self._split(data)
+            validation, data = self._hold_out(others, data), data.take(trained)
             weight = None if weight is None else weight[trained]
-        optimizer = self._optimizer_of(issparse(X))
-        steps = int(self.t_ - 1) // self.batch_size
-        known = self.__dict__.get("_state")
-        if not first and known is not None and known.average is None and optimizer.average and \
-                optimizer.average_from < steps:
-            raise ValueError(f"average={self.average!r} cannot begin now that {steps} steps have been made: fit "
-                             "afresh, or give a higher number of steps to begin after")
-        self._remember(optimizer, net, first, steps)
-        if first:
+        optimizer = self._optimizer_of(issparse(data.X))
+        self._remember_steps(optimizer, net, incremental)
+        if not incremental:
             self.__dict__.pop("validation_scores_", None)
         if validation is not None and not hasattr(self, "validation_scores_"):
-            self.validation_scores_ = []
+            self.validation_scores_: list = []
         before = net.params.copy()
         convergence = LinearConvergence(self, validation, optimizer, net.sizes[-1], net.loss != "cross_entropy")
         self._state.output_costs = np.zeros(net.sizes[-1])
-        self._train(net, X, targets, convergence, (y, sample_weight), optimizer=optimizer, state=self._state,
-                    batch_size=self.batch_size, epochs=max_iter, shuffle=self.shuffle,
-                    seed=self._random_state.randint(SEEDS), weighted_steps=True,
-                    sample_weight=weight, validation=None if validation is None else validation.rows,
-                    metrics=() if validation is None else validation.metrics, **more)
+        self._train(net, data, convergence, optimizer=optimizer, state=self._state, batch_size=self.batch_size,
+                    epochs=max_iter, shuffle=self.shuffle, seed=self._random_state.randint(SEEDS), weighted_steps=True,
+                    sample_weight=weight, **more)
         convergence.finish(net)
         self.t_ += float(self.n_iter_ * rows)
         if incremental or (validation and validation.warn_if_never_defined(self, stacklevel=6)):
@@ -199,11 +181,35 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
             said.append("Maximum number of iteration reached before convergence. Consider increasing max_iter to "
                         "improve the fit.")
         by_labels = self._first_attribute == "classes_"
-        if cause := divergence(net, before, X, targets, sample_weight, by_labels, self._shorter_steps()):
+        if cause := divergence(net, before, data.X, data.targets, data.sample_weight, by_labels, self._shorter_steps()):
             said.append(cause)
         if said:
             warnings.warn(" ".join(said), ConvergenceWarning, stacklevel=6)
         return self
+
+    def _network_for(self, data: FitData, coef_init, intercept_init) -> Network:
+        """The network to train: a new one where there is none or the user gives initial parameters."""
+        if getattr(self, "coef_", None) is None or coef_init is not None or intercept_init is not None:
+            net = self._new_network([data.X.shape[1], self._outputs_of()], data.X.dtype, 0)
+            self._fill(net, coef_init, intercept_init)
+        else:
+            net = self._network()
+            if net.sizes[-1] != self._outputs_of():
+                raise ValueError(f"the fitted model has {net.sizes[-1]} outputs, which cannot continue as "
+                                 f"{self._outputs_of()}; loss and multi_class must ask for as many as before")
+        self.__dict__.pop("coef_", None)
+        self._hold(net)
+        return net
+
+    def _remember_steps(self, optimizer: Optimizer, net: Network, incremental: bool) -> None:
+        """:meth:`_remember`, with as many steps as ``t_`` stands for."""
+        steps = int(self.t_ - 1) // self.batch_size
+        known = self.__dict__.get("_state")
+        if incremental and known is not None and known.average is None and optimizer.average and \
+                optimizer.average_from < steps:
+            raise ValueError(f"average={self.average!r} cannot begin now that {steps} steps have been made: fit "
+                             "afresh, or give a higher number of steps to begin after")
+        self._remember(optimizer, net, not incremental, steps)
 
     def _fill(self, net: Network, coef_init, intercept_init) -> None:
         """Initial parameters of the user."""
@@ -231,7 +237,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
             net.params = state.averaged
         return np.array(self._coefficients(net.weights[0]), order="C"), net.biases[0].copy()
 
-    def _go_on_averaging(self, coef, intercept) -> None:
+    def _continue_averaging(self, coef, intercept) -> None:
         """Makes ``partial_fit`` go on from these, in the shapes of ``coef_`` and ``intercept_``.
 
         The fitted attributes are their average, if there have been enough steps for one to begin.
@@ -277,7 +283,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}.get(self.penalty)
         penalties = {} if ratio is None else {"l1": self.alpha * ratio, "l2": self.alpha * (1 - ratio)}
         bias_rate = 0.0 if not self.fit_intercept else SPARSE_BIAS_RATE if sparse else 1.0
-        around = {**penalties, "clip_delta": MOST_DELTA, "bias_rate": bias_rate}
+        around = {**penalties, "clip_delta": MAX_DELTA, "bias_rate": bias_rate}
         if self.average:
             around |= {"average": "polyak", "average_from": int(self.average) - 1}
         if self.optimizer is not None:
@@ -309,11 +315,12 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
             warnings.warn("Negative values for `power_t` are deprecated in scikit-learn 1.8 and will raise an error in "
                           "1.10. Use values in the range [0.0, inf) instead.", FutureWarning, stacklevel=4)
 
-    def _split(self, y, sample_weight) -> tuple[np.ndarray, np.ndarray]:
+    def _split(self, data: FitData) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of the rows to train on and of those held out."""
+        y = data.y
         splitter = self._splitter(test_size=self.validation_fraction, random_state=self.random_state)
         trained, held_out = next(splitter.split(np.zeros((len(y), 1)), y))
-        if not sample_weight[held_out].any():
+        if not data.sample_weight[held_out].any():
             raise ValueError("The sample weights for validation set are all zero, consider using a different random "
                              "state.")
         if not len(trained) or not len(held_out):
@@ -330,9 +337,9 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         """How many outputs the network needs."""
         raise NotImplementedError
 
-    def _weigh(self, y, sample_weight) -> tuple[np.ndarray, dict]:
-        """What each row counts, and more for ``fastsgd.train``."""
-        return sample_weight, {}
+    def _weights_of(self, data: FitData) -> tuple[np.ndarray, dict]:
+        """What each row counts in training, and more for ``fastsgd.train``."""
+        return data.sample_weight, {}
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

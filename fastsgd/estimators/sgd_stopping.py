@@ -8,7 +8,7 @@ import numpy as np
 from fastsgd.estimators.stopping import LEAST_RATE, Convergence, Validation, sentence
 from fastsgd.network.network import Network
 from fastsgd.optimizers import Optimizer
-from fastsgd.runs.run import Run
+from fastsgd.runs.callback import Run
 
 
 class LinearConvergence(Convergence):

@@ -2,13 +2,9 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
 
-from fastsgd.runs.callbacks import Callback
-from fastsgd.runs.run import Run
-
-if TYPE_CHECKING:
-    from fastsgd.estimators.base import EngineEstimator
+from fastsgd.estimators.fitted import FittedEstimator
+from fastsgd.runs.callback import Callback, Run
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -30,7 +26,7 @@ __all__ = ["CallbackSupportMixin", "Epochs", "with_callbacks"]
 class Epochs(Callback):
     """Tells scikit-learn's callbacks of an estimator about every epoch, and stops where one of them asks for it."""
 
-    def __init__(self, estimator: EngineEstimator, X, y, sample_weight):
+    def __init__(self, estimator: FittedEstimator, X, y, sample_weight):
         self._estimator = estimator
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self._data = {"X": X, "y": y, "metadata": metadata}

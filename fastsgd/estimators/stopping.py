@@ -3,20 +3,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning, UndefinedMetricWarning
 from sklearn.metrics import check_scoring, r2_score
 
+from fastsgd.estimators.fitted import FittedEstimator
 from fastsgd.optimizers import Optimizer
-from fastsgd.runs.callbacks import Callback
-from fastsgd.runs.run import Run
-
-if TYPE_CHECKING:
-    from fastsgd.estimators.base import EngineEstimator
-
+from fastsgd.runs.callback import Callback, Run
 
 LEAST_RATE = 1e-6                    # of learning_rate="adaptive"
 
@@ -38,7 +34,7 @@ class Validation:
         The same, (outputs,): for those that are judged one by one, in ``per_output``.
     """
 
-    def __init__(self, estimator: EngineEstimator, rows: tuple, given: tuple, score, measure: Callable | None,
+    def __init__(self, estimator: FittedEstimator, rows: tuple, given: tuple, score, measure: Callable | None,
                  measure_outputs: Callable | None = None):
         self.rows, self._given, self._named = rows, given, score
         by_loss = isinstance(score, str) and score == "loss"
@@ -61,14 +57,14 @@ class Validation:
             return np.nan
         return float(self._measure(y, outputs, self.rows[2]))
 
-    def score(self, estimator: EngineEstimator, run: Run) -> float:
+    def score(self, estimator: FittedEstimator, run: Run) -> float:
         """The score after the epoch that has just ended, of which more is better; NaN where it is not defined."""
         score = self._score(estimator, run)
         self.scores += 1
         self.finite_scores += bool(np.isfinite(score))
         return score
 
-    def _score(self, estimator: EngineEstimator, run: Run) -> float:
+    def _score(self, estimator: FittedEstimator, run: Run) -> float:
         history = run.history
         if self._by_loss:
             return -history.validation_cost[-1]
@@ -90,7 +86,7 @@ class Validation:
         """Whether there were scores, and none of them was finite."""
         return self.scores > 0 and self.finite_scores == 0
 
-    def warn_if_never_defined(self, estimator: EngineEstimator, stacklevel: int) -> bool:
+    def warn_if_never_defined(self, estimator: FittedEstimator, stacklevel: int) -> bool:
         """One warning where early stopping had no finite score to go by; returns whether it was given."""
         if not (estimator.early_stopping and self.never_defined):
             return False
@@ -103,7 +99,7 @@ class Validation:
                       "another scoring.", ConvergenceWarning, stacklevel=stacklevel + 1)
         return True
 
-    def _reason(self, estimator: EngineEstimator) -> str:
+    def _reason(self, estimator: FittedEstimator) -> str:
         """What is odd about the validation rows, if anything is, after a comma."""
         _, y, weight = self._given
         y = np.asarray(y)
@@ -119,7 +115,7 @@ class Validation:
             f", as all {len(y)} rows have the same y"
 
 
-def r2_judge(targets: np.ndarray, trained: np.ndarray) -> Callable | None:
+def r2_metric(targets: np.ndarray, trained: np.ndarray) -> Callable | None:
     """R^2 of validation targets (rows, outputs), of (y, outputs, sample_weight); None where the kernel's own will do.
 
     It is NaN where the targets have no spread. Where those of the training have none either, it is scikit-learn's.

@@ -44,7 +44,7 @@ def from_sklearn(model):
     ours = _moved(model, "sklearn", "fastsgd")
     before_average = getattr(model, "_standard_coef", None)
     if getattr(ours, "average", False) and before_average is not None:
-        ours._go_on_averaging(before_average, model._standard_intercept)
+        ours._continue_averaging(before_average, model._standard_intercept)
     return ours
 
 

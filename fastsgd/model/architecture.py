@@ -112,6 +112,16 @@ class Architecture:
         return sum(tensor.size for tensor in self.tensors)
 
     @property
+    def hidden(self) -> int:
+        """How many layers but the last have units, that activations and dropout act on."""
+        return sum(layer.has_units for layer in self.layers) - 1
+
+    def for_each_layer(self, values: Sequence[float]) -> tuple[float, ...]:
+        """Numbers for the hidden layers, or none, with 0 for layers between them that have no units."""
+        rest = iter(values)
+        return tuple(next(rest) if layer.has_units else 0.0 for layer in self.layers[:-1]) if values else ()
+
+    @property
     def is_dense(self) -> bool:
         """Whether all layers are."""
         return all(layer.kind == "dense" for layer in self.layers)

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +24,7 @@ from fastsgd.plots._axes import (
     plain,
     title_and_legend,
 )
-
-if TYPE_CHECKING:
-    from fastsgd.descent import CostSurface, GradientNoise, Race, Runner, Trajectory
+from fastsgd.plots._drawn import CostSurface, GradientNoise, Path, Race, Runner, Trajectory
 
 LEVELS = 28
 GAP = 1.5               # times the last measurement of a race: where the next one is later, the line is dotted
@@ -259,7 +257,7 @@ def _careful_last(trajectory: Trajectory) -> list:
     return sorted(enumerate(trajectory.paths), key=lambda entry: entry[1].batch_size is None)
 
 
-def _colour(path: Any, i: int) -> str:
+def _colour(path: Path, i: int) -> str:
     return BLUE if path.batch_size is None else (ORANGE, *COLOURS[2:])[i % 5]
 
 
@@ -270,7 +268,7 @@ def _mark_start(trajectory: Trajectory, ax: Any) -> Any:
     return mark
 
 
-def _told(path: Any) -> str:
+def _told(path: Path) -> str:
     return (f"{path.name}: {path.steps[-1]:,} steps, {path.seconds[-1]:.2g} s, cost {plain(float(path.cost[-1]))} "
             "at the end")
 
@@ -279,7 +277,7 @@ def _title(trajectory: Trajectory) -> str:
     return "descents of equal time" if trajectory.equal == "seconds" else "descents of equally many steps"
 
 
-def _own(path: Any) -> str:
+def _own(path: Path) -> str:
     return f"own cost {plain(float(path.cost[-1]))}"
 
 

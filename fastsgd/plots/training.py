@@ -10,6 +10,7 @@ import numpy as np
 from fastsgd.deprecation import keyword_only
 from fastsgd.losses import MARGINS
 from fastsgd.network.given import as_network, as_network_and_rows, classes_of, require_result
+from fastsgd.network.network import Network
 from fastsgd.plots._axes import (
     BLUE,
     GREEN,
@@ -23,16 +24,15 @@ from fastsgd.plots._axes import (
     plain,
     title_and_legend,
 )
+from fastsgd.runs.history import History
 
 if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
-    from fastsgd.network.network import Network
-    from fastsgd.runs.history import History
 
 LEFT = 1.25                         # inches from a confusion matrix, and its colour bar, to the mistakes
 ROOM = 3.5                          # and for all columns of them
 CHARACTER, LINE = 0.068, 0.14       # inches that a letter and a line of their captions take, in 8 points
-MOST_NAME, MOST_NAMES = 20, 30      # letters of a class name, and how many names fit beside a matrix
+MAX_NAME, MAX_NAMES = 20, 30      # letters of a class name, and how many names fit beside a matrix
 PANEL = 0.35                        # of the height of a learning curve, for a metric that has a scale of its own
 
 
@@ -296,8 +296,8 @@ def _name_classes(ax: Any, names: list[str], given: bool) -> None:
     count = len(names)
     if count > 20 and not given:
         return                              # numbers, which matplotlib places
-    shown = _shortened(names, MOST_NAME)
-    every = range(0, count, math.ceil(count / MOST_NAMES))
+    shown = _shortened(names, MAX_NAME)
+    every = range(0, count, math.ceil(count / MAX_NAMES))
     size = 10 if count <= 10 else 8 if count <= 20 else 6
     slanted: dict[str, Any] = {}
     if max(map(len, shown)) > 3:

@@ -1,78 +1,21 @@
-"""What may watch a training run and act on it: progress, early stopping, a smaller rate, any function."""
+"""Callbacks of a training run: progress, early stopping, time limits, a smaller learning rate on a plateau."""
 from __future__ import annotations
 
 import math
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastsgd.data.advice import warn
 from fastsgd.deprecation import keyword_only, renamed_arguments
 from fastsgd.display.bars import bar
-
-if TYPE_CHECKING:
-    from fastsgd.runs.run import Run
+from fastsgd.runs.callback import Callback, Run
 
 BESIDE = 20                 # columns of a bar beside its words: the share, four for the bar, the time left
 NUMBER = int | float | np.integer | np.floating
-
-
-class Callback:
-    """A watcher of a training run; override what you need.
-
-    Every method receives the :class:`fastsgd.Run`. Setting ``run.stop = True`` ends the run. What a method raises ends
-    the training; the network keeps the steps done so far.
-
-    >>> import fastsgd
-    >>> class StopWhenGood(fastsgd.Callback):
-    ...     def on_epoch(self, run):
-    ...         run.stop = run.history.metric[-1] > 0.5
-    >>> (X, y), _ = fastsgd.datasets.digits()
-    >>> net = fastsgd.Network([64, 16, 10], seed=0)
-    >>> fastsgd.train(net, X, y, epochs=50, seed=0, callbacks=[StopWhenGood()]).stopped
-    True
-    """
-
-    explains: ClassVar[bool] = False         # whether it tells, instead of ``train``, why a run came to nothing
-
-    def on_start(self, run: Run) -> None:
-        """Before the first epoch, or before the first one after a checkpoint."""
-
-    def on_rows(self, run: Run) -> None:
-        """About ten times a second within an epoch; ``run.rows_done`` says how far it is."""
-
-    def on_evaluation(self, run: Run) -> None:
-        """After the validation rows were evaluated, the figures entered in ``run.history``."""
-
-    def on_epoch(self, run: Run) -> None:
-        """After an epoch and its evaluation, its entry in ``run.history`` made."""
-
-    def on_end(self, run: Run) -> None:
-        """After the last epoch, or when the training ends in an error."""
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint must keep: numbers, text and arrays by name; nothing for most."""
-        return {}
-
-    def restore(self, run: Run, state: dict[str, Any]) -> None:
-        """Takes back what :meth:`state` gave, after ``on_start`` of a run that goes on from a checkpoint."""
-
-
-class _Function(Callback):
-    def __init__(self, function):
-        self.on_epoch = function                             # type: ignore[method-assign]
-
-
-def as_callback(callback) -> Callback:
-    """A Callback, or a function of the run that will be called after every epoch, as a Callback."""
-    if isinstance(callback, Callback):
-        return callback
-    if callable(callback) and not isinstance(callback, type):
-        return _Function(callback)
-    raise TypeError(f"callbacks must hold fastsgd.Callback objects or functions, got {callback!r}")
 
 
 class Progress(Callback):

@@ -1,26 +1,25 @@
-"""Checkpoints: a training run as it is between two steps, in a file from which it goes on as if nothing had happened.
+"""Checkpoints: a training run as it is between two steps, in a file from which it resumes to the same bits.
 
-The file is a model file (``network.model_file``): ``fastsgd.Network.load`` reads the network as it was at that step,
-with the average of its parameters where one is kept. (What callbacks put back when a training ends, as EarlyStopping
-does, is among what they keep.)
-Beside its arrays it holds ``run.slots``, where an average is kept ``run.params``, what the callbacks keep
-(``run.callback.0.best``, ...), and as metadata ``fastsgd.checkpoint``, JSON:
+The file is a model file (``network.model_file``): ``fastsgd.Network.load`` reads the network of that step, with the
+average of its parameters where the optimizer keeps one. What EarlyStopping and the like put back when a training ends
+is among the states of the callbacks. Beside the network's arrays the file holds ``run.slots``, with an average
+``run.params``, ``run.history.*``, the arrays of the callbacks' states (``run.callback.0.best``, ...), and as metadata
+``fastsgd.checkpoint``, JSON:
 
 - ``version``: that of this layout and of what a step computes; another one is refused;
 - ``library``: the version of fastsgd that wrote it;
-- ``plan``: what must be the same for the run to go on to the same bits;
-- ``progress``, ``history``, ``callbacks``: where the run is;
+- ``plan``: what must be the same for the run to resume to the same bits;
+- ``progress`` (:class:`fastsgd.runs.run_state.Counters`), ``history``, ``callbacks``: where the run is;
 - ``checksum``: CRC-32 of all this and of the arrays.
 """
 from __future__ import annotations
 
 import importlib.metadata
 import json
-import math
 import re
 import time
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from fastsgd.model.architecture import Architecture
 from fastsgd.network import model_file
 from fastsgd.optimizers.parameters import is_number
 from fastsgd.runs.history import History
+from fastsgd.runs.run_state import Counters
 
 VERSION = 1
 METRICS = ("accuracy", "r2")
@@ -82,17 +82,17 @@ class Checkpoint:
         return checkpoint
 
 
-class Clock:
-    """Whether a checkpoint is due."""
+class CheckpointTimer:
+    """Says when a checkpoint is due."""
 
     def __init__(self, when: Checkpoint):
         self._when = when
         self._every = 10.0 if not (when.epochs or when.steps or when.seconds) else when.seconds
         self.written = False
-        self.saved(0, 0)
+        self.restart(0, 0)
 
-    def saved(self, steps: int, epochs: int, written: bool = False) -> None:
-        """Counts from here on."""
+    def restart(self, steps: int, epochs: int, written: bool = False) -> None:
+        """Counts from here on; ``written`` says that a checkpoint has just been."""
         self._steps, self._epochs, self._time = steps, epochs, time.monotonic()
         self.written = self.written or written
 
@@ -100,7 +100,7 @@ class Clock:
         """How many steps may be made before one is due for their number."""
         return max(1, self._steps + self._when.steps - steps) if self._when.steps else 2**40
 
-    def rings(self) -> bool:
+    def expired(self) -> bool:
         """Whether one is due for the time that has passed."""
         return self._every is not None and time.monotonic() - self._time >= self._every
 
@@ -108,78 +108,22 @@ class Clock:
         """Whether one is due after so many steps and epochs; at the end there must be one of the last step."""
         if at_the_end:
             return steps > self._steps
-        return (self.rings() or bool(self._when.steps and steps - self._steps >= self._when.steps)
+        return (self.expired() or bool(self._when.steps and steps - self._steps >= self._when.steps)
                 or bool(self._when.epochs and epochs - self._epochs >= self._when.epochs))
 
 
 @dataclass
-class Progress:
-    """Where a run is."""
-
-    steps: int
-    steps_at_epoch: int              # that had been made when the present epoch began
-    cost: float                      # sums over the rows of the present epoch
-    score: float
-    seconds: float
-    rate_factor: float
-    factors: list                    # [steps, rate_factor] of each pass of the present epoch
-    first_draw: dict                 # the generator's state before it drew anything,
-    draw: dict                       # and before it drew the order of the present epoch
-    penalty: float = 0.0             # of State
-
-    def __post_init__(self):
-        for name, kind in (("steps", int), ("steps_at_epoch", int), ("cost", float), ("score", float),
-                           ("seconds", float), ("rate_factor", float), ("factors", list), ("penalty", float)):
-            if not isinstance(getattr(self, name), kind):
-                raise ValueError(f"{name} is {getattr(self, name)!r}")
-        if not 0 <= self.steps_at_epoch <= self.steps < 2**53:
-            raise ValueError(f"{self.steps} steps, {self.steps_at_epoch} before the epoch")
-        for name in ("cost", "seconds", "rate_factor", "penalty"):
-            if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"{name} is {getattr(self, name)}")
-        self.factors = list(self._factors_upto(self.skipped))
-        for draw in (self.first_draw, self.draw):
-            generator_at(draw)
-
-    @property
-    def skipped(self) -> int:
-        """Steps of the present epoch that were made."""
-        return self.steps - self.steps_at_epoch
-
-    def _factors_upto(self, left: int):
-        """The factors of the first steps of the present epoch."""
-        for made, factor in self.factors:
-            if type(made) is not int or made < 0 or not math.isfinite(factor):
-                raise ValueError(f"a pass has {made!r} steps and the factor {factor!r}")
-            if left:
-                yield [min(made, left), factor]
-            left -= min(made, left)
-        if left:
-            raise ValueError(f"its passes lack {left} steps")
-
-
-def generator_at(state) -> np.random.Generator:
-    """A generator in this state; ValueError where it is none of PCG64's."""
-    generator = np.random.default_rng(0)
-    try:
-        generator.bit_generator.state = state
-    except (TypeError, KeyError, ValueError, OverflowError, AttributeError) as error:
-        raise ValueError(f"the generator's state is not PCG64's: {error}") from None
-    return generator
-
-
-@dataclass
-class Saved:
+class CheckpointData:
     """What a checkpoint holds beside the network."""
 
     plan: dict
-    progress: Progress
+    counters: Counters
     history: History
-    callbacks: list                  # [class name, {name: value}] of each that keeps something
+    callbacks: list                  # [class name, {name: value}] of each that has a state
     params: np.ndarray
     slots: np.ndarray
     average: np.ndarray | None = None
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)      # of the callbacks, "0.best"
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)      # of their states, "0.best"
 
     @property
     def batch_size(self) -> int:
@@ -195,14 +139,14 @@ class Saved:
             tensors.append(("run.params", self.params))
         tensors += [(f"run.callback.{name}", array) for name, array in self.arrays.items()]
         content = {"version": VERSION, "library": library_version(), "plan": self.plan,
-                   "progress": asdict(self.progress), "callbacks": self.callbacks,
+                   "progress": self.counters.as_json(), "callbacks": self.callbacks,
                    "history": {"metric_name": self.history.metric_name, "steps": self.history.steps}}
         content["checksum"] = _checksum(content, tensors)
         safetensors.write(path, tensors, {**metadata, model_file.CHECKPOINT: json.dumps(content, default=_plain)})
 
     @classmethod
-    def read(cls, path) -> Saved:
-        """ValueError says why a file is no checkpoint that this version can go on from."""
+    def read(cls, path) -> CheckpointData:
+        """ValueError says why a file is no checkpoint that this version can resume from."""
         with TensorFile(path) as file:
             if model_file.CHECKPOINT not in file.metadata:
                 raise ValueError(f"{path} is not a checkpoint: it holds a network but no run")
@@ -210,8 +154,8 @@ class Saved:
             if not isinstance(content, dict) or content.get("version") != VERSION:
                 version = content.get("version") if isinstance(content, dict) else None
                 raise ValueError(
-                    f"{path} is a checkpoint of layout {version!r:.40}, this fastsgd {library_version()} goes on from "
-                    f"layout {VERSION}; fastsgd.Network.load({str(path)!r}) still reads its network")
+                    f"{path} is a checkpoint of layout {version!r:.40}, this fastsgd {library_version()} resumes "
+                    f"from layout {VERSION}; fastsgd.Network.load({str(path)!r}) still reads its network")
             expected = content.pop("checksum", None)
             architecture, result, _ = model_file.network_of(file)
             arrays = {tensor.name: tensor.of(result).reshape(-1) for tensor in architecture.tensors}
@@ -222,30 +166,32 @@ class Saved:
             found = "that of nothing nested so deeply"
         if found != expected:
             raise ValueError(f"{path} is damaged: its checksum is not that of its contents")
-        prefix, lists = "run.callback.", "run.history."
         params = arrays.get("run.params")
         try:
-            saved = cls(dict(content["plan"]), Progress(**content["progress"]), History.checked(
-                            content["history"], {name[len(lists):]: array for name, array in arrays.items()
-                                                 if name.startswith(lists)}),
-                        [(str(name), dict(values)) for name, values in content["callbacks"]],
-                        result if params is None else params, arrays["run.slots"], None if params is None else result,
-                        {name[len(prefix):]: array for name, array in arrays.items() if name.startswith(prefix)})
-            if not isinstance(saved.plan.get("batch_size"), int) or saved.batch_size < 1:
-                raise ValueError(f"batch_size is {saved.plan.get('batch_size')!r}")
-            if saved.history.steps > saved.progress.steps or saved.history.metric_name not in METRICS:
-                raise ValueError(f"its history has {saved.history.steps} steps and {saved.history.metric_name!r}")
-            if not (np.isfinite(saved.params).all() and np.isfinite(result).all()):
+            data = cls(plan=dict(content["plan"]), counters=Counters.from_json(content["progress"]),
+                       history=History.checked(content["history"], _below("run.history.", arrays)),
+                       callbacks=[(str(name), dict(values)) for name, values in content["callbacks"]],
+                       params=result if params is None else params, slots=arrays["run.slots"],
+                       average=None if params is None else result, arrays=_below("run.callback.", arrays))
+            if not isinstance(data.plan.get("batch_size"), int) or data.batch_size < 1:
+                raise ValueError(f"batch_size is {data.plan.get('batch_size')!r}")
+            if data.history.steps > data.counters.steps or data.history.metric_name not in METRICS:
+                raise ValueError(f"its history has {data.history.steps} steps and {data.history.metric_name!r}")
+            if not (np.isfinite(data.params).all() and np.isfinite(result).all()):
                 raise ValueError("a parameter is not finite")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(f"{path} is damaged: {type(error).__name__}: {error!s:.300}") from None
-        shapes_fit = saved.params.shape == (architecture.parameters,) and saved.slots.shape[1:] in (result.shape, (0,))
-        if not shapes_fit or {saved.params.dtype, saved.slots.dtype} != {result.dtype}:
-            raise ValueError(f"{path} is damaged: its arrays have shapes {saved.params.shape} and {saved.slots.shape}")
-        return saved
+        shapes_fit = data.params.shape == (architecture.parameters,) and data.slots.shape[1:] in (result.shape, (0,))
+        if not shapes_fit or {data.params.dtype, data.slots.dtype} != {result.dtype}:
+            raise ValueError(f"{path} is damaged: its arrays have shapes {data.params.shape} and {data.slots.shape}")
+        return data
+
+    def state_of_callback(self, i: int) -> dict:
+        """What the i-th of the callbacks that have a state returned for it."""
+        return {**self.callbacks[i][1], **_below(f"{i}.", self.arrays)}
 
     def require(self, path, plan: dict, callbacks: list[str]) -> None:
-        """ValueError names what differs between the run that wrote the checkpoint and the one that would go on."""
+        """ValueError names what differs between the run that wrote the checkpoint and the one that would resume it."""
         theirs = {**self.plan, "callbacks that keep something": [name for name, _ in self.callbacks]}
         if isinstance(theirs.get("optimizer"), str):
             theirs["optimizer"] = in_new_words(theirs["optimizer"])
@@ -274,6 +220,11 @@ def in_new_words(optimizer: str) -> str:
     for old, new in OLD_WORDS:
         optimizer = re.sub(old, new, optimizer)
     return optimizer
+
+
+def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _plain(value):

@@ -19,9 +19,10 @@ class Evaluation:
     """Rows held aside, and what is measured on them."""
 
     def __init__(self, net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarray | None,
-                 chosen: np.ndarray | None, metrics: dict[str, Metric], threads: int | None, given_y=None):
+                 chosen: np.ndarray | None = None, *, metrics: dict[str, Metric], threads: int | None,
+                 metric_targets: np.ndarray | None = None):
         self.X, self.y, self.weight, self.chosen = X, y, weight, chosen
-        self._told = y if given_y is None else given_y          # what metrics are told: in units of their own
+        self._metric_targets = y if metric_targets is None else metric_targets      # in the unit they were given in
         self.metrics, self._threads = metrics, threads
         self._metric = net._metric_of(y, weight, chosen)
         self._in_place = isinstance(X, Csr) or readable_in_place(X, net.dtype)
@@ -38,7 +39,7 @@ class Evaluation:
             if self.metrics:
                 outputs.append(net._predict(X, self._threads, chosen))
         weight = self.weight if self.weight is None or self.chosen is None else self.weight[self.chosen]
-        y = self._told if self.chosen is None else self._told[self.chosen]
+        y = self._metric_targets if self.chosen is None else self._metric_targets[self.chosen]
         cost /= len(y) if weight is None else float(weight.sum())
         return cost, self._metric(score), {name: _number(name, measure(y, np.concatenate(outputs)))
                                            for name, measure in self.metrics.items()}

@@ -7,14 +7,11 @@ import io
 import json
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastsgd.deprecation import old_names
 from fastsgd.files.atomic import check_writable, write_atomically
-from fastsgd.runs.callbacks import Callback
-
-if TYPE_CHECKING:
-    from fastsgd.runs.run import Run
+from fastsgd.runs.callback import Callback, Run
 
 __getattr__ = old_names(__name__, CSVLog="CSVLogger", JSONLog="JSONLogger", TensorBoard="TensorBoardLogger",
                         MLflow="MLflowLogger")

@@ -1,130 +1,100 @@
-"""A training run: epochs of mini-batch steps, what is looked at between them, and going on from a checkpoint."""
+"""A training run: epochs of mini-batch steps, what is looked at between them, and resuming from a checkpoint."""
 from __future__ import annotations
 
 import contextlib
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from fastsgd.data import advice
 from fastsgd.engine import _kernel
-from fastsgd.network.network import Network
 from fastsgd.optimizers import Optimizer, State, StepConfig
-from fastsgd.runs.callbacks import Callback
-from fastsgd.runs.checkpoint import Checkpoint, Clock, Progress, Saved
+from fastsgd.runs.callback import Callback, Run
+from fastsgd.runs.checkpoint import CheckpointData, CheckpointTimer
 from fastsgd.runs.evaluation import Evaluation
 from fastsgd.runs.feeds import Feed, Segment, steps_in
 from fastsgd.runs.history import History
+from fastsgd.runs.run_state import Counters, RunState
+from fastsgd.runs.settings import Settings
 
 
-class Moment(NamedTuple):
-    """What listeners, or what is noted for them, may change."""
+class Snapshot(NamedTuple):
+    """A run before its callbacks are called: all of it that they, or what is noted for them, may change."""
 
-    steps_at_epoch: int
-    draw: Mapping
-    rate_factor: float
-    lengths: dict
-    listeners: list[tuple[str, dict]]
+    counters: Counters
+    history_lengths: dict[str, int]
+    callback_states: list[tuple[str, dict]]
 
 
-class Run:
-    """A training run, as its callbacks see it.
+class TrainingRun(Run):
+    """The run that :class:`fastsgd.Run` describes, and what makes it."""
 
-    Attributes
-    ----------
-    net : Network
-        Changes with every step.
-    result : Network
-        What the training would return now: ``net``, or where the optimizer keeps an average one with that.
-    history : History
-    optimizer : Optimizer
-    epochs, epoch : int
-        How many there will be, and the number of the present one, from 1.
-    rows : int or None
-        Of an epoch; None where a stream does not say.
-    rows_done, steps : int
-        Rows of the present epoch that have been trained on, and steps in all.
-    batch_size, threads : int
-    weighted : bool
-        Whether weights of rows or classes are in use, so that ``history.cost`` and ``history.metric`` are weighted
-        means; of a stream, whether any have come so far.
-    learning_rates : list of ndarray
-        Those of the present epoch's steps.
-    rate_factor : float
-        What learning rates are multiplied by from the next epoch, or the next evaluation, on; callbacks may change it.
-        Within an epoch without evaluations a change waits for the next one.
-    evaluate_every : int or None
-        Evaluations happen after steps that are multiples of it; callbacks may change it where it is not None.
-    stop : bool
-        A callback sets it to end the run: in ``on_rows`` after the present step, else when the callback returns.
-    """
-
-    def __init__(self, net: Network, feed: Feed, recipe: StepConfig, *, epochs: int, rng: np.random.Generator,
-                 threads: int, adapts: bool, train_epoch: Callable, listeners: list[Callback],
-                 evaluation: Evaluation | None, evaluate_every: int | None, checkpoint: Checkpoint | None, plan: dict,
-                 first_draw: Mapping, state: State | None = None):
-        self.net, self.epochs, self.threads = net, epochs, threads
-        self.history = History(net.metric, batch_size=feed.batch_size, weighted=_weighted(feed, recipe))
-        self.epoch, self.rows_done, self.rate_factor, self.stop = 0, 0, 1.0, False
+    def __init__(self, settings: Settings, feed: Feed, config: StepConfig, *, evaluation: Evaluation | None,
+                 rng: np.random.Generator, rng_at_start: Mapping, threads: int, plan: dict, state: State | None = None):
+        net = settings.net
+        self.net, self.epochs, self.threads = net, settings.epochs, threads
+        self.history = History(net.metric, batch_size=feed.batch_size, weighted=_weighted(feed, config))
+        self.epoch, self.rows_done, self.stop = 0, 0, False
         self.learning_rates: list[np.ndarray] = []
-        self.evaluate_every = evaluate_every
-        self._feed, self._recipe, self._rng, self._train_epoch = feed, recipe, rng, train_epoch
-        self._keepers = [listener for listener in listeners if type(listener).state is not Callback.state]
-        self._adapts, self._listeners, self._evaluation, self._plan = adapts, listeners, evaluation, plan
-        self._checkpoint, self._clock = checkpoint, None if checkpoint is None else Clock(checkpoint)
-        self._state = recipe.optimizer.state(net.params) if state is None else state
-        self.result = net if self._state.average is None else net.copy()
-        self._steps_at_epoch, self._seconds, self._diverged = self._state.steps, 0.0, False
+        self.evaluate_every = settings.evaluate_every
+        self._feed, self._config, self._evaluation, self._plan = feed, config, evaluation, plan
+        self._train_epoch, self._adapts_threads = settings.train_epoch, settings.threads is None
+        self._callbacks = settings.callbacks
+        self._stateful_callbacks = [callback for callback in self._callbacks
+                                    if type(callback).state is not Callback.state]
+        self._checkpoint = settings.checkpoint
+        self._timer = None if self._checkpoint is None else CheckpointTimer(self._checkpoint)
+        self._of_optimizer = config.optimizer.state(net.params) if state is None else state
+        self._state = RunState(self._of_optimizer, rng, rng_at_start)
+        self.result = net if self._of_optimizer.average is None else net.copy()
+        self._diverged = False
         self._pass_began: float | None = None    # of compiled code that is running
         self._looked = time.perf_counter()       # when on_rows had been called last
-        self._acting_factor = 1.0                # rate_factor at the last epoch's beginning or evaluation
-        self._factors: list = []                 # [steps, acting factor] of each pass of the epoch
         self._latest: Segment | None = None      # that was trained on
-        self._first_draw = first_draw            # the generator's state before it drew anything,
-        self._draw = rng.bit_generator.state     # and before it drew the order of the epoch
         self._good, self._good_are = net.params.copy(), "the initial parameters"
         self._begun = False
-        self._saved: Saved | None = None
-        self._moment: Moment | None = None
+        self._restored: CheckpointData | None = None
+        self._snapshot: Snapshot | None = None
 
     @property
     def optimizer(self) -> Optimizer:
-        """What changes the parameters."""
-        return self._recipe.optimizer
+        return self._config.optimizer
 
     @property
     def batch_size(self) -> int:
-        """Rows per step."""
         return self._feed.batch_size
 
     @property
     def weighted(self) -> bool:
-        """Whether weights of rows or classes are in use."""
         return self.history.weighted
 
     @property
     def rows(self) -> int | None:
-        """Rows of an epoch."""
         return self._feed.rows
 
     @property
     def steps(self) -> int:
-        """Steps in all."""
-        return self._state.steps
+        return self._of_optimizer.steps
+
+    @property
+    def rate_factor(self) -> float:
+        return self._state.rate_factor
+
+    @rate_factor.setter
+    def rate_factor(self, factor: float) -> None:
+        self._state.rate_factor = factor
 
     @property
     def seconds(self) -> float:
-        """Wall time of all steps and of waiting for their rows, as in ``history.seconds``, up to now."""
         running = 0.0 if self._pass_began is None else time.perf_counter() - self._pass_began
-        within = self.epoch > self.history.epochs or self.steps > self._steps_at_epoch
-        return sum(self.history.seconds) + (self._seconds if within else 0.0) + running
+        within = self.epoch > self.history.epochs or self._state.steps_in_epoch > 0
+        return sum(self.history.seconds) + (self._state.seconds if within else 0.0) + running
 
     @property
     def figures(self) -> list[str]:
-        """The names under which ``history.last()`` has figures, as soon as they have been measured."""
         names = ["cost", self.history.metric_name]
         if self._evaluation:
             names += ["validation_cost", f"validation_{self.history.metric_name}",
@@ -137,15 +107,15 @@ class Run:
 
     # ---- the story ----
 
-    def go(self) -> History:
+    def execute(self) -> History:
         """Trains to the end."""
-        if self._saved is None and self._state.averaged is not None:
-            self.net.params[:] = self._state.averaged
+        if self._restored is None and self._of_optimizer.averaged is not None:
+            self.net.params[:] = self._of_optimizer.averaged
         with contextlib.ExitStack() as ends:                # every on_end follows its on_start, last first
             ends.callback(self._put_back_unless_begun)
-            for listener in self._listeners:
-                listener.on_start(self)
-                ends.callback(listener.on_end, self)
+            for callback in self._callbacks:
+                callback.on_start(self)
+                ends.callback(callback.on_end, self)
             self._restore_callbacks()
             self._begun = True
             ends.callback(self._adopt_average)
@@ -156,24 +126,21 @@ class Run:
             finally:
                 if not self._diverged:
                     self._save_if_due(at_the_end=True)
-            if self._clock and self._checkpoint and not self._clock.written:
+            if self._timer and self._checkpoint and not self._timer.written:
                 self._write(self._checkpoint.path)          # of a run that had nothing to do
         return self.history
 
     def _one_epoch(self) -> None:
         self.epoch = self.history.epochs + 1
-        skipped = self.steps - self._steps_at_epoch         # where a checkpoint was written within the epoch
-        self.learning_rates = self._rates_before(skipped)
+        skipped = self._state.steps_in_epoch                # where a checkpoint was written within the epoch
+        self.learning_rates = self._state.rates_so_far(self.optimizer)
         if not skipped:
-            self._factors, self._acting_factor = [], self.rate_factor
-            self._state.cost = self._state.score = self._seconds = 0.0
-            if self._state.output_costs is not None:
-                self._state.output_costs[:] = 0
+            self._state.begin_epoch()
         self.rows_done = skipped * self.batch_size if self.rows is None else min(skipped * self.batch_size, self.rows)
         self._evaluate_if_due()
         if self.stop and self.rows_done != self.rows:
             return
-        for segment in self._timed(self._feed.epoch(self.epoch, self._rng, skipped)):
+        for segment in self._timed(self._feed.epoch(self.epoch, self._state.rng, skipped)):
             if segment is None:                             # it is still awaited
                 self._look(self.rows_done)
                 if self.stop and self.rows_done != self.rows:
@@ -182,8 +149,8 @@ class Run:
                 continue
             first = 0
             while first < len(segment):
-                rows = min(len(segment) - first, self._steps_to_rest(segment) * self.batch_size)
-                first += self._descend(segment.part(first, rows))
+                rows = min(len(segment) - first, self._steps_to_pause(segment) * self.batch_size)
+                first += self._train_on(segment.part(first, rows))
                 self._evaluate_if_due()
                 if self.rows_done == self.rows:
                     break
@@ -192,20 +159,20 @@ class Run:
                 self._save_if_due()
         self._require_finite_parameters()
         self._latest = None
-        cost, metric = self._feed.summary(self._state.cost, self._state.score)
+        cost, metric = self._feed.summary(self._of_optimizer.cost, self._of_optimizer.score)
         evaluated = self._evaluation(self.result) if self._evaluation and not self.evaluate_every else None
         self._good[:], self._good_are = self.net.params, "the parameters of the last good epoch"
-        with self._telling():
-            self._steps_at_epoch = self.steps
+        with self._calling_back():
+            self._state.steps_at_epoch = self.steps
             self.history.cost.append(cost)
             self.history.metric.append(metric)
-            self.history.seconds.append(self._seconds)
+            self.history.seconds.append(self._state.seconds)
             self.history.learning_rate.append(float(np.concatenate(self.learning_rates)[-1]))
             if evaluated:
                 self._note_evaluation(evaluated)
-            for listener in self._listeners:
-                listener.on_epoch(self)
-            self._draw = self._rng.bit_generator.state
+            for callback in self._callbacks:
+                callback.on_epoch(self)
+            self._state.rng_at_epoch = self._state.rng.bit_generator.state
         self._save_if_due()
 
     def _timed(self, segments: Iterator[Segment | None]) -> Iterator[Segment | None]:
@@ -217,36 +184,36 @@ class Run:
             except StopIteration:
                 return
             finally:
-                self._seconds += time.perf_counter() - begin
+                self._state.seconds += time.perf_counter() - begin
             yield segment
 
-    def _descend(self, segment: Segment) -> int:
+    def _train_on(self, segment: Segment) -> int:
         """One pass of compiled code along the segment, to its end or where a pause is asked for; returns its rows."""
-        rows_before, steps_before, begin = self.rows_done, self.steps, time.perf_counter()
+        state, rows_before, steps_before, begin = self._state, self.rows_done, self.steps, time.perf_counter()
         steps = steps_in(len(segment), self.batch_size)
-        rates = self.optimizer.learning_rates(self.steps, steps) * self._acting_factor
+        rates = self.optimizer.learning_rates(self.steps, steps) * state.acting_factor
         self._latest = segment
         self.history.weighted |= segment.weight is not None
 
         def poll(rows_done: int) -> bool:
             self._look(rows_before + rows_done)
-            return self.stop or (self._clock is not None and self._clock.rings())
+            return self.stop or (self._timer is not None and self._timer.expired())
 
         self._pass_began = begin
         try:
-            self._train_epoch(self.net.architecture, self.net.params, segment.X, segment.y, segment.order, self._recipe,
-                              self._state, rates, segment.weight, self.threads, poll, self._adapts)
+            self._train_epoch(self.net.architecture, self.net.params, segment.X, segment.y, segment.order, self._config,
+                              self._of_optimizer, rates, segment.weight, self.threads, poll, self._adapts_threads)
         finally:
             made = self.steps - steps_before
             rows = min(made * self.batch_size, len(segment))
-            self._seconds += time.perf_counter() - begin
+            state.seconds += time.perf_counter() - begin
             self._pass_began = None
             self.rows_done = rows_before + rows
             self.history.steps = self.steps
             self.learning_rates.append(rates[:made])
-            self._factors.append([made, self._acting_factor])
+            state.factors.append([made, state.acting_factor])
             self._show_average()
-        if not np.isfinite(self._state.cost):
+        if not np.isfinite(self._of_optimizer.cost):
             self._give_up("the cost", self.steps + 1, rates[min(made, steps - 1)])
         if time.perf_counter() - self._looked >= _kernel.POLL_SECONDS:        # in passes that are shorter
             self._look(self.rows_done)
@@ -254,17 +221,17 @@ class Run:
 
     def _look(self, rows_done: int) -> None:
         self.rows_done = rows_done
-        for listener in self._listeners:
-            listener.on_rows(self)
+        for callback in self._callbacks:
+            callback.on_rows(self)
         self._looked = time.perf_counter()
 
     def _evaluate_if_due(self) -> None:
         if self._evaluation and self.evaluate_every and self.steps and self.steps % self.evaluate_every == 0 and \
                 self.steps not in self.history.validation_steps[-1:]:
             evaluated = self._evaluation(self.result)
-            with self._telling():
+            with self._calling_back():
                 self._note_evaluation(evaluated)
-            self._acting_factor = self.rate_factor
+            self._state.acting_factor = self.rate_factor
 
     def _note_evaluation(self, evaluated: tuple[float, float, dict[str, float]]) -> None:
         cost, metric, scores = evaluated
@@ -273,47 +240,41 @@ class Run:
         self.history.validation_steps.append(self.steps)
         for name, value in scores.items():
             self.history.scores.setdefault(name, []).append(value)
-        for listener in self._listeners:
-            listener.on_evaluation(self)
+        for callback in self._callbacks:
+            callback.on_evaluation(self)
 
     # ---- its parts ----
 
-    def _steps_to_rest(self, segment: Segment) -> int:
-        """How many steps may be made before somebody wants to look.
+    def _steps_to_pause(self, segment: Segment) -> int:
+        """How many steps may be made before an evaluation or a checkpoint is due.
 
-        Where a checkpoint is due the linear path of the kernel goes on to where it rests in any case, or whether there
-        are checkpoints would change the last bits.
+        A checkpoint waits for the next step at which the engine flushes its lazy updates in any case: a flush between
+        would change the last bits of a run, so that they would depend on its checkpoints.
         """
         ends = [2**40]
         if self.evaluate_every:
             ends.append(self.evaluate_every - self.steps % self.evaluate_every)
-        if self._clock:
-            each = _kernel.flush_interval(self.net.architecture, segment.X, self._recipe) or 1
-            ends.append(-(-(self.steps + self._clock.steps_left(self.steps)) // each) * each - self.steps)
+        if self._timer:
+            each = _kernel.flush_interval(self.net.architecture, segment.X, self._config) or 1
+            ends.append(-(-(self.steps + self._timer.steps_left(self.steps)) // each) * each - self.steps)
         return min(ends)
-
-    def _rates_before(self, skipped: int) -> list[np.ndarray]:
-        """The learning rates of the epoch's steps that another process made."""
-        factors = np.repeat([factor for _, factor in self._factors], [steps for steps, _ in self._factors])[:skipped]
-        return [self.optimizer.learning_rates(self._steps_at_epoch, skipped) * factors] if skipped else []
 
     @property
     def _epoch_lacks_its_entry(self) -> bool:
-        """Whether all steps of an epoch are made, and a listener or Ctrl-C came between them and its entry."""
-        made = self.steps - self._steps_at_epoch
-        return self.rows is not None and 0 < made == steps_in(self.rows, self.batch_size)
+        """Whether all steps of an epoch are made, and a callback or Ctrl-C came between them and its entry."""
+        return self.rows is not None and 0 < self._state.steps_in_epoch == steps_in(self.rows, self.batch_size)
 
     def _put_back_unless_begun(self) -> None:
         if not self._begun:
             self.net.params[:] = self._good
 
     def _show_average(self) -> None:
-        if self._state.average is not None:
-            self.result.params[:] = self._state.average
+        if self._of_optimizer.average is not None:
+            self.result.params[:] = self._of_optimizer.average
 
     def _adopt_average(self) -> None:
-        if self._state.average is not None and not self._diverged:
-            self._state.averaged = self.net.params.copy()
+        if self._of_optimizer.average is not None and not self._diverged:
+            self._of_optimizer.averaged = self.net.params.copy()
             self.net.params[:] = self.result.params
 
     def _require_finite_parameters(self) -> None:
@@ -332,33 +293,28 @@ class Run:
     # ---- checkpoints ----
 
     def _save_if_due(self, at_the_end: bool = False) -> None:
-        if self._clock and self._checkpoint and self._clock.is_due(self.steps, self.history.epochs, at_the_end):
+        if self._timer and self._checkpoint and self._timer.is_due(self.steps, self.history.epochs, at_the_end):
             self._write(self._checkpoint.path)
-            self._clock.saved(self.steps, self.history.epochs, written=True)
+            self._timer.restart(self.steps, self.history.epochs, written=True)
 
     @contextlib.contextmanager
-    def _telling(self):
-        """While listeners are told something new.
+    def _calling_back(self):
+        """While callbacks are called with new figures.
 
-        A checkpoint of this time is one of the moment before, so that those who have not been told yet, as one of them
-        or Ctrl-C came between, will be told by the run that goes on from there. That is why an exception, which passes
-        over the last line, leaves the moment as it is.
+        A checkpoint that is written meanwhile, or after an exception of one of them or Ctrl-C, is of the snapshot taken
+        here: the run that resumes from it calls all of them again. So an exception must leave the snapshot in place.
         """
-        self._moment = self._now()
+        self._snapshot = self._take_snapshot()
         yield
-        self._moment = None
+        self._snapshot = None
 
-    def _now(self) -> Moment:
-        return Moment(self._steps_at_epoch, self._draw, self.rate_factor, self.history.lengths(),
-                      [(type(listener).__name__, copy.deepcopy(listener.state())) for listener in self._keepers])
+    def _take_snapshot(self) -> Snapshot:
+        return Snapshot(self._state.counters(), self.history.lengths(),
+                        [(type(callback).__name__, copy.deepcopy(callback.state()))
+                         for callback in self._stateful_callbacks])
 
     def save(self, path) -> None:
-        """Writes a checkpoint: complete or not at all. ``train(resume=path)`` goes on from there.
-
-        For callbacks, in ``on_evaluation`` and ``on_epoch``: what is saved is the moment before they were called, and
-        the run that goes on calls them again. RuntimeError at any other time, OSError where the file cannot be written.
-        """
-        if self._moment is None:
+        if self._snapshot is None:
             raise RuntimeError("run.save may be called in on_evaluation and on_epoch, where a run is between two steps")
         self._write(path)
 
@@ -366,63 +322,50 @@ class Run:
         self._require_finite_parameters()
         self._show_average()                     # Ctrl-C may have come between the last step and these
         self.history.steps = self.steps
-        moment = self._moment or self._now()
-        missing = self.steps - moment.steps_at_epoch - sum(steps for steps, _ in self._factors)
-        factors = [*self._factors, [missing, self._acting_factor]] if missing > 0 else self._factors
-        progress = Progress(self.steps, moment.steps_at_epoch, float(self._state.cost), float(self._state.score),
-                            float(self._seconds), float(moment.rate_factor), factors, dict(self._first_draw),
-                            dict(moment.draw), float(self._state.cumulative_l1))
-        kept, arrays = [], {}
-        for i, (name, values) in enumerate(moment.listeners):
-            kept.append([name, {key: value for key, value in values.items() if not isinstance(value, np.ndarray)}])
+        snapshot = self._snapshot or self._take_snapshot()
+        callbacks, arrays = [], {}
+        for i, (name, values) in enumerate(snapshot.callback_states):
+            callbacks.append([name, {key: value for key, value in values.items() if not isinstance(value, np.ndarray)}])
             arrays.update({f"{i}.{key}": value for key, value in values.items() if isinstance(value, np.ndarray)})
-        Saved(self._plan, progress, self.history.upto(moment.lengths), kept, self.net.params, self._state.slots,
-              self._state.average, arrays).write(path, self.net.architecture, self.result.params, self.net.metadata)
+        data = CheckpointData(plan=self._plan, counters=snapshot.counters.checked(), callbacks=callbacks, arrays=arrays,
+                              history=self.history.upto(snapshot.history_lengths), params=self.net.params,
+                              slots=self._of_optimizer.slots, average=self._of_optimizer.average)
+        data.write(path, self.net.architecture, self.result.params, self.net.metadata)
 
-    def go_to(self, saved: Saved, path) -> None:
-        """Goes to where a checkpoint was written. ValueError where it is another run's, and nothing is changed."""
-        saved.require(path, self._plan, [type(listener).__name__ for listener in self._keepers])
-        if saved.slots.shape != self._state.slots.shape or (saved.average is None) != (self._state.average is None):
-            raise ValueError(f"{path} is damaged: its slots have shape {saved.slots.shape}")
-        if self.rows is not None and saved.progress.skipped > steps_in(self.rows, self.batch_size):
-            raise ValueError(f"{path} is damaged: an epoch has not {saved.progress.skipped:,} steps")
-        self._saved, self.history = saved, saved.history
-        self.history.batch_size, self.history.weighted = self.batch_size, _weighted(self._feed, self._recipe)
-        self.net.params[:] = saved.params
-        self._state.slots[:] = saved.slots
-        if self._state.average is not None and saved.average is not None:
-            self._state.average[:] = saved.average
-        progress = saved.progress
-        self._state.steps, self._steps_at_epoch = progress.steps, progress.steps_at_epoch
-        self._state.cost, self._state.score = progress.cost, progress.score
-        self._state.cumulative_l1 = progress.penalty
-        self._seconds, self.rate_factor, self._factors = progress.seconds, progress.rate_factor, progress.factors
-        self._acting_factor = self.rate_factor
-        if progress.skipped:
+    def restore(self, data: CheckpointData, path) -> None:
+        """Puts the run where a checkpoint was written. ValueError where it is another run's, and nothing is changed."""
+        engine, counters = self._of_optimizer, data.counters
+        data.require(path, self._plan, [type(callback).__name__ for callback in self._stateful_callbacks])
+        if data.slots.shape != engine.slots.shape or (data.average is None) != (engine.average is None):
+            raise ValueError(f"{path} is damaged: its slots have shape {data.slots.shape}")
+        if self.rows is not None and counters.steps_in_epoch > steps_in(self.rows, self.batch_size):
+            raise ValueError(f"{path} is damaged: an epoch has not {counters.steps_in_epoch:,} steps")
+        self._restored, self.history = data, data.history
+        self.history.batch_size, self.history.weighted = self.batch_size, _weighted(self._feed, self._config)
+        self.net.params[:] = data.params
+        engine.slots[:] = data.slots
+        if engine.average is not None and data.average is not None:
+            engine.average[:] = data.average
+        self._state.restore(counters, evaluated=counters.steps in self.history.validation_steps[-1:])
+        if counters.steps_in_epoch:
             self.epoch = self.history.epochs + 1
-            self.learning_rates = self._rates_before(progress.skipped)
-            if self._factors and self.steps not in self.history.validation_steps[-1:]:
-                self._acting_factor = self._factors[-1][1]
-        self._rng.bit_generator.state = self._draw = progress.draw
+            self.learning_rates = self._state.rates_so_far(self.optimizer)
         self._show_average()
 
     def _restore_callbacks(self) -> None:
-        if self._clock:
-            self._clock.saved(self.steps, self.history.epochs)
-        if self._saved is None:
+        if self._timer:
+            self._timer.restart(self.steps, self.history.epochs)
+        if self._restored is None:
             return
-        for i, listener in enumerate(self._keepers):
-            prefix = f"{i}."
-            kept = {**self._saved.callbacks[i][1], **{name[len(prefix):]: array for name, array
-                                                      in self._saved.arrays.items() if name.startswith(prefix)}}
+        for i, callback in enumerate(self._stateful_callbacks):
             try:
-                listener.restore(self, kept)
+                callback.restore(self, self._restored.state_of_callback(i))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise ValueError(f"the checkpoint is damaged in what {type(listener).__name__} keeps: "
+                raise ValueError(f"the checkpoint is damaged in what {type(callback).__name__} keeps: "
                                  f"{type(error).__name__}: {error!s:.300}") from error
         self._good[:], self._good_are = self.net.params, "the parameters of the checkpoint"
-        self._saved = None
+        self._restored = None
 
 
-def _weighted(feed: Feed, recipe: StepConfig) -> bool:
-    return feed.weighted or bool(recipe.positive_weight)
+def _weighted(feed: Feed, config: StepConfig) -> bool:
+    return feed.weighted or bool(config.positive_weight)

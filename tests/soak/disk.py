@@ -130,7 +130,7 @@ class Checkpoints(Save):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "run.ckpt"
             path.write_bytes(now[Path("run.ckpt")])
-            if checkpoint.Saved.read(path).plan["seed"] == OLD:
+            if checkpoint.CheckpointData.read(path).plan["seed"] == OLD:
                 return now == before
             return (train(NEW, resume=path).params == train(NEW).params).all()
 

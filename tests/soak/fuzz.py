@@ -342,7 +342,7 @@ def read(kind, path, which, resume=False):
         assert history.epochs >= 0
     else:
         if kind == "checkpoint":
-            saved = checkpoint.Saved.read(path)
+            saved = checkpoint.CheckpointData.read(path)
             assert np.isfinite(saved.params).all()
             assert saved.batch_size >= 1
         net = fastsgd.interop.from_onnx(path) if kind == "onnx" else fastsgd.Network.load(path)

@@ -157,7 +157,7 @@ def kill_training(count, folder, moments):
         leftovers(killed, "run.ckpt", "log", "end")
         assert path.exists() or (not page[3] and not steps)
         if path.exists():
-            before, steps = steps, checkpoint.Saved.read(path).progress.steps    # which compares the checksum
+            before, steps = steps, checkpoint.CheckpointData.read(path).counters.steps    # which compares the checksum
             fastsgd.Network.load(path)
             assert steps >= before + 7 * page[3] - 7, "a checkpoint that was complete is lost"
         if (killed / "log").exists():
