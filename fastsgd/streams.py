@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from fastsgd.data.checks import check_whole
+from fastsgd.runs.stream_feed import Batch, Source
 from fastsgd.tables.arrow_columns import is_number, numbers
 
-__all__ = ["Arrow", "arrow"]
-
-Batch = tuple
+__all__ = ["Arrow", "Batch", "Source", "arrow"]
 
 
 class Arrow:

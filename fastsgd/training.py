@@ -43,10 +43,10 @@ def train(net: Network, X: RowsLike | os.PathLike, y: ArrayLike | os.PathLike, *
         Changed in place.
     X : array (rows, columns)
         Finite real numbers; used without a copy where they have the network's dtype and contiguous rows. An np.memmap,
-        or the path of an .npy file, may be larger than the memory: it is read as the training goes on.
+        or the path of an .npy file, may be larger than the memory: it is read while the training runs.
     y : array (rows,) or (rows, outputs)
         Class labels 0 .. outputs - 1 or one-hot rows for cross_entropy, else targets; see :class:`fastsgd.Network` for
-        class labels one-vs-rest.
+        one-vs-rest class labels.
     optimizer : Optimizer
         Begins with a fresh memory, unless ``state`` is given.
     batch_size : int, None or "auto"
@@ -77,8 +77,8 @@ def train(net: Network, X: RowsLike | os.PathLike, y: ArrayLike | os.PathLike, *
         How much each row counts: means over rows become weighted means.
     class_weight : "balanced", dict or sequence, optional
         How much the rows of each class count, times sample_weight; "balanced" makes all classes count alike, by the
-        sums of their rows' sample_weight. Where outputs are trained one-vs-rest, as in scikit-learn: how much a class
-        counts where it is the one. It acts on training alone: on the gradient, and on ``history.cost`` and
+        sums of their rows' sample_weight. With one-vs-rest labels, as in scikit-learn: how much the rows of a class
+        count in the output of that class. It acts on training alone: on the gradient, and on ``history.cost`` and
         ``history.metric``, which are then weighted; validation rows do not meet it.
     dropout : float or sequence of float
         The part of a hidden layer's units that is left out in a step; one for all hidden layers, or one each.
@@ -92,16 +92,16 @@ def train(net: Network, X: RowsLike | os.PathLike, y: ArrayLike | os.PathLike, *
         :class:`fastsgd.runs.feeds.Blocks`, which suits files larger than the memory; True means "blocks" for an
         np.memmap and an .npy file, "rows" for all others.
     state : State, optional
-        The optimizer's memory to go on with, which ``optimizer.state(net.params)`` made and earlier calls changed: its
-        moments, its average, and the number of steps that schedules count. A fresh one by default.
+        The optimizer's memory to continue with, which ``optimizer.state(net.params)`` made and earlier calls changed:
+        its moments, its average, and the number of steps that schedules count. A fresh one by default.
     weighted_steps : bool
         Whether a mini-batch's weighted gradient is divided by the number of its rows instead of by the sum of their
         weights, so that heavy rows make longer steps.
     checkpoint : path or Checkpoint, optional
         Where to write the state of the run every ten seconds and at its end, or as :class:`fastsgd.Checkpoint` says.
     resume : path or bool
-        A checkpoint to go on from, to the same bits as if the run had never been interrupted; everything else must be
-        given as it was. True goes on from ``checkpoint`` if that file exists, and else begins.
+        A checkpoint to resume from, to the same bits as if the run had never been interrupted; everything else must be
+        given as it was. True resumes from ``checkpoint`` if that file exists, and else begins.
     kernel : "fused" or "reference"
         The compiled step, or the same step in NumPy, which Ctrl-C may leave half done.
     backend : "auto", "native" or "blas"
@@ -203,7 +203,7 @@ label_smoothing, accumulate, weighted_steps, checkpoint, kernel, backend
         For an argument that cannot be used, before anything is changed; and for a batch that cannot: the message has
         its number, and the network and the checkpoint keep the steps before.
     RuntimeError
-        When the source raises something, which is told and chained. In a child that was forked during the training,
+        When the source raises something, which is named and chained. In a child that was forked during the training,
         which has no thread to read with.
     FloatingPointError, KeyboardInterrupt
         As in :func:`fastsgd.train`.

@@ -328,13 +328,13 @@ def test_the_rows_per_second_of_a_line_are_those_of_its_epoch(digits):
     assert all(line.endswith(rate) for line, rate in zip(out.getvalue().splitlines(), seen, strict=True))
 
 
-@pytest.mark.parametrize("kind", ["rows", "classes", "one against the rest", "stream", "stream with classes", "none"])
+@pytest.mark.parametrize("kind", ["rows", "classes", "one-vs-rest", "stream", "stream with classes", "none"])
 def test_figures_are_named_in_whole_and_weighted_ones_so(digits, kind):
     (X, y), test = digits
     X, y, test = X[:200], y[:200], tuple(part[:50] for part in test)
     weights, classes = np.linspace(1, 2, 200), dict.fromkeys(range(10), 2.0)
     out, seen = io.StringIO(), []
-    net = fastsgd.Network([64, 10], loss="hinge" if kind == "one against the rest" else "cross_entropy", seed=0)
+    net = fastsgd.Network([64, 10], loss="hinge" if kind == "one-vs-rest" else "cross_entropy", seed=0)
     more = {"epochs": 2, "validation": test, "callbacks": [fastsgd.Progress(out), lambda run: seen.append(
         (run.weighted, repr(run)))]}
     if kind.startswith("stream"):

@@ -438,7 +438,7 @@ def test_ctrl_c_says_how_to_go_on(tables):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; fastsgd train --config run/config.toml --resume resumes it" in error
+    assert "interrupted; fastsgd train --config run/config.toml --resume continues" in error
     assert "Traceback" not in error
     whole = run(*TRAIN[:5], "whole", *TRAIN[6:], "--epochs", "1000", cwd=tables)
     assert whole.communicate(timeout=60)[1]

@@ -11,7 +11,7 @@ from test_checkpoint import interrupt_after
 
 import fastsgd
 from fastsgd.runs import feeds
-from fastsgd.runs.feeds import Blocks, ahead
+from fastsgd.runs.feeds import Blocks, prefetch
 
 pytestmark = pytest.mark.filterwarnings("ignore:nothing was trained")        # by runs resumed at their end
 
@@ -160,8 +160,8 @@ def test_the_thread_that_reads_ahead_ends_with_its_reader():
     def reading():
         return any("reads ahead" in thread.name for thread in set(threading.enumerate()) - before)
 
-    assert list(ahead(numbers())) == list(range(100))
-    reader = ahead(numbers())
+    assert list(prefetch(numbers())) == list(range(100))
+    reader = prefetch(numbers())
     assert next(reader) == 0
     assert reading()
     reader.close()
@@ -175,7 +175,7 @@ def test_the_thread_that_reads_ahead_ends_with_its_reader():
         yield 1
         raise ZeroDivisionError("here")
 
-    reader = ahead(broken())
+    reader = prefetch(broken())
     assert next(reader) == 1
     with pytest.raises(ZeroDivisionError, match="here"):
         next(reader)

@@ -346,7 +346,8 @@ BOMB = 8 * 2**20
 def test_a_packed_table_takes_no_memory_for_what_it_claims(tmp_path, name, monkeypatch):
     """Of 8 MiB where 64 KiB and four times its size are allowed."""
     pytest.importorskip("pandas")
-    for limit, value in (("MAX_TEXT", 2**16), ("TEXT_EXPANSION", 4), ("MAX_CELLS", 2**18), ("CELLS_EXPANSION", 4)):
+    for limit, value in (("MAX_TEXT_BYTES", 2**16), ("TEXT_EXPANSION", 4), ("MAX_CELL_BYTES", 2**18),
+                         ("CELLS_EXPANSION", 4)):
         monkeypatch.setattr(f"fastsgd.tables.read.{limit}", value)
     line = b'{"a": 0}\n' if "json" in name else b"0,1\n"
     content = (b" " if name.startswith("line") else line) * (BOMB // (1 if name.startswith("line") else len(line)))

@@ -94,7 +94,7 @@ def test_networks_that_a_file_cannot_hold(tmp_path, monkeypatch):
         net.metadata = {key: value}
         with pytest.raises(ValueError, match="metadata must map strings to strings"):
             to_onnx(net, tmp_path / "net.onnx")
-    monkeypatch.setattr(onnx_writer, "MAX_FILE", 10)
+    monkeypatch.setattr(onnx_writer, "MAX_FILE_BYTES", 10)
     with pytest.raises(ValueError, match="take 36 bytes; an ONNX file holds at most 10"):
         to_onnx(net, tmp_path / "net.onnx")
     assert not os.listdir(tmp_path)

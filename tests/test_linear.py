@@ -122,7 +122,7 @@ def test_a_cost_that_is_not_finite_stops_before_its_step(loss, batch_size, modul
     assert np.isfinite(params).all()
 
 
-# ---- classes told one from the rest ----
+# ---- one-vs-rest ----
 
 def test_labels_mean_their_targets():
     rng = np.random.default_rng(1)

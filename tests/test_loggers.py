@@ -1,4 +1,4 @@
-"""Do logs hold what the history holds, and go on where a run goes on?"""
+"""Do logs hold what the history holds, and continue where a run resumes?"""
 import csv
 import errno
 import json
@@ -85,7 +85,7 @@ def test_a_line_that_did_not_reach_the_disk_whole_is_left_out(digits, tmp_path, 
     assert lines[1][:-2] == lines[0][:-1]
     assert all(len(line) > 40 for line in lines[1])
     path.write_bytes(b"\xff\xfe\n" * 9)
-    with pytest.raises(ValueError, match=r"/log is no log to go on with: it is not UTF-8 \(invalid start"):
+    with pytest.raises(ValueError, match=r"/log is no log to append to: it is not UTF-8 \(invalid start"):
         fastsgd.train(net, X, y, epochs=6, seed=0, checkpoint=tmp_path / "run", resume=True, callbacks=[log(path)])
 
 

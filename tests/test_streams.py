@@ -237,7 +237,7 @@ def test_weights_of_classes_in_a_stream_count_as_those_of_rows(digits):
     for more in ({}, {"loss": "hinge"}):
         by_class, by_row = (fastsgd.Network([64, 10], seed=0, **more) for _ in range(2))
         fastsgd.train_stream(by_class, batches_of(X, y, 100), class_weight=weights, shuffle=False)
-        if more:                            # one against the rest: the weight of a class is that of its own output's 1
+        if more:                            # one-vs-rest: the weight of a class is that of its own output's 1
             fastsgd.train(by_row, X, y, class_weight=weights, shuffle=False, epochs=1)
         else:
             fastsgd.train_stream(by_row, batches_of(X, y, 100, weights[y]), shuffle=False)

@@ -193,7 +193,7 @@ def test_a_finished_run_says_how_to_go_on(tables, capsys):
     config = ["train", "--config", "r/config.toml", "--resume"]
     assert main(config) == 0
     assert ("nothing was left to do: the run had made its 4 epochs already; fastsgd train --config r/config.toml "
-            "--resume --epochs 8 trains on\n") in capsys.readouterr().err
+            "--resume --epochs 8 continues\n") in capsys.readouterr().err
     assert main([*config, "--epochs", "8"]) == 0
     assert "nothing was left" not in capsys.readouterr().err
     assert CheckpointData.read("r/run.ckpt").history.epochs == 8
@@ -207,7 +207,7 @@ def test_a_run_that_ended_early_goes_on_with_more_patience(tables, capsys):
     capsys.readouterr()
     assert main(config) == 0
     assert (f"nothing was left to do: the run had ended early, after {made} epochs; a larger --early-stopping than 2 "
-            "trains on") in capsys.readouterr().err
+            "continues") in capsys.readouterr().err
     assert main([*config, "--early-stopping", "9"]) == 0
     assert CheckpointData.read("r/run.ckpt").history.epochs > made
 

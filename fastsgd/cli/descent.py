@@ -117,7 +117,7 @@ def look(options: argparse.Namespace) -> int:
     found = {when: descent.gradient_noise(each, X, y, size, **same) for when, each in noises.items()}
     for when, noise in found.items():
         print(f"{when}: {noise}\n")
-    say("2. the batch size that is fastest to a target cost on this machine")
+    say("2. the batch size that is the fastest to a target cost on this machine")
     with _advising(rate):
         suggestion = descent.suggest_batch_size(net, X, y, optimizer, seconds=3.0, progress=True, **same)
     print(f"{suggestion}\n")
@@ -166,8 +166,7 @@ def look(options: argparse.Namespace) -> int:
         pictures |= shown
     report.heading("The batch size")
     report.text(f"Batches of {suggestion.batch_size:,} rows " + (
-        f"are the fastest to a cost of {suggestion.target:.3g} on this machine with {optimizer!r}."
-        if suggestion.reached else
+        f"are the fastest to cost {suggestion.target:.3g} here with {optimizer!r}." if suggestion.reached else
         f"have the lowest cost after equal time on this machine with {optimizer!r}.") + " Smaller batches need more "
         "steps, as there is more noise in each; larger ones need more time for a step.")
     report.show(suggestion)

@@ -17,7 +17,7 @@ from fastsgd.tables.encoding import Encoding
 
 MAX_LINES = 30             # of a table with a line per class
 MAX_COLUMNS, WIDEST = 20, 120                  # of a confusion table, in classes and in characters
-MAX_CONFUSIONS = 12        # named, where the confusion table would be larger
+MAX_CONFUSIONS = 12        # that are named where it would be larger
 MIN_ROWS = 10            # below which no doubt is raised
 MAX_IN_JSON = 100          # classes of a confusion table there
 

@@ -7,7 +7,7 @@ from fastsgd.runs.history import History
 STEPS = 5_000                   # that a small table is given, at most
 STEPS_UNSEEN = 2_000            # without held-out rows, which would say when it is enough
 MIN_EPOCHS, MAX_EPOCHS = 20, 1_000
-MAX_BATCH, SMALLEST_BATCH = 100, 5
+MAX_BATCH, MIN_BATCH = 100, 5
 STEPS_PER_EPOCH = 20            # where the rows allow batches of the smallest size
 
 
@@ -17,7 +17,7 @@ def batch_size_for(rows: int) -> int:
     >>> batch_size_for(100), batch_size_for(1_000), batch_size_for(100_000)
     (5, 50, 100)
     """
-    return min(MAX_BATCH, max(SMALLEST_BATCH, rows // STEPS_PER_EPOCH))
+    return min(MAX_BATCH, max(MIN_BATCH, rows // STEPS_PER_EPOCH))
 
 
 def epochs_for(rows: int, batch_size: int, held_out: bool = True) -> int:

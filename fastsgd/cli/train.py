@@ -81,7 +81,7 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
         raise ArithmeticError(f"{what}, but not saved; {outcome.smaller_rate(options)}") from None
     except KeyboardInterrupt:
         if folder:
-            say(f"fastsgd: interrupted; fastsgd train --config {shell(folder / CONFIG)} --resume resumes it")
+            say(f"fastsgd: interrupted; fastsgd train --config {shell(folder / CONFIG)} --resume continues")
         if options.out:
             net.save(options.out)
             say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")

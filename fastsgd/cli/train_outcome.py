@@ -53,7 +53,7 @@ def tell_course(options: argparse.Namespace, history: fastsgd.History, saved: Ch
     elif step_budget.still_falling(history):
         more = max(3 * options.epochs, step_budget.epochs_for(rows, options.batch_size))
         say(f"the cost is still falling after {history.steps:,} steps; try --epochs {more}"
-            + f" --early-stopping {options.early_stopping}" * bool(stopping) + _going_on(options, more))
+            + f" --early-stopping {options.early_stopping}" * bool(stopping) + _how_to_continue(options, more))
     elif not stopping and (lowest := step_budget.rising_since(history)):
         say(f"the validation cost was lowest after epoch {lowest:,} and has risen since; --early-stopping keeps the "
             "best parameters")
@@ -91,17 +91,17 @@ def _new_run(options: argparse.Namespace) -> str:
 def _nothing_left(options: argparse.Namespace, history: fastsgd.History) -> str:
     if history.stopped:
         return (f"nothing was left to do: the run had ended early, after {history.epochs:,} epochs; a larger "
-                f"--early-stopping than {options.early_stopping} trains on")
+                f"--early-stopping than {options.early_stopping} continues")
     return (f"nothing was left to do: the run had made its {history.epochs:,} epochs already"
-            + _going_on(options, 2 * history.epochs))
+            + _how_to_continue(options, 2 * history.epochs))
 
 
-def _going_on(options: argparse.Namespace, epochs: int) -> str:
+def _how_to_continue(options: argparse.Namespace, epochs: int) -> str:
     if not options.run:
         return ""
     if options.schedule != "constant" or options.warm_up:
         return "; a run with a schedule cannot be made longer: " + _new_run(options)
-    return f"; fastsgd train --config {shell(Path(options.run) / CONFIG)} --resume --epochs {epochs} trains on"
+    return f"; fastsgd train --config {shell(Path(options.run) / CONFIG)} --resume --epochs {epochs} continues"
 
 
 def shell(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Which batch size reaches a cost soonest on this machine?"""
+"""Which batch size is the fastest to a target cost on this machine?"""
 from __future__ import annotations
 
 import math
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 SERIES = tuple(m * 10**e for e in range(4) for m in (1, 2, 5))
 JUDGED_ROWS, NOISE_ROWS = 5000, 1024
-MEASURED = 0.02                          # seconds of steps of each size
-TIMES = 3                                # and so many measurements, at least
-FAR_OVER = 4.0                           # times a size's share: too long to be measured again
+MEASURED = 0.02                          # seconds of steps that are timed for each size
+TIMES = 3                                # measurements of each size at least
+FAR_OVER = 4.0                           # times a size's share of the time: too slow to be measured again
 MAX_NOISE = 1e6                         # rows; a larger noise scale is as good as infinite
-WORTH_A_LOOK = 4.0                       # times the shortest time that is expected
+WORTH_TRYING = 4.0                       # times the shortest time that is expected
 
 
 @dataclass
@@ -87,7 +87,7 @@ class BatchSize(Shown):
 
     def _shown(self) -> Table:
         about = (f"batch size {self.batch_size:,}: "
-                 + ("soonest at" if self.reached else "the lowest cost in equal time, on the way to")
+                 + ("the fastest to" if self.reached else "the lowest cost in equal time, on the way to")
                  + f" cost {self.target:.3g}; noise scale {in_words(self.noise_scale)}")
         rows = [[f"{each.batch_size:,}", f"{each.step * 1e6:.1f}",
                  f"x {each.steps:.2f}" if math.isfinite(each.steps) else "-", f"x {each.expected:.2f}",
@@ -103,7 +103,7 @@ def suggest_batch_size(net: Network, X: RowsLike, y: ArrayLike,
                        target: float | None = None, batch_sizes: Iterable[int] | None = None, seconds: float = 5.0,
                        seed: int | None = None, threads: int | None = None,
                        progress: bool | None = None) -> BatchSize:
-    """The batch size that reaches a target cost soonest on this machine, with this optimizer.
+    """The batch size that is the fastest to a target cost on this machine, with this optimizer.
 
     A step of B rows takes a time that is measured here, and for the same progress some 1 + noise scale / B times as
     many steps are needed as without noise (McCandlish 2018, arXiv 1812.06162, eq. 2.11). What that leaves in question,
@@ -187,7 +187,7 @@ def suggest_batch_size(net: Network, X: RowsLike, y: ArrayLike,
         least = min(each.expected for each in candidates)
         for each in candidates:
             each.expected /= least
-        likely = sum(each.expected <= WORTH_A_LOOK for each in candidates)
+        likely = sum(each.expected <= WORTH_TRYING for each in candidates)
         tried: list[Candidate] = []
         limit = seconds / likely
         for each in sorted(candidates, key=lambda each: each.expected):
@@ -225,7 +225,7 @@ def _noise_on_the_way(problem: Problem, judged: np.ndarray, optimizer: Optimizer
 
 
 def _timed(problem: Problem, optimizer: Optimizer, sizes: list[int], seconds: float) -> list[Candidate]:
-    """The sizes and how long their steps take at best, but for those above one whose step takes all of its time."""
+    """The sizes and the shortest time of a step of each; the series ends at a size whose step takes its whole share."""
     still = replace(optimizer, learning_rate=0.0)         # takes as long and goes nowhere
     X, y, scratch = problem.X, problem.y, problem.net.copy()
     share, found = seconds / len(sizes), []

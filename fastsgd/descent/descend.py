@@ -54,7 +54,7 @@ def name_of(batch_size: int) -> str:
 class Watch(Callback):
     """Measures the cost of some rows ever less often, until the time is over or the cost is as low as was asked."""
 
-    explains = True                  # descents that come to nothing are what is compared
+    explains = True                  # no warning of ``train``: descents that learn nothing are part of the comparison
 
     def __init__(self, X, y, limit: float, threads: int | None, target: float, looks: bool,
                  tell: Callable[[float], object] | None = None):
@@ -66,11 +66,11 @@ class Watch(Callback):
         self.diverged = False
 
     def on_start(self, run: Run) -> None:
-        """Where nobody looks, eight steps are enough to know how long the others will take."""
+        """Without looks eight steps are made first, which tell how many fit into the time."""
         self._run, run.evaluate_every = run, 1 if self.looks else 8
 
     def on_evaluation(self, run: Run) -> None:
-        """Notes the cost, and says when the next one is due."""
+        """Notes the cost, and sets after how many steps the next one is due."""
         self._note(run)
         self._tell_of(run)
         last, left = run.seconds, self.limit - run.seconds
@@ -80,18 +80,18 @@ class Watch(Callback):
         run.stop = left <= 0 or self.cost[-1] <= self.target
 
     def on_rows(self, run: Run) -> None:
-        """Where steps are slower than they were."""
+        """Ends the run where steps have become slower, and updates the progress."""
         run.stop = run.seconds >= 1.05 * self.limit
         if run.seconds - self._told >= PROGRESS_EVERY:
             self._tell_of(run)
 
     def finish(self) -> None:
-        """Notes the last cost, where it is not known yet."""
+        """Notes the cost after the last step, if it has not been."""
         if self._run.steps > (self.steps[-1] if self.steps else 0):
             self._note(self._run)
 
     def crossing(self, cost: float, start: float) -> float:
-        """Seconds to this cost, between two measurements by the logarithm; infinite where it was not reached."""
+        """Seconds to this cost, interpolated in its logarithm between measurements; infinite where not reached."""
         below = np.flatnonzero(np.array(self.cost) <= cost)
         if not len(below):
             return math.inf

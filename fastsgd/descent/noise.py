@@ -350,7 +350,7 @@ class NoiseLog(Callback):
         chosen = self._rng.choice(len(X), self.rows, replace=False)
         try:
             found = _row_noise(run.net, X[chosen], y[chosen], run.threads)
-        except FloatingPointError:                      # the run itself will say so
+        except FloatingPointError:                      # the run raises it too
             return
         for name, value in (("gradient_square", found.gradient_square), ("variance", found.variance)):
             values = getattr(self, name)
@@ -372,7 +372,7 @@ def require_finite(cost: float) -> None:
 
 
 def in_words(noise_scale: float, digits: int = 3) -> str:
-    """A noise scale as a sentence has it."""
+    """A noise scale in rows, for text."""
     return "infinite" if noise_scale == math.inf else f"{noise_scale:.{digits}g} rows"
 
 
@@ -409,11 +409,11 @@ def _received_and_deltas(net: Network, X: np.ndarray | Csr, y: np.ndarray,
     require_finite(_kernel.deltas(net.architecture, net.params, X, y, out, net._threads(threads, len(X))))
     pieces = np.split(out, np.cumsum([*sizes[1:-1], *sizes[1:-1]]), axis=1)
     hidden = len(sizes) - 2
-    return [seen(net, X), *pieces[:hidden]], pieces[hidden:]
+    return [scaled_input(net, X), *pieces[:hidden]], pieces[hidden:]
 
 
-def seen(net: Network, X: np.ndarray | Csr) -> Any:
-    """Rows that are scaled and shifted as the first layer sees them; those of a sparse matrix already are."""
+def scaled_input(net: Network, X: np.ndarray | Csr) -> Any:
+    """``X * input_scale + input_offset``, what the first layer receives; CSR rows are scaled already."""
     if isinstance(X, Csr):
         return X
     if not net.architecture.scales_input:

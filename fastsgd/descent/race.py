@@ -1,4 +1,4 @@
-"""Full gradient descent against mini-batches: who is how far after how much time?"""
+"""Full gradient descent against mini-batches: the cost that each reaches in equal time."""
 from __future__ import annotations
 
 import math
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
 
 FIRST_RATE, FACTOR, MAX_RATE = 0.1, 3.0, 1000.0
-TRIAL = 0.15                             # of a runner's time, for each learning rate that is tried
+TRIAL = 0.15                             # share of a runner's time for each learning rate that is tried
 
 
 @dataclass(eq=False, repr=False)
@@ -159,7 +159,7 @@ def race(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[int | No
     threads : int, optional
         The same for all; None leaves to each how many of the same cores it takes.
     progress : bool, optional
-        Whether to show what is going on: a bar on a terminal or in a notebook, else lines on standard error. None
+        Whether to show the progress: a bar on a terminal or in a notebook, else lines on standard error. None
         shows the bar alone, where it takes longer than a second or two.
 
     Returns

@@ -12,7 +12,7 @@ import numpy as np
 from fastsgd.data.checks import check_batch_size, check_whole, generator, one_seed
 from fastsgd.deprecation import keyword_only
 from fastsgd.descent.descend import Problem, check_seconds, name_of
-from fastsgd.descent.noise import layers_of, linear_map, require_finite, seen, shuffled_batches
+from fastsgd.descent.noise import layers_of, linear_map, require_finite, scaled_input, shuffled_batches
 from fastsgd.display.bars import Meter
 from fastsgd.display.shown import Shown, Table
 from fastsgd.engine import _kernel
@@ -26,8 +26,8 @@ from fastsgd.runs.start import train_rows
 if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
 
-COLUMNS_AT_ONCE = 1 << 16                # of snapshots, turned into float64
-FEW_STEPS = 30                           # of the slowest descent, where nobody says how long they last
+COLUMNS_AT_ONCE = 1 << 16                # of snapshots that are in memory as float64
+FEW_STEPS = 30                           # of the slowest descent, without steps= and seconds=
 TIMED, TIMED_STEPS = 0.02, 256           # seconds for measuring a step, and steps of one measurement
 
 
@@ -225,7 +225,8 @@ def trajectory(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[in
         if size is not None and size > len(X):
             raise ValueError(f"batch_sizes must be at most the rows of X, {len(X)}, got {size}; None means all rows")
     require_finite(float(net._evaluate(X, y, threads, float)[0]))
-    problem = Problem(net, X, y, threads, one_seed(seed))
+    seed = one_seed(seed)
+    problem = Problem(net, X, y, threads, seed)
     paces = [_step_seconds(problem, size, each) for size, each in zip(sizes, optimizers, strict=True)]
     lasting = FEW_STEPS * max(paces) if seconds is None else seconds
     counts = [max(1, round(lasting / pace)) if steps is None else steps for pace in paces]
@@ -421,7 +422,7 @@ class _Grid:
     def __init__(self, net: Network, X, y, plane: Plane, threads: int | None):
         architecture, outputs = net.architecture, net.sizes[1]
         self._y, self._threads = y, net._threads(threads, len(X))
-        first, rows = layers_of(architecture)[0], seen(net, X)
+        first, rows = layers_of(architecture)[0], scaled_input(net, X)
         origin, *along = (linear_map(rows, flat[first].astype(net.dtype), outputs, threads)
                           for flat in (plane.origin, *plane.directions))
         self._Z, self._along = origin, (along[0], along[1])

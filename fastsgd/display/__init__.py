@@ -1,1 +1,1 @@
-"""How far work is and small tables, on a terminal, in a notebook, in HTML. It measures and decides nothing."""
+"""Progress bars and small tables, on a terminal, in a notebook, as HTML. It measures and decides nothing."""

@@ -1,4 +1,4 @@
-"""How far something is: a bar on a terminal and in a notebook; elsewhere whoever asks writes lines."""
+"""Progress bars on a terminal and in a notebook; elsewhere the caller writes lines."""
 from __future__ import annotations
 
 import importlib.util
@@ -20,10 +20,10 @@ def in_notebook() -> bool:
 
 def bar(total: float | None, unit: str, *, file: Any = None, initial: float = 0, delay: float = 0.0,
         leave: bool = True) -> Any:
-    """A bar of tqdm, or what behaves like one in a notebook that has no widgets; None where only lines can be written.
+    """A bar of tqdm, or a line with its methods in a notebook without widgets; None where only lines can be written.
 
-    ``file`` is standard error, or a notebook's output, where it is None. ``delay`` are seconds before it is shown, if
-    whoever sets its words does so without refresh. What matters least stands last, as a terminal may be too narrow.
+    ``file`` is standard error, or a notebook's output, by default. The bar is shown after ``delay`` seconds, unless its
+    text is set with refresh. What matters least stands last, as a terminal may be too narrow.
     """
     settings: dict[str, Any] = {"total": total, "initial": initial, "unit": unit, "unit_scale": True, "delay": delay,
                                 "leave": leave}
@@ -75,7 +75,7 @@ class NotebookLine:
         self._figures = text
 
     def update(self, more: float = 1) -> None:
-        """So much further."""
+        """``more`` of the total is done."""
         self.n += more
         if time.perf_counter() >= self._next:
             self._show(str(self))
@@ -105,7 +105,7 @@ class NotebookLine:
 
 
 class Meter:
-    """The progress of a function that is no training: a bar, or lines where it was asked for and there is no bar.
+    """The progress of a function other than ``train``: a bar, or lines where it was asked for and there is no bar.
 
     ``progress`` True shows it always, False never; None on a terminal and in a notebook, where it takes longer than a
     second or two. Lines begin with ``name``.
@@ -143,12 +143,12 @@ class Meter:
             self._bar.set_postfix_str(f"{what}: {short or figures}", refresh=self._refreshes)
 
     def at(self, done: float) -> None:
-        """So far of the total; never back."""
+        """How much of the total is done; a smaller number than before changes nothing."""
         if self._bar is not None and done > self._bar.n:
             self._bar.update(min(done, self._bar.total) - self._bar.n)
 
     def within(self, begin: float, length: float) -> Callable[[float], None]:
-        """A function of how far a part is that begins there and is so long."""
+        """A function that reports the progress of a part: from ``begin`` on, ``length`` of the total."""
         return lambda done: self.at(begin + min(done, length))
 
     def _write(self, text: str) -> None:

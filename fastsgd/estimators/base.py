@@ -232,7 +232,7 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         return self.n_jobs if self.n_jobs > 0 else max(1, cores() + 1 + self.n_jobs)
 
     def _remember(self, optimizer: Optimizer, net: Network, afresh: bool, steps: int = 0) -> None:
-        """Sees to ``_state``, the optimizer's memory, and ``_rate_factor``: those of the call before, or fresh ones.
+        """Sets ``_state``, the optimizer's memory, and ``_rate_factor``: to those of the call before, or to fresh ones.
 
         ``steps`` have been made where nothing is known of them: learning rates continue from there.
         """

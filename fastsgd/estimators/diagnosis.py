@@ -1,4 +1,4 @@
-"""What is said of a fit that came to nothing: whether it did, what is to blame, and scikit-learn's cure."""
+"""Warnings of fits that learned nothing or diverged: whether one did, the likely cause, and the cure."""
 from __future__ import annotations
 
 import numpy as np
@@ -101,8 +101,8 @@ def few_steps(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, s
               kept: int) -> str:
     """Why early stopping came too soon, or "".
 
-    That is where there were few ``steps``, the training's costs by epoch went on falling after the epoch whose
-    parameters are ``kept`` (from 0), and with these half of the cost of the best constant prediction is left.
+    It did where there were few ``steps``, the training cost kept falling after the epoch whose parameters are ``kept``
+    (from 0), and their cost is more than half of that of the best constant prediction.
     """
     later = len(curve) - kept - 2                # epochs
     if steps >= FEW_STEPS or later < 1 or not curve[-1] < (1 - FALLING) ** later * curve[kept + 1]:

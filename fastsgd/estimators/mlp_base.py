@@ -155,9 +155,9 @@ class MultilayerPerceptron(EngineEstimator):
     def _reset_curves(self) -> None:
         self.loss_curve_: list[float] = []
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-        self._forget_the_best()
+        self._reset_best()
 
-    def _forget_the_best(self) -> None:
+    def _reset_best(self) -> None:
         self._no_improvement_count = 0
         self.best_validation_score_ = -np.inf if self.early_stopping else None
         self.best_loss_ = None if self.early_stopping else np.inf
@@ -185,7 +185,7 @@ class MultilayerPerceptron(EngineEstimator):
             validation, data = self._hold_out(others, data), data.take(chosen)
         optimizer = self._optimizer_of()
         if not incremental:                  # its rows may be others than those of the fit before
-            self._forget_the_best()
+            self._reset_best()
         self._remember(optimizer, net, not incremental)
         convergence = MLPConvergence(self, validation, optimizer, len(data))
         weight = self._weights_of(data)

@@ -1,4 +1,4 @@
-"""When the fit of a perceptron stops, and what of it stands in its attributes."""
+"""When the fit of a multilayer perceptron stops, and what its attributes say of it."""
 from __future__ import annotations
 
 import warnings
@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from fastsgd.estimators.stopping import LEAST_RATE, Convergence, Validation, sentence
+from fastsgd.estimators.stopping import MIN_RATE, Convergence, Validation, sentence
 from fastsgd.optimizers import Optimizer
 from fastsgd.runs.callback import Run
 from fastsgd.runs.feeds import steps_in
@@ -60,7 +60,7 @@ class MLPConvergence(Convergence):
         if estimator.solver == "sgd" and estimator.optimizer is None and estimator.learning_rate == "invscaling":
             run.rate_factor = 1 / (estimator.t_ + 1) ** estimator.power_t
         if self.count > estimator.n_iter_no_change:
-            self._end_or_go_slower(run)
+            self._stop_or_reduce_rate(run)
         estimator._rate_factor = run.rate_factor
 
     def _look(self, figure: float, run: Run) -> None:
@@ -90,7 +90,7 @@ class MLPConvergence(Convergence):
             print(f"Validation score: {score:f}")
         return score
 
-    def _end_or_go_slower(self, run: Run) -> None:
+    def _stop_or_reduce_rate(self, run: Run) -> None:
         estimator = self.estimator
         what = "Validation score" if estimator.early_stopping else "Training loss"
         message = (f"{what} did not improve more than tol={estimator.tol:f} for {estimator.n_iter_no_change} "
@@ -99,7 +99,7 @@ class MLPConvergence(Convergence):
         rate = estimator.learning_rate_init * run.rate_factor
         if not adaptive:
             message += " Stopping."
-        elif rate <= LEAST_RATE:
+        elif rate <= MIN_RATE:
             message += " Learning rate too small. Stopping."
         else:
             run.rate_factor /= 5
@@ -107,7 +107,7 @@ class MLPConvergence(Convergence):
             self.count = estimator._no_improvement_count = 0
         if estimator.verbose:
             print(message)
-        if not adaptive or rate <= LEAST_RATE:
+        if not adaptive or rate <= MIN_RATE:
             run.stop = self.lost_patience = True
 
     def diverged(self, error: FloatingPointError) -> None:

@@ -19,7 +19,7 @@ from fastsgd.losses import LOSSES
 
 
 class SGDClassifier(ClassifierMixin, LinearSGD):
-    """scikit-learn's SGDClassifier on fastsgd's engine: linear, one class told from the rest, or softmax.
+    """scikit-learn's SGDClassifier on fastsgd's engine: linear, one-vs-rest or softmax.
 
     Parameters up to ``average`` are scikit-learn's, with its meanings and defaults; those that follow have no equal
     there.
@@ -45,7 +45,7 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
     batch_size : int
         Rows per step; 1 is scikit-learn's algorithm. Rates then count batches, and more cores have something to do.
     multi_class : "ovr" or "multinomial"
-        With more than two classes and log_loss: one class against the rest, or softmax over all.
+        With more than two classes and log_loss: one-vs-rest, or softmax over all.
     optimizer : Optimizer, optional
         Such as ``fastsgd.SGD(0.1, momentum=0.9)``: takes the place of learning_rate, eta0 and power_t; the penalty
         still holds.
@@ -182,8 +182,9 @@ early_stopping, validation_fraction, n_iter_no_change, warm_start, average
     def predict_proba(self, X):
         """Probabilities (rows, classes) in the order of ``classes_``, with loss log_loss or modified_huber.
 
-        With more than two classes each is told from the rest, and the estimates are divided by their sum (Zadrozny and
-        Elkan 2002), unless they are of one softmax. modified_huber's are (clip(decision, -1, 1) + 1) / 2 (Zhang 2002).
+        With more than two classes the one-vs-rest estimates are divided by their sum (Zadrozny and Elkan 2002); with
+        multi_class="multinomial" they are the softmax's. modified_huber's are (clip(decision, -1, 1) + 1) / 2 (Zhang
+        2002).
         """
         self._require_fitted()
         if self._loss() == "cross_entropy":

@@ -230,7 +230,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
     # ---- averages ----
 
     def _unaveraged(self) -> tuple[np.ndarray, np.ndarray]:
-        """What ``coef_`` and ``intercept_`` are averages of, as new arrays; copies of these where that is unknown."""
+        """The last iterate behind an averaged ``coef_`` and ``intercept_``, as copies; else copies of these."""
         net = self._network().copy()
         state = self.__dict__.get("_state")
         if state is not None and state.averaged is not None:
@@ -238,9 +238,9 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         return np.array(self._coefficients(net.weights[0]), order="C"), net.biases[0].copy()
 
     def _continue_averaging(self, coef, intercept) -> None:
-        """Makes ``partial_fit`` go on from these, in the shapes of ``coef_`` and ``intercept_``.
+        """Makes ``partial_fit`` continue from these, in the shapes of ``coef_`` and ``intercept_``.
 
-        The fitted attributes are their average, if there have been enough steps for one to begin.
+        The fitted attributes are then the average so far, if there have been enough steps for one to begin.
         """
         net = self._network()
         last = net.copy()
@@ -254,7 +254,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
     # ---- its parts ----
 
     def _check_parameters(self, incremental: bool = False) -> None:
-        """What one parameter says of another."""
+        """ValueError for parameters that do not go together."""
         if self.early_stopping and incremental:
             raise ValueError("early_stopping should be False with partial_fit")
         if self.learning_rate == "optimal" and self.alpha == 0 and self.optimizer is None:

@@ -5,18 +5,18 @@ import time
 
 import numpy as np
 
-from fastsgd.estimators.stopping import LEAST_RATE, Convergence, Validation, sentence
+from fastsgd.estimators.stopping import MIN_RATE, Convergence, Validation, sentence
 from fastsgd.network.network import Network
 from fastsgd.optimizers import Optimizer
 from fastsgd.runs.callback import Run
 
 
 class LinearConvergence(Convergence):
-    """Stops where no output's cost with its penalties, or score of validation rows, has become better for a while.
+    """Stops when no output's objective (cost and penalty), or validation score, has improved for ``n_iter_no_change``.
 
-    As outputs do not depend on each other, each ends with the weights it had when it converged, like a fit of its own:
-    it goes on with the others, but :meth:`finish` takes these weights back. Only where steps are made for many rows at
-    once costs are not known for each output; then their mean decides for all.
+    Outputs are independent problems, and each ends with the weights it had when it converged: it is trained on until
+    all have, and :meth:`finish` restores these weights. Where the engine does not sum costs for each output, as in
+    large batches, the mean over the outputs decides for all.
     """
 
     def __init__(self, estimator, validation: Validation | None, optimizer: Optimizer, outputs: int, apart: bool):
@@ -60,7 +60,7 @@ class LinearConvergence(Convergence):
         self._best = np.where(defined, np.maximum(self._best, figures), self._best)
         lost = self._count >= estimator.n_iter_no_change
         if estimator.learning_rate == "adaptive" and estimator.optimizer is None:
-            if lost.all() and run.history.learning_rate[-1] > LEAST_RATE:
+            if lost.all() and run.history.learning_rate[-1] > MIN_RATE:
                 run.rate_factor /= 5
                 self._count[:] = 0
                 return

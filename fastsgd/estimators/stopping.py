@@ -1,4 +1,4 @@
-"""When a fit stops: scikit-learn's rules, as a callback that keeps a fit's account in the estimator's attributes."""
+"""When a fit stops: scikit-learn's rules, as a callback that also fills the estimator's fitted attributes."""
 from __future__ import annotations
 
 import warnings
@@ -14,11 +14,11 @@ from fastsgd.estimators.fitted import FittedEstimator
 from fastsgd.optimizers import Optimizer
 from fastsgd.runs.callback import Callback, Run
 
-LEAST_RATE = 1e-6                    # of learning_rate="adaptive"
+MIN_RATE = 1e-6                    # of learning_rate="adaptive"
 
 
 class Validation:
-    """Rows that are not trained on, and how a network is judged by them.
+    """Validation rows, and the score of a network on them.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Validation:
     measure : callable, optional
         Of (y, outputs, sample_weight): takes the place of the kernel's figure.
     measure_outputs : callable, optional
-        The same, (outputs,): for those that are judged one by one, in ``per_output``.
+        The same, one score for each output, (outputs,), kept in ``per_output``.
     """
 
     def __init__(self, estimator: FittedEstimator, rows: tuple, given: tuple, score, measure: Callable | None,
@@ -135,7 +135,7 @@ def _r2_or_nan(y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) ->
 
 
 class Convergence(Callback):
-    """What the rules of both kinds of estimators share; subclasses say when a fit stops and what follows."""
+    """What the stopping rules of both kinds of estimators share; subclasses decide when a fit stops."""
 
     explains = True
 

@@ -23,7 +23,7 @@ from fastsgd.network.network import Network
 OLDEST_OPSET = 7            # since then operands are broadcast like NumPy's
 DOMAINS = ("", "ai.onnx")
 CONSTANTS = ("Constant", "Identity", "Cast", "Transpose")
-MAX_FILE = 2**31 - 1    # bytes that a protocol buffer may have
+MAX_FILE_BYTES = 2**31 - 1    # bytes that a protocol buffer may have
 MAX_COPIES = 4             # of a file's bytes, beside ROOM, in all arrays that its nodes make
 
 
@@ -65,7 +65,7 @@ def from_onnx(path_or_model, loss: str | Loss | None = None) -> Network:
     path = os.fsdecode(path_or_model)
     require_regular(path)
     try:
-        if (size := os.path.getsize(path)) > MAX_FILE:
+        if (size := os.path.getsize(path)) > MAX_FILE_BYTES:
             raise ValueError(f"it has {size:,} bytes; an ONNX file has less than 2 GiB")
         try:
             with open(path, "rb") as file:

@@ -17,7 +17,7 @@ from fastsgd.network.given import is_estimator
 from fastsgd.network.network import Network
 
 OPSETS, IR_VERSION = {"": 13, "ai.onnx.ml": 2}, 7           # ONNX 1.8
-MAX_FILE = 2**31 - 2**20        # what Protocol Buffers take, and room for all but the parameters
+MAX_FILE_BYTES = 2**31 - 2**20        # what Protocol Buffers take, and room for all but the parameters
 
 
 @keyword_only
@@ -57,9 +57,9 @@ def to_onnx(net: Network | Any, path=None, *, columns: bool = False) -> Any:
     if columns and encoding is None:
         raise ValueError("columns=True needs a network with net.metadata['table'], as fastsgd train writes it")
     onnx = third_party("onnx")
-    if answers.net.params.nbytes > MAX_FILE:
+    if answers.net.params.nbytes > MAX_FILE_BYTES:
         raise ValueError(f"the network's parameters take {answers.net.params.nbytes:,} bytes; an ONNX file holds at "
-                         f"most {MAX_FILE:,}")
+                         f"most {MAX_FILE_BYTES:,}")
     graph = Graph(answers.net.dtype)
     rows = encoded(graph, encoding) if encoding else graph.declare(graph.inputs, "X", graph.dtype, answers.net.sizes[0])
     found = network(graph, answers.net, rows)

@@ -24,8 +24,8 @@ def from_sklearn(model):
     Returns
     -------
     The class of the same name of fastsgd
-        Predicts the same. ``partial_fit`` continues with its weights, where they are an average with those it is
-        taken of; the optimizer's moments begin afresh.
+        Predicts the same. ``partial_fit`` continues with its weights, or where these are an average with the last
+        iterate; the optimizer's moments begin afresh.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def to_sklearn(estimator):
     theirs = _moved(estimator, "fastsgd", "sklearn")
     if isinstance(getattr(theirs, "activation", None), list | tuple):
         theirs.set_params(activation=estimator.activation[0] if estimator.activation else "relu")
-    # From where their fits continue:
+    # Where their fits continue from:
     if getattr(theirs, "average", False) and hasattr(theirs, "coef_"):
         begun = theirs.average <= theirs.t_ - 1
         coef = theirs.coef_.toarray() if hasattr(theirs.coef_, "toarray") else theirs.coef_

@@ -11,7 +11,7 @@ class StepConfig:
     """What stays the same from step to step, as plain data.
 
     ``dropout`` has a rate for each hidden layer, or none; ``seed`` is that of its random bits. ``positive_weight`` has
-    a number for each output, or none: the weight of its positive class, for class labels one-vs-rest. With
+    a number for each output, or none: the weight of its positive rows where class labels are one-vs-rest. With
     ``weighted_steps`` a gradient is divided by the number of rows and not by their weights.
     """
 

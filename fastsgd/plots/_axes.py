@@ -12,7 +12,7 @@ from fastsgd.display.bars import in_notebook
 from fastsgd.files.atomic import write_atomically
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
-COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)    # told apart by every eye (Okabe and Ito 2008)
+COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)    # for every kind of colour vision (Okabe and Ito 2008)
 MISSING = 'plots need matplotlib: pip install "fastsgd[plot]"'
 WORDS = 9                           # points of the letters of a legend
 LEGEND_ROW, LEGEND_FRAME = 1.55 * WORDS, 0.5 * WORDS          # points that a row of it and its edges take

@@ -133,7 +133,7 @@ def descent(trajectory: Trajectory, surface: CostSurface, ax: Any = None, *, vie
     """The paths of a trajectory over the cost of the plane they lie near, and what the paths themselves cost.
 
     From above there are contours of the plane's cost, and the paths moved straight onto it. A network on a path lies
-    off the plane and costs something else: that is told at the ends of the paths and drawn below, against seconds or
+    off the plane and costs something else: that is written at the ends of the paths and drawn below, against seconds or
     steps, whichever all descents had as much of. In a landscape the paths lie as high as they themselves cost.
 
     Parameters
@@ -163,10 +163,10 @@ def descent(trajectory: Trajectory, surface: CostSurface, ax: Any = None, *, vie
     for i, path in _careful_last(trajectory):
         points, colour = trajectory.coordinates(path), _colour(path, i)
         ax.plot(*points.T, color="white", linewidth=3.5, alpha=0.7)
-        handles[i], = ax.plot(*points.T, color=colour, linewidth=1.8, marker=".", markersize=4, label=_told(path))
+        handles[i], = ax.plot(*points.T, color=colour, linewidth=1.8, marker=".", markersize=4, label=_label(path))
         ax.plot(*points[-1], "o", color=colour, markeredgecolor="white", markersize=10, zorder=5)
-        ax.annotate(_own(path), points[-1], at_ends[i], textcoords=ax.transAxes, ha="center", va="center", fontsize=9,
-                    color=colour, fontweight="bold", zorder=7,
+        ax.annotate(_own_cost(path), points[-1], at_ends[i], textcoords=ax.transAxes, ha="center", va="center",
+                    fontsize=9, color=colour, fontweight="bold", zorder=7,
                     bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.8})
         panel.plot(getattr(path, trajectory.equal), path.cost, color=colour, linewidth=1.8, marker=".", markersize=3)
         panel.plot(getattr(path, trajectory.equal)[-1], path.cost[-1], "o", color=colour, markeredgecolor="white",
@@ -268,7 +268,7 @@ def _mark_start(trajectory: Trajectory, ax: Any) -> Any:
     return mark
 
 
-def _told(path: Path) -> str:
+def _label(path: Path) -> str:
     return (f"{path.name}: {path.steps[-1]:,} steps, {path.seconds[-1]:.2g} s, cost {plain(float(path.cost[-1]))} "
             "at the end")
 
@@ -277,7 +277,7 @@ def _title(trajectory: Trajectory) -> str:
     return "descents of equal time" if trajectory.equal == "seconds" else "descents of equally many steps"
 
 
-def _own(path: Path) -> str:
+def _own_cost(path: Path) -> str:
     return f"own cost {plain(float(path.cost[-1]))}"
 
 
@@ -286,7 +286,7 @@ def _end_places(trajectory: Trajectory, surface: CostSurface) -> dict[int, np.nd
     points = np.concatenate([_shares(trajectory.coordinates(path), surface) for path in trajectory.paths])
     places: dict[int, np.ndarray] = {}
     for i, path in enumerate(trajectory.paths):
-        half = np.array([LETTER * len(_own(path)) / 2, LINE / 2])
+        half = np.array([LETTER * len(_own_cost(path)) / 2, LINE / 2])
         end = _shares(trajectory.coordinates(path)[-1:], surface)[0]
         best = math.inf
         for side in ((1, 0), (0, 1), (0, -1), (-1, 0), (0, 2), (0, -2), (0, 3), (0, -3)):
@@ -308,7 +308,7 @@ def _shares(points: np.ndarray, surface: CostSurface) -> np.ndarray:
 
 
 def _measured(ax: Any, runner: Runner, against: str, **look: Any) -> Any:
-    """A line with a point at each measurement, dotted where the next one is far away; returns what its legend shows."""
+    """A line with a point at each measurement, dotted where the next one is far away; returns its legend handle."""
     at, values = getattr(runner, against)[1:].astype(float), runner.cost[1:].astype(float)
     far = np.flatnonzero((at[1:] > GAP * at[:-1]) & (np.diff(runner.steps[1:]) > 1))
     whole = (np.insert(each, far + 1, np.nan) for each in (at, values))      # lines end at NaN
@@ -376,7 +376,7 @@ def _landscape(trajectory: Trajectory, surface: CostSurface, ax: Any) -> Any:
         points, colour = trajectory.coordinates(path), _colour(path, i)
         at = height(path.cost)
         ground = height(np.clip(_interpolated(surface, points[-1:]), levels[0], levels[-1]))
-        lines[i], = ax.plot(points[:, 0], points[:, 1], at, color=colour, linewidth=2, label=_told(path), zorder=10)
+        lines[i], = ax.plot(points[:, 0], points[:, 1], at, color=colour, linewidth=2, label=_label(path), zorder=10)
         ax.plot(points[-1:, 0], points[-1:, 1], at[-1:], "o", color=colour, markersize=9, zorder=11)
         ax.plot(points[-1:, 0].repeat(2), points[-1:, 1].repeat(2), [ground[0], at[-1]], color=colour, linewidth=1,
                 linestyle=":", zorder=9)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LEFT = 1.25                         # inches from a confusion matrix, and its colour bar, to the mistakes
 ROOM = 3.5                          # and for all columns of them
 CHARACTER, LINE = 0.068, 0.14       # inches that a letter and a line of their captions take, in 8 points
-MAX_NAME, MAX_NAMES = 20, 30      # letters of a class name, and how many names fit beside a matrix
+MAX_NAME_LENGTH, MAX_NAMES = 20, 30      # letters of a class name, and how many names fit beside a matrix
 PANEL = 0.35                        # of the height of a learning curve, for a metric that has a scale of its own
 
 
@@ -296,7 +296,7 @@ def _name_classes(ax: Any, names: list[str], given: bool) -> None:
     count = len(names)
     if count > 20 and not given:
         return                              # numbers, which matplotlib places
-    shown = _shortened(names, MAX_NAME)
+    shown = _shortened(names, MAX_NAME_LENGTH)
     every = range(0, count, math.ceil(count / MAX_NAMES))
     size = 10 if count <= 10 else 8 if count <= 20 else 6
     slanted: dict[str, Any] = {}

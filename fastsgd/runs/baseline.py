@@ -1,4 +1,4 @@
-"""The best constant prediction, which a network must beat to have learned something; what is said if it does not."""
+"""The baseline of the best constant prediction, and the warning where a network does no better."""
 from __future__ import annotations
 
 import math
@@ -13,8 +13,8 @@ from fastsgd.network.network import Network
 from fastsgd.runs.feeds import Segment
 from fastsgd.runs.history import History
 
-FEW_STEPS = 20                   # after which nothing need have been learned
-ABSURD = 100.0                   # a cost of an output of a classifier
+FEW_STEPS = 20                   # with fewer no warning is due
+ABSURD = 100.0                   # a mean cost of an output that no classifier should have
 LEARNED = 0.98                   # of the constant's cost: with less of it something has been learned
 RARELY = 1e-6                    # the least share of a class, whose logarithm is taken
 LITTLE = 1e-5                    # a constant's cost that leaves nothing to be learned, as of a single class
@@ -96,7 +96,7 @@ def nothing_learned(net: Network, rows: Segment, history: History) -> str:
 
 
 def _is_suspicious(net: Network, history: History, y: np.ndarray, weight: np.ndarray | None) -> bool:
-    """Whether the last epoch's figures leave it open that nothing was learned: the network need not be asked else."""
+    """A cheap test by the last epoch's figures: False where the network certainly beats a constant."""
     metric = history.metric[-1]
     if net.metric != "accuracy":
         return metric < 0.01

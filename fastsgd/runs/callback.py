@@ -1,4 +1,4 @@
-"""What may watch a training run and act on it, and what it sees of the run."""
+"""The base class of callbacks, and the interface of the run that they receive."""
 from __future__ import annotations
 
 import os

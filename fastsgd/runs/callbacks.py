@@ -14,12 +14,12 @@ from fastsgd.deprecation import keyword_only, renamed_arguments
 from fastsgd.display.bars import bar
 from fastsgd.runs.callback import Callback, Run
 
-BESIDE = 20                 # columns of a bar beside its words: the share, four for the bar, the time left
+BESIDE = 20                 # columns of a bar beside its text: the percentage, four for the bar, the time left
 NUMBER = int | float | np.integer | np.floating
 
 
 class Progress(Callback):
-    """A bar with rows per second and the time left, by tqdm where it is installed; else one line per epoch.
+    """A progress bar with rows per second and the time left, by tqdm where it is installed; else a line per epoch.
 
     In a notebook the bar is tqdm's widget, or without tqdm or ipywidgets a line that changes in place. In files and
     pipes there are only lines.
@@ -77,8 +77,8 @@ class Progress(Callback):
 def figures_line(run: Run, room: int | None = None) -> str:
     """The latest figures of a run, each by its whole name; those of weighted training rows are called weighted.
 
-    In less room, of so many characters, those of the training rows are left out first, then all but the last one that
-    is measured in any case.
+    Where they take more than ``room`` characters, some are left out: first the training metric, then further scores,
+    the training cost and the validation cost.
     """
     figures = [f"{name} {value:.4f}" for name, value in run.history.named().items()]
     least_first = [1, *range(len(figures) - 1, 3, -1), 0, 2] if len(figures) > 2 else [1]

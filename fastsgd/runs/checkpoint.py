@@ -192,10 +192,10 @@ class CheckpointData:
 
     def require(self, path, plan: dict, callbacks: list[str]) -> None:
         """ValueError names what differs between the run that wrote the checkpoint and the one that would resume it."""
-        theirs = {**self.plan, "callbacks that keep something": [name for name, _ in self.callbacks]}
+        theirs = {**self.plan, "callbacks with a state": [name for name, _ in self.callbacks]}
         if isinstance(theirs.get("optimizer"), str):
             theirs["optimizer"] = in_new_words(theirs["optimizer"])
-        ours = json.loads(json.dumps({**plan, "callbacks that keep something": callbacks}, default=_plain))
+        ours = json.loads(json.dumps({**plan, "callbacks with a state": callbacks}, default=_plain))
         try:
             differences = [f"{name:.80}: {theirs.get(name)!s:.300} in the checkpoint, {ours.get(name)!s:.300} here"
                            for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
@@ -211,6 +211,11 @@ class CheckpointData:
                              + "; ".join(differences[:20]) + advice)
 
 
+def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
 def in_new_words(optimizer: str) -> str:
     """An optimizer in words of fastsgd 0.1 in those of today.
 
@@ -220,11 +225,6 @@ def in_new_words(optimizer: str) -> str:
     for old, new in OLD_WORDS:
         optimizer = re.sub(old, new, optimizer)
     return optimizer
-
-
-def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Those whose names begin so, by the rest of their names."""
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _plain(value):

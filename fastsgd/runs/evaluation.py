@@ -1,4 +1,4 @@
-"""Judging a network on validation rows: cost and metric by the kernel, other metrics by name or function."""
+"""Evaluation on validation rows: cost and metric by the engine, other metrics by scorer names or functions."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ Metric = Callable[[np.ndarray, np.ndarray], float]
 
 
 class Evaluation:
-    """Rows held aside, and what is measured on them."""
+    """Validation rows, and what is measured on them: called with a network."""
 
     def __init__(self, net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarray | None,
                  chosen: np.ndarray | None = None, *, metrics: dict[str, Metric], threads: int | None,

@@ -1,4 +1,4 @@
-"""Where the rows of an epoch come from and in what order: a feed gives a run one segment of rows after another."""
+"""Feeds: the rows of an epoch in their order, as one segment of whole mini-batches after another."""
 from __future__ import annotations
 
 import contextlib
@@ -45,7 +45,7 @@ class Segment:
 
 
 class Feed(Protocol):
-    """What a run asks of the place its rows come from."""
+    """The source of a run's rows."""
 
     batch_size: int
 
@@ -58,9 +58,9 @@ class Feed(Protocol):
         """Whether rows are known to have weights."""
 
     def epoch(self, number: int, rng: np.random.Generator, skipped: int) -> Iterator[Segment | None]:
-        """The segments of an epoch, from 1, in an order that rng draws, without the rows of the first so many steps.
+        """The segments of an epoch, counted from 1, in an order that rng draws, without its first ``skipped`` steps.
 
-        None every tenth of a second while the next one is awaited.
+        None every tenth of a second while the next one is not ready.
         """
 
     def summary(self, cost: float, score: float) -> tuple[float, float]:
@@ -70,7 +70,7 @@ class Feed(Protocol):
         """Rows of the epoch that has just ended, or a part of them."""
 
     def describe(self) -> dict:
-        """What a run that is to go on must find again."""
+        """What a resumed run must find unchanged, by name."""
 
 
 class Rows:
@@ -120,7 +120,7 @@ class Blocks(Rows):
     """Rows of a file that is mapped into memory, which may be larger than that: shuffled by blocks.
 
     Neighbouring rows form a block of at most 64 KiB. Each epoch the blocks are put in a new order, and 64 MiB of them
-    at a time, a window, are shuffled row by row. While one is trained on, a thread brings in the next. So a mini-batch
+    at a time, a window, are shuffled row by row. While one is trained on, a thread reads the next. So a mini-batch
     of B rows is drawn from a window of K random blocks: even where the file is sorted, so that blocks are all of one
     kind, the variance of a batch's make-up is that of a full shuffle times 1 + B / K at most.
 
@@ -137,7 +137,7 @@ class Blocks(Rows):
         self._checked = np.zeros(-(-self._rows // self._block), dtype=bool)
 
     def epoch(self, number, rng, skipped):
-        return ahead(self._segments(rng, skipped))
+        return prefetch(self._segments(rng, skipped))
 
     def describe(self):
         how = f"blocks of {self._block} rows, windows of {self._window}" if self._shuffles else "none"
@@ -197,10 +197,10 @@ def readable_in_place(X: np.ndarray, dtype: np.dtype) -> bool:
 T = TypeVar("T")
 
 
-def ahead(items: Iterator[T]) -> Iterator[T | None]:
-    """The items, of which a thread always has the next one ready; what their iterator raises is raised here.
+def prefetch(items: Iterator[T]) -> Iterator[T | None]:
+    """The items, read by a thread that is one item ahead; what their iterator raises is raised here.
 
-    None every tenth of a second while there is none. RuntimeError in the child of a fork, which has no such thread.
+    None every tenth of a second while none is ready. RuntimeError in the child of a fork, which has no such thread.
     """
     ready: queue.Queue = queue.Queue(maxsize=1)
     gone = threading.Event()
@@ -249,7 +249,7 @@ def ahead(items: Iterator[T]) -> Iterator[T | None]:
 
 
 def fingerprint(X, y: np.ndarray, weight: np.ndarray | None) -> str:
-    """A checksum of a few rows, which tells other data from the same."""
+    """A checksum of a few rows, by which a resumed run recognises its data."""
     rows = np.unique(np.linspace(0, len(X) - 1, 32).astype(int))
     sample = X[rows]
     arrays = [sample.indices, sample.values] if isinstance(sample, Csr) else [sample]

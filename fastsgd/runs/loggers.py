@@ -45,9 +45,9 @@ class _Log(Callback):
 class _FileLog(_Log):
     """A text file with a line for each record.
 
-    A run that goes on from a checkpoint keeps the lines up to there and writes on; any other begins a new file. A line
-    is in the system's hands when it has been written, not yet on the disk. One that cannot be written whole is taken
-    back, and OSError names the path.
+    A run that resumes from a checkpoint keeps the lines up to there and appends; any other begins a new file. Lines are
+    written to the operating system at once, without fsync. A line that cannot be written whole is removed again, and
+    OSError names the path.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -65,7 +65,7 @@ class _FileLog(_Log):
                 with open(self.path, encoding="utf-8", newline="\n") as file:
                     lines = file.readlines()[1 if head else 0:][:records]
             except UnicodeDecodeError as error:
-                raise ValueError(f"{self.path} is no log to go on with: it is not UTF-8 ({error.reason} at byte "
+                raise ValueError(f"{self.path} is no log to append to: it is not UTF-8 ({error.reason} at byte "
                                  f"{error.start:,})") from None
             kept = [line for line in lines if line.endswith("\n")]      # the last may not have reached the disk whole
         write_atomically(self.path, ["".join([head, *kept]).encode()])

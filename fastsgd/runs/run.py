@@ -1,4 +1,4 @@
-"""A training run: epochs of mini-batch steps, what is looked at between them, and resuming from a checkpoint."""
+"""A training run: epochs of mini-batch steps with evaluations, callbacks and checkpoints between them."""
 from __future__ import annotations
 
 import contextlib
@@ -51,9 +51,9 @@ class TrainingRun(Run):
         self._state = RunState(self._of_optimizer, rng, rng_at_start)
         self.result = net if self._of_optimizer.average is None else net.copy()
         self._diverged = False
-        self._pass_began: float | None = None    # of compiled code that is running
-        self._looked = time.perf_counter()       # when on_rows had been called last
-        self._latest: Segment | None = None      # that was trained on
+        self._pass_began: float | None = None    # when the engine was called, while it runs
+        self._looked = time.perf_counter()       # when on_rows was last called
+        self._latest: Segment | None = None      # the segment trained on last
         self._good, self._good_are = net.params.copy(), "the initial parameters"
         self._begun = False
         self._restored: CheckpointData | None = None
@@ -127,7 +127,7 @@ class TrainingRun(Run):
                 if not self._diverged:
                     self._save_if_due(at_the_end=True)
             if self._timer and self._checkpoint and not self._timer.written:
-                self._write(self._checkpoint.path)          # of a run that had nothing to do
+                self._write(self._checkpoint.path)          # even of a run that had nothing to do
         return self.history
 
     def _one_epoch(self) -> None:
@@ -141,7 +141,7 @@ class TrainingRun(Run):
         if self.stop and self.rows_done != self.rows:
             return
         for segment in self._timed(self._feed.epoch(self.epoch, self._state.rng, skipped)):
-            if segment is None:                             # it is still awaited
+            if segment is None:                             # the feed is still reading it
                 self._look(self.rows_done)
                 if self.stop and self.rows_done != self.rows:
                     return
@@ -176,7 +176,7 @@ class TrainingRun(Run):
         self._save_if_due()
 
     def _timed(self, segments: Iterator[Segment | None]) -> Iterator[Segment | None]:
-        """The segments; the time until they are there is part of the epoch's."""
+        """The segments; waiting for them counts as time of the epoch."""
         while True:
             begin = time.perf_counter()
             try:
@@ -188,7 +188,7 @@ class TrainingRun(Run):
             yield segment
 
     def _train_on(self, segment: Segment) -> int:
-        """One pass of compiled code along the segment, to its end or where a pause is asked for; returns its rows."""
+        """One call of the engine, to the end of the segment or until ``poll`` asks for a pause; returns its rows."""
         state, rows_before, steps_before, begin = self._state, self.rows_done, self.steps, time.perf_counter()
         steps = steps_in(len(segment), self.batch_size)
         rates = self.optimizer.learning_rates(self.steps, steps) * state.acting_factor
@@ -261,7 +261,7 @@ class TrainingRun(Run):
 
     @property
     def _epoch_lacks_its_entry(self) -> bool:
-        """Whether all steps of an epoch are made, and a callback or Ctrl-C came between them and its entry."""
+        """Whether an epoch has all its steps but no entry in the history: a callback or Ctrl-C came between."""
         return self.rows is not None and 0 < self._state.steps_in_epoch == steps_in(self.rows, self.batch_size)
 
     def _put_back_unless_begun(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from fastsgd.optimizers import Optimizer, State
 
 # The names in the file, which are those of its first version.
-ON_DISK = {"rng_at_start": "first_draw", "rng_at_epoch": "draw"}
+ON_DISK = {"rng_at_start": "first_draw", "rng_at_epoch": "draw", "cumulative_l1": "penalty"}
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Counters:
     factors: list                    # [steps, factor of their learning rates] of each pass of the present epoch
     rng_at_start: dict               # the generator's state before it drew anything,
     rng_at_epoch: dict               # and before it drew the order of the present epoch
-    penalty: float = 0.0             # of the optimizer's State
+    cumulative_l1: float = 0.0       # of the optimizer's State
 
     @classmethod
     def from_json(cls, values: dict) -> Counters:
@@ -41,12 +41,12 @@ class Counters:
     def checked(self) -> Counters:
         """These, with the factors of as many steps as were made; ValueError where they do not fit each other."""
         for name, kind in (("steps", int), ("steps_at_epoch", int), ("cost", float), ("score", float),
-                           ("seconds", float), ("rate_factor", float), ("factors", list), ("penalty", float)):
+                           ("seconds", float), ("rate_factor", float), ("factors", list), ("cumulative_l1", float)):
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
         if not 0 <= self.steps_at_epoch <= self.steps < 2**53:
             raise ValueError(f"{self.steps} steps, {self.steps_at_epoch} before the epoch")
-        for name in ("cost", "seconds", "rate_factor", "penalty"):
+        for name in ("cost", "seconds", "rate_factor", "cumulative_l1"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name} is {getattr(self, name)}")
         self.factors = list(self._factors_upto(self.steps_in_epoch))
@@ -128,13 +128,13 @@ class RunState:
         return Counters(steps=engine.steps, steps_at_epoch=self.steps_at_epoch, cost=float(engine.cost),
                         score=float(engine.score), seconds=float(self.seconds), rate_factor=float(self.rate_factor),
                         factors=factors, rng_at_start=dict(self.rng_at_start), rng_at_epoch=dict(self.rng_at_epoch),
-                        penalty=float(engine.cumulative_l1))
+                        cumulative_l1=float(engine.cumulative_l1))
 
     def restore(self, counters: Counters, evaluated: bool) -> None:
         """Takes over the counters of a checkpoint; ``evaluated`` says whether its last step was followed by one."""
         engine = self.of_optimizer
         engine.steps, self.steps_at_epoch = counters.steps, counters.steps_at_epoch
-        engine.cost, engine.score, engine.cumulative_l1 = counters.cost, counters.score, counters.penalty
+        engine.cost, engine.score, engine.cumulative_l1 = counters.cost, counters.score, counters.cumulative_l1
         self.seconds, self.rate_factor, self.factors = counters.seconds, counters.rate_factor, counters.factors
         self.acting_factor = self.rate_factor
         if counters.steps_in_epoch and self.factors and not evaluated:

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastsgd.data.checks import Csr, check_fraction, check_rates, check_sample_weight, check_targets, check_whole
 from fastsgd.engine import _kernel
+from fastsgd.losses import LOSSES
 from fastsgd.network.given import require_network
 from fastsgd.network.network import Network
 from fastsgd.optimizers import Optimizer, check_fits, check_optimizer
@@ -50,8 +51,9 @@ class Settings:
         self.dropout = net.architecture.for_each_layer(check_rates(dropout, net.architecture.hidden))
         check_fraction(label_smoothing, "label_smoothing", least_included=True)
         if label_smoothing and not net.architecture.loss_type.targets.probabilities:
-            raise ValueError("label_smoothing is for classifiers with cross_entropy or binary_cross_entropy; this "
-                             f"network has {net.loss}")
+            allowed = [name for name, loss in LOSSES.items() if loss.targets.probabilities]
+            raise ValueError(f"label_smoothing is for classifiers with {' or '.join(allowed)}; this network has "
+                             f"{net.loss}")
         self.label_smoothing = float(label_smoothing)
         if not isinstance(weighted_steps, bool):
             raise TypeError(f"weighted_steps must be True or False, got {weighted_steps!r}")

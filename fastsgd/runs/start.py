@@ -1,4 +1,4 @@
-"""From checked settings and rows, or a stream of them, to a run, which begins or resumes from a checkpoint."""
+"""How a run starts: on rows in memory or mapped, or on a stream, at its beginning or from a checkpoint."""
 from __future__ import annotations
 
 import json

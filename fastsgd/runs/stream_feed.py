@@ -1,4 +1,4 @@
-"""A feed of batches that come from anywhere, of which only a part is in memory at once."""
+"""The feed of a stream: batches from an iterable, of which a window is in memory at once."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
@@ -9,22 +9,22 @@ from fastsgd.data.advice import some_rows
 from fastsgd.data.checks import Csr, check_class_weight, check_sample_weight, copy_if_shared, stack
 from fastsgd.losses import CLASSES
 from fastsgd.network.network import Network
-from fastsgd.runs.feeds import WINDOW_BYTES, Segment, ahead
+from fastsgd.runs.feeds import WINDOW_BYTES, Segment, prefetch
 
 Batch = tuple
 Source = Iterable[Batch] | Callable[[int], Iterable[Batch]]
 
 
 class Stream:
-    """A feed of batches, whose rows are shuffled in windows of so many; see :class:`fastsgd.runs.feeds.Feed`."""
+    """A :class:`fastsgd.runs.feeds.Feed` of batches, whose rows are shuffled within windows of ``window`` rows."""
 
     def __init__(self, net: Network, source: Source, batch_size: int, rows: int | None, window: int | None,
                  shuffle: bool, class_weight):
         self._net, self._source, self.batch_size = net, source, batch_size
         self._rows, self._window, self._shuffle, self._class_weight = rows, window, shuffle, class_weight
         self._kind: tuple[str, int] | None = None
-        self._sample: Segment | None = None              # of the largest window of an epoch,
-        self._sampled = 0                                # which has so many rows
+        self._sample: Segment | None = None              # rows of the largest window of the epoch so far,
+        self._sampled = 0                                # and how many rows that window has
 
     @property
     def rows(self):
@@ -36,7 +36,7 @@ class Stream:
 
     def epoch(self, number, rng, skipped):
         self._tally, self._kind, self._sample, self._sampled = Tally(self._net), None, None, 0
-        return ahead(self._segments(number, rng, skipped * self.batch_size))
+        return prefetch(self._segments(number, rng, skipped * self.batch_size))
 
     def summary(self, cost, score):
         if not self._tally.weight:
@@ -112,7 +112,7 @@ class Stream:
             raise ValueError(f"{name} must be (X, y) or (X, y, sample_weight), got {type(batch).__name__}")
         given_X, given_y, *weight = batch
         X, y = self._net._check(given_X, given_y, prefix=f"{name}: ")
-        X, y = copy_if_shared(X, given_X), copy_if_shared(y, given_y)       # the source may use its arrays again
+        X, y = copy_if_shared(X, given_X), copy_if_shared(y, given_y)      # the source may reuse its arrays
         kind = ("sparse" if isinstance(X, Csr) else str(X.dtype), y.ndim)
         self._kind = self._kind or kind
         if kind != self._kind:
@@ -150,7 +150,7 @@ class Stream:
 
 
 class Tally:
-    """What a metric needs to know of the targets of an epoch, of which no more than a window is there at once."""
+    """Running sums over the targets of an epoch, from which its metric follows."""
 
     def __init__(self, net: Network):
         self._classes = net.metric == "accuracy"

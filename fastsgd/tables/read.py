@@ -29,8 +29,8 @@ from fastsgd.tables.reading import Reading
 from fastsgd.tables.wording import LISTED, how_to_drop
 
 MAX_COLUMNS = 100_000  # of an .npz file
-MAX_TEXT, TEXT_EXPANSION = 64 * 2**20, 200  # bytes that any packed text may have, and times its size
-MAX_CELLS, CELLS_EXPANSION = 2**30, 1000    # of Parquet, bytes in the same sense
+MAX_TEXT_BYTES, TEXT_EXPANSION = 64 * 2**20, 200  # bytes that any packed text may have, and times its size
+MAX_CELL_BYTES, CELLS_EXPANSION = 2**30, 1000    # of Parquet, bytes in the same sense
 TEXT, LINES, ARROW = (".csv", ".tsv", ".txt"), (".jsonl", ".ndjson"), (".parquet", ".pq", ".feather", ".arrow")
 SHEETS = {".xlsx": "openpyxl", ".xls": "xlrd", ".ods": "odfpy"}
 PACKED = (".gz", ".bz2", ".xz", ".zip")
@@ -185,7 +185,7 @@ class _Bounded(io.RawIOBase):
 
 
 def _most(path: Path) -> int:
-    return MAX_TEXT + TEXT_EXPANSION * path.stat().st_size
+    return MAX_TEXT_BYTES + TEXT_EXPANSION * path.stat().st_size
 
 
 def _open(path: Path, packed: str) -> IO[bytes]:
@@ -213,7 +213,7 @@ def _read_arrow(path: Path, kind: str, drop: set[str]):
         except (pa.ArrowException, ValueError, OSError) as error:
             raise _of_arrow(error, "Parquet") from None
         schema, rows = file.schema_arrow, file.metadata.num_rows
-        if 8 * rows * len(schema) > MAX_CELLS + CELLS_EXPANSION * path.stat().st_size:
+        if 8 * rows * len(schema) > MAX_CELL_BYTES + CELLS_EXPANSION * path.stat().st_size:
             raise Unreadable(f"its {rows:,} rows of {len(schema):,} columns are more than such a file can hold")
         read = partial(file.read, use_threads=False)
     else:

@@ -39,10 +39,10 @@ GZIP = b"\x1f\x8b"
 SECONDS = 1.0
 COPIES, ROOM = {"csv": 100, "jsonl": 100}, {"csv": 64 * 2**20}    # an input may take twice its size and 1 MiB, but for
 #                                                                   pandas, and where values are objects
-LONGEST_MESSAGE = 2000
+MAX_MESSAGE = 2000
 ADDRESS_SPACE = 6 * 2**30
 TRACED = 5                         # every so many inputs tracemalloc measures the memory
-RESUMED = 20                        # every so many checkpoints train() goes on from one
+RESUMED = 20                        # every so many checkpoints train() resumes from one
 SUFFIX = {"model": ".safetensors", "checkpoint": ".ckpt", "idx": ".idx", "csv": ".csv", "npz": ".npz",
           "jsonl": ".jsonl",
           "onnx": ".onnx"}
@@ -91,7 +91,7 @@ RUNS = [  # the runs that wrote the seeds, and go on from what became of them
 
 
 def _train(kind, path=None, resume=None):
-    """The network and the history of a run: one that was interrupted within an epoch, or that goes on from a file."""
+    """The network and the history of a run: one that was interrupted within an epoch, or that resumes from a file."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20, 3)), rng.integers(0, 2, 20)
     net = fastsgd.Network([3, 2, 2] if kind else [3, 2], seed=0)
@@ -363,7 +363,7 @@ def check(kind, path, which, resume=False, again=False):
     except ValueError as error:
         message = str(error)
         assert str(path) in message, f"does not name the file: {message[:300]}"
-        assert len(message) <= LONGEST_MESSAGE, f"is {len(message)} characters long"
+        assert len(message) <= MAX_MESSAGE, f"is {len(message)} characters long"
         assert len(message) >= len(str(path)) + 10, "says nothing"
         outcome = "refused"
     except FloatingPointError:

@@ -23,7 +23,7 @@ LONGEST = 2**16
 
 
 def split(data, seeds):
-    """An input's first byte says which seed its file comes from, and whether train() goes on from it."""
+    """An input's first byte says which seed its file comes from, and whether train() resumes from it."""
     return data[0] // 2 % len(seeds), data[1:], bool(data[0] % 2)
 
 

@@ -114,7 +114,7 @@ def leftovers(folder, *names):
 # ---- training, with a checkpoint after every few steps ----
 
 def train(folder, data, page=None, resume=False):
-    """The run; with a page one that is watched, writes checkpoints and goes on from its own."""
+    """The run; with a page one that is watched, writes checkpoints and resumes from its own."""
     settings = {"resume": resume}
     if page is not None:
         page.watch()
@@ -131,7 +131,7 @@ def figures(folder):
 
 
 def kill_training(count, folder, moments):
-    """So many kills, and after each a run that goes on from what is there; what the killed were doing, by kill."""
+    """So many kills, and after each a run that resumes from what is there; what the killed were doing, by kill."""
     data, found = fastsgd.datasets.digits()[0], []
     whole, killed, again = folder / "whole", folder / "killed", folder / "again"
     for one in (whole, killed, again):
