@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 AUTO_SECONDS = 2.0                       # for the search of batch_size="auto"
 
 
-def train(net: Network, X: RowsLike | os.PathLike, y: ArrayLike | os.PathLike, *, optimizer: Optimizer = SGD(0.1),  # noqa: B008 - a frozen dataclass
+def train(net: Network, X: RowsLike | os.PathLike, y: ArrayLike | os.PathLike, *,
+          optimizer: Optimizer = SGD(0.1),  # noqa: B008 - a frozen dataclass
           batch_size: int | str | None = 100, epochs: int = 20, seed: int | None = None, threads: int | None = None,
           validation: tuple | float | None = None, metrics: Iterable[str | Metric] = (),
           evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
