@@ -3,7 +3,8 @@
 An entry is a file, a test of it or one of its cases; one that is no more stops pytest with its name.
 """
 SMOKE = {
-    "the house is in order": ["test_layout.py"],
+    "the house is in order": ["test_layout.py", "test_deprecation.py"],
+    "layers and losses": ["test_layers.py", "test_losses.py"],
     "the kernel does what the reference says": [
         *(f"test_kernel.py::test_kernel_agrees_with_reference[{case}]" for case in (
             "relu-cross_entropy-softmax-float32", "tanh-squared_error-identity-float64",
@@ -25,7 +26,8 @@ SMOKE = {
     "every instruction set, any number of threads: the same bits": [
         "test_functions.py::test_the_same_bits_on_every_instruction_set_with_fma",
         "test_isa.py::test_one_set_is_chosen_and_the_blas_follows_it",
-        "test_threads.py::test_any_number_of_threads_gives_the_same_bits",
+        *(f"test_threads.py::test_any_number_of_threads_gives_the_same_bits[{case}]" for case in (
+            "sizes0-relu-optimizer0-100-float32", "sizes1-logistic-optimizer1-10-float64")),
         "test_threads.py::test_a_team_that_adapts_gives_the_same_bits",
         "test_threads.py::test_children_forked_while_threads_train",
         "test_predictor.py::test_the_answers_are_those_of_predict"],
@@ -65,7 +67,7 @@ SMOKE = {
     "networks go elsewhere and come back": [
         "test_interop_c.py::test_float64", "test_interop_onnx.py::test_networks_come_back_equal",
         "test_interop_torch.py::test_the_units_of_outputs_come_last"],
-    "pictures": ["test_plots.py::test_every_plot_takes_axes_returns_them_and_says_what_they_show"],
+    "pictures": ["test_plots.py::test_every_plot_takes_axes_returns_them_and_says_what_they_show[history]"],
 }
 ENTRIES = [entry for entries in SMOKE.values() for entry in entries]
 FILES = {entry.partition("::")[0] for entry in ENTRIES}

@@ -1,5 +1,6 @@
 """Do the old names still work, with a warning that names the new ones and points at the caller?"""
 import copy
+import importlib.util
 import inspect
 import pickle
 import re
@@ -122,11 +123,15 @@ def test_signatures_show_what_is_meant():
 
 
 def test_dir_and_all_show_public_names_only():
-    assert set(dir(fastsgd)) == {*fastsgd.__all__, "__version__"}
-    assert {"MLPClassifier", "Optimizer", "State", "Schedule", "losses"} <= set(fastsgd.__all__)
+    estimators = {"MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor"}
+    assert set(dir(fastsgd)) == {*fastsgd.__all__, *estimators, "__version__"}
+    assert {"Optimizer", "State", "Schedule", "losses"} <= set(fastsgd.__all__)
     namespace = {}
     exec("from fastsgd import *", namespace)
-    assert namespace["SGDClassifier"] is fastsgd.SGDClassifier
+    assert namespace["SGD"] is fastsgd.SGD
+    if importlib.util.find_spec("sklearn"):
+        assert estimators <= set(fastsgd.__all__)
+        assert namespace["SGDClassifier"] is fastsgd.SGDClassifier
 
 
 def test_seeds_default_to_none():
