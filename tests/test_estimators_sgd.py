@@ -118,6 +118,15 @@ def test_the_fit_ends_by_scikit_learns_rule():
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("patience", [1, 3])
+def test_a_fit_that_never_improves_ends_at_the_same_epoch(patience, early_stopping):
+    more = {"tol": 1e9, "n_iter_no_change": patience, "early_stopping": early_stopping, "random_state": 0}
+    for kind, rows, targets in (("SGDRegressor", XR, YR), ("SGDClassifier", X, Y > 4)):
+        ours, theirs = (getattr(module, kind)(**more).fit(rows, targets) for module in (fastsgd, sklearn.linear_model))
+        assert ours.n_iter_ == theirs.n_iter_ == patience + 1, kind
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("loss", ["hinge", "log_loss", "epsilon_insensitive"])
 def test_every_class_ends_where_a_fit_of_its_own_would(loss, early_stopping):
     def fit(y):

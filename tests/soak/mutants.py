@@ -68,7 +68,7 @@ MUTANTS = [
            ("training", "estimators_mlp", "callbacks")),
     Mutant("an MLP stops an epoch early", "estimators/mlp_stopping.py",
            "if self.count > estimator.n_iter_no_change:", "if self.count >= estimator.n_iter_no_change:",
-           ("estimators_mlp", "estimators_stopping")),
+           ("sklearn_mlp",)),
     Mutant("an MLP that gets worse by less than tol goes on", "estimators/mlp_stopping.py",
            "figure < self.best + self.estimator.tol", "figure < self.best - self.estimator.tol",
            ("estimators_mlp", "estimators_stopping")),
