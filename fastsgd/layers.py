@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from numbers import Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+
+from fastsgd.arguments import check_factor
 
 __all__ = ["Dense", "Layer", "Scale", "Tensor"]
 
@@ -119,10 +120,8 @@ class Scale(Layer):
     tensors: ClassVar[tuple[tuple[str, str], ...]] = (("scale", "scale"),)
 
     def __post_init__(self):
-        factor = self.learning_rate_factor
-        if isinstance(factor, bool) or not isinstance(factor, Real) or not 0 <= factor < math.inf:
-            raise ValueError(f"learning_rate_factor must be a finite number, at least 0, got {factor!r}")
-        object.__setattr__(self, "learning_rate_factor", float(factor))
+        object.__setattr__(self, "learning_rate_factor",
+                           check_factor("learning_rate_factor", self.learning_rate_factor))
 
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         return ((self.inputs,),)

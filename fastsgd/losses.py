@@ -18,6 +18,8 @@ from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any, ClassVar, Self
 
+from fastsgd.arguments import is_number
+
 __all__ = ["AbsoluteError", "BinaryCrossEntropy", "CrossEntropy", "EpsilonInsensitive", "Hinge", "Huber", "Loss",
            "ModifiedHuber", "Perceptron", "Poisson", "Quantile", "SquaredEpsilonInsensitive", "SquaredError",
            "SquaredHinge"]
@@ -96,7 +98,7 @@ class Loss:
         return cls(values)                                                          # type: ignore[call-arg]
 
     def _checked(self, value):
-        if isinstance(value, bool) or not isinstance(value, Real) or not self._allows(value):
+        if not is_number(value) or not self._allows(value):
             raise ValueError(f"{type(self).__name__}: {self.parameter()} must be a number {self.allowed}, got "
                              f"{value!r}")
         return float(value)

@@ -18,8 +18,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from fastsgd.arguments import is_number
 from fastsgd.deprecation import old_names, renamed_fields
-from fastsgd.optimizers.parameters import Parameters, is_number
+from fastsgd.optimizers.parameters import Parameters
 
 __all__ = ["Constant", "Cosine", "Exponential", "InverseScaling", "InverseTime", "OneCycle", "Schedule", "StepDecay",
            "WarmUp"]

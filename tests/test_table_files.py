@@ -39,12 +39,12 @@ def zipped(text):
     ("t.csv", "a;b\n1,0;x\n2,5;y\n", "separated by semicolons (--sep); decimal commas (--decimal)"),
     ("t.csv", f"Sales\n\n{PLAIN}", "lines above the header, which are passed over: 2, such as 'Sales'"),
     ("t.csv", f"# in May\n#\n{PLAIN}", "lines above the header, which are passed over: 2, such as '# in May'"),
-    ("t.csv.gz", gzip.compress(PLAIN.encode(), mtime=0), ""), ("t.csv.bz2", bz2.compress(PLAIN.encode()), ""),
+    ("t.csv.gz", gzip.compress(PLAIN.encode()), ""), ("t.csv.bz2", bz2.compress(PLAIN.encode()), ""),
     ("t.CSV.xz", lzma.compress(PLAIN.encode()), ""), ("t.csv.zip", zipped(PLAIN), ""),
-    ("t.tsv.gz", gzip.compress(PLAIN.replace(",", "\t").encode(), mtime=0), ""),
+    ("t.tsv.gz", gzip.compress(PLAIN.replace(",", "\t").encode()), ""),
     ("t.csv", PLAIN.encode("utf-16"), ""), ("t.csv", PLAIN.replace("\n", "\r\n").encode("utf-8-sig"), ""),
     ("t.jsonl", '{"a": 1, "b": "x"}\n\n{"b": "y", "a": 2.5}\n', ""),
-    ("t.ndjson.gz", gzip.compress(b'{"a": 1, "b": "x"}\n{"b": "y", "a": 2.5}', mtime=0), ""),
+    ("t.ndjson.gz", gzip.compress(b'{"a": 1, "b": "x"}\n{"b": "y", "a": 2.5}'), ""),
 ])
 def test_kinds_of_text(tmp_path, name, content, told):
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())

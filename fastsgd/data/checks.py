@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastsgd.arguments import is_number
 from fastsgd.files.atomic import require_regular
 from fastsgd.losses import CLASSES, COUNTS, LOSSES, MARGINS, names
 from fastsgd.model.architecture import Architecture
@@ -311,7 +312,7 @@ def weights_of_classes(class_weight, labels: np.ndarray, classes: int,
         for label, weight in class_weight.items():
             if isinstance(label, bool) or not isinstance(label, Integral) or not 0 <= int(label) < classes:
                 raise ValueError(f"class_weight must be for classes 0 to {classes - 1}, got {label!r}")
-            if isinstance(weight, bool) or not isinstance(weight, Real):
+            if not is_number(weight):
                 raise TypeError(f"class_weight must hold numbers, got {weight!r} for class {label}")
             weights[label] = weight
     else:
@@ -344,7 +345,7 @@ def check_whole(name: str, value, least: int) -> int:
 
 def check_fraction(value, name: str, least_included: bool = False) -> None:
     """TypeError or ValueError unless value is a number between 0 and 1; 0 itself only where it is included."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not is_number(value):
         raise TypeError(f"{name} must be a number between 0 and 1, got {value!r}")
     if not 0 <= float(value) < 1 or not (value or least_included):
         raise ValueError(f"{name} must be {'at least' if least_included else 'above'} 0 and below 1, got {value}")

@@ -60,8 +60,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         double rate_factor, decay_factor, penalty_factor
 
     enum:
-        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE
-        FS_W, FS_B, FS_MAX_TENSORS
+        FS_DENSE, FS_DENSE_SKIPPING, FS_SCALE, FS_MAX_TENSORS
 
     ctypedef struct fs_layer
 
@@ -107,8 +106,6 @@ cdef extern from "csrc/fastsgd.h" nogil:
 
     double fs_sum(ptrdiff_t n, const double* values) noexcept nogil
     void fs_touch(ptrdiff_t size, const void* memory) noexcept nogil
-    void fs_philox(uint64_t seed, uint64_t block, uint64_t layer, uint64_t step, int blocks,
-                   uint64_t* words) noexcept nogil
     const char* fs_isa_select(const char* name)
     const char* fs_isa_name()
     const char* fs_isa_available()
@@ -125,13 +122,11 @@ cdef extern from "csrc/fastsgd.h" nogil:
     void fs_team_barrier(fs_team* team)
     void fs_team_shrink(fs_team* team, int size)
     bint fs_team_handle_fork(fs_team* team)
-    double fs_team_waited(const fs_team* team)
     ctypedef struct fs_adaptive:
         ptrdiff_t steps, first_step
         int forward_only, poll_due, stop, pause, whole, change_team, trial_over, trial_size
         double done
     void fs_run_adaptively(fs_adaptive* pass_, int size, int adapts, fs_work work, void* job)
-    void fs_check_contention(fs_adaptive* pass_, fs_team* team, ptrdiff_t step, int size)
     ptrdiff_t fs_next(ptrdiff_t* number)
     void fs_continue_from(ptrdiff_t* number, ptrdiff_t value)
     unsigned long fs_floats_flush()

@@ -143,7 +143,7 @@ cdef fs_rule rule_of(optimizer):
     rule.kind = OPTIMIZERS[optimizer.kind]
     rule.momentum = getattr(optimizer, "momentum", 0)
     rule.nesterov = getattr(optimizer, "nesterov", False)
-    rule.truncate = getattr(optimizer, "truncate", False)
+    rule.truncate = getattr(optimizer, "cumulative_l1", False)
     rule.beta_1 = getattr(optimizer, "beta_1", 0)
     rule.beta_2 = getattr(optimizer, "beta_2", getattr(optimizer, "rho", 0))
     rule.epsilon = getattr(optimizer, "epsilon", 0)
@@ -311,9 +311,6 @@ cdef bind_plane(fs_job* job, along, factors, activation, list kept):
     job.data.copies, job.data.skips = True, False
 
 
-ONE_VS_REST = (FS_BINARY_CROSS_ENTROPY, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER)
-
-
 cdef bind_target(fs_job* job, architecture, target, list kept):
     """Labels or targets of all rows."""
     cdef const int32_t[::1] labels
@@ -323,7 +320,7 @@ cdef bind_target(fs_job* job, architecture, target, list kept):
     job.data.target.parameters = copy_of(architecture.loss_parameters, job, outputs, "loss_parameters", kept)
     require(len(target) == job.data.rows, "target and X differ in length")
     if target.ndim == 1:
-        require(job.data.target.loss == FS_CROSS_ENTROPY or job.data.target.loss in ONE_VS_REST,
+        require(job.data.target.loss == FS_CROSS_ENTROPY or architecture.loss_type.targets.one_vs_rest,
                 f"{architecture.loss} takes no labels")
         labels = target
         job.data.target.labels = &labels[0]
@@ -348,7 +345,7 @@ def flush_interval(architecture, X, config):
     That is decided by what stays the same in a run that is interrupted and goes on, and by nothing else.
     """
     optimizer = config.optimizer
-    truncates = getattr(optimizer, "truncate", False)
+    truncates = getattr(optimizer, "cumulative_l1", False)
     if (len(architecture.layers) > 1 or optimizer.groups or optimizer.kind not in ("sgd", "passive_aggressive")
             or getattr(optimizer, "momentum", 0) or optimizer.clip_norm or optimizer.clip_value
             or config.backend == "blas" or (optimizer.l1 and not truncates)

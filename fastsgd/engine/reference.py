@@ -49,7 +49,7 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
         if not math.isfinite(cost):
             break
         state.steps += 1
-        if getattr(config.optimizer, "truncate", False):
+        if getattr(config.optimizer, "cumulative_l1", False):
             state.cumulative_l1 += learning_rates[steps] * config.optimizer.l1
         weight = len(rows) if sample_weight is None or config.weighted_steps else sample_weight[rows].sum()
         gradients = clip(config.optimizer, [g / weight if weight else 0 * g for g in gradients])
@@ -158,10 +158,8 @@ LAYERS = {"dense": Dense, "scale": Scale}
 
 def layers(architecture, params):
     """``[(twin, tensors), ...]``: for each layer what computes it, and views of its part of the flat parameters."""
-    found: list = [(LAYERS[layer.kind], []) for layer in architecture.layers]
-    for tensor in architecture.tensors:
-        found[tensor.layer][1].append(tensor.of(params))
-    return found
+    return [(LAYERS[layer.kind], tensors) for layer, tensors in
+            zip(architecture.layers, architecture.arrays(params), strict=True)]
 
 
 def scaled(architecture, X, dtype):
@@ -452,7 +450,7 @@ def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumu
     of learning_rate * l1 up to this step, for l1 that truncates.
     """
     kind = optimizer.kind
-    truncates = getattr(optimizer, "truncate", False) and optimizer.l1 * factors.penalty > 0
+    truncates = getattr(optimizer, "cumulative_l1", False) and optimizer.l1 * factors.penalty > 0
     l1 = 0 if truncates else optimizer.l1 * factors.penalty
     l2 = factors.penalty * (optimizer.l2 + (optimizer.alpha / batch_weight if batch_weight else 0))
     weight_decay = factors.decay * optimizer.weight_decay

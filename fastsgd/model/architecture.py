@@ -4,9 +4,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, Self
 
+import numpy as np
+
+from fastsgd.arguments import is_number
 from fastsgd.layers import Layer, Tensor, chain
 from fastsgd.losses import CLASSES, LOSSES, MAX_NUMBER, Loss, as_loss
 
@@ -105,6 +108,13 @@ class Architecture:
                 found.append(Tensor(f"{name}.{number}", offset, shape, role, number))
                 offset += found[-1].size
         return tuple(found)
+
+    def arrays(self, flat: np.ndarray) -> list[list[np.ndarray]]:
+        """For each layer the views of its tensors in an array that is laid out like the parameters."""
+        found: list[list[np.ndarray]] = [[] for _ in self.layers]
+        for tensor in self.tensors:
+            found[tensor.layer].append(tensor.of(flat))
+        return found
 
     @cached_property
     def parameters(self) -> int:
@@ -206,11 +216,11 @@ def _check_output(loss: Loss, output, outputs: int) -> str:
 
 
 def _one_or_each(name: str, values, count: int, what: str) -> tuple[float, ...]:
-    numbers = (values,) if _is_number(values) else _sequence(name, values)
+    numbers = (values,) if is_number(values) else _sequence(name, values)
     if len(numbers) not in (1, count):
         raise ValueError(f"{name} must be one number or {count}, one per {what}, got {len(numbers)}")
     for number in numbers:
-        if not _is_number(number) or not abs(number) <= MAX_NUMBER:
+        if not is_number(number) or not abs(number) <= MAX_NUMBER:
             raise ValueError(f"{name} must hold numbers between -{MAX_NUMBER:g} and {MAX_NUMBER:g}, "
                              f"got {number!r}")
     return tuple(float(number) for number in numbers)
@@ -221,7 +231,3 @@ def _sequence(name: str, values) -> tuple:
         return tuple(values)
     except TypeError:
         raise TypeError(f"{name} must be a number or a sequence of numbers, got {values!r}") from None
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

@@ -289,7 +289,7 @@ class Network:
         if self.architecture.is_dense:
             return self
         own, kept, factor = self.architecture, [], None
-        for layer, arrays in zip(own.layers, self._arrays(), strict=True):
+        for layer, arrays in zip(own.layers, own.arrays(self.params), strict=True):
             if layer.kind == "scale":
                 factor = arrays[0] if factor is None else factor * arrays[0]
                 continue
@@ -298,13 +298,6 @@ class Network:
             factor = None
         dense = tuple(layer for layer in own.layers if layer.kind == "dense")
         return Network._from_parts(replace(own, layers=dense), np.concatenate(kept), dict(self.metadata))
-
-    def _arrays(self) -> list[list[np.ndarray]]:
-        """The tensors of each layer."""
-        found: list[list[np.ndarray]] = [[] for _ in self.layers]
-        for tensor in self.architecture.tensors:
-            found[tensor.layer].append(self.tensors[tensor.name])
-        return found
 
     def copy(self) -> Network:
         """An independent copy."""

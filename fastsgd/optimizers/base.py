@@ -11,9 +11,10 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from fastsgd.arguments import check_factor, is_number
 from fastsgd.deprecation import warn_of
 from fastsgd.layers import ROLES, Layer, Tensor
-from fastsgd.optimizers.parameters import Parameters, is_number
+from fastsgd.optimizers.parameters import Parameters
 from fastsgd.optimizers.state import State, aligned_zeros
 
 
@@ -32,10 +33,7 @@ class ParameterGroup:
 
     def __post_init__(self):
         for entry in fields(self):
-            value = getattr(self, entry.name)
-            if not is_number(value) or not 0 <= value < math.inf:
-                raise ValueError(f"{entry.name} must be a finite number, at least 0, got {value!r}")
-            object.__setattr__(self, entry.name, float(value))
+            object.__setattr__(self, entry.name, check_factor(entry.name, getattr(self, entry.name)))
 
 
 class Factors(NamedTuple):
@@ -166,12 +164,15 @@ class Optimizer(Parameters):
         rate, decay, penalty = layer.rate_factor(tensor.role), 1.0, float(tensor.role == "weight")
         if tensor.role == "bias":
             rate *= self.bias_rate
-        for key in (tensor.role, tensor.layer, tensor.name) if self.groups else ():
-            if (group := self.groups.get(key)) is not None:
-                rate *= group.learning_rate_factor
-                decay *= group.weight_decay_factor
-                penalty *= group.weight_decay_factor
+        for group in self._groups_of(tensor.role, tensor.layer, tensor.name):
+            rate *= group.learning_rate_factor
+            decay *= group.weight_decay_factor
+            penalty *= group.weight_decay_factor
         return Factors(rate, decay, penalty)
+
+    def _groups_of(self, role: str, layer: int, name: str) -> list[ParameterGroup]:
+        """Those that apply to a tensor."""
+        return [self.groups[key] for key in (role, layer, name) if key in self.groups] if self.groups else []
 
     def learning_rates(self, first_step: int, steps: int) -> np.ndarray:
         """The learning rates of ``steps`` steps from ``first_step`` on, float64.
@@ -217,9 +218,8 @@ class Optimizer(Parameters):
         l2 = self.l2 + self.alpha / batch_weight
         total: Any = 0.0
         for number, W in enumerate(weights):
-            factor = 1.0
-            for key in ("weight", number, f"weights.{number}") if self.groups else ():
-                factor *= self.groups.get(key, ParameterGroup()).weight_decay_factor
+            groups = self._groups_of("weight", number, f"weights.{number}")
+            factor = math.prod(group.weight_decay_factor for group in groups)
             if l2:                                           # not by BLAS, whose idle threads would keep a core busy
                 squares = np.einsum("ij,ij->j" if per_output else "ij,ij->", W, W)
                 total = total + factor * l2 / 2 * (squares if per_output else float(squares))

@@ -3,15 +3,9 @@ from __future__ import annotations
 
 import copy
 from dataclasses import fields, replace
-from numbers import Real
 from typing import Any, Self
 
 from fastsgd.deprecation import warn_of
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a real number, which a bool is not."""
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 class Parameters:

@@ -44,11 +44,6 @@ class SGD(Optimizer):
     def slots(self) -> int:
         return (1 if self.momentum else 0) + self.cumulative_l1
 
-    @property
-    def truncate(self) -> bool:
-        """The old name of cumulative_l1, which the engine reads."""
-        return self.cumulative_l1
-
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Adam(Optimizer):

@@ -25,12 +25,12 @@ from pathlib import Path
 
 import numpy as np
 
+from fastsgd.arguments import is_number
 from fastsgd.files import safetensors
 from fastsgd.files.atomic import check_writable
 from fastsgd.files.safetensors import TensorFile
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import model_file
-from fastsgd.optimizers.parameters import is_number
 from fastsgd.runs.history import History
 from fastsgd.runs.run_state import Counters
 

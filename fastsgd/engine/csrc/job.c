@@ -4,18 +4,16 @@
 #include <math.h>
 #include <string.h>
 
-enum { SHARED_ROWS = 6 };     /* of a weight matrix in one piece: the height of a register tile */
-
-static ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+enum { PIECE_ROWS = 6 };      /* the height of a register tile */
 
 /* ---- shares of the threads ---- */
 
-ptrdiff_t fs_share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size) { return things * smaller(rank, size) / size; }
+ptrdiff_t fs_share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size) { return things * fs_min(rank, size) / size; }
 
-static ptrdiff_t pieces_in(ptrdiff_t rows) { return (rows + SHARED_ROWS - 1) / SHARED_ROWS; }
+ptrdiff_t fs_pieces_in(ptrdiff_t rows) { return (rows + PIECE_ROWS - 1) / PIECE_ROWS; }
 
 fs_part fs_part_of(const fs_tensor *tensor, int l, int rank, int size) {
-    const ptrdiff_t turn = (rank + l) % size, pieces = pieces_in(tensor->rows);
+    const ptrdiff_t turn = (rank + l) % size, pieces = fs_pieces_in(tensor->rows);
     fs_part part = {0, 0};
     if (rank >= size)
         return part;
@@ -23,8 +21,8 @@ fs_part fs_part_of(const fs_tensor *tensor, int l, int rank, int size) {
         part.rows = turn == 0;
         return part;
     }
-    part.first = smaller(tensor->rows, SHARED_ROWS * fs_share(pieces, turn, size));
-    part.rows = smaller(tensor->rows, SHARED_ROWS * fs_share(pieces, turn + 1, size)) - part.first;
+    part.first = fs_min(tensor->rows, PIECE_ROWS * fs_share(pieces, turn, size));
+    part.rows = fs_min(tensor->rows, PIECE_ROWS * fs_share(pieces, turn + 1, size)) - part.first;
     return part;
 }
 
@@ -181,25 +179,22 @@ int fs_accumulate_cost(fs_job *job, fs_team *team, const fs_chunk *chunk, int ra
 
 ptrdiff_t fs_pieces(const fs_job *job) {
     ptrdiff_t pieces = 0;
-    for (int l = 0; l < job->net.depth; l++)
-        for (int t = 0; t < job->net.layers[l].tensors; t++)
-            pieces += pieces_in(job->net.layers[l].tensor[t].rows);
+    FS_EACH_TENSOR(job, layer, tensor)
+        pieces += fs_pieces_in(tensor->rows);
     return pieces;
 }
 
 void fs_square_gradient(fs_job *job, int rank, int size) {
     double *squares = job->work.squares;
-    for (int l = 0; l < job->net.depth; l++)
-        for (int t = 0; t < job->net.layers[l].tensors; t++) {
-            const fs_tensor *tensor = &job->net.layers[l].tensor[t];
-            const fs_part part = fs_part_of(tensor, l, rank, size);
-            const ptrdiff_t end = pieces_in(part.first + part.rows);
-            for (ptrdiff_t piece = part.first / SHARED_ROWS; piece < end; piece++) {
-                const ptrdiff_t row = piece * SHARED_ROWS;
-                squares[piece] = job->ops->sum_of_squares(
-                    smaller(SHARED_ROWS, tensor->rows - row) * tensor->cols,
-                    (const char *)tensor->gradient + row * tensor->cols * job->ops->item);
-            }
-            squares += pieces_in(tensor->rows);
+    FS_EACH_TENSOR(job, layer, tensor) {
+        const fs_part part = fs_part_of(tensor, layer->number, rank, size);
+        const ptrdiff_t end = fs_pieces_in(part.first + part.rows);
+        for (ptrdiff_t piece = part.first / PIECE_ROWS; piece < end; piece++) {
+            const ptrdiff_t row = piece * PIECE_ROWS;
+            squares[piece] = job->ops->sum_of_squares(
+                fs_min(PIECE_ROWS, tensor->rows - row) * tensor->cols,
+                (const char *)tensor->gradient + row * tensor->cols * job->ops->item);
         }
+        squares += fs_pieces_in(tensor->rows);
+    }
 }

@@ -102,7 +102,16 @@ typedef struct {              /* of the rows of a tensor, that one thread change
     ptrdiff_t first, rows;
 } fs_part;
 
+static inline ptrdiff_t fs_min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static inline ptrdiff_t fs_max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+
+#define FS_EACH_TENSOR(job, layer, tensor) \
+    for (fs_layer *layer = (job)->net.layers; layer < (job)->net.layers + (job)->net.depth; layer++) \
+        for (fs_tensor *tensor = layer->tensor; tensor < layer->tensor + layer->tensors; tensor++)
+
 /* ---- parts of a step (job.c) ---- */
+
+ptrdiff_t fs_pieces_in(ptrdiff_t rows);         /* of a matrix: pieces of so many rows as a register tile is high */
 
 /* where a thread's share of so many things begins; it is empty from rank "size" on */
 ptrdiff_t fs_share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size);

@@ -3,18 +3,9 @@
 
 #include <string.h>
 
-enum { PIECE_ROWS = 6 };      /* the least share of a thread: a register tile's rows */
-
 /* The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be, and
  * less still in small batches. */
 static const double SKIP_DENSITY = 0.3, SKIP_DENSITY_PER_OUTPUT = 0.0125;
-
-static ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-static ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
-
-#define EACH_TENSOR(job, layer, tensor) \
-    for (fs_layer *layer = (job)->net.layers; layer < (job)->net.layers + (job)->net.depth; layer++) \
-        for (fs_tensor *tensor = layer->tensor; tensor < layer->tensor + layer->tensors; tensor++)
 
 /* ---- the plan ---- */
 
@@ -24,7 +15,7 @@ void fs_choose_kind(const fs_job *job, fs_layer *layer, int kind) {
 }
 
 void fs_count_steps(fs_job *job) {
-    job->step.batch = smaller(job->step.batch, job->data.rows);
+    job->step.batch = fs_min(job->step.batch, job->data.rows);
     job->step.steps = (job->data.rows + job->step.batch - 1) / job->step.batch;
 }
 
@@ -33,22 +24,22 @@ ptrdiff_t fs_blocks_of(const fs_job *job) { return (job->data.rows + FS_BLOCK_RO
 int fs_max_threads(const fs_job *job) {
     ptrdiff_t most = fs_blocks_of(job);
     if (job->mode >= FS_GRADIENT) {
-        most = smaller(job->step.batch, FS_CHUNK_ROWS);
+        most = fs_min(job->step.batch, FS_CHUNK_ROWS);
         for (int l = 0; l < job->net.depth; l++)
-            most = larger(most, job->net.layers[l].inputs);
-        most = (most + PIECE_ROWS - 1) / PIECE_ROWS;
+            most = fs_max(most, job->net.layers[l].inputs);
+        most = fs_pieces_in(most);
     }
-    return (int)smaller(most, FS_MAX_TEAM);
+    return (int)fs_min(most, FS_MAX_TEAM);
 }
 
 int fs_skipping_pays(const fs_job *job) {
     enum { SAMPLE = 32 };
     const fs_layer *layer = &job->net.layers[0];
-    const ptrdiff_t sample = smaller(job->data.all_rows, SAMPLE);
+    const ptrdiff_t sample = fs_min(job->data.all_rows, SAMPLE);
     ptrdiff_t found = 0;
     double limit = SKIP_DENSITY;
     if (layer->outputs < 64) {
-        const double narrow = SKIP_DENSITY_PER_OUTPUT * (double)layer->outputs * (double)smaller(job->step.batch, 32) / 32;
+        const double narrow = SKIP_DENSITY_PER_OUTPUT * (double)layer->outputs * (double)fs_min(job->step.batch, 32) / 32;
         limit = narrow < limit ? narrow : limit;
     }
     for (ptrdiff_t i = 0; i < sample; i++)
@@ -60,13 +51,13 @@ int fs_skipping_pays(const fs_job *job) {
 
 void fs_pad_weight_rows(fs_job *job) {
     const ptrdiff_t item = job->ops->item, line = 64 / item;
-    EACH_TENSOR(job, layer, tensor)
+    FS_EACH_TENSOR(job, layer, tensor)
         if (tensor->rows > 1 && tensor->cols * item >= FS_WIDE_ROW && layer->kind != FS_DENSE_BLAS)
             tensor->ld = (tensor->cols + line - 1) / line * line;
 }
 
 void fs_copy_padded(fs_job *job, int there) {
-    EACH_TENSOR(job, layer, tensor) {
+    FS_EACH_TENSOR(job, layer, tensor) {
         const ptrdiff_t size = tensor->cols * job->ops->item, apart = tensor->ld * job->ops->item;
         for (ptrdiff_t i = 0; tensor->home && i < tensor->rows; i++) {
             char *home = (char *)tensor->home + i * size, *copy = (char *)tensor->value + i * apart;
@@ -86,7 +77,7 @@ void *fs_arena_alloc(char *base, ptrdiff_t *used, ptrdiff_t size) {
 static void *within(void *base, ptrdiff_t offset) { return base ? (char *)base + offset : NULL; }
 
 void fs_bind_parameters(fs_job *job) {
-    EACH_TENSOR(job, layer, tensor) {
+    FS_EACH_TENSOR(job, layer, tensor) {
         const ptrdiff_t at = tensor->offset * job->ops->item;
         tensor->value = within(job->net.params, at);
         tensor->gradient = within(job->net.gradient, at);
@@ -133,7 +124,7 @@ static void bind_layer(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t rows,
     layer->a = is_last ? layer->delta : fs_arena_alloc(base, used, size);
     for (ptrdiff_t r = 0; l > 0 && base && r < rows; r++)
         layer->x[r] = (const char *)below->a + r * below->ld * item;
-    job->work.scratch_size = larger(job->work.scratch_size, (layer->ops->scratch(layer) * item + 127) / 64 * 64);
+    job->work.scratch_size = fs_max(job->work.scratch_size, (layer->ops->scratch(layer) * item + 127) / 64 * 64);
 }
 
 ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads) {
@@ -162,7 +153,7 @@ ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads) {
         bind_layer(job, base, &used, rows, l);
     work->scratch = fs_arena_alloc(base, &used, threads * work->scratch_size);
     fs_bind_parameters(job);
-    EACH_TENSOR(job, layer, tensor)
+    FS_EACH_TENSOR(job, layer, tensor)
         if (tensor->ld != tensor->cols) {
             tensor->home = tensor->value;
             tensor->value = fs_arena_alloc(base, &used, tensor->rows * tensor->ld * item);

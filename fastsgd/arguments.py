@@ -1,0 +1,22 @@
+"""What counts as a number among the arguments of losses, layers, optimizers and schedules."""
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a real number, which a bool is not."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def check_factor(name: str, value: Any) -> float:
+    """value as Python's float; ValueError unless it is a finite number, at least 0.
+
+    >>> check_factor("learning_rate_factor", 6)
+    6.0
+    """
+    if not is_number(value) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a finite number, at least 0, got {value!r}")
+    return float(value)
