@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 import fastsgd
+from fastsgd.network import checked
 from fastsgd.optimizers import Optimizer
 
 
@@ -57,7 +58,7 @@ class Start:
         else:
             X = rng.standard_normal((n, case.sizes[0]), dtype=np.float32)
             y = rng.integers(0, case.sizes[-1], n) if case.sizes[-1] > 1 else rng.standard_normal(n)
-        self.X, self.y = self.net._check(X, y)
+        self.X, self.y = checked.check(self.net, X, y)
         self.order = rng.permutation(n)
         self.steps = -(-n // case.batch_size)
 

@@ -10,6 +10,7 @@ import numpy as np
 import fastsgd
 from bench.machine import in_turn
 from fastsgd.engine import _kernel
+from fastsgd.network import checked
 from fastsgd.optimizers import StepConfig
 
 
@@ -23,7 +24,7 @@ def main() -> None:
                               ([784, 128, 10], 20), ([784, 128, 10], 100)]:
         net = fastsgd.Network(sizes, loss="squared_error", seed=0)
         rows = 200 * batch_size
-        X, y = net._check(rng.standard_normal((rows, sizes[0])), rng.standard_normal((rows, sizes[-1])))
+        X, y = checked.check(net, rng.standard_normal((rows, sizes[0])), rng.standard_normal((rows, sizes[-1])))
         order = rng.permutation(rows)
 
         def run(threads, net=net, X=X, y=y, order=order, batch_size=batch_size):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from fastsgd import descent
+from fastsgd.network.derived import for_scaled_targets
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, State
 from fastsgd.runs.callback import Callback, Run
@@ -149,7 +150,7 @@ def train(net: Network, X: RowsLike | os.PathLike, y: ArrayLike | os.PathLike, *
                         backend=backend, threads=threads, weighted_steps=weighted_steps)
 
     def suggest(X, y) -> int:
-        return descent.suggest_batch_size(net._for_checked(), X, y, optimizer, seconds=AUTO_SECONDS, seed=0,
+        return descent.suggest_batch_size(for_scaled_targets(net), X, y, optimizer, seconds=AUTO_SECONDS, seed=0,
                                           threads=threads).batch_size
 
     return train_rows(settings, X, y, batch_size=batch_size, seed=seed, sample_weight=sample_weight,

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import fastsgd
+from fastsgd.network import checked
 
 COLUMNS = 5
 DTYPES = ["?", "i1", "u1", "i2", "<i4", ">i4", "u4", "i8", "u8", "f2", "<f4", ">f4", "<f8", ">f8", "g", ">i2"]
@@ -173,4 +174,4 @@ def test_rows_of_a_fitting_dtype_are_read_where_they_lie(dtype):
     net = fastsgd.Network([5, 3], dtype="float32" if dtype == "uint8" else dtype)
     whole = np.ones((8, 10), dtype)
     for X in (np.ones((8, 5), dtype), whole[:, 3:8], whole[::2, :5]):
-        assert np.shares_memory(net._check_rows(X), X)
+        assert np.shares_memory(checked.check_rows(net, X), X)

@@ -14,6 +14,7 @@ from fastsgd import descent
 from fastsgd.descent.descend import Problem, Watch
 from fastsgd.descent.noise import Noise
 from fastsgd.engine import _kernel, reference
+from fastsgd.network import checked
 from fastsgd.runs import start
 
 MODULES = [_kernel, reference]
@@ -42,7 +43,8 @@ def brute_force(gradients):
 
 def case(loss, output, rng, sizes=(5, 7, 4, 3), activation="tanh", dtype="float64", rows=23):
     net = make_net(list(sizes), activation, loss, output, dtype, rng)
-    return (net, *net._check(rng.standard_normal((rows, sizes[0])), make_targets(loss, output, rows, sizes[-1], rng)))
+    X, y = rng.standard_normal((rows, sizes[0])), make_targets(loss, output, rows, sizes[-1], rng)
+    return (net, *checked.check(net, X, y))
 
 
 # ---- the noise ----
@@ -94,7 +96,7 @@ def test_noise_of_every_kind_of_rows(kind):
         given = csr_matrix(dense) if kind == "sparse" else dense.astype(dtype)
     plain = net.copy()
     plain.input_scale, plain.input_offset = 1.0, 0.0
-    gradients = gradients_of_rows(plain, *plain._check(dense, y))
+    gradients = gradients_of_rows(plain, *checked.check(plain, dense, y))
     square, variance = brute_force(gradients)
     tolerance = 1e-4 if dtype == "float32" else 1e-9
     for found in (descent.gradient_noise(net, given, y, batch_size=10, samples=3, seed=0),

@@ -9,6 +9,7 @@ import pytest
 
 import fastsgd
 from fastsgd.engine.machine import cores
+from fastsgd.network.derived import before_output
 
 pytest.importorskip("sklearn")
 import joblib
@@ -198,10 +199,10 @@ def test_logarithms_of_probabilities_that_are_rounded_to_0_or_1(model, y, dtype)
     rows = X[:200].astype(dtype)
     model = clone(model).set_params(random_state=0).fit(rows, y[:200])
     net = model.network_
-    net.params = net.params * dtype(0.5 / abs(net._before_output().predict(rows)).max())
+    net.params = net.params * dtype(0.5 / abs(before_output(net).predict(rows)).max())
     found = model.predict_log_proba(rows)
     np.testing.assert_allclose(found, np.log(model.predict_proba(rows)), rtol=1e-5, atol=1e-6)
-    net.weights[-1][:] *= 1e4 / abs(net._before_output().predict(rows)).max()
+    net.weights[-1][:] *= 1e4 / abs(before_output(net).predict(rows)).max()
     net.biases[-1][:] = 0
     found = model.predict_log_proba(rows)                            # warnings are errors
     assert found.dtype == dtype

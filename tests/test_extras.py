@@ -8,6 +8,7 @@ from cases import AROUND, LOSSES, OPTIMIZERS, TOLERANCE, StepConfig, agree, make
 import fastsgd
 from fastsgd.data.checks import Csr
 from fastsgd.engine import _kernel, reference
+from fastsgd.network import checked
 
 DTYPES = ["float64", "float32"]
 
@@ -37,7 +38,7 @@ def both(net, X, y, order, recipe, weights=None, tolerance=None):
 def test_limits_and_averages_agree_with_the_reference(optimizer, around, dtype):
     rng = np.random.default_rng(0)
     net = make_net([13, 40, 21, 3], ["relu", "gelu"], "cross_entropy", None, dtype, rng)
-    X, y = net._check(rng.standard_normal((100, 13)), rng.integers(0, 3, 100))
+    X, y = checked.check(net, rng.standard_normal((100, 13)), rng.integers(0, 3, 100))
     with_it = both(net, X, y, rng.permutation(100), StepConfig(replace(optimizer, **around), 30))
     without = one_epoch(_kernel, net, X, y, np.random.default_rng(0).permutation(100), StepConfig(optimizer, 30))[0]
     if "average" not in around:
@@ -50,7 +51,7 @@ def test_all_at_once_with_large_batches_and_lists(dtype, batch_size):
     rng = np.random.default_rng(1)
     net = make_net([30, 70, 20, 4], "tanh", "cross_entropy", None, dtype, rng)
     X = rng.standard_normal((3100, 30)) * (rng.random((3100, 30)) < 0.2)
-    X, y = net._check(X, rng.integers(0, 4, 3100))
+    X, y = checked.check(net, X, rng.integers(0, 4, 3100))
     weights = rng.random(3100)
     optimizer = fastsgd.Adam(0.01, epsilon=1e-3, clip_norm=0.05, max_norm=2.0, average=0.99)
     recipe = StepConfig(optimizer, batch_size, (0.5, 0.25), 12345, 0.1)
@@ -69,7 +70,7 @@ def test_all_at_once_with_large_batches_and_lists(dtype, batch_size):
 def test_dropout_agrees_with_the_reference(activation, dtype):
     rng = np.random.default_rng(2)
     net = make_net([9, 150, 17, 3], activation, "cross_entropy", None, dtype, rng)
-    X, y = net._check(rng.standard_normal((90, 9)), rng.integers(0, 3, 90))
+    X, y = checked.check(net, rng.standard_normal((90, 9)), rng.integers(0, 3, 90))
     both(net, X, y, rng.permutation(90), StepConfig(fastsgd.SGD(0.05), 20, (0.3, 0.6), seed=2**63 + 7))
     both(net, X, y, rng.permutation(90), StepConfig(fastsgd.SGD(0.05, momentum=0.9), 20, (0.0, 0.5), seed=7))
 
@@ -93,7 +94,7 @@ def test_weights_and_smoothing_agree_with_the_reference(loss, output, dtype):
     rng = np.random.default_rng([3, LOSSES.index((loss, output))])
     for _ in range(3):
         net = make_net([5, 12, 4], "relu", loss, output, dtype, rng)
-        X, y = net._check(rng.standard_normal((64, 5)), make_targets(loss, output, 64, 4, rng))
+        X, y = checked.check(net, rng.standard_normal((64, 5)), make_targets(loss, output, 64, 4, rng))
         weights = rng.random(64) * (rng.random(64) < 0.7)
         weights[:20] = 0                                                # a batch in which no row counts
         smoothing = 0.2 if "entropy" in loss else 0.0
@@ -115,7 +116,7 @@ def test_weights_and_smoothing_agree_with_the_reference(loss, output, dtype):
 def test_a_weight_is_as_good_as_so_many_rows():
     rng = np.random.default_rng(4)
     net = make_net([5, 12, 3], "tanh", "cross_entropy", None, "float64", rng)
-    X, y = net._check(rng.standard_normal((40, 5)), rng.integers(0, 3, 40))
+    X, y = checked.check(net, rng.standard_normal((40, 5)), rng.integers(0, 3, 40))
     counts = rng.integers(0, 4, 40)
     repeated = np.repeat(np.arange(40), counts)
     weighted, repeats = np.empty_like(net.params), np.empty_like(net.params)
@@ -147,7 +148,7 @@ def test_philox_is_the_published_one():
 def test_the_average_is_what_it_says():
     rng = np.random.default_rng(5)
     net = make_net([3, 4, 2], "relu", "cross_entropy", None, "float64", rng)
-    X, y = net._check(rng.standard_normal((50, 3)), rng.integers(0, 2, 50))
+    X, y = checked.check(net, rng.standard_normal((50, 3)), rng.integers(0, 2, 50))
     after = [one_epoch(_kernel, net, X, y, np.arange(10 * steps), StepConfig(fastsgd.SGD(0.1), 10))[0]
              for steps in range(1, 6)]
     moving = after[0]

@@ -17,6 +17,7 @@ from cases import (
 import fastsgd
 from fastsgd.data.checks import Csr
 from fastsgd.engine import _kernel, reference
+from fastsgd.network import checked
 from fastsgd.optimizers import State
 
 # sizes, rows, batch size, threads, and how X lies in memory
@@ -74,7 +75,8 @@ def test_kernel_agrees_with_reference(activation, loss, output, dtype):
         rng = np.random.default_rng([*place, which, shape])
         optimizer, (sizes, rows, batch_size, threads, layout) = OPTIMIZERS[which], SHAPES[shape]
         net = make_net(sizes, activation, loss, output, dtype, rng)
-        X, y = net._check(rng.standard_normal((rows, sizes[0])), make_targets(loss, output, rows, sizes[-1], rng))
+        X, y = rng.standard_normal((rows, sizes[0])), make_targets(loss, output, rows, sizes[-1], rng)
+        X, y = checked.check(net, X, y)
         order = rng.permutation(rows) if batch_size < rows else None
         found = compare(net, arrange(X, layout), y, order, batch_size, optimizer, threads)
         right = rows == 1 and (loss == "perceptron" or "epsilon" in loss)       # one row, and nothing to do
@@ -89,21 +91,21 @@ def test_batches_larger_than_the_workspace(shape, optimizer, dtype):
     rng = np.random.default_rng(rows)
     net = make_net([600, 300, 5], "tanh", "cross_entropy", None, dtype, rng)
     net.params *= 0.1
-    X, y = net._check(rng.standard_normal((rows, 600)), rng.integers(0, 5, rows))
+    X, y = checked.check(net, rng.standard_normal((rows, 600)), rng.integers(0, 5, rows))
     compare(net, X, y, rng.permutation(rows), batch_size, optimizer, 1, 3)
 
 
 def test_per_layer_activations():
     rng = np.random.default_rng(1)
     net = make_net([4, 6, 5, 7, 2], ["gelu", "relu", "silu"], "squared_error", None, "float64", rng)
-    X, y = net._check(rng.standard_normal((30, 4)), rng.standard_normal((30, 2)))
+    X, y = checked.check(net, rng.standard_normal((30, 4)), rng.standard_normal((30, 2)))
     compare(net, X, y, rng.permutation(30), 7, OPTIMIZERS[1], 2)
 
 
 def test_rows_may_be_left_out_or_repeated_by_the_order():
     rng = np.random.default_rng(2)
     net = make_net([4, 6, 3], "tanh", "cross_entropy", None, "float64", rng)
-    X, y = net._check(rng.standard_normal((30, 4)), rng.integers(0, 3, 30))
+    X, y = checked.check(net, rng.standard_normal((30, 4)), rng.integers(0, 3, 30))
     compare(net, X, y, np.array([3, 3, 29, 0, 7, 8, 7]), 3, OPTIMIZERS[0], 1)
 
 
@@ -113,7 +115,7 @@ def test_rows_may_be_left_out_or_repeated_by_the_order():
 def test_a_cost_that_is_not_finite_stops_before_its_step(activation, value, module):
     rng = np.random.default_rng(3)
     net = make_net([4, 6, 3], activation, "cross_entropy", None, "float64", rng)
-    X, y = net._check(rng.standard_normal((30, 4)), rng.integers(0, 3, 30))
+    X, y = checked.check(net, rng.standard_normal((30, 4)), rng.integers(0, 3, 30))
     X = X.copy()
     X[25] = value                                    # the row of the last of three steps
     with np.errstate(all="ignore"):
@@ -128,7 +130,7 @@ def test_a_cost_that_is_not_finite_stops_before_its_step(activation, value, modu
 def test_blas_agrees_with_reference(optimizer, dtype):
     rng = np.random.default_rng(6)
     net = make_net([30, 40, 20, 3], "tanh", "cross_entropy", None, dtype, rng)
-    X, y = net._check(rng.standard_normal((300, 30)) * (rng.random((300, 30)) < 0.1), rng.integers(0, 3, 300))
+    X, y = checked.check(net, rng.standard_normal((300, 30)) * (rng.random((300, 30)) < 0.1), rng.integers(0, 3, 300))
     order = rng.permutation(300)
     for threads in (1, 3):
         outcomes = []
@@ -144,7 +146,7 @@ def test_blas_agrees_with_reference(optimizer, dtype):
 
 def test_what_is_written_to_must_be_writeable():
     net = make_net([2, 3], "relu", "cross_entropy", None, "float64", np.random.default_rng(0))
-    X, y = net._check(np.ones((4, 2)), np.zeros(4))
+    X, y = checked.check(net, np.ones((4, 2)), np.zeros(4))
     out = np.zeros_like(net.params)
     out.flags.writeable = False
     with pytest.raises(ValueError, match="out is read-only"):
@@ -157,7 +159,7 @@ def test_what_is_written_to_must_be_writeable():
 def test_the_kernel_refuses_arrays_that_do_not_fit():
     rng = np.random.default_rng(4)
     net = make_net([4, 6, 3], "relu", "cross_entropy", None, "float64", rng)
-    X, y = net._check(rng.standard_normal((9, 4)), rng.integers(0, 3, 9))
+    X, y = checked.check(net, rng.standard_normal((9, 4)), rng.integers(0, 3, 9))
     out = np.empty_like(net.params)
     packed = np.zeros(9, dtype=[("x", "f8", 4), ("label", "u1")])["x"]     # rows 33 bytes apart
     for params, rows, targets, message in [
@@ -215,7 +217,7 @@ def test_the_gradient_of_a_cost_that_is_not_finite_is_nan(module):
 def test_betas_close_to_one_in_float32(beta_2):
     rng = np.random.default_rng(5)
     net = make_net([4, 6, 3], "tanh", "cross_entropy", None, "float32", rng)
-    X, y = net._check(rng.standard_normal((60, 4)), rng.integers(0, 3, 60))
+    X, y = checked.check(net, rng.standard_normal((60, 4)), rng.integers(0, 3, 60))
     moved = []
     for module in (_kernel, reference):
         recipe = StepConfig(fastsgd.Adam(0.001, beta_2=beta_2), 6)
@@ -235,7 +237,7 @@ def test_the_reference_takes_memory_for_the_rows_alone():
 def test_a_pass_looks_at_its_own_rows_only(hidden, sparse):
     """So that a step on 100 rows costs the same among a million as among a thousand."""
     net = fastsgd.Network([3, *hidden, 2], seed=0)
-    X, y = net._check(np.ones((10, 3), "f4"), np.zeros(10, int))
+    X, y = checked.check(net, np.ones((10, 3), "f4"), np.zeros(10, int))
     if sparse:
         X = Csr(np.arange(0, 33, 3), np.tile(np.arange(3, dtype=np.int32), 10), np.ones(30, "f4"), (10, 3))
         X.indptr[8] = 10**9

@@ -11,6 +11,7 @@ from fastsgd import ParameterGroup
 from fastsgd.data.checks import Csr
 from fastsgd.engine import _kernel, reference
 from fastsgd.layers import Scale
+from fastsgd.network import checked
 
 CHAINS = {"first": [13, Scale(2.0), 20, 3], "hidden": [13, 20, Scale(), 3], "many": [13, Scale(), 20, Scale(0.5), 9, 3]}
 GROUPS = {"bias": ParameterGroup(2.0, 0.0), "weight": ParameterGroup(0.5, 3.0), 0: ParameterGroup(1.5),
@@ -26,7 +27,7 @@ def make(sizes, dtype="float64", **arguments):
 def rows(net, count=100, density=1.0):
     rng = np.random.default_rng(1)
     X = rng.standard_normal((count, net.sizes[0])) * (rng.random((count, net.sizes[0])) < density)
-    return net._check(X, rng.integers(0, net.sizes[-1], count))
+    return checked.check(net, X, rng.integers(0, net.sizes[-1], count))
 
 
 def compare(net, X, y, recipe, weights=None):

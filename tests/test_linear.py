@@ -7,6 +7,7 @@ import fastsgd
 from fastsgd import losses
 from fastsgd.data.checks import Csr
 from fastsgd.engine import _kernel, reference
+from fastsgd.network import checked
 from fastsgd.runs.evaluation import _scorer
 
 DTYPES = ["float64", "float32"]
@@ -67,7 +68,7 @@ def test_kernel_agrees_with_reference(loss, outputs, dtype):
         optimizer = settings[which]
         net = make_net([9, outputs], "relu", loss, None, dtype, rng)
         X = rng.standard_normal((40, 9)) * (rng.random((40, 9)) < density)
-        X, y = net._check(X, targets(loss, 40, outputs, rng))
+        X, y = checked.check(net, X, targets(loss, 40, outputs, rng))
         weights = rng.random(40) + 0.1 if rng.random() < 0.5 else None
         positive = tuple(rng.random(outputs) + 0.5) if y.ndim == 1 and rng.random() < 0.5 else ()
         recipe = StepConfig(optimizer, batch_size, positive_weight=positive, weighted_steps=bool(rng.random() < 0.5))
@@ -90,7 +91,7 @@ def test_losses_are_what_they_say(module):
     def cost_and_slope(loss, z, t):
         net = fastsgd.Network([1, 1], loss=loss, dtype="float64")
         net.params[:] = [1.0, 0.0]
-        X, y = net._check([[z]], [t])
+        X, y = checked.check(net, [[z]], [t])
         out = np.empty(2)
         return module.gradient(net.architecture, net.params, X, y, out), out[1]
 
@@ -113,7 +114,7 @@ def test_losses_are_what_they_say(module):
 def test_a_cost_that_is_not_finite_stops_before_its_step(loss, batch_size, module):
     rng = np.random.default_rng(0)
     net = make_net([4, 2], "relu", loss, None, "float64", rng)
-    X, y = net._check(rng.standard_normal((12, 4)), rng.choice([0, 1], (12, 2)))
+    X, y = checked.check(net, rng.standard_normal((12, 4)), rng.choice([0, 1], (12, 2)))
     X[9] = np.nan
     with np.errstate(all="ignore"):
         config = StepConfig(fastsgd.SGD(0.1, l2=0.1), batch_size)
@@ -283,7 +284,7 @@ def sparse_case(dtype="float64", rows=600, columns=300, outputs=1, per_row=6, se
     X[np.arange(rows)[:, np.newaxis], rng.integers(0, columns, (rows, per_row))] = rng.standard_normal((rows, per_row))
     net = make_net([columns, outputs], "relu", "hinge", None, dtype, rng)
     net.params *= 0.2
-    X, y = net._check(X, rng.choice([-1, 1], (rows, outputs)))
+    X, y = checked.check(net, X, rng.choice([-1, 1], (rows, outputs)))
     return net, as_csr(X), y, rng.permutation(rows)
 
 
@@ -379,7 +380,7 @@ def test_a_run_interrupted_within_an_epoch_goes_on_to_the_same_bits(optimizer, t
 def test_a_pass_pauses_and_stops_where_it_folds():
     rng = np.random.default_rng(7)
     net = make_net([500, 20], "relu", "hinge", None, "float32", rng)
-    X, y = net._check(rng.standard_normal((20_000, 500)), rng.integers(0, 20, 20_000))
+    X, y = checked.check(net, rng.standard_normal((20_000, 500)), rng.integers(0, 20, 20_000))
     optimizer = fastsgd.SGD(0.01, l2=1e-4)
     recipe = StepConfig(optimizer, 1)
     fold = _kernel.flush_interval(net.architecture, X, recipe)
@@ -402,7 +403,7 @@ def test_rows_of_bytes_and_scaled_rows(density):
     for offset, outputs in ((0.0, 5), (0.5, 5), (0.0, 1)):
         net = fastsgd.Network([40, outputs], loss="hinge", seed=0, dtype="float64", input_scale=1 / 255,
                               input_offset=offset)
-        rows, y = net._check(X, rng.choice([-1, 1], (60, outputs)))
+        rows, y = checked.check(net, X, rng.choice([-1, 1], (60, outputs)))
         compare(net, rows, y, rng.permutation(60), StepConfig(fastsgd.SGD(0.05, l2=0.1), 1), None, 1e-10)
 
 

@@ -32,6 +32,7 @@ long allocations(void) { return count; }
 SCRIPT = """
 import ctypes
 import numpy as np, fastsgd
+from fastsgd.network import checked
 from fastsgd.engine import _kernel
 from fastsgd.optimizers import StepConfig
 counter = ctypes.CDLL(None)
@@ -45,7 +46,7 @@ for sizes, activation, optimizer, batch_size, dropout in (
         ([20, 30, 5], "relu", fastsgd.SGD(0.01, clip_norm=1, max_norm=1, average=0.9), 50, (0.5,)),
         ([20, 30, 5], "tanh", fastsgd.SGD(0.01, momentum=0.9), 1500, ())):
     net = fastsgd.Network(sizes, activation, seed=0)
-    X, y = net._check(rng.standard_normal((50, 20)), rng.integers(0, 5, 50))
+    X, y = checked.check(net, rng.standard_normal((50, 20)), rng.integers(0, 5, 50))
     order = np.zeros(100 * batch_size, dtype=np.int64)
     recipe, state = StepConfig(optimizer, batch_size, dropout, 0, 0.1), optimizer.state(net.params)
     rates = np.full(100, 1e-6)

@@ -9,6 +9,7 @@ from cases import LOSSES, MARGINS, StepConfig, make_net
 
 import fastsgd
 from fastsgd.engine import _kernel, reference
+from fastsgd.network import checked
 
 TYPES = ["float32", "float64"]
 
@@ -41,7 +42,7 @@ def test_denormals_are_zero_inside_and_numbers_outside(dtype, rows):
 def test_denormals_count_after_every_call_and_in_what_python_sees_of_one(digits):
     (X, y), _ = digits
     net = fastsgd.Network([64, 300, 300, 10], seed=0)
-    X, y = net._check(X, y)
+    X, y = checked.check(net, X, y)
     seen = []
     for threads in (1, 2):
         state = fastsgd.SGD(0.1).state(net.params)
@@ -116,7 +117,7 @@ def test_never_nan_where_mathematics_gives_a_number(loss, output, dtype):
     assert not np.isnan(net.predict(X)).any()
     for y in targets(loss, 400):
         for i in range(0, len(X) - 4, max(len(X) // 400, 1)):
-            rows, target = net._check(X[i:i + 1], y[:1])
+            rows, target = checked.check(net, X[i:i + 1], y[:1])
             cost, expected = (module.cost(net.architecture, net.params, rows, target)[0]
                               for module in (_kernel, reference))
             assert not np.isnan(cost), (X[i], y[0])

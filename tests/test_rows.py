@@ -8,6 +8,7 @@ from cases import OPTIMIZERS, TOLERANCE, StepConfig, agree, make_net, one_epoch
 import fastsgd
 from fastsgd.data.checks import Csr
 from fastsgd.engine import _kernel, reference
+from fastsgd.network import checked
 
 DTYPES = ["float32", "float64"]
 
@@ -107,7 +108,7 @@ def test_bytes_are_used_as_they_lie_and_equal_scaled_floats():
     X, y = rng.integers(0, 256, (300, 50), dtype=np.uint8), rng.integers(0, 3, 300)
     nets = [fastsgd.Network([50, 40, 3], seed=0, input_scale=scale) for scale in (1 / 255, 1.0)]
     rows = [X, X * np.float32(1 / 255)]
-    assert nets[0]._check_rows(X) is X
+    assert checked.check_rows(nets[0], X) is X
     for net, x in zip(nets, rows, strict=True):
         fastsgd.train(net, x, y, epochs=3, seed=0)
     np.testing.assert_array_equal(nets[0].params, nets[1].params)

@@ -19,6 +19,7 @@ import fastsgd
 from fastsgd import training
 from fastsgd.descent import batch_size
 from fastsgd.engine import _kernel
+from fastsgd.network import checked
 from fastsgd.runs import start
 
 
@@ -265,7 +266,7 @@ def test_the_gil_is_released(digits):
     thread.start()
     try:
         state, rates = fastsgd.SGD(0.01).state(net.params), np.full(2_000_000, 0.01)
-        rows, labels = net._check(X, y)
+        rows, labels = checked.check(net, X, y)
         before = counted
         _kernel.train_epoch(net.architecture, net.params, rows, labels, np.zeros(1_000_000, dtype=np.int64),
                             StepConfig(fastsgd.SGD(0.01), 2), state, rates)

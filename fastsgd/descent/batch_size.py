@@ -14,6 +14,8 @@ from fastsgd.descent.descend import Problem, check_seconds, descend
 from fastsgd.descent.noise import in_words, require_finite, row_noise
 from fastsgd.display.bars import Meter
 from fastsgd.display.shown import Shown, Table
+from fastsgd.network import checked
+from fastsgd.network.derived import for_scaled_targets
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, check_fits, check_optimizer
@@ -151,8 +153,8 @@ def suggest_batch_size(net: Network, X: RowsLike, y: ArrayLike,
     True
     """
     net, X, y = as_network_and_rows(net, X, y)
-    X, y = net._check(X, y)
-    net = net._for_checked()
+    X, y = checked.check(net, X, y)
+    net = for_scaled_targets(net)
     check_optimizer(optimizer)
     check_fits(optimizer, net.architecture)
     optimizer = _at_its_largest_rate(optimizer)

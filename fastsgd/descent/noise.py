@@ -19,7 +19,9 @@ from fastsgd.data.checks import Csr, check_whole, generator
 from fastsgd.deprecation import keyword_only
 from fastsgd.display.shown import Shown, Table
 from fastsgd.engine import _kernel
+from fastsgd.engine.machine import choose_threads
 from fastsgd.model.architecture import Architecture
+from fastsgd.network import checked
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.runs.callback import Callback, Run
@@ -186,7 +188,7 @@ def gradient_noise(net: Network, X: RowsLike, y: ArrayLike, batch_size: int = 10
     True
     """
     net, X, y = as_network_and_rows(net, X, y)
-    X, y = net._check(X, y)
+    X, y = checked.check(net, X, y)
     rows = len(X)
     check_whole("batch_size", batch_size, least=1)
     check_whole("samples", samples, least=1)
@@ -195,7 +197,7 @@ def gradient_noise(net: Network, X: RowsLike, y: ArrayLike, batch_size: int = 10
     if batch_size > rows:
         raise ValueError(f"batch_size must be at most the rows of X, {rows}, got {batch_size}")
     true = np.empty_like(net.params)
-    require_finite(net._gradient(X, y, threads, None, true))
+    require_finite(checked.gradient(net, X, y, threads, None, true))
     if not true.any():
         raise FloatingPointError("the gradient of all rows is 0, so there is no direction to compare with")
     squares = np.array([_row_squares(net, part, target, threads).sum(axis=1)
@@ -206,7 +208,7 @@ def gradient_noise(net: Network, X: RowsLike, y: ArrayLike, batch_size: int = 10
     dots, batch_squares = np.empty((2, samples, len(parts)))
     batches, gradient = shuffled_batches(rows, batch_size, generator(seed)), np.empty_like(true)
     for sample, chosen in zip(range(samples), batches, strict=False):
-        net._gradient(X[chosen], y[chosen], threads, None, gradient)
+        checked.gradient(net, X[chosen], y[chosen], threads, None, gradient)
         dots[sample] = [_dot(gradient[part], true[part]) for part in parts]
         batch_squares[sample] = [_dot(gradient[part], gradient[part]) for part in parts]
 
@@ -257,7 +259,7 @@ def row_noise(net: Network, X: RowsLike, y: ArrayLike, *, threads: int | None = 
     ((100, 100), 2, True)
     """
     net, X, y = as_network_and_rows(net, X, y)
-    X, y = net._check(X, y)
+    X, y = checked.check(net, X, y)
     rows = len(X)
     if not 2 <= rows <= ROWS_AT_ONCE:
         raise ValueError(f"X must have from 2 to {ROWS_AT_ONCE:,} rows, got {rows}")
@@ -325,7 +327,7 @@ class NoiseLog(Callback):
 
     def on_start(self, run: Run) -> None:
         """Checks the rows, before anything is trained."""
-        self._checked = run.net._check(self.X, self.y, "NoiseLog: ")
+        self._checked = checked.check(run.net, self.X, self.y, "NoiseLog: ")
         if self.rows > len(self._checked[0]):
             raise ValueError(f"NoiseLog: rows must be at most those of X, {len(self._checked[0])}, got {self.rows}")
         for values in (self.steps, self.noise_scale, self.gradient_square, self.variance):
@@ -406,7 +408,7 @@ def _received_and_deltas(net: Network, X: np.ndarray | Csr, y: np.ndarray,
     net.architecture.require_dense("what is computed of each row's gradient")
     sizes = net.sizes
     out = np.empty((len(X), sum(sizes[1:-1]) + sum(sizes[1:])), dtype=net.dtype)
-    require_finite(_kernel.deltas(net.architecture, net.params, X, y, out, net._threads(threads, len(X))))
+    require_finite(_kernel.deltas(net.architecture, net.params, X, y, out, checked.threads_for(net, threads, len(X))))
     pieces = np.split(out, np.cumsum([*sizes[1:-1], *sizes[1:-1]]), axis=1)
     hidden = len(sizes) - 2
     return [scaled_input(net, X), *pieces[:hidden]], pieces[hidden:]
@@ -447,7 +449,9 @@ def _products(rows: Any, more: float, threads: int | None) -> np.ndarray:
 def linear_map(rows: Any, params: np.ndarray, outputs: int, threads: int | None) -> np.ndarray:
     """``rows @ W + b`` by the engine, of the flat parameters of a layer."""
     architecture = Architecture.dense((rows.shape[1], outputs), ("identity",), "squared_error", (0.0,) * outputs)
-    return Network._from_parts(architecture, params, {})._predict(rows, threads, None)
+    out = np.empty((len(rows), outputs), dtype=params.dtype)
+    _kernel.predict(architecture, params, rows, out, threads=choose_threads(threads, architecture.flops * len(rows)))
+    return out
 
 
 def _of_kernel(kernel: np.ndarray) -> dict[str, float]:

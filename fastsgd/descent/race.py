@@ -14,6 +14,8 @@ from fastsgd.descent.descend import Problem, Watch, check_seconds, descend, name
 from fastsgd.descent.noise import require_finite
 from fastsgd.display.bars import Meter
 from fastsgd.display.shown import Shown, Table
+from fastsgd.network import checked
+from fastsgd.network.derived import for_scaled_targets
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD
@@ -183,8 +185,8 @@ def race(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[int | No
     (['mini-batches of 100', 'full gradient, 1,438 rows'], True)
     """
     net, X, y = as_network_and_rows(net, X, y)
-    X, y = net._check(X, y)
-    net = net._for_checked()
+    X, y = checked.check(net, X, y)
+    net = for_scaled_targets(net)
     sizes = list(batch_sizes)
     for size in sizes:
         if size is not None:

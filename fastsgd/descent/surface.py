@@ -17,6 +17,8 @@ from fastsgd.display.bars import Meter
 from fastsgd.display.shown import Shown, Table
 from fastsgd.engine import _kernel
 from fastsgd.model.architecture import Architecture
+from fastsgd.network import checked
+from fastsgd.network.derived import for_scaled_targets
 from fastsgd.network.given import as_network, as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, aligned_zeros, check_fits, check_optimizer
@@ -199,8 +201,8 @@ def trajectory(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[in
     (True, 30)
     """
     net, X, y = as_network_and_rows(net, X, y)
-    X, y = net._check(X, y)
-    net = net._for_checked()
+    X, y = checked.check(net, X, y)
+    net = for_scaled_targets(net)
     sizes = list(batch_sizes)
     if not sizes:
         raise ValueError("batch_sizes must not be empty")
@@ -224,7 +226,7 @@ def trajectory(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[in
         check_batch_size(size, len(X))
         if size is not None and size > len(X):
             raise ValueError(f"batch_sizes must be at most the rows of X, {len(X)}, got {size}; None means all rows")
-    require_finite(float(net._evaluate(X, y, threads, float)[0]))
+    require_finite(checked.mean_cost(net, X, y, threads))
     seed = one_seed(seed)
     problem = Problem(net, X, y, threads, seed)
     paces = [_step_seconds(problem, size, each) for size, each in zip(sizes, optimizers, strict=True)]
@@ -267,17 +269,17 @@ def _descend(problem: Problem, size: int | None, optimizer: Optimizer, steps: in
     taken = 0
     for step in range(at[-1] + 1):
         if step == at[taken]:
-            params[taken], cost[taken] = net.params, net._evaluate(X, y, threads, float)[0]
+            params[taken], cost[taken] = net.params, checked.mean_cost(net, X, y, threads)
             require_finite(cost[taken])
             taken += 1
             meter.at(before + step)
         if step == at[-1]:
             break
         if size is None:
-            net._step(X, y, optimizer, threads)
+            net.step(X, y, optimizer, threads=threads)
         else:
             chosen = next(batches)
-            net._step(X[chosen], y[chosen], optimizer, threads)
+            net.step(X[chosen], y[chosen], optimizer, threads=threads)
     return Path(name, size, at, params, cost, at * pace)
 
 
@@ -387,7 +389,7 @@ def cost_surface(net: Network, X: RowsLike, y: ArrayLike, plane: Plane | Traject
     ((11, 11), True)
     """
     net, X, y = as_network_and_rows(net, X, y)
-    X, y = net._check(X, y)
+    X, y = checked.check(net, X, y)
     if plane is None:
         plane = random_plane(net, seed=0)
     if isinstance(plane, Trajectory):
@@ -421,7 +423,7 @@ class _Grid:
 
     def __init__(self, net: Network, X, y, plane: Plane, threads: int | None):
         architecture, outputs = net.architecture, net.sizes[1]
-        self._y, self._threads = y, net._threads(threads, len(X))
+        self._y, self._threads = y, checked.threads_for(net, threads, len(X))
         first, rows = layers_of(architecture)[0], scaled_input(net, X)
         origin, *along = (linear_map(rows, flat[first].astype(net.dtype), outputs, threads)
                           for flat in (plane.origin, *plane.directions))

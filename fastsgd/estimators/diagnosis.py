@@ -6,6 +6,7 @@ from scipy.sparse import issparse
 
 from fastsgd.data.advice import FAR, is_far, sizes_of_columns, some_rows
 from fastsgd.losses import COUNTS
+from fastsgd.network.derived import before_output
 from fastsgd.network.network import Network
 from fastsgd.runs.baseline import LITTLE, best_constant, constant_cost, output_alone
 
@@ -81,7 +82,7 @@ def divergence(net: Network, before: np.ndarray, X, targets: np.ndarray, weight:
         if cost <= 2 * max(start, other.cost(X, targets, sample_weight=weight)):
             return ""
         if by_labels:
-            scores = net._before_output().predict(X)
+            scores = before_output(net).predict(X)
             if scores.shape[1] == 1:
                 truth, found = targets[:, 0] > 0, scores[:, 0] > 0
             else:
@@ -126,7 +127,7 @@ def _costs_of_output(net: Network, X, targets: np.ndarray, weight: np.ndarray | 
     echo = output_alone(net, net.architecture.loss_parameters[i:i + 1], float)
     echo.params = [1.0, 0.0]
     y = targets[:, i:i + 1].astype(float)
-    received = net._before_output().predict(X)[:, i:i + 1].astype(float)
+    received = before_output(net).predict(X)[:, i:i + 1].astype(float)
     if not np.isfinite(received).all():
         return np.inf, 0.0
     constant = np.full_like(received, best_constant(echo, y, weight)[0])

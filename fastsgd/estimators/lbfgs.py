@@ -5,6 +5,7 @@ import numpy as np
 import scipy.optimize
 
 from fastsgd.data.checks import Csr
+from fastsgd.network import checked
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD
 
@@ -26,7 +27,7 @@ def minimise(net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarra
 
     def cost_and_gradient(params: np.ndarray) -> tuple[float, np.ndarray]:
         net.params[:] = params
-        cost = net._gradient(X, y, threads, weight, gradient)
+        cost = checked.gradient(net, X, y, threads, weight, gradient)
         return cost + penalty(net.weights, total), gradient + alpha / total * of_weights * net.params
 
     result = scipy.optimize.minimize(cost_and_gradient, net.params.copy(), method="L-BFGS-B", jac=True,

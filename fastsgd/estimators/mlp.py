@@ -22,6 +22,7 @@ from fastsgd.estimators.diagnosis import classification_cause, regression_cause
 from fastsgd.estimators.mlp_base import MultilayerPerceptron
 from fastsgd.estimators.stopping import r2_metric
 from fastsgd.losses import COUNTS, QUANTITIES, names, with_parameters
+from fastsgd.network.derived import before_output
 
 
 class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
@@ -157,7 +158,7 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
     def predict_log_proba(self, X):
         """The logarithms of ``predict_proba``, also where it is rounded to 0 or 1."""
         probabilities = self.predict_proba(X)
-        z = self._outputs(self._network()._before_output(), X)
+        z = self._outputs(before_output(self._network()), X)
         if self._loss() == "cross_entropy":
             return logarithms(probabilities, log_softmax(z, axis=1))
         return logarithms(probabilities, log_expit(np.hstack([-z, z]) if self.n_outputs_ == 1 else z))

@@ -25,6 +25,7 @@ from fastsgd.estimators.mlp_stopping import NOT_FINITE, MLPConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
 from fastsgd.losses import Loss
 from fastsgd.model.architecture import ACTIVATIONS
+from fastsgd.network import checked
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Adam, Optimizer
 
@@ -166,7 +167,7 @@ class MultilayerPerceptron(EngineEstimator):
         # In float64 whatever X is: a line search compares costs that differ by less than float32 can tell.
         double = net if net.dtype == np.float64 else Network._from_parts(net.architecture, net.params.astype(float), {})
         weight = self._weights_of(data)
-        rows, targets = double._check(data.X, data.targets)
+        rows, targets = checked.check(double, data.X, data.targets)
         result = minimise(double, rows, targets, weight, alpha=self.alpha, max_iter=self.max_iter, max_fun=self.max_fun,
                           tol=self.tol, threads=self._threads())
         self.n_iter_ = _check_optimize_result("lbfgs", result, self.max_iter)

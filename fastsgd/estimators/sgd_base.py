@@ -23,6 +23,7 @@ from fastsgd.estimators.fit_data import FitData
 from fastsgd.estimators.sgd_stopping import LinearConvergence
 from fastsgd.estimators.sklearn_callbacks import with_callbacks
 from fastsgd.losses import with_parameters
+from fastsgd.network.derived import before_output
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, PassiveAggressive
 
@@ -92,7 +93,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         return weights.T
 
     def _hold(self, net):
-        self._scoring = net if net.architecture.activations[-1] == "identity" else net._before_output()
+        self._scoring = net if net.architecture.activations[-1] == "identity" else before_output(net)
         super()._hold(net)
 
     def _scores(self, X) -> np.ndarray:

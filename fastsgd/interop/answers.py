@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastsgd.network.derived import before_output
 from fastsgd.network.given import as_network, is_estimator
 from fastsgd.network.network import Network
 from fastsgd.tables.encoding import Encoding
@@ -67,7 +68,7 @@ def answers_of(model: Any) -> Answers:
         share = "softmax" if net.loss == "cross_entropy" else {"log_loss": "logistic", "modified_huber": "clipped"}.get(
             model.loss)
         if net.architecture.activations[-1] != "identity":
-            net = net._before_output()
+            net = before_output(net)
         return Answers(net, classes, 0.0 if len(classes) == 2 else None, share=share)
     return Answers(net)
 

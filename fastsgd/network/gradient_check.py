@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastsgd.data.checks import Csr, generator
+from fastsgd.network import checked
 from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
 
@@ -100,17 +101,17 @@ def check_gradient(net: Network, X: RowsLike, y: ArrayLike, *, gradient: np.ndar
     if tolerance is None:
         tolerance = 1e-6 if net.dtype == np.float64 else 1e-3
     twin = Network._from_parts(net.architecture, net.params.astype(float), {})
-    rows, targets = twin._check(X, y)
+    rows, targets = checked.check(twin, X, y)
     rng = generator(seed)
 
     arrays = net.architecture.tensors
     share = max(8, samples // len(arrays))
     # Differences of a cost C carry a rounding error of about 1e-10 C; less than that is zero to them.
-    here = twin._evaluate(rows, targets, 1, float)[0]
+    here = checked.mean_cost(twin, rows, targets, 1)
     rounding = 1e-9 * max(1.0, abs(here))
 
     worst = 0.0
-    checked = tried = 0
+    compared = tried = 0
     for tensor in arrays:
         name, offset, size = tensor.name, tensor.offset, tensor.size
         chosen = np.arange(size) if size <= share else rng.choice(size, share, replace=False)
@@ -118,7 +119,7 @@ def check_gradient(net: Network, X: RowsLike, y: ArrayLike, *, gradient: np.ndar
         smooth = np.isfinite(numeric)
         n, g, chosen = numeric[smooth], gradient[offset + chosen[smooth]], chosen[smooth]
         tried += len(smooth)
-        checked += len(n)
+        compared += len(n)
         scale = max(float(np.linalg.norm(g) + np.linalg.norm(n)), rounding * math.sqrt(max(1, len(n))) / tolerance)
         error = float(np.linalg.norm(g - n) / scale)
         if not error <= tolerance:
@@ -127,12 +128,12 @@ def check_gradient(net: Network, X: RowsLike, y: ArrayLike, *, gradient: np.ndar
             raise GradientError(f"gradient of {name}: relative error {error:.3g} exceeds {tolerance:g}; at {position} "
                                 f"it is {g[at]:.9g}, the finite difference {n[at]:.9g}")
         worst = max(worst, error)
-    if not checked:
+    if not compared:
         raise GradientError(f"all {tried} coordinates lie at a kink of the cost, so nothing was checked; use other "
                             "rows or weights")
     if not gradient.any():
         raise GradientError("the gradient is zero everywhere, so nothing was checked; use other rows or weights")
-    return GradientCheck(worst, checked, tried - checked)
+    return GradientCheck(worst, compared, tried - compared)
 
 
 def _difference(net: Network, rows: np.ndarray | Csr, targets: np.ndarray, i: int, here: float) -> float:
@@ -146,7 +147,7 @@ def _difference(net: Network, rows: np.ndarray | Csr, targets: np.ndarray, i: in
         costs = []
         for signed in (step, -step):
             net.params[i] = value + signed
-            costs.append(net._evaluate(rows, targets, 1, float)[0])
+            costs.append(checked.mean_cost(net, rows, targets, 1))
         net.params[i] = value
         return (costs[0] - costs[1]) / (2 * step), (costs[0] - 2 * here + costs[1]) / step
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,20 +11,17 @@ import numpy as np
 
 from fastsgd.data import advice
 from fastsgd.data.checks import (
-    Csr,
-    check_rows,
     check_sample_weight,
-    check_targets,
     check_whole,
     generator,
 )
 from fastsgd.deprecation import keyword_only, warn_of
 from fastsgd.engine import _kernel
-from fastsgd.engine.machine import choose_threads, cores
+from fastsgd.engine.machine import cores
 from fastsgd.layers import Layer
-from fastsgd.losses import CLASSES, Loss, as_loss, with_parameters
+from fastsgd.losses import Loss, as_loss, with_parameters
 from fastsgd.model.architecture import Architecture
-from fastsgd.network import model_file
+from fastsgd.network import checked, model_file
 from fastsgd.optimizers import Optimizer, State, StepConfig, aligned_zeros, check_fits, check_optimizer
 
 if TYPE_CHECKING:
@@ -311,15 +308,6 @@ class Network:
         net._hold(architecture, own, metadata)
         return net
 
-    def _before_output(self) -> Network:
-        """The network that predicts what this one's output activation receives; it shares the parameters' memory."""
-        twin = Network.__new__(Network)
-        own = self.architecture
-        layers = (*own.layers[:-1], replace(own.layers[-1], activation="identity"))
-        twin._hold(Architecture(layers, "squared_error", (0.0,) * self.sizes[-1], own.input_scale, own.input_offset),
-                   self._params, {})
-        return twin
-
     def __getstate__(self):
         return self.architecture, np.array(self._params), dict(self.metadata)
 
@@ -339,7 +327,7 @@ class Network:
         """
         if threads is None and (few := self._few_rows(X, out)) is not None:
             return few
-        X = self._check_rows(X)
+        X = checked.check_rows(self, X)
         shape = len(X), self.sizes[-1]
         if out is None:
             out = np.empty(shape, dtype=self.dtype)
@@ -349,7 +337,7 @@ class Network:
                              + (f"{out.shape} and {out.dtype}" if isinstance(out, np.ndarray) else repr(out)))
         elif isinstance(X, np.ndarray) and np.may_share_memory(X, out):
             X = X.copy()
-        _kernel.predict(self.architecture, self.params, X, out, threads=self._threads(threads, len(X)))
+        _kernel.predict(self.architecture, self.params, X, out, threads=checked.threads_for(self, threads, len(X)))
         return out
 
     def compile_predictor(self, rows: int = 1, *, input_dtype=None, threads: int = 1) -> _kernel.Predictor:
@@ -420,9 +408,9 @@ class Network:
         >>> Network([2, 3], seed=0).evaluate([[0, 0]], [0])[1]
         1.0
         """
-        X, y = self._check(X, y)
+        X, y = checked.check(self, X, y)
         weight = check_sample_weight(sample_weight, len(X))
-        return self._evaluate(X, y, threads, self._metric_of(y, weight), weight)
+        return checked.evaluate(self, X, y, threads, checked.metric_of(self, y, weight), weight)
 
     @keyword_only
     def gradient(self, X: RowsLike, y: ArrayLike, *, threads: int | None = None,
@@ -435,9 +423,9 @@ class Network:
         >>> net.gradient([[1, 0]], [0]).tolist()[2:4]      # a column of zeros moves no weight
         [0.0, 0.0]
         """
-        X, y = self._check(X, y)
+        X, y = checked.check(self, X, y)
         out = np.empty_like(self.params)
-        cost = self._gradient(X, y, threads, check_sample_weight(sample_weight, len(X), dtype=self.dtype), out)
+        cost = checked.gradient(self, X, y, threads, check_sample_weight(sample_weight, len(X), dtype=self.dtype), out)
         if not math.isfinite(cost):
             raise FloatingPointError(f"the cost of these rows is {cost}, so there is no gradient; the parameters or "
                                      "the inputs are too large")
@@ -457,90 +445,21 @@ class Network:
         >>> net.cost([[0, 1], [1, 0]], [0, 1]) < before
         True
         """
-        X, y = self._check(X, y)
+        X, y = checked.check(self, X, y)
         check_optimizer(optimizer)
         check_fits(optimizer, self.architecture)
-        return self._step(X, y, optimizer, threads)
-
-    # ---- for arrays that are checked, as train() uses them ----
-
-    def _step(self, X: np.ndarray | Csr, y: np.ndarray, optimizer: Optimizer, threads: int | None) -> float:
-        """``step`` for arrays that :meth:`_check` returned, by an optimizer that fits."""
         if self._stepping is None or self._stepping[0] != optimizer:
             self._stepping = optimizer, optimizer.state(self.params)
         state = self._stepping[1]
         state.cost = state.score = 0.0
+        rates, threads = optimizer.learning_rates(state.steps, 1), checked.threads_for(self, threads, len(X))
         steps = _kernel.train_epoch(self.architecture, self.params, X, y, None, StepConfig(optimizer, len(X)), state,
-                                    optimizer.learning_rates(state.steps, 1), threads=self._threads(threads, len(X)))
+                                    rates, threads=threads)
         cost = state.cost / len(X)
         if not steps:
-            rate = float(optimizer.learning_rates(state.steps, 1)[0])
             raise FloatingPointError(f"the cost is {cost}; nothing was changed. "
-                                     + advice.of_divergence(self.architecture, X, y, rate, self.dtype))
+                                     + advice.of_divergence(self.architecture, X, y, float(rates[0]), self.dtype))
         return cost
-
-    def _check_rows(self, X, name: str = "X") -> np.ndarray | Csr:
-        architecture = self.architecture
-        return check_rows(X, self.sizes[0], self.dtype, name, architecture.input_scale, architecture.input_offset)
-
-    def _check(self, X, y, prefix: str = "") -> tuple[np.ndarray | Csr, np.ndarray]:
-        """X and y as the kernel takes them, or the error that says what is wrong with them."""
-        X = self._check_rows(X, f"{prefix}X")
-        return X, self._check_targets(y, len(X), f"{prefix}y")
-
-    def _for_checked(self) -> Network:
-        """The network for targets that :meth:`_check` returned, which must not be scaled again: itself, or a copy."""
-        if not self.architecture.scales_output:
-            return self
-        copy = self.copy()
-        copy.output_scale, copy.output_offset = 1.0, 0.0
-        return copy
-
-    def _check_targets(self, y, rows: int, name: str = "y") -> np.ndarray:
-        return check_targets(y, rows, self.architecture, self.dtype, name)
-
-    def _predict(self, X: np.ndarray | Csr, threads: int | None, chosen: np.ndarray | None) -> np.ndarray:
-        """``predict`` for rows that :meth:`_check` returned, or those of the numbers chosen."""
-        rows = len(X) if chosen is None else len(chosen)
-        out = np.empty((rows, self.sizes[-1]), dtype=self.dtype)
-        _kernel.predict(self.architecture, self.params, X, out, chosen, self._threads(threads, rows))
-        return out
-
-    def _evaluate(self, X: np.ndarray | Csr, y: np.ndarray, threads: int | None, metric: Callable[[float], float],
-                  weight: np.ndarray | None = None, chosen: np.ndarray | None = None) -> tuple[float, float]:
-        """``evaluate`` for arrays that :meth:`_check` returned, or rows chosen of them, and their targets' metric."""
-        rows = len(X) if chosen is None else len(chosen)
-        cost, score = _kernel.cost(self.architecture, self.params, X, y, chosen, weight, self._threads(threads, rows))
-        counted = rows if weight is None else float((weight if chosen is None else weight[chosen]).sum())
-        return cost / counted, metric(score)
-
-    def _gradient(self, X: np.ndarray | Csr, y: np.ndarray, threads: int | None, weight: np.ndarray | None,
-                  out: np.ndarray) -> float:
-        """The mean cost, and into ``out`` its gradient, for arrays that :meth:`_check` returned."""
-        return _kernel.gradient(self.architecture, self.params, X, y, out, weight, self._threads(threads, len(X)))
-
-    def _metric_of(self, y: np.ndarray, weight: np.ndarray | None = None,
-                   chosen: np.ndarray | None = None) -> Callable[[float], float]:
-        """The function that turns the kernel's summed score over the rows of y into the metric."""
-        if chosen is not None:
-            y, weight = y[chosen], None if weight is None else weight[chosen]
-        if self.metric == "accuracy":
-            counted = len(y) if weight is None else float(weight.sum())
-            per_row = 1 if self.architecture.loss_type.targets is CLASSES or y.ndim == 1 else y.shape[1]
-            return lambda score: score / (counted * per_row)
-        if weight is not None and not weight.all():
-            y, weight = y[weight > 0], weight[weight > 0]
-        mean = np.average(y, axis=0, weights=weight) if weight is not None else y.mean(axis=0, dtype=float)
-        spread = 0.0
-        for i in range(0, len(y), 4096):
-            squares = (y[i:i + 4096] - mean) ** 2
-            spread += float((squares if weight is None else squares * weight[i:i + 4096, np.newaxis]).sum())
-        if not spread or (y == y[0]).all():
-            spread = math.nan
-        return lambda score: 1 - score / spread
-
-    def _threads(self, threads: int | None, rows: int) -> int:
-        return choose_threads(threads, self.architecture.flops * rows)
 
     # ---- files ----
 

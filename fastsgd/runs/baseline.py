@@ -9,6 +9,7 @@ import numpy as np
 from fastsgd.data import advice
 from fastsgd.layers import chain
 from fastsgd.losses import MARGINS
+from fastsgd.network import checked
 from fastsgd.network.network import Network
 from fastsgd.runs.feeds import Segment
 from fastsgd.runs.history import History
@@ -55,7 +56,7 @@ def constant_cost(net: Network, y: np.ndarray, weight: np.ndarray | None = None)
     """
     constant = output_alone(net, net.architecture.loss_parameters, net.dtype)
     constant.biases[0][:] = best_constant(net, y, weight)
-    return constant._evaluate(np.zeros((len(y), 1), net.dtype), y, 1, float, weight)[0]
+    return checked.mean_cost(constant, np.zeros((len(y), 1), net.dtype), y, 1, weight)
 
 
 def output_alone(net: Network, loss_parameters: tuple[float, ...], dtype) -> Network:
@@ -82,7 +83,7 @@ def nothing_learned(net: Network, rows: Segment, history: History) -> str:
         return ""
     X = rows.X[few]
     with np.errstate(all="ignore"):
-        found = net._evaluate(net._check_rows(X), y, 1, float, weight)[0]
+        found = checked.mean_cost(net, checked.check_rows(net, X), y, 1, weight)
     least = constant_cost(net, y, weight)
     if found < LEARNED * least or not math.isfinite(found) or not least > LITTLE:
         return ""

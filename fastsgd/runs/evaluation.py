@@ -8,6 +8,7 @@ import numpy as np
 from fastsgd.data.checks import Csr, to_dtype
 from fastsgd.engine import _kernel
 from fastsgd.losses import CLASSES, MARGINS
+from fastsgd.network import checked
 from fastsgd.network.network import Network
 from fastsgd.runs.feeds import readable_in_place
 
@@ -24,7 +25,7 @@ class Evaluation:
         self.X, self.y, self.weight, self.chosen = X, y, weight, chosen
         self._metric_targets = y if metric_targets is None else metric_targets      # in the unit they were given in
         self.metrics, self._threads = metrics, threads
-        self._metric = net._metric_of(y, weight, chosen)
+        self._metric = checked.metric_of(net, y, weight, chosen)
         self._in_place = isinstance(X, Csr) or readable_in_place(X, net.dtype)
 
     def __call__(self, net: Network) -> tuple[float, float, dict[str, float]]:
@@ -33,11 +34,11 @@ class Evaluation:
         outputs = []
         for X, y, weight, chosen in self._parts(net.dtype):
             part_cost, part_score = _kernel.cost(net.architecture, net.params, X, y, chosen, weight,
-                                                 net._threads(self._threads, len(X)))
+                                                 checked.threads_for(net, self._threads, len(X)))
             cost += part_cost
             score += part_score
             if self.metrics:
-                outputs.append(net._predict(X, self._threads, chosen))
+                outputs.append(checked.predict(net, X, self._threads, chosen))
         weight = self.weight if self.weight is None or self.chosen is None else self.weight[self.chosen]
         y = self._metric_targets if self.chosen is None else self._metric_targets[self.chosen]
         cost /= len(y) if weight is None else float(weight.sum())

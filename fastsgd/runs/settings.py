@@ -8,6 +8,7 @@ import numpy as np
 from fastsgd.data.checks import Csr, check_fraction, check_rates, check_sample_weight, check_targets, check_whole
 from fastsgd.engine import _kernel
 from fastsgd.losses import LOSSES
+from fastsgd.network import checked
 from fastsgd.network.given import require_network
 from fastsgd.network.network import Network
 from fastsgd.optimizers import Optimizer, check_fits, check_optimizer
@@ -89,5 +90,5 @@ def _check_validation(net: Network, validation) -> tuple[np.ndarray | Csr, np.nd
         raise TypeError("validation must be a pair (X, y), three (X, y, sample_weight), a fraction of the rows or "
                         f"None, got {type(validation).__name__}")
     X, y, *weight = validation
-    X, y = net._check(X, y, prefix="validation ")
+    X, y = checked.check(net, X, y, prefix="validation ")
     return X, y, check_sample_weight(weight[0] if weight else None, len(X), "validation sample_weight")

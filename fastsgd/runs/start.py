@@ -21,7 +21,7 @@ from fastsgd.data.checks import (
 )
 from fastsgd.engine import _kernel
 from fastsgd.engine.machine import choose_threads
-from fastsgd.network import model_file
+from fastsgd.network import checked, model_file
 from fastsgd.optimizers import Optimizer, State, StepConfig, check_state
 from fastsgd.runs.baseline import nothing_learned
 from fastsgd.runs.checkpoint import Checkpoint, CheckpointData
@@ -45,9 +45,9 @@ def train_rows(settings: Settings, X, y, *, batch_size: int | str | None = 100, 
     by_blocks = _by_blocks(shuffle, X)
     if by_blocks:
         X = check_mapped_rows(X, net.sizes[0])
-        y = net._check_targets(y, len(X))
+        y = checked.check_targets(net, y, len(X))
     else:
-        X, y = net._check(X, y)
+        X, y = checked.check(net, X, y)
     of_rows = check_sample_weight(sample_weight, len(y))
     positive_weight: tuple[float, ...] = ()
     if y.ndim == 1 and net.architecture.loss_type.targets.one_vs_rest:
@@ -76,7 +76,7 @@ def train_rows(settings: Settings, X, y, *, batch_size: int | str | None = 100, 
     if isinstance(batch_size, str):
         batch_size = start.suggested_batch_size(suggest, *((X, y) if chosen is None else (X[chosen], y[chosen])))
     batch_size = min(batch_size * settings.accumulate, rows)
-    metric = net._metric_of(y, weight, chosen)
+    metric = checked.metric_of(net, y, weight, chosen)
     feed: Feed
     if by_blocks:
         feed = Blocks(X, y, weight, chosen, batch_size, metric, net.dtype, bool(shuffle))

@@ -8,6 +8,7 @@ import numpy as np
 from fastsgd.data.advice import some_rows
 from fastsgd.data.checks import Csr, check_class_weight, check_sample_weight, copy_if_shared, stack
 from fastsgd.losses import CLASSES
+from fastsgd.network import checked
 from fastsgd.network.network import Network
 from fastsgd.runs.feeds import WINDOW_BYTES, Segment, prefetch
 
@@ -111,7 +112,7 @@ class Stream:
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             raise ValueError(f"{name} must be (X, y) or (X, y, sample_weight), got {type(batch).__name__}")
         given_X, given_y, *weight = batch
-        X, y = self._net._check(given_X, given_y, prefix=f"{name}: ")
+        X, y = checked.check(self._net, given_X, given_y, prefix=f"{name}: ")
         X, y = copy_if_shared(X, given_X), copy_if_shared(y, given_y)      # the source may reuse its arrays
         kind = ("sparse" if isinstance(X, Csr) else str(X.dtype), y.ndim)
         self._kind = self._kind or kind

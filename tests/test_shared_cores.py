@@ -8,18 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from soak import company
+from soak import shared_cores
 
 import fastsgd
 from fastsgd.engine import machine
 
 
 def test_orders_of_import_and_products_between():
-    if len(company.present()) < 3:
+    if len(shared_cores.present()) < 3:
         pytest.skip("needs SciPy, scikit-learn or PyTorch beside NumPy")
-    alone = company.run_order(["fastsgd"])
-    for names in company.orders(2):
-        assert company.run_order(names) == alone, names
+    alone = shared_cores.run_order(["fastsgd"])
+    for names in shared_cores.orders(2):
+        assert shared_cores.run_order(names) == alone, names
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")

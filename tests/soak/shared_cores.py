@@ -1,7 +1,7 @@
 """Other libraries with threads of their own in the same process: right results in every order of import, and times.
 
-    python tests/soak/company.py --count 120          # orders of import, each in a process of its own
-    python tests/soak/company.py --times              # what each costs right after the other, and by itself
+    python tests/soak/shared_cores.py --count 120          # orders of import, each in a process of its own
+    python tests/soak/shared_cores.py --times              # what each costs right after the other, and by itself
 
 Each library multiplies matrices on its own threads before, between and after trainings by fastsgd. Right means: the
 parameters have the same bits as in a process without the others, and the products are those of float64.
