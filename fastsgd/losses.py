@@ -51,8 +51,8 @@ class Loss:
     name: ClassVar[str]                                 # as ``Network(loss=...)`` and model files have it
     targets: ClassVar[Targets]
     outputs: ClassVar[tuple[str, ...]] = ("identity",)  # the output activations that it allows, its own first
-    constant: ClassVar[str] = "median"                  # what makes the best constant prediction: the targets' mean,
-                                                        # its sign, median or quantile
+    constant: ClassVar[str] = "median"                  # the best constant prediction, or nearly: the mean,
+                                                        # its sign, the median or quantile
     bounded_slope: ClassVar[bool] = True                # however large the error
     of_one_target: ClassVar[bool] = False               # whether all outputs may be of one target, (rows, 1)
     passive_aggressive: ClassVar[bool] = False          # whether the optimizer of that name is for it

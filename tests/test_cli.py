@@ -13,6 +13,7 @@ import pytest
 
 import fastsgd
 from fastsgd.cli.main import main
+from fastsgd.cli.train_options import SCHEDULES
 from fastsgd.tables.encoding import Category, Encoding, Number
 from fastsgd.tables.read import read_table
 
@@ -422,7 +423,7 @@ def test_a_file_name_that_is_not_utf_8(tables, capsys):
     assert not (tables / "run").exists()
 
 
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "one-cycle", "step", "exponential", "inverse-scaling"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_schedules_of_the_command_line(tables, schedule):
     assert main([*TRAIN, "--epochs", "6", "--schedule", schedule, "--warm-up", "2", "--optimizer", "sgd",
                  "--learning-rate", "0.1"]) == 0

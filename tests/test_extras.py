@@ -8,6 +8,7 @@ from cases import AROUND, LOSSES, OPTIMIZERS, TOLERANCE, StepConfig, agree, make
 import fastsgd
 from fastsgd.data.checks import Csr
 from fastsgd.engine import _kernel, reference
+from fastsgd.model.architecture import ACTIVATIONS
 from fastsgd.network import checked
 
 DTYPES = ["float64", "float32"]
@@ -65,8 +66,7 @@ def test_all_at_once_with_large_batches_and_lists(dtype, batch_size):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu",
-                                        "softplus"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_dropout_agrees_with_the_reference(activation, dtype):
     rng = np.random.default_rng(2)
     net = make_net([9, 150, 17, 3], activation, "cross_entropy", None, dtype, rng)

@@ -150,7 +150,7 @@ def test_only_the_learning_rate_is_positional():
         assert make(0.25).learning_rate == 0.25
         with pytest.raises(TypeError, match="positional argument"):
             make(0.1, 0.9)
-    with pytest.raises(TypeError, match="use SGD, Adam"):
+    with pytest.raises(TypeError, match="such as SGD, Adam"):
         optimizers.Optimizer(0.1)
 
 

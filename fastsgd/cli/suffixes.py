@@ -5,7 +5,7 @@ from pathlib import Path
 
 SAYS = {
     "table": (".csv", ".tsv", ".parquet", ".pq", ".feather", ".arrow", ".jsonl", ".ndjson", ".json", ".npz", ".npy",
-              ".txt", ".xlsx", ".xls", ".gz", ".bz2", ".xz", ".zip", ".zst"),
+              ".txt", ".xlsx", ".xls", ".ods", ".gz", ".bz2", ".xz", ".zip", ".zst"),
     "model file of fastsgd": (".safetensors",), "checkpoint of fastsgd": (".ckpt",), "ONNX file": (".onnx",),
     "PyTorch file": (".pt", ".pt2", ".pth", ".torch"), "C source": (".c", ".h"), "configuration": (".toml",),
     "picture": (".png", ".svg", ".pdf", ".jpg", ".gif"), "web page": (".html",), "pickle": (".pkl", ".joblib"),

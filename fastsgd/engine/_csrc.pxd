@@ -23,7 +23,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const double* squares
 
     ctypedef struct fs_rule:
-        int kind, nesterov, truncate
+        int kind, nesterov, truncates_l1
         double learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, l1, l2, correction_1, correction_2
         double cumulative_l1
         double clip_value, clip_factor
@@ -122,11 +122,11 @@ cdef extern from "csrc/fastsgd.h" nogil:
     void fs_team_barrier(fs_team* team)
     void fs_team_shrink(fs_team* team, int size)
     bint fs_team_handle_fork(fs_team* team)
-    ctypedef struct fs_adaptive:
+    ctypedef struct fs_thread_count:
         ptrdiff_t steps, first_step
         int forward_only, poll_due, stop, pause, whole, change_team, trial_over, trial_size
         double done
-    void fs_run_adaptively(fs_adaptive* pass_, int size, int adapts, fs_work work, void* job)
+    void fs_run_adaptively(fs_thread_count* pass_, int size, int adapts, fs_work work, void* job)
     ptrdiff_t fs_next(ptrdiff_t* number)
     void fs_continue_from(ptrdiff_t* number, ptrdiff_t value)
     unsigned long fs_floats_flush()
@@ -187,7 +187,7 @@ cdef extern from "csrc/job.h" nogil:
 
     ctypedef struct fs_job
     ctypedef struct fs_control:
-        fs_adaptive team
+        fs_thread_count team
         ptrdiff_t next_block
         unsigned long floats
         double last_poll

@@ -62,7 +62,7 @@ cdef void epoch(fs_job* job, fs_team* team, int rank) noexcept nogil:
         chunk.batch_weight = fs_weight_of(job, chunk.first, batch_rows) if not job.step.weighted_steps else <double>batch_rows
         rule = fs_rule_of_step(job, step, chunk.batch_weight)
         if job.mode == FS_TRAIN:
-            cumulative_l1 += job.step.learning_rates[step] * rule.l1 * rule.truncate
+            cumulative_l1 += job.step.learning_rates[step] * rule.l1 * rule.truncates_l1
             rule.cumulative_l1 = cumulative_l1
         while chunk.done < batch_rows:
             chunk.rows = min(<ptrdiff_t>FS_CHUNK_ROWS, batch_rows - chunk.done)

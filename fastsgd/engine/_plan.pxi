@@ -143,7 +143,7 @@ cdef fs_rule rule_of(optimizer):
     rule.kind = OPTIMIZERS[optimizer.kind]
     rule.momentum = getattr(optimizer, "momentum", 0)
     rule.nesterov = getattr(optimizer, "nesterov", False)
-    rule.truncate = getattr(optimizer, "cumulative_l1", False)
+    rule.truncates_l1 = getattr(optimizer, "cumulative_l1", False)
     rule.beta_1 = getattr(optimizer, "beta_1", 0)
     rule.beta_2 = getattr(optimizer, "beta_2", getattr(optimizer, "rho", 0))
     rule.epsilon = getattr(optimizer, "epsilon", 0)

@@ -319,7 +319,7 @@ def cost_and_delta(architecture, z, target, sample_weight=None, config=None, row
     """``(cost, score, dC/dz)`` of the output layer's z: the cost summed over outputs and rows, each times its weight.
 
     The score counts rows classified correctly (single outputs, where there are no labels); for losses that do not
-    classify it is the summed squared error. ``rows`` are those that the layer l1_applied, for passive-aggressive steps.
+    classify it is the summed squared error. ``rows`` are those that the layer received, for passive-aggressive steps.
     ``output_costs`` gains the costs of each output, without any weights, where it is given.
     """
     loss, output = architecture.loss, architecture.activations[-1]
@@ -439,7 +439,7 @@ def constrain(optimizer, architecture, params):
 
 
 def averaging_weights_of(optimizer, first_step, steps):
-    """How far the average moves towards the parameters at each step; see optimizers/rules.py."""
+    """How far the average moves towards the parameters at each step; see optimizers/base.py."""
     return optimizer.averaging_weights(first_step, steps) if optimizer.average is not None else ()
 
 
@@ -496,7 +496,7 @@ def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumu
 
 
 def truncate(w, l1_applied, penalty):
-    """Moves w towards zero by what it has not l1_applied yet of the penalty, at most to zero."""
+    """Moves w towards zero by what it has not paid yet of the penalty, at most to zero."""
     before = w.copy()
     w[...] = np.where(w > 0, np.maximum(0, w - (penalty + l1_applied)),
                       np.where(w < 0, np.minimum(0, w + (penalty - l1_applied)), w))

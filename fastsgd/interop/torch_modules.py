@@ -19,7 +19,6 @@ ELEMENTWISE: dict[str, tuple[str, dict]] = {      # the activation that a module
     "Softplus": ("softplus", {"beta": 1.0}),
 }
 STRAIGHT_FROM = 15      # Softplus is z itself above a threshold; from here on that is 2e-8 of it
-UNCHANGED = ("Identity", "Dropout", "Flatten")
 
 
 @keyword_only

@@ -104,8 +104,7 @@ class Optimizer(Parameters):
 
     def __post_init__(self):
         if type(self) is Optimizer:
-            raise TypeError("Optimizer is what the optimizers share; use SGD, Adam, AdamW, RMSprop, Adagrad or "
-                            "PassiveAggressive")
+            raise TypeError("Optimizer is what the optimizers share; use one of them, such as SGD, Adam or AdamW")
         for name in (entry.name for entry in fields(self)):
             value = getattr(self, name)
             if name == "groups":

@@ -15,7 +15,7 @@
 
 /* ---- names shared with Python; _kernel.pyx exports them under their Python spelling ---- */
 
-enum {                 /* activations; the last two only at the output */
+enum {                 /* activations; from FS_SOFTMAX on only at the output */
     FS_IDENTITY, FS_LOGISTIC, FS_TANH, FS_RELU, FS_LEAKY_RELU, FS_ELU, FS_GELU, FS_SILU, FS_SOFTPLUS,
     FS_SOFTMAX, FS_EXP
 };
@@ -45,13 +45,14 @@ typedef struct {
 
 typedef struct {
     int kind;                 /* FS_SGD ... */
-    int nesterov, truncate;
+    int nesterov;
+    int truncates_l1;         /* the optimizer's cumulative_l1: L1 as a penalty that weights pay when they are touched */
     double learning_rate;
     double momentum;          /* SGD, RMSprop */
     double beta_1, beta_2;    /* Adam; beta_2 is also RMSprop's rho */
     double epsilon;
     double weight_decay, l1, l2;
-    double cumulative_l1;     /* truncate: the sum of learning_rate * l1, this step's too */
+    double cumulative_l1;     /* then: the sum of learning_rate * l1, this step's too */
     double correction_1;      /* 1 - beta_1^t, Adam's bias corrections of step t */
     double correction_2;      /* sqrt(1 - beta_2^t) */
     double clip_value;        /* largest entry of a gradient, 0 for no limit */
@@ -263,7 +264,7 @@ int fs_team_handle_fork(fs_team *team);
 double fs_team_waited(const fs_team *team);       /* seconds of all ranks in waits at barriers that took long */
 double fs_seconds(void);                          /* monotonic clock */
 
-/* ---- how many threads a pass keeps (adaptive.c) ---- */
+/* ---- how many threads a pass keeps (thread_count.c) ---- */
 
 typedef struct {              /* of one pass, which begins with zeros but for "steps" and "forward_only" */
     ptrdiff_t steps, first_step;      /* of the pass; and where the present team begins */
@@ -283,12 +284,12 @@ typedef struct {              /* of one pass, which begins with zeros but for "s
     double since, waited;             /* when it began, and the waits by then */
     ptrdiff_t window_step;            /* its first step */
     double pace;                      /* seconds of a step before the back-off, 0: not known */
-} fs_adaptive;
+} fs_thread_count;
 
 /* The pass, by one team after another, of at most so many threads; where it "adapts" smaller teams are tried too. */
-void fs_run_adaptively(fs_adaptive *pass, int size, int adapts, fs_work work, void *job);
+void fs_run_adaptively(fs_thread_count *pass, int size, int adapts, fs_work work, void *job);
 /* Once a step, by rank 0: says in change_team whether the next step should be another team's. */
-void fs_check_contention(fs_adaptive *pass, fs_team *team, ptrdiff_t step, int size);
+void fs_check_contention(fs_thread_count *pass, fs_team *team, ptrdiff_t step, int size);
 
 /* Numbers 0, 1, ... for whoever asks, one each; and none below this from now on. */
 static inline ptrdiff_t fs_next(ptrdiff_t *number) { return __atomic_fetch_add(number, 1, __ATOMIC_RELAXED); }

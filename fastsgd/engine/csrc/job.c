@@ -128,7 +128,7 @@ double fs_cumulative_l1_after(const fs_job *job, ptrdiff_t steps) {
     double cumulative_l1 = job->step.cumulative_l1;
     if (job->mode == FS_TRAIN)
         for (ptrdiff_t step = 0; step < steps; step++)
-            cumulative_l1 += job->step.learning_rates[step] * job->step.rule.l1 * job->step.rule.truncate;
+            cumulative_l1 += job->step.learning_rates[step] * job->step.rule.l1 * job->step.rule.truncates_l1;
     return cumulative_l1;
 }
 

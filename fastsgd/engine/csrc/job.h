@@ -72,7 +72,7 @@ typedef struct {              /* what rank 0 writes between the barriers */
 typedef struct fs_job fs_job;
 
 typedef struct {              /* of the team and by Python */
-    fs_adaptive team;
+    fs_thread_count team;
     ptrdiff_t next_block;     /* of a forward pass */
     unsigned long floats;     /* what fs_floats_flush found */
     double last_poll;

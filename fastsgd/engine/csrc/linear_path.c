@@ -180,7 +180,7 @@ void fs_bind_linear(fs_job *job, char *base, ptrdiff_t *used) {
     linear->b = layer->tensor[FS_B].value;
     linear->average = job->net.average;
     linear->average_biases = job->net.average ? (char *)job->net.average + size : NULL;
-    if (!job->step.rule.truncate || job->step.rule.l1 <= 0)
+    if (!job->step.rule.truncates_l1 || job->step.rule.l1 <= 0)
         return;
     linear->l1_applied = layer->tensor[FS_W].slots[0];
     if (job->step.rule.l2 + job->step.alpha + job->step.rule.weight_decay > 0) {

@@ -41,14 +41,14 @@ static void back_off(int size, double now) {
     back_off_ends = now + back_off_seconds;
 }
 
-static void begin_window(fs_adaptive *pass, double now, double waited, ptrdiff_t first) {
+static void begin_window(fs_thread_count *pass, double now, double waited, ptrdiff_t first) {
     pass->since = now;
     pass->waited = waited;
     pass->window_step = first;
     pass->stale = 0;
 }
 
-static void begin_trial(fs_adaptive *pass) {
+static void begin_trial(fs_thread_count *pass) {
     pass->quickest = pass->to_beat = INFINITY;
     pass->tried_steps = -WARM_UP_STEPS;
     pass->trial_size = 0;
@@ -56,7 +56,7 @@ static void begin_trial(fs_adaptive *pass) {
 
 /* Halves the team as long as that makes steps quicker. Once a step, by rank 0. Who looks on still comes to the barriers, so a
  * smaller team is a little faster than it appears here. */
-static void try_team(fs_adaptive *pass, int size) {
+static void try_team(fs_thread_count *pass, int size) {
     const double now = fs_seconds();
     if (++pass->tried_steps > 2)                            /* two to get used to the size */
         pass->quickest = smaller(pass->quickest, now - pass->last_step);
@@ -74,7 +74,7 @@ static void try_team(fs_adaptive *pass, int size) {
     pass->quickest = INFINITY;
 }
 
-void fs_run_adaptively(fs_adaptive *pass, int size, int adapts, fs_work work, void *job) {
+void fs_run_adaptively(fs_thread_count *pass, int size, int adapts, fs_work work, void *job) {
     pass->whole = size;
     pass->trial_wanted = adapts && size > 1 && pass->steps >= TRIED_STEPS;
     begin_trial(pass);
@@ -103,7 +103,7 @@ void fs_run_adaptively(fs_adaptive *pass, int size, int adapts, fs_work work, vo
     }
 }
 
-void fs_check_contention(fs_adaptive *pass, fs_team *team, ptrdiff_t step, int size) {
+void fs_check_contention(fs_thread_count *pass, fs_team *team, ptrdiff_t step, int size) {
     if (pass->trial_wanted && !pass->trial_over && !pass->backing_off) {
         try_team(pass, size);
         if (pass->trial_size) {                             /* the others wait while they look on */
