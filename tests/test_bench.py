@@ -1,9 +1,13 @@
 """Do the benchmarks still run, and do their runners agree?"""
 import importlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import fastsgd
 
 ROOT = Path(__file__).parent.parent
 
@@ -13,6 +17,19 @@ def test_the_benchmarks_run_at_tiny_size():
                              "--rows", "300", "--benchmark-disable"], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:]
     assert "29 passed" in result.stdout
+
+
+def test_a_checkout_against_itself_computes_the_same_bits(tmp_path):
+    for name in ("before", "now"):                # without the package, so that the installed one is what both run
+        shutil.copytree(ROOT / "bench", tmp_path / name / "bench")
+    paths = [str(tmp_path / "now"), str(Path(fastsgd.__file__).parents[1])]
+    result = subprocess.run([sys.executable, "-P", "-m", "bench.versus", str(tmp_path / "before"), "--rows", "200",
+                             "--repeat", "1", "--cases", "32-64-64-1"], cwd=tmp_path, capture_output=True, text=True,
+                            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
+    assert result.returncode == 0, result.stderr[-3000:]
+    rows = [line for line in result.stdout.splitlines() if line.startswith("| 32-64-64-1")]
+    assert len(rows) == 3
+    assert all(line.endswith("same bits |") for line in rows)
 
 
 def test_published_results_are_kept_and_not_repeated(mnist, tmp_path, monkeypatch, capsys):
