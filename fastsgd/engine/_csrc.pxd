@@ -48,6 +48,8 @@ cdef extern from "csrc/fastsgd.h" nogil:
 
     enum:
         FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR
+    enum:
+        FS_W, FS_B
 
     ctypedef struct fs_tensor:
         int role

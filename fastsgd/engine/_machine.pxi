@@ -59,6 +59,54 @@ cdef void multiply_adds(void* argument, fs_team* team, int rank) noexcept nogil:
         work.done = done * fs_team_size(team)
 
 
+PRODUCTS = ("forward", "backward", "weights")
+
+
+def product_seconds(architecture, params, X, target, config, state, learning_rates, int l, product, ptrdiff_t rounds):
+    """Seconds that layer l takes, on one thread, for so many rounds of one product of the step on the first batch.
+
+    The step is made as ``train_epoch`` would make it; ``params`` and ``state`` change.
+    """
+    cdef Pass this = Pass()
+    cdef fs_job* job = this.bind(FS_TRAIN, architecture, params, X, config.backend, config)
+    cdef fs_layer* layer = &job.net.layers[l]
+    cdef fs_chunk chunk
+    cdef fs_rule rule
+    cdef double began
+    cdef int which = PRODUCTS.index(product)
+    cdef ptrdiff_t i
+    this.bind_targets(architecture, target)
+    bind_step(job, config, state, params, learning_rates, this.kept)
+    require(0 <= l < job.net.depth and (l > 0 or which != 1), "no such product")
+    this.plan(1)
+    memset(&chunk, 0, sizeof(fs_chunk))
+    chunk.rows, chunk.batch_weight = job.step.block, <double>job.step.block
+    chunk.first_of_batch = chunk.last_of_batch = True
+    rule = fs_rule_of_step(job, 0, chunk.batch_weight)
+    fs_copy_padded(job, True)
+    with nogil:
+        rows_phase(job, &chunk, 0, 1)
+        began = fs_seconds()
+        for i in range(rounds):
+            one_product(job, layer, which, &rule, chunk.rows)
+        began = fs_seconds() - began
+    return began
+
+
+cdef void one_product(fs_job* job, fs_layer* layer, int which, const fs_rule* rule, ptrdiff_t rows) noexcept nogil:
+    cdef ptrdiff_t begin = 0, n
+    if which == 2:
+        layer.ops.gradient(layer, FS_W, rule, 0, layer.inputs, rows, 1.0 / rows, False, job.work.scratch)
+        return
+    while begin < rows:
+        n = min(<ptrdiff_t>FS_BLOCK_ROWS, rows - begin)
+        if which == 0:
+            layer.ops.forward(layer, begin, n)
+        else:
+            layer.ops.backward(layer, layer - 1, begin, n, job.work.scratch)
+        begin += n
+
+
 def config():
     """What runs the arithmetic: the instruction set and those available, and what BLAS says of itself."""
     return {"isa": fs_isa_name().decode(), "isa_available": fs_isa_available().decode().split(),

@@ -47,16 +47,13 @@ cdef class Pass:
         job.data.order, job.data.rows = &order[0], order.shape[0]
         self.kept.append(order)
 
-    cdef run(self, int threads, poll=None, bint adapts=False):
-        """Plans the pass for at most so many threads, and makes it."""
+    cdef int plan(self, int threads) except -1:
+        """Decides how the pass is made and lays out its memory; returns how many threads it can use of so many."""
         cdef fs_job* job = &self.job
-        cdef tuple poll_and_error = (check_signals if poll is None else poll, [None])
         cdef unsigned char[::1] memory
         cdef char* base
         cdef int team
         fs_count_steps(job)
-        job.control.poll, job.control.call_poll = <void*>poll_and_error, call_poll
-        job.control.last_poll = fs_seconds()
         if job.mode == FS_TRAIN and job.step.steps >= COPYING_STEPS and job.net.average == NULL and not job.step.flush_steps:
             fs_pad_weight_rows(job)
         job.step.block = min(job.step.batch, <ptrdiff_t>FS_CHUNK_ROWS)
@@ -66,10 +63,19 @@ cdef class Pass:
         # On the linear path each row decides for itself: its sums depend on it, and must not on what else is in X.
         job.data.skips = job.data.skips and (job.net.layers[0].outputs > 1 if job.step.flush_steps else fs_skipping_pays(job))
         workspace = numpy.empty(fs_bind_workspace(job, NULL, team) + 64, dtype=numpy.uint8)
+        self.kept.append(workspace)
         memory = workspace
         base = <char*>&memory[0]
         fs_bind_workspace(job, base + (63 & -<size_t>base), team)
+        return team
 
+    cdef run(self, int threads, poll=None, bint adapts=False):
+        """Plans the pass for at most so many threads, and makes it."""
+        cdef fs_job* job = &self.job
+        cdef tuple poll_and_error = (check_signals if poll is None else poll, [None])
+        cdef int team = self.plan(threads)
+        job.control.poll, job.control.call_poll = <void*>poll_and_error, call_poll
+        job.control.last_poll = fs_seconds()
         fs_copy_padded(job, True)
         job.control.team.steps, job.control.team.forward_only = job.step.steps, job.mode <= FS_DELTAS
         with nogil:
