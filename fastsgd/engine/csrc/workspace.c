@@ -53,7 +53,7 @@ void fs_pad_weight_rows(fs_job *job) {
     const ptrdiff_t item = job->ops->item, line = 64 / item;
     FS_EACH_TENSOR(job, layer, tensor)
         if (tensor->rows > 1 && tensor->cols * item >= FS_WIDE_ROW && layer->kind != FS_DENSE_BLAS)
-            tensor->ld = (tensor->cols + line - 1) / line * line;
+            tensor->ld = ((tensor->cols + line - 1) / line | 1) * line;
 }
 
 void fs_copy_padded(fs_job *job, int there) {
