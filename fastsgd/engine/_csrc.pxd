@@ -82,6 +82,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         int activation, drop, tensors
         fs_tensor tensor[FS_MAX_TENSORS]
         const void** x
+        bint fetches
         const void** x_next
         const int32_t** x_index
         int32_t* x_count

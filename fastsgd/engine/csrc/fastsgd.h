@@ -133,6 +133,7 @@ struct fs_layer {
     int tensors;              /* how many there are */
     fs_tensor tensor[FS_MAX_TENSORS];
     const void **x;           /* (chunk,) the row each row of the chunk receives */
+    int fetches;              /* rows are prefetched while those before them are multiplied */
     const void **x_next;      /* (chunk,) the row that stands there in the next batch, to be prefetched; or NULL */
     const int32_t **x_index;  /* (chunk,) where x holds a list of the entries that are not zero: their columns; or NULL */
     int32_t *x_count;         /* (chunk,) and their number */
