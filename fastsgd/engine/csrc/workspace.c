@@ -49,11 +49,15 @@ int fs_skipping_pays(const fs_job *job) {
 
 /* ---- copies of W with padded rows ---- */
 
+enum { SMALL_MATRIX = 512 };    /* in cache lines: it stays in L1, however its rows lie */
+
 void fs_pad_weight_rows(fs_job *job) {
     const ptrdiff_t item = job->ops->item, line = 64 / item;
     FS_EACH_TENSOR(job, layer, tensor)
-        if (tensor->rows > 1 && tensor->cols * item >= FS_WIDE_ROW && layer->kind != FS_DENSE_BLAS)
-            tensor->ld = ((tensor->cols + line - 1) / line | 1) * line;
+        if (tensor->rows > 1 && tensor->cols * item >= FS_WIDE_ROW && layer->kind != FS_DENSE_BLAS) {
+            const ptrdiff_t lines = (tensor->cols + line - 1) / line, odd = tensor->rows * lines > SMALL_MATRIX;
+            tensor->ld = (odd ? lines | 1 : lines) * line;      /* odd: or a column's entries would meet in a few sets */
+        }
 }
 
 void fs_copy_padded(fs_job *job, int there) {
