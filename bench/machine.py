@@ -3,6 +3,7 @@ import importlib.metadata
 import importlib.util
 import platform
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -16,8 +17,18 @@ def describe(*libraries: str) -> str:
     config = fastsgd.config()
     versions = [f"{name} {importlib.metadata.version(name)}" for name in libraries if importlib.util.find_spec(
         {"scikit-learn": "sklearn"}.get(name, name))]
-    return (f"{cpu_name()}, {config['cores']} cores, {config['isa']}; " + ", ".join(
+    return (f"{cpu_name()}, {config['cores']} cores, {caches()}{config['isa']}; " + ", ".join(
         [f"Python {platform.python_version()}", f"NumPy {np.__version__}", *versions]) + f"; {config['blas']}")
+
+
+def caches(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> str:
+    """Sizes of the data caches, such as "L1d 48K, L2 1024K, L3 32768K, "; nothing where the system does not say."""
+    found = {}
+    for index in sorted(folder.glob("index*")):
+        level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
+        if kind != "Instruction":
+            found[f"L{level}{'d' * (kind == 'Data')}"] = size
+    return "".join(f"{name} {size}, " for name, size in found.items())
 
 
 def in_turn(runners: dict, rounds: int, rest: float = 0.0) -> dict[object, list[float]]:

@@ -19,6 +19,19 @@ def test_the_benchmarks_run_at_tiny_size():
     assert "29 passed" in result.stdout
 
 
+def test_products_are_measured_alone(tmp_path):
+    shutil.copytree(ROOT / "bench", tmp_path / "bench")
+    paths = [str(tmp_path), str(Path(fastsgd.__file__).parents[1])]
+    result = subprocess.run([sys.executable, "-P", "-m", "bench.products", "--shapes", "32-64-64-1", "--repeat", "1",
+                             "--adam"], cwd=tmp_path, capture_output=True, text=True,
+                            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
+    assert result.returncode == 0, result.stderr[-3000:]
+    rows = [line.split(" | ") for line in result.stdout.splitlines() if line.startswith("| 32-64-64-1")]
+    assert [row[1] for row in rows] == ["32 x 64", "64 x 64", "64 x 1"]
+    assert rows[0][3] == "-"                       # nothing lies below the first layer
+    assert all(0 < int(cell.split(" ")[0]) < 10_000 for cell in (rows[0][2], *rows[1][2:4]))
+
+
 def test_a_checkout_against_itself_computes_the_same_bits(tmp_path):
     for name in ("before", "now"):                # without the package, so that the installed one is what both run
         shutil.copytree(ROOT / "bench", tmp_path / name / "bench")
