@@ -102,9 +102,9 @@ static void bind_rows(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t rows) 
         layer->x_count = fs_arena_alloc(base, used, rows * (ptrdiff_t)sizeof(int32_t));
     }
     layer->fetches = layer->kind == FS_DENSE && !data->copies && !data->skips;
+    if (job->mode == FS_TRAIN && data->order && !data->lists && !data->copies && !on_blas && !job->step.flush_steps)
+        layer->x_next = fs_arena_alloc(base, used, pointers);
     if (data->skips) {
-        if (job->mode == FS_TRAIN && data->order && !data->copies && !job->step.flush_steps)
-            layer->x_next = fs_arena_alloc(base, used, pointers);
         fs_choose_kind(job, layer, layer->ops->on_bits);
         layer->x_bits = fs_arena_alloc(base, used, pointers);
         input->bits_ld = (layer->inputs + 63) / 64;
