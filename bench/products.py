@@ -13,12 +13,12 @@ import numpy as np
 
 import fastsgd
 from bench import machine
+from bench.cases import CASES
 from fastsgd.engine import _kernel
 from fastsgd.network import checked
 from fastsgd.optimizers import StepConfig
 
-SHAPES = [((784, 128, 10), 100), ((784, 16, 16, 10), 100), ((54, 256, 256, 7), 256), ((784, 512, 512, 10), 128),
-          ((784, 2048, 2048, 10), 256), ((32, 64, 64, 1), 32)]
+SHAPES = list(dict.fromkeys((case.sizes, case.batch_size) for case in CASES))
 SECONDS = 0.02       # of one timing
 
 

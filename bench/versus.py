@@ -20,8 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
-PREDICTIONS = [((784, 128, 10), 1), ((32, 64, 64, 1), 1), ((784, 128, 10), 32), ((32, 64, 64, 1), 32)]
-CALLS = 2000         # of a prediction, in one timing
+PREDICTED = 5000     # rows in one timing of predictions, about
 REST = 0.05          # seconds between two runs
 
 
@@ -35,11 +34,11 @@ class Process:
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
                                          cwd=folder)
 
-    def __call__(self, kind: str, i: int, threads: int | None) -> tuple[float, float]:
-        """Seconds of a case, and its cost."""
+    def __call__(self, kind: str, name: str, threads: int | None) -> tuple[float, float]:
+        """Seconds of a case, and its cost or the sum of its last outputs."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(json.dumps([kind, i, threads]), file=self._process.stdin, flush=True)
+        print(json.dumps([kind, name, threads]), file=self._process.stdin, flush=True)
         answer = self._process.stdout.readline()
         if not answer:
             sys.exit("bench: the other process has ended")
@@ -53,36 +52,37 @@ class Process:
 
 def serve(rows: int) -> None:
     """Runs what each line asks for; imports are those of the checkout that PYTHONPATH names."""
-    import numpy as np
-
-    import fastsgd
-    from bench.cases import CASES, Start
+    from bench import cases, latency
     from bench.runners import fastsgd as runner
 
-    made: dict[tuple, Callable[[], float]] = {}
+    def training(name: str, threads: int | None) -> Callable[[], float]:
+        return runner(cases.Start(named(cases.CASES, name), rows), threads)
 
-    def prediction(i: int) -> Callable[[], float]:
-        sizes, count = PREDICTIONS[i]
-        net = fastsgd.Network(sizes, loss="cross_entropy" if sizes[-1] > 1 else "squared_error", seed=0)
-        X, predict = np.random.default_rng(0).random((count, sizes[0]), dtype=np.float32), net.predict
+    def prediction(name: str, _: int | None) -> Callable[[], float]:
+        case = named(latency.CASES, name)
+        (net, X), calls = latency.network(case), -(-PREDICTED // case.rows)
 
         def run() -> float:
-            for _ in range(CALLS):
-                out = predict(X)
+            for _ in range(calls):
+                out = net.predict(X)
             return float(out.sum())
         return run
 
-    starts: dict[int, Start] = {}
+    kinds = {"train": training, "predict": prediction}
+    before, run = None, None
     for line in sys.stdin:
-        kind, i, threads = key = tuple(json.loads(line))
-        if key not in made:
-            if kind == "train" and i not in starts:
-                starts = {i: Start(CASES[i], rows)}
-                made = {}
-            made[key] = runner(starts[i], threads) if kind == "train" else prediction(i)
+        kind, name, threads = asked = json.loads(line)
+        if asked != before:
+            before, run = asked, kinds[kind](name, threads)
         begin = time.perf_counter()
-        cost = made[key]()
+        cost = run()
         print(json.dumps([time.perf_counter() - begin, cost]), flush=True)
+
+
+def named(cases: list, name: str):
+    """The case of that name, whichever place it has."""
+    found = [case for case in cases if case.name == name]
+    return found[0] if found else sys.exit(f"bench: {os.environ['PYTHONPATH']} has no case {name!r}")
 
 
 def main() -> None:
@@ -98,27 +98,25 @@ def main() -> None:
         serve(options.rows)
         return
 
-    from bench import machine
-    from bench.cases import CASES
+    from bench import cases, latency, machine
     print(f"{machine.describe()}; seconds for at most {options.rows:,} rows, medians of {options.repeat}\n")
     print("| case | before | now | now / before | cost |\n|---|---|---|---|---|")
     processes = [Process(options.folder.resolve(), options.rows), Process(HERE, options.rows)]
-    work = [("train", i, options.threads, case.name) for i, case in enumerate(CASES)]
-    work += [("predict", i, None, f"{'-'.join(map(str, sizes))}: predict {rows} rows, {CALLS:,} times")
-             for i, (sizes, rows) in enumerate(PREDICTIONS)]
-    for kind, i, threads, name in work:
+    work = [("train", case.name, options.threads) for case in cases.CASES]
+    work += [("predict", case.name, None) for case in latency.CASES]
+    for kind, name, threads in work:
         if options.cases not in name:
             continue
-        costs = [process(kind, i, threads)[1] for process in processes]
+        costs = [process(kind, name, threads)[1] for process in processes]
         seconds: list[list[float]] = [[], []]
         for _ in range(options.repeat):
             for process, own in zip(processes, seconds, strict=True):
                 time.sleep(REST)
-                own.append(process(kind, i, threads)[0])
+                own.append(process(kind, name, threads)[0])
         before, now = map(statistics.median, seconds)
         ratio = statistics.median(b / a for a, b in zip(*seconds, strict=True))
         same = "same bits" if costs[0] == costs[1] else f"{costs[0]:.9g}, now {costs[1]:.9g}"
-        print(f"| {name} | {before:.4f} | {now:.4f} | {ratio:.3f} | {same} |", flush=True)
+        print(f"| {kind} {name} | {before:.4f} | {now:.4f} | {ratio:.3f} | {same} |", flush=True)
     for process in processes:
         process.close()
 

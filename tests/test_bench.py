@@ -19,30 +19,30 @@ def test_the_benchmarks_run_at_tiny_size():
     assert "29 passed" in result.stdout
 
 
-def test_products_are_measured_alone(tmp_path):
-    shutil.copytree(ROOT / "bench", tmp_path / "bench")
-    paths = [str(tmp_path), str(Path(fastsgd.__file__).parents[1])]
-    result = subprocess.run([sys.executable, "-P", "-m", "bench.products", "--shapes", "32-64-64-1", "--repeat", "1",
-                             "--adam"], cwd=tmp_path, capture_output=True, text=True,
+def rows_of(folder, *command):
+    """The rows on 32-64-64-1 that a benchmark prints in a folder with a copy of bench/, by the package installed."""
+    paths = [str(folder), str(Path(fastsgd.__file__).parents[1])]
+    result = subprocess.run([sys.executable, "-P", "-m", *command], cwd=folder, capture_output=True, text=True,
                             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
     assert result.returncode == 0, result.stderr[-3000:]
-    rows = [line.split(" | ") for line in result.stdout.splitlines() if line.startswith("| 32-64-64-1")]
+    return [line.split(" | ") for line in result.stdout.splitlines() if "32-64-64-1" in line]
+
+
+def test_products_are_measured_alone(tmp_path):
+    shutil.copytree(ROOT / "bench", tmp_path / "bench")
+    rows = rows_of(tmp_path, "bench.products", "--shapes", "32-64-64-1", "--repeat", "1", "--adam")
     assert [row[1] for row in rows] == ["32 x 64", "64 x 64", "64 x 1"]
     assert rows[0][3] == "-"                       # nothing lies below the first layer
     assert all(0 < int(cell.split(" ")[0]) < 10_000 for cell in (rows[0][2], *rows[1][2:4]))
 
 
 def test_a_checkout_against_itself_computes_the_same_bits(tmp_path):
-    for name in ("before", "now"):                # without the package, so that the installed one is what both run
+    for name in ("before", "now"):
         shutil.copytree(ROOT / "bench", tmp_path / name / "bench")
-    paths = [str(tmp_path / "now"), str(Path(fastsgd.__file__).parents[1])]
-    result = subprocess.run([sys.executable, "-P", "-m", "bench.versus", str(tmp_path / "before"), "--rows", "200",
-                             "--repeat", "1", "--cases", "32-64-64-1"], cwd=tmp_path, capture_output=True, text=True,
-                            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)})
-    assert result.returncode == 0, result.stderr[-3000:]
-    rows = [line for line in result.stdout.splitlines() if line.startswith("| 32-64-64-1")]
+    rows = rows_of(tmp_path / "now", "bench.versus", str(tmp_path / "before"), "--rows", "200", "--repeat", "1",
+                   "--cases", "32-64-64-1")
     assert len(rows) == 3
-    assert all(line.endswith("same bits |") for line in rows)
+    assert all(row[-1] == "same bits |" for row in rows)
 
 
 def test_published_results_are_kept_and_not_repeated(mnist, tmp_path, monkeypatch, capsys):

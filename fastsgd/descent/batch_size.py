@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastsgd.data.checks import check_whole, generator, one_seed
-from fastsgd.descent.descend import Problem, check_seconds, descend
+from fastsgd.descent.descend import Problem, check_seconds, descend, prepare
 from fastsgd.descent.noise import in_words, require_finite, row_noise
 from fastsgd.display.bars import Meter
 from fastsgd.display.shown import Shown, Table
-from fastsgd.network import checked
-from fastsgd.network.derived import for_scaled_targets
-from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, check_fits, check_optimizer
 from fastsgd.runs.settings import Settings
@@ -152,9 +149,7 @@ def suggest_batch_size(net: Network, X: RowsLike, y: ArrayLike,
     >>> found.batch_size in (1, 2, 5, 10, 20, 50, 100, 200)
     True
     """
-    net, X, y = as_network_and_rows(net, X, y)
-    X, y = checked.check(net, X, y)
-    net = for_scaled_targets(net)
+    net, X, y = prepare(net, X, y)
     check_optimizer(optimizer)
     check_fits(optimizer, net.architecture)
     optimizer = _at_its_largest_rate(optimizer)

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from fastsgd.network import checked
+from fastsgd.network.derived import for_scaled_targets
+from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import Optimizer
 from fastsgd.runs.callback import Callback, Run
@@ -27,7 +30,7 @@ class Problem:
     net : Network
         Where a descent starts.
     X, y
-        As ``net._check`` returns them.
+        As ``prepare`` returns them.
     threads : int or None
     seed : int or None
         Of the order of the rows.
@@ -38,6 +41,13 @@ class Problem:
     y: np.ndarray
     threads: int | None = None
     seed: int | None = 0
+
+
+def prepare(net: Any, X: Any, y: Any) -> tuple[Network, Any, np.ndarray]:
+    """The network that is to descend, and the rows as the engine takes them: targets are scaled already."""
+    net, X, y = as_network_and_rows(net, X, y)
+    X, y = checked.check(net, X, y)
+    return for_scaled_targets(net), X, y
 
 
 def check_seconds(seconds: float) -> None:

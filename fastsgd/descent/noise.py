@@ -19,7 +19,6 @@ from fastsgd.data.checks import Csr, check_whole, generator
 from fastsgd.deprecation import keyword_only
 from fastsgd.display.shown import Shown, Table
 from fastsgd.engine import _kernel
-from fastsgd.engine.machine import choose_threads
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import checked
 from fastsgd.network.given import as_network_and_rows
@@ -267,7 +266,7 @@ def row_noise(net: Network, X: RowsLike, y: ArrayLike, *, threads: int | None = 
 
 
 def _row_noise(net: Network, X: np.ndarray | Csr, y: np.ndarray, threads: int | None) -> RowNoise:
-    """``row_noise`` of arrays that ``net._check`` returned."""
+    """``row_noise`` of arrays that ``checked.check`` returned."""
     received, deltas = _received_and_deltas(net, X, y, threads)
     kernels = [_products(a, 1, threads) * _products(delta, 0, threads)
                for a, delta in zip(received, deltas, strict=True)]
@@ -449,9 +448,7 @@ def _products(rows: Any, more: float, threads: int | None) -> np.ndarray:
 def linear_map(rows: Any, params: np.ndarray, outputs: int, threads: int | None) -> np.ndarray:
     """``rows @ W + b`` by the engine, of the flat parameters of a layer."""
     architecture = Architecture.dense((rows.shape[1], outputs), ("identity",), "squared_error", (0.0,) * outputs)
-    out = np.empty((len(rows), outputs), dtype=params.dtype)
-    _kernel.predict(architecture, params, rows, out, threads=choose_threads(threads, architecture.flops * len(rows)))
-    return out
+    return checked.predict(Network._from_parts(architecture, params, {}), rows, threads)
 
 
 def _of_kernel(kernel: np.ndarray) -> dict[str, float]:

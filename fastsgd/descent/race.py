@@ -10,13 +10,10 @@ import numpy as np
 
 from fastsgd.data.checks import check_batch_size, one_seed
 from fastsgd.deprecation import keyword_only
-from fastsgd.descent.descend import Problem, Watch, check_seconds, descend, name_of
+from fastsgd.descent.descend import Problem, Watch, check_seconds, descend, name_of, prepare
 from fastsgd.descent.noise import require_finite
 from fastsgd.display.bars import Meter
 from fastsgd.display.shown import Shown, Table
-from fastsgd.network import checked
-from fastsgd.network.derived import for_scaled_targets
-from fastsgd.network.given import as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD
 from fastsgd.runs.settings import Settings
@@ -184,9 +181,7 @@ def race(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[int | No
     >>> [runner.name for runner in race.runners], race.sooner(race.runners[0]) > 1
     (['mini-batches of 100', 'full gradient, 1,438 rows'], True)
     """
-    net, X, y = as_network_and_rows(net, X, y)
-    X, y = checked.check(net, X, y)
-    net = for_scaled_targets(net)
+    net, X, y = prepare(net, X, y)
     sizes = list(batch_sizes)
     for size in sizes:
         if size is not None:

@@ -11,14 +11,13 @@ import numpy as np
 
 from fastsgd.data.checks import check_batch_size, check_whole, generator, one_seed
 from fastsgd.deprecation import keyword_only
-from fastsgd.descent.descend import Problem, check_seconds, name_of
+from fastsgd.descent.descend import Problem, check_seconds, name_of, prepare
 from fastsgd.descent.noise import layers_of, linear_map, require_finite, scaled_input, shuffled_batches
 from fastsgd.display.bars import Meter
 from fastsgd.display.shown import Shown, Table
 from fastsgd.engine import _kernel
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import checked
-from fastsgd.network.derived import for_scaled_targets
 from fastsgd.network.given import as_network, as_network_and_rows
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, aligned_zeros, check_fits, check_optimizer
@@ -200,9 +199,7 @@ def trajectory(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[in
     >>> bool(quick.steps[-1] > careful.steps[-1]), int(careful.steps[-1])
     (True, 30)
     """
-    net, X, y = as_network_and_rows(net, X, y)
-    X, y = checked.check(net, X, y)
-    net = for_scaled_targets(net)
+    net, X, y = prepare(net, X, y)
     sizes = list(batch_sizes)
     if not sizes:
         raise ValueError("batch_sizes must not be empty")
@@ -261,6 +258,7 @@ def _descend(problem: Problem, size: int | None, optimizer: Optimizer, steps: in
              meter: Meter, before: int) -> Path:
     """One descent, step by step; ``before`` steps of all descents were made before it, which its meter shows."""
     net, X, y, threads = problem.net.copy(), problem.X, problem.y, problem.threads
+    state = optimizer.state(net.params)
     at = np.unique(np.linspace(0, steps, min(snapshots, steps + 1)).round().astype(int))
     batches = shuffled_batches(len(X), size or len(X), generator(problem.seed))
     params, cost = np.empty((len(at), net.params.size), net.dtype), np.empty(len(at))
@@ -276,10 +274,10 @@ def _descend(problem: Problem, size: int | None, optimizer: Optimizer, steps: in
         if step == at[-1]:
             break
         if size is None:
-            net.step(X, y, optimizer, threads=threads)
+            checked.step(net, X, y, optimizer, state, threads)
         else:
             chosen = next(batches)
-            net.step(X[chosen], y[chosen], optimizer, threads=threads)
+            checked.step(net, X[chosen], y[chosen], optimizer, state, threads)
     return Path(name, size, at, params, cost, at * pace)
 
 

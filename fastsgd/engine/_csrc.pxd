@@ -49,7 +49,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
     enum:
         FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR
     enum:
-        FS_W, FS_B
+        FS_W
 
     ctypedef struct fs_tensor:
         int role
@@ -82,7 +82,6 @@ cdef extern from "csrc/fastsgd.h" nogil:
         int activation, drop, tensors
         fs_tensor tensor[FS_MAX_TENSORS]
         const void** x
-        bint fetches
         const void** x_next
         const int32_t** x_index
         int32_t* x_count

@@ -16,7 +16,7 @@ def minimise(net: Network, X: np.ndarray | Csr, y: np.ndarray, weight: np.ndarra
 
     The result has the second of these two as ``penalty`` too.
 
-    X, y and weight are as ``net._check`` returns them.
+    X, y and weight are as ``checked.check`` returns them.
     """
     total = float(len(X)) if weight is None else float(weight.sum())
     gradient = np.empty_like(net.params)

@@ -10,12 +10,13 @@ from typing import Protocol
 
 import numpy as np
 
-from fastsgd.data import checks
+from fastsgd.data import advice, checks
 from fastsgd.data.checks import Csr
 from fastsgd.engine import _kernel
 from fastsgd.engine.machine import choose_threads
 from fastsgd.losses import CLASSES
 from fastsgd.model.architecture import Architecture
+from fastsgd.optimizers import Optimizer, State, StepConfig
 
 
 class _Network(Protocol):
@@ -71,6 +72,20 @@ def gradient(net: _Network, X: np.ndarray | Csr, y: np.ndarray, threads: int | N
              out: np.ndarray) -> float:
     """The mean cost, and into ``out`` (P,) its gradient."""
     return _kernel.gradient(net.architecture, net.params, X, y, out, weight, threads_for(net, threads, len(X)))
+
+
+def step(net: _Network, X: np.ndarray | Csr, y: np.ndarray, optimizer: Optimizer, state: State,
+         threads: int | None) -> float:
+    """One step on all rows, in place, by an optimizer that fits; returns the cost before it. See ``Network.step``."""
+    state.cost = state.score = 0.0
+    rates, team = optimizer.learning_rates(state.steps, 1), threads_for(net, threads, len(X))
+    steps = _kernel.train_epoch(net.architecture, net.params, X, y, None, StepConfig(optimizer, len(X)), state, rates,
+                                threads=team)
+    cost = state.cost / len(X)
+    if not steps:
+        raise FloatingPointError(f"the cost is {cost}; nothing was changed. "
+                                 + advice.of_divergence(net.architecture, X, y, float(rates[0]), net.params.dtype))
+    return cost
 
 
 def metric_of(net: _Network, y: np.ndarray, weight: np.ndarray | None = None,

@@ -22,7 +22,7 @@ from fastsgd.layers import Layer
 from fastsgd.losses import Loss, as_loss, with_parameters
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import checked, model_file
-from fastsgd.optimizers import Optimizer, State, StepConfig, aligned_zeros, check_fits, check_optimizer
+from fastsgd.optimizers import Optimizer, State, aligned_zeros, check_fits, check_optimizer
 
 if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
@@ -450,16 +450,7 @@ class Network:
         check_fits(optimizer, self.architecture)
         if self._stepping is None or self._stepping[0] != optimizer:
             self._stepping = optimizer, optimizer.state(self.params)
-        state = self._stepping[1]
-        state.cost = state.score = 0.0
-        rates, threads = optimizer.learning_rates(state.steps, 1), checked.threads_for(self, threads, len(X))
-        steps = _kernel.train_epoch(self.architecture, self.params, X, y, None, StepConfig(optimizer, len(X)), state,
-                                    rates, threads=threads)
-        cost = state.cost / len(X)
-        if not steps:
-            raise FloatingPointError(f"the cost is {cost}; nothing was changed. "
-                                     + advice.of_divergence(self.architecture, X, y, float(rates[0]), self.dtype))
-        return cost
+        return checked.step(self, X, y, optimizer, self._stepping[1], threads)
 
     # ---- files ----
 
