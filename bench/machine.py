@@ -3,7 +3,6 @@ import importlib.metadata
 import importlib.util
 import platform
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -21,14 +20,9 @@ def describe(*libraries: str) -> str:
         [f"Python {platform.python_version()}", f"NumPy {np.__version__}", *versions]) + f"; {config['blas']}")
 
 
-def caches(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> str:
-    """Sizes of the data caches, such as "L1d 48K, L2 1024K, L3 32768K, "; nothing where the system does not say."""
-    found = {}
-    for index in sorted(folder.glob("index*")):
-        level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
-        if kind != "Instruction":
-            found[f"L{level}{'d' * (kind == 'Data')}"] = size
-    return "".join(f"{name} {size}, " for name, size in found.items())
+def caches() -> str:
+    """Sizes of the data caches, such as "L1d 48K, L2 1024K, L3 32768K, "."""
+    return "".join(f"{name} {size // 1024}K, " for name, size in fastsgd.config()["caches"].items() if size)
 
 
 def in_turn(runners: dict, rounds: int, rest: float = 0.0) -> dict[object, list[float]]:

@@ -107,8 +107,7 @@ def train(net: Network, X: RowsLike | os.PathLike, y: ArrayLike | os.PathLike, *
         The compiled step, or the same step in NumPy, which Ctrl-C may leave half done.
     backend : "auto", "native" or "blas"
         What computes the matrix products of the compiled step: fastsgd's own tiles, or the OpenBLAS it carries. "auto"
-        means native, but on AVX2 and SSE2 OpenBLAS for layers at least 1,024 wide on both sides, where it is faster.
-        Only native gives the same bits for any number of threads and for AVX2 and AVX-512.
+        means native, which alone gives the same bits for any number of threads and for AVX2 and AVX-512.
 
     Returns
     -------

@@ -32,7 +32,7 @@ def test_the_build_dependency_is_never_imported():
 
 def test_config():
     config = fastsgd.config()
-    assert set(config) == {"isa", "isa_available", "blas", "cores"}
+    assert set(config) == {"isa", "isa_available", "caches", "blas", "cores"}
     assert config["blas"].startswith("OpenBLAS 0.3.34.481.3")
 
 

@@ -8,6 +8,7 @@ import pytest
 from cases import SEED
 
 from fastsgd import config
+from fastsgd.engine import machine
 
 
 def python(*arguments, **environment):
@@ -58,16 +59,17 @@ for dtype in ("float32", "float64"):
 """
 
 
-def test_avx2_and_avx512_give_the_same_bits():
-    if not {"avx2", "avx512"} <= set(config()["isa_available"]):
-        pytest.skip("needs a CPU with both")
+def test_instruction_sets_and_sizes_of_caches_give_the_same_bits():
     pytest.importorskip("scipy")
     tests = str(Path(__file__).parent)
-    found = [python("-c", f"import sys; sys.path.append({tests!r})" + BITS, FASTSGD_ISA=isa)
-             for isa in ("avx2", "avx512")]
+    sets = [isa for isa in ("avx2", "avx512", "neon") if isa in config()["isa_available"]] or [config()["isa"]]
+    plans = [{"FASTSGD_ISA": isa} for isa in sets]
+    plans += [{"FASTSGD_ISA": sets[0], "FASTSGD_CACHES": sizes} for sizes in ("64,1K", "1M,64M")]
+    found = [python("-c", f"import sys; sys.path.append({tests!r})" + BITS, **plan) for plan in plans]
     assert found[0].returncode == 0, found[0].stderr
     assert found[0].stdout.count("float") == 96 + 72
-    assert found[0].stdout == found[1].stdout
+    for plan, other in zip(plans[1:], found[1:], strict=True):
+        assert other.stdout == found[0].stdout, plan
 
 
 def test_one_set_is_chosen_and_the_blas_follows_it():
@@ -83,6 +85,32 @@ def test_an_unknown_set_is_refused_at_import():
     result = python("-c", "import fastsgd", FASTSGD_ISA="mmx")
     assert result.returncode == 1
     assert "ImportError: FASTSGD_ISA=mmx: not an instruction set of this build; this CPU has: " in result.stderr
+
+
+def test_caches_are_found_and_can_be_said():
+    sizes = config()["caches"]
+    assert 2**12 <= sizes["L1d"] <= sizes["L2"] <= 2**30
+    said = python("-c", "import fastsgd; print(fastsgd.config()['caches'])", FASTSGD_CACHES="48k,2M")
+    assert said.stdout.strip() == "{'L1d': 49152, 'L2': 2097152, 'L3': 0}", said.stderr
+    for wrong in ("32K", "32K,0", "32K,1G", "-1,2"):
+        result = python("-c", "import fastsgd", FASTSGD_CACHES=wrong)
+        assert f"FASTSGD_CACHES must be the sizes of L1d and L2 such as 32K,512K, got {wrong!r}" in result.stderr
+
+
+def test_caches_are_read_from_the_system_where_the_cpu_says_nothing(tmp_path, monkeypatch):
+    before = config()["caches"]
+    for i, (level, kind, size) in enumerate([("1", "Data", "64K"), ("1", "Instruction", "32K"), ("2", "Unified", "1M"),
+                                             ("3", "Unified", "what")]):
+        folder = tmp_path / f"index{i}"
+        folder.mkdir()
+        for name, value in (("level", level), ("type", kind), ("size", size)):
+            (folder / name).write_text(value + "\n")
+    monkeypatch.setattr(machine._kernel, "find_caches", lambda: False)
+    try:
+        machine._find_caches(tmp_path)
+        assert config()["caches"] == {"L1d": 2**16, "L2": 2**20, "L3": 0}
+    finally:
+        machine._kernel.set_caches(*before.values())
 
 
 def test_importing_leaves_the_environment_alone():

@@ -130,6 +130,8 @@ def info(_) -> int:
           f"{platform.system()} {platform.machine()}")
     print(f"CPU              {cpu_name()}")
     print(f"instruction set  {config['isa']} (available: {', '.join(config['isa_available'])}; FASTSGD_ISA pins one)")
+    caches = [f"{name} {size // 1024} KiB" for name, size in config["caches"].items() if size]
+    print(f"caches           {', '.join(caches)} (FASTSGD_CACHES says others)")
     print(f"BLAS             {config['blas']}, one thread, private to fastsgd")
     print(f"threads          up to {config['cores']} (FASTSGD_NUM_THREADS lowers it)")
     return 0

@@ -113,6 +113,12 @@ cdef extern from "csrc/fastsgd.h" nogil:
     const char* fs_isa_available()
     const fs_ops* fs_operations(int is_double)
 
+    ctypedef struct fs_cache_sizes:
+        ptrdiff_t l1d, l2, l3
+    const fs_cache_sizes* fs_caches()
+    bint fs_caches_find()
+    void fs_caches_set(ptrdiff_t l1d, ptrdiff_t l2, ptrdiff_t l3)
+
     const char* fs_blas_load(const char* path)
     const char* fs_blas_config()
 
@@ -141,7 +147,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
 cdef extern from "csrc/job.h" nogil:
     double FS_POLL_SECONDS
     enum:
-        FS_WIDE_ROW, FS_PREDICT, FS_COST, FS_DELTAS, FS_GRADIENT, FS_TRAIN
+        FS_PREDICT, FS_COST, FS_DELTAS, FS_GRADIENT, FS_TRAIN
 
     ctypedef struct fs_network:
         int depth
@@ -232,11 +238,11 @@ cdef extern from "csrc/job.h" nogil:
     void fs_write_activations_and_deltas(const fs_job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n)
     void fs_linear_epoch(fs_job* job)
     void fs_choose_kind(const fs_job* job, fs_layer* layer, int kind)
+    int fs_plan(fs_job* job, int threads)
+    void fs_pad_activations(fs_job* job)
     void fs_count_steps(fs_job* job)
     ptrdiff_t fs_blocks_of(const fs_job* job)
-    int fs_max_threads(const fs_job* job)
     bint fs_skipping_pays(const fs_job* job)
-    void fs_pad_weight_rows(fs_job* job)
     void fs_copy_padded(fs_job* job, bint there)
     void fs_bind_parameters(fs_job* job)
     ptrdiff_t fs_bind_workspace(fs_job* job, char* base, int threads)

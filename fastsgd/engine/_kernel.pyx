@@ -16,7 +16,7 @@ change a bit of the result (BLAS, where it is asked for, promises less). That is
 way, where that turns out to be faster.
 
 Reading order: ``epoch``, ``rows_phase``, ``weights_phase``, ``complete_step``; ``csrc/job.h`` says what a job holds.
-``_plan.pxi`` binds it to Python's arrays, ``csrc/workspace.c`` lays out its memory; what a layer computes forward, backward
+``_plan.pxi`` binds it to Python's arrays, ``csrc/plan.c`` decides how it is made, ``csrc/workspace.c`` lays out its memory; what a layer computes forward, backward
 and for its tensors is in ``csrc/products.inc``. ``reference.py`` tells the same story in NumPy.
 """
 import os
@@ -33,11 +33,6 @@ from libc.string cimport memcpy, memset
 from fastsgd.engine._csrc cimport *
 
 c_numpy.import_array()
-
-cdef enum:
-    COPYING_STEPS = 16      # of a pass, for which copies of W whose rows begin at cache lines pay
-    BLAS_WIDTH = 1024       # of both sides of W, from which on "auto" may mean BLAS
-    LINEAR_BLOCK = 16       # rows that the linear path gathers at once, and how far ahead others are fetched
 
 
 # ---- the story ----

@@ -108,8 +108,9 @@ cdef void one_product(fs_job* job, fs_layer* layer, int which, const fs_rule* ru
 
 
 def config():
-    """What runs the arithmetic: the instruction set and those available, and what BLAS says of itself."""
-    return {"isa": fs_isa_name().decode(), "isa_available": fs_isa_available().decode().split(),
+    """What runs the arithmetic: the instruction set and those available, the caches, and what BLAS says of itself."""
+    cdef fs_cache_sizes sizes = fs_caches()[0]
+    return {"caches": {"L1d": sizes.l1d, "L2": sizes.l2, "L3": sizes.l3}, "isa": fs_isa_name().decode(), "isa_available": fs_isa_available().decode().split(),
             "blas": fs_blas_config().decode()}
 
 
@@ -117,6 +118,16 @@ def select_isa(name):
     """Takes the instruction set of that name, or for "" the best of this CPU; returns "", or why it cannot be had."""
     cdef const char* reason = fs_isa_select(name.encode())
     return reason.decode() if reason != NULL else ""
+
+
+def find_caches():
+    """Has plans go by the sizes of this CPU's caches; whether it says them."""
+    return fs_caches_find()
+
+
+def set_caches(ptrdiff_t l1d, ptrdiff_t l2, ptrdiff_t l3=0):
+    """Has plans go by these sizes, in bytes."""
+    fs_caches_set(l1d, l2, l3)
 
 
 def load_blas(path):

@@ -1,4 +1,4 @@
-# From Python's arrays to a job and back: checks, and the plan of a pass. Included by _kernel.pyx.
+# From Python's arrays to a job and back, with checks. Included by _kernel.pyx.
 #
 # What memory safety needs is checked here again, whoever calls; what a user did wrong, data/checks.py has already said.
 
@@ -53,15 +53,7 @@ cdef class Pass:
         cdef unsigned char[::1] memory
         cdef char* base
         cdef int team
-        fs_count_steps(job)
-        if job.mode == FS_TRAIN and job.step.steps >= COPYING_STEPS and job.net.average == NULL and not job.step.flush_steps:
-            fs_pad_weight_rows(job)
-        job.step.block = min(job.step.batch, <ptrdiff_t>FS_CHUNK_ROWS)
-        if job.step.flush_steps:
-            job.step.block = job.step.batch * max(1, LINEAR_BLOCK // job.step.batch)
-        team = 1 if job.step.flush_steps else min(max(1, threads), <int>FS_MAX_TEAM, fs_max_threads(job))
-        # On the linear path each row decides for itself: its sums depend on it, and must not on what else is in X.
-        job.data.skips = job.data.skips and (job.net.layers[0].outputs > 1 if job.step.flush_steps else fs_skipping_pays(job))
+        team = fs_plan(job, threads)
         workspace = numpy.empty(fs_bind_workspace(job, NULL, team) + 64, dtype=numpy.uint8)
         self.kept.append(workspace)
         memory = workspace
@@ -218,10 +210,9 @@ cdef bint average_was_parameters(state, params, optimizer) except -1:
 
 
 cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
-    """What each layer is, and who computes its products: BLAS, for "auto", where it is measurably faster."""
+    """What each layer is, and who computes its products."""
     cdef fs_layer* layer
     cdef int l
-    cdef bint slower = fs_isa_name() in (b"avx2", b"sse2")       # than OpenBLAS in very wide layers, bench.backends says
     require(backend != "blas" or fs_blas_config()[0] != 0, "no BLAS has been loaded")
     job.net.depth = len(architecture.layers)
     for l, described in enumerate(architecture.layers):
@@ -232,16 +223,11 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
             layer.drop = config.drop(l)
         layer.activation = ACTIVATIONS[described.activation]
         fs_choose_kind(job, layer, KINDS[described.kind])
-        if backend == "blas" or (backend == "auto" and slower and layer.inputs >= BLAS_WIDTH
-                                 and layer.outputs >= BLAS_WIDTH and fs_blas_config()[0] != 0 and not job.step.flush_steps):
+        if backend == "blas":
             fs_choose_kind(job, layer, layer.ops.on_blas)
-        layer.ld = layer.outputs
         if l == job.net.depth - 1 and job.mode >= FS_COST:
             layer.activation = FS_IDENTITY          # the cost takes z
-        if l < job.net.depth - 1 and layer.outputs * job.ops.item >= FS_WIDE_ROW:
-            layer.ld = (layer.outputs * job.ops.item + 63) // 64 * 64 // job.ops.item      # rows begin at cache lines
-        if l < job.net.depth - 1 and layer.ld * job.ops.item % 512 == 0:
-            layer.ld += 64 // job.ops.item          # or a column's entries would meet in a few sets of the cache
+    fs_pad_activations(job)
     for tensor in architecture.tensors:
         add_tensor(job, tensor, None if config is None else config.optimizer.factors(
             tensor, architecture.layers[tensor.layer]))

@@ -3,6 +3,7 @@ import contextlib
 import math
 import os
 import platform
+import re
 import time
 from numbers import Integral
 from pathlib import Path
@@ -81,13 +82,33 @@ def choose_threads(threads: int | None, flops: float) -> int:
 def config() -> dict:
     """What runs fastsgd's arithmetic here.
 
-    Keys: ``isa`` and ``isa_available`` (``FASTSGD_ISA`` pins one before import), ``blas`` (the private
-    OpenBLAS and the kernels it chose), ``cores`` (that this process may use).
+    Keys: ``isa`` and ``isa_available`` (``FASTSGD_ISA`` pins one before import), ``caches`` (bytes of a core's L1d,
+    L2 and L3 by which training is planned; ``FASTSGD_CACHES`` says others), ``blas`` (the private OpenBLAS and the
+    kernels it chose), ``cores`` (that this process may use).
 
     >>> config()["isa"] in config()["isa_available"]
     True
     """
     return {**_kernel.config(), "cores": cores()}
+
+
+def _find_caches(root: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> None:
+    """Has plans go by FASTSGD_CACHES, else by what the CPU says of its caches, else by what the system does."""
+    units = {"": 1, "K": 2**10, "M": 2**20}
+    if setting := os.environ.get("FASTSGD_CACHES", ""):
+        found = re.fullmatch(r"([1-9]\d{0,8})([KM]?),([1-9]\d{0,8})([KM]?)", setting.upper())
+        if not found:
+            raise ImportError(f"FASTSGD_CACHES must be the sizes of L1d and L2 such as 32K,512K, got {setting!r}")
+        _kernel.set_caches(int(found[1]) * units[found[2]], int(found[3]) * units[found[4]])
+    elif not _kernel.find_caches():
+        sizes = {}
+        for index in root.glob("index*"):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                level, kind, size = ((index / name).read_text().strip() for name in ("level", "type", "size"))
+                if kind != "Instruction":
+                    sizes[int(level)] = int(size.rstrip("KM")) * units[size.lstrip("0123456789")]
+        if sizes.get(1) and sizes.get(2):
+            _kernel.set_caches(sizes[1], sizes[2], sizes.get(3, 0))
 
 
 def cpu_name() -> str:
@@ -104,6 +125,7 @@ def _make_ready() -> None:
     wanted = os.environ.get("FASTSGD_ISA", "")
     if reason := _kernel.select_isa(wanted):
         raise ImportError(f"FASTSGD_ISA={wanted}: {reason}")
+    _find_caches()
     folder = Path(__file__).parent / "_libs"
     libraries = sorted(folder.glob("libscipy_openblas-fastsgd.*"))
     if not libraries:

@@ -128,6 +128,7 @@ struct fs_layer {
     int kind;                 /* FS_DENSE ... */
     int number;               /* 0 for the first */
     ptrdiff_t inputs, outputs;
+    ptrdiff_t weight_rows;    /* of W, that are collected at a time */
     int activation;
     int drop;                 /* of 65,536 units those that are dropped on average */
     int tensors;              /* how many there are */
@@ -237,6 +238,18 @@ const char *fs_isa_select(const char *name);
 const char *fs_isa_name(void);
 const char *fs_isa_available(void);               /* names, best first, separated by spaces */
 const fs_ops *fs_operations(int is_double);
+
+/* ---- caches (caches.c) ---- */
+
+typedef struct {              /* bytes of a core's data caches; l3: 0 where there is none */
+    ptrdiff_t l1d, l2, l3;
+} fs_cache_sizes;
+
+const fs_cache_sizes *fs_caches(void);
+/* Finds them out, by one thread, that which imports; 1 where the CPU says them. */
+int fs_caches_find(void);
+/* Has plans go by these sizes. */
+void fs_caches_set(ptrdiff_t l1d, ptrdiff_t l2, ptrdiff_t l3);
 
 /* ---- BLAS (blas.c) ---- */
 

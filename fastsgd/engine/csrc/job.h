@@ -6,7 +6,6 @@
 #include "fastsgd.h"
 
 #define FS_POLL_SECONDS 0.1   /* between two calls of a poll */
-enum { FS_WIDE_ROW = 256 };    /* bytes of a row of numbers, from which on it pays that rows begin at cache lines */
 enum { FS_PREDICT, FS_COST, FS_DELTAS, FS_GRADIENT, FS_TRAIN };         /* each does all that those before it do */
 
 typedef struct {
@@ -144,14 +143,18 @@ void fs_write_activations_and_deltas(const fs_job *job, ptrdiff_t first, ptrdiff
 
 void fs_linear_epoch(fs_job *job);
 
-/* ---- memory (workspace.c) ---- */
+/* ---- the plan of a pass (plan.c) ---- */
 
+/* Chooses everything but the input's kind and padding; returns how many of so many threads the pass can use. */
+int fs_plan(fs_job *job, int threads);
 void fs_choose_kind(const fs_job *job, fs_layer *layer, int kind);
+void fs_pad_activations(fs_job *job);           /* the distance between rows of what a layer computes */
 void fs_count_steps(fs_job *job);               /* of the rows that were chosen, in batches not longer than all of them */
 ptrdiff_t fs_blocks_of(const fs_job *job);
-int fs_max_threads(const fs_job *job);          /* more than this would find nothing to do */
 int fs_skipping_pays(const fs_job *job);        /* whether so much of a few rows is zero that leaving it out saves time */
-void fs_pad_weight_rows(fs_job *job);           /* where copies of W whose rows begin at cache lines pay */
+
+/* ---- memory (workspace.c) ---- */
+
 void fs_copy_padded(fs_job *job, int there);    /* between the parameters and these copies, there or back */
 void fs_bind_parameters(fs_job *job);           /* each tensor to its part of the flat arrays */
 /* Points the job's buffers into the memory at base; returns the bytes they take. With NULL it only measures. */

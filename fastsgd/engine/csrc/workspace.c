@@ -3,62 +3,7 @@
 
 #include <string.h>
 
-/* The first layer skips zeros where less than this of its input is not zero; where it is narrow, less of it must be, and
- * less still in small batches. */
-static const double SKIP_DENSITY = 0.3, SKIP_DENSITY_PER_OUTPUT = 0.0125;
-
-/* ---- the plan ---- */
-
-void fs_choose_kind(const fs_job *job, fs_layer *layer, int kind) {
-    layer->kind = kind;
-    layer->ops = &job->ops->layers[kind];
-}
-
-void fs_count_steps(fs_job *job) {
-    job->step.batch = fs_min(job->step.batch, job->data.rows);
-    job->step.steps = (job->data.rows + job->step.batch - 1) / job->step.batch;
-}
-
-ptrdiff_t fs_blocks_of(const fs_job *job) { return (job->data.rows + FS_BLOCK_ROWS - 1) / FS_BLOCK_ROWS; }
-
-int fs_max_threads(const fs_job *job) {
-    ptrdiff_t most = fs_blocks_of(job);
-    if (job->mode >= FS_GRADIENT) {
-        most = fs_min(job->step.batch, FS_CHUNK_ROWS);
-        for (int l = 0; l < job->net.depth; l++)
-            most = fs_max(most, job->net.layers[l].inputs);
-        most = fs_pieces_in(most);
-    }
-    return (int)fs_min(most, FS_MAX_TEAM);
-}
-
-int fs_skipping_pays(const fs_job *job) {
-    enum { SAMPLE = 32 };
-    const fs_layer *layer = &job->net.layers[0];
-    const ptrdiff_t sample = fs_min(job->data.all_rows, SAMPLE);
-    ptrdiff_t found = 0;
-    double limit = SKIP_DENSITY;
-    if (layer->outputs < 64) {
-        const double narrow = SKIP_DENSITY_PER_OUTPUT * (double)layer->outputs * (double)fs_min(job->step.batch, 32) / 32;
-        limit = narrow < limit ? narrow : limit;
-    }
-    for (ptrdiff_t i = 0; i < sample; i++)
-        found += job->ops->count_nonzero(&job->data.input, i * job->data.all_rows / sample, layer->inputs);
-    return sample >= 8 && (double)found < limit * (double)(sample * layer->inputs);
-}
-
 /* ---- copies of W with padded rows ---- */
-
-enum { SMALL_MATRIX = 512 };    /* in cache lines: it stays in L1, however its rows lie */
-
-void fs_pad_weight_rows(fs_job *job) {
-    const ptrdiff_t item = job->ops->item, line = 64 / item;
-    FS_EACH_TENSOR(job, layer, tensor)
-        if (tensor->rows > 1 && tensor->cols * item >= FS_WIDE_ROW && layer->kind != FS_DENSE_BLAS) {
-            const ptrdiff_t lines = (tensor->cols + line - 1) / line, odd = tensor->rows * lines > SMALL_MATRIX;
-            tensor->ld = (odd ? lines | 1 : lines) * line;      /* odd: or a column's entries would meet in a few sets */
-        }
-}
 
 void fs_copy_padded(fs_job *job, int there) {
     FS_EACH_TENSOR(job, layer, tensor) {
@@ -156,6 +101,8 @@ ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads) {
         job->net.gradient = fs_arena_alloc(base, &used, job->net.parameters * item);
     for (int l = 0; l < job->net.depth; l++)
         bind_layer(job, base, &used, rows, l);
+    if (job->mode >= FS_COST)                           /* logits, transposed */
+        work->scratch_size = fs_max(work->scratch_size, FS_BLOCK_ROWS * job->net.layers[job->net.depth - 1].outputs * item);
     work->scratch = fs_arena_alloc(base, &used, threads * work->scratch_size);
     fs_bind_parameters(job);
     FS_EACH_TENSOR(job, layer, tensor)
