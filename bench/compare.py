@@ -3,18 +3,27 @@
 Costs are shown equal before times are taken; every row is printed, won or lost. A ratio is the median over the rounds
 of a peer's time to fastsgd's in the same round, so that a machine that slows down for a while slows both. So is the
 share of the peak: what multiply-adds in registers reach on the same threads, measured in every round.
+
+``--isa avx2`` holds everyone to AVX2 on a CPU that has more, and fastsgd's plans to the caches of Zen 3. JAX's default
+products choose their instructions by themselves; there it computes them with oneDNN, which can be held.
 """
 import argparse
+import datetime
 import importlib.util
 import json
+import os
 import statistics
+import sys
 from pathlib import Path
 
 from bench import estimators, machine
 from bench.cases import CASES, Case, Start, check_agreement
-from bench.runners import all_runners
-from fastsgd.engine.machine import choose_threads
+from bench.runners import all_runners, describe_plan
+from fastsgd.engine.step_model import choose_threads_of_step
 
+HELD = {"FASTSGD_ISA": "avx2", "FASTSGD_CACHES": "32K,512K", "OPENBLAS_CORETYPE": "Haswell", "DNNL_MAX_CPU_ISA": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2 --xla_cpu_experimental_ynn_fusion_type="}
 REST = 0.3  # seconds between two runs: NumPy's idle BLAS threads keep a core busy for a tenth of a second
 PEERS = {"JAX": "JAX", "PyTorch eager": "PyTorch eager", "torch.compile": "torch.compile",
          "scikit-learn": "scikit-learn", "NumPy": "NumPy"}     # a column's name: how its runners' names begin
@@ -27,12 +36,14 @@ def measure(case: Case, rows: int | None, repeat: int, only: str = "") -> dict:
     # scikit-learn adds Adam's epsilon before the bias correction, not after it.
     check_agreement({name: run() for name, run in runners.items()}, 1e-4 if case.optimizer.kind == "sgd" else 5e-4)
     flops = start.net.architecture.flops
-    threads = choose_threads(None, flops * case.batch_size)
+    plan = describe_plan(start)
+    threads = choose_threads_of_step(None, start.net.architecture, case.batch_size, start.net.params.itemsize)
     peaks: list[float] = []
     seconds = machine.in_turn({"peak": lambda: peaks.append(machine.peak(threads)), **runners}, repeat, REST)
     del seconds["peak"]
-    return {"name": case.name, "rows": len(start.X), "threads": threads, "peaks": peaks, "seconds": seconds,
-            "flops": flops * len(start.X), "skips": case.zeros and case.sizes[0] == 784 and case.batch_size > 10}
+    return {"name": case.name, "rows": len(start.X), "threads": threads, "plan": plan, "peaks": peaks,
+            "seconds": seconds, "flops": flops * len(start.X),
+            "skips": case.zeros and case.sizes[0] == 784 and case.batch_size > 10}
 
 
 def summarise(result: dict) -> dict:
@@ -53,6 +64,19 @@ def summarise(result: dict) -> dict:
             "ratios": {column: ratio(times) for column, times in best.items()}, "speedup": ratio(alone),
             "peak": statistics.median(result["flops"] / one / peak for one, peak in
                                       zip(own, result["peaks"], strict=True))}
+
+
+IN_WORDS = ("distance in a copy of W", "rows of W at a time")
+
+
+def in_words(plan: dict) -> str:
+    """What the plan of fastsgd's pass chose, in a line."""
+    words = [f"up to {plan['threads']} threads"]
+    for number, layer in enumerate(plan["layers"], 1):
+        own = [layer["products"]] if layer["products"] != "tiles" else []
+        own += [f"{what} {value}" for what, value in layer.items() if what in IN_WORDS]
+        words += [f"layer {number}: {', '.join(own)}"] if own else []
+    return "; ".join(words)
 
 
 def print_tables(results: list[dict]) -> None:
@@ -108,9 +132,17 @@ def main() -> None:
     parser.add_argument("--peers", default="", help="only peers whose name contains this")
     parser.add_argument("--no-estimators", action="store_true", help="leave the estimators out")
     parser.add_argument("--chart", type=Path, help="write a chart to this PNG file (needs matplotlib)")
-    parser.add_argument("--json", type=Path, help="write every round's seconds to this file")
+    parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write every round's seconds and "
+                        "fastsgd's plans to this file; without a name to one in bench/results/ named after the CPU")
+    parser.add_argument("--isa", choices=["avx2"], help="hold everyone to this instruction set")
     options = parser.parse_args()
+    if options.isa and "FASTSGD_BENCH_ISA" not in os.environ:       # libraries read these when they are loaded
+        os.execve(sys.executable, [sys.executable, "-m", "bench.compare", *sys.argv[1:]],
+                  {**os.environ, **HELD, "FASTSGD_BENCH_ISA": options.isa})
     about = machine.describe("scikit-learn", "torch", "jax")
+    if options.json == Path():
+        options.json = Path(__file__).parent / "results" / f"{machine.short_name()}.json"
+        options.json.parent.mkdir(exist_ok=True)
     print(f"{about}; {options.repeat} rounds\n", flush=True)
     results = []
     for case in CASES:
@@ -120,8 +152,10 @@ def main() -> None:
             results.append(result)
             shown = ", ".join(f"{name} {value:.4f}" for name, value in result["summary"]["seconds"].items())
             if options.json:
-                options.json.write_text(json.dumps({"machine": about, "results": results}, indent=1))
-            print(f"{case.name}: {shown}; peak {statistics.median(result['peaks']) / 1e9:.0f} GFLOP/s", flush=True)
+                options.json.write_text(json.dumps({"machine": about, "date": datetime.date.today().isoformat(),
+                                                    "results": results}, indent=1) + "\n")
+            print(f"{case.name}: {shown}; peak {statistics.median(result['peaks']) / 1e9:.0f} GFLOP/s; "
+                  f"{in_words(result['plan'])}", flush=True)
     if results:
         print()
         print_tables(results)

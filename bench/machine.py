@@ -1,8 +1,11 @@
 """What the figures were measured on, and the most arithmetic it can do."""
+import contextlib
 import importlib.metadata
 import importlib.util
 import platform
+import re
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +21,16 @@ def describe(*libraries: str) -> str:
         {"scikit-learn": "sklearn"}.get(name, name))]
     return (f"{cpu_name()}, {config['cores']} cores, {caches()}{config['isa']}; " + ", ".join(
         [f"Python {platform.python_version()}", f"NumPy {np.__version__}", *versions]) + f"; {config['blas']}")
+
+
+def short_name() -> str:
+    """What tells this kind of CPU and instruction set from others, for the name of a file."""
+    words = [cpu_name(), fastsgd.config()["isa"]]
+    with contextlib.suppress(OSError):
+        lines = [line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line]
+        found = {name.strip(): value.strip() for name, value in lines}
+        words[1:1] = [f"{name} {found[name]}" for name in ("cpu family", "model") if name in found]
+    return "-".join(re.findall("[a-z0-9]+", " ".join(words).lower()))
 
 
 def caches() -> str:

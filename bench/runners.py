@@ -14,7 +14,8 @@ import numpy as np
 
 from bench.cases import Start
 from fastsgd.engine import _kernel, reference
-from fastsgd.engine.machine import choose_threads, cores
+from fastsgd.engine.machine import cores
+from fastsgd.engine.step_model import choose_threads_of_step
 from fastsgd.interop import to_torch
 from fastsgd.optimizers import StepConfig
 
@@ -25,7 +26,7 @@ def fastsgd(start: Start, threads: int | None = None, backend: str = "auto", mod
     """What ``fastsgd.train`` calls once an epoch, on its default number of threads."""
     net, case = start.net, start.case
     adapts = threads is None
-    threads = choose_threads(threads, net.architecture.flops * case.batch_size)
+    threads = choose_threads_of_step(threads, net.architecture, case.batch_size, net.params.itemsize)
     rates = case.optimizer.learning_rates(0, start.steps)
     recipe = StepConfig(case.optimizer, case.batch_size, backend=backend)
 
@@ -36,6 +37,15 @@ def fastsgd(start: Start, threads: int | None = None, backend: str = "auto", mod
                            threads=threads, adapts=adapts)
         return state.cost / len(start.X)
     return run
+
+
+def describe_plan(start: Start) -> dict:
+    """What is chosen for that pass."""
+    net, case = start.net, start.case
+    threads = choose_threads_of_step(None, net.architecture, case.batch_size, net.params.itemsize)
+    return _kernel.describe_plan(net.architecture, net.copy().params, start.X, start.y, start.order,
+                                 StepConfig(case.optimizer, case.batch_size), case.optimizer.state(net.params),
+                                 case.optimizer.learning_rates(0, start.steps), threads)
 
 
 def numpy_reference(start: Start) -> Runner:

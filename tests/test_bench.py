@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import fastsgd
+from fastsgd import config
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,6 +35,34 @@ def test_products_are_measured_alone(tmp_path):
     assert [row[1] for row in rows] == ["32 x 64", "64 x 64", "64 x 1"]
     assert rows[0][3] == "-"                       # nothing lies below the first layer
     assert all(0 < int(cell.split(" ")[0]) < 10_000 for cell in (rows[0][2], *rows[1][2:4]))
+
+
+def test_the_comparison_says_its_plan_and_keeps_every_round(tmp_path):
+    shutil.copytree(ROOT / "bench", tmp_path / "bench")
+    arguments = ["bench.compare", "--rows", "640", "--repeat", "1", "--peers", "NumPy", "--no-estimators", "--cases",
+                 "32-64-64-1", "--json"]
+    assert len(rows_of(tmp_path, *arguments)) == 3
+    (kept,) = [json.loads(path.read_text()) for path in (tmp_path / "bench" / "results").glob("*.json")]
+    (result,) = kept["results"]
+    assert kept["date"]
+    assert config()["isa"] in kept["machine"]
+    assert {"fastsgd", "NumPy"} <= set(result["seconds"])
+    assert [layer["products"] for layer in result["plan"]["layers"]] == ["tiles"] * 3
+    if "avx2" in config()["isa_available"]:
+        rows_of(tmp_path, *arguments, str(tmp_path / "held.json"), "--isa", "avx2")
+        assert "L1d 32K, L2 512K, avx2" in json.loads((tmp_path / "held.json").read_text())["machine"]
+
+
+def test_the_model_of_a_step_is_compared_with_measured_ones(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
+    threads = importlib.import_module("bench.threads")
+    monkeypatch.setattr(threads, "CASES", [case for case in threads.CASES if case.sizes[0] == 32])
+    monkeypatch.setattr(sys, "argv", ["threads", "--model", "8"])
+    threads.main()
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| 32-64-64-1")]
+    assert len(rows) == 1
+    assert all(0 < float(number) < 1e5 for cell in rows[0][1:3] for number in cell.split(", "))
+    assert len(rows[0]) == 3 + 3 + 1
 
 
 def test_a_checkout_against_itself_computes_the_same_bits(tmp_path):

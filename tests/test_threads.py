@@ -14,9 +14,10 @@ from cases import StepConfig, one_epoch
 from soak import preload, processes
 
 import fastsgd
-from fastsgd.engine import _kernel
+from fastsgd.engine import _kernel, step_model
 from fastsgd.engine._kernel import MAX_THREADS
 from fastsgd.engine.machine import _read_quota, choose_threads, cores
+from fastsgd.engine.step_model import StepModel
 
 CASES = [
     ([784, 128, 10], "relu", fastsgd.SGD(0.1), 100),
@@ -266,6 +267,27 @@ def test_default_number_of_threads(monkeypatch):
         monkeypatch.setenv("FASTSGD_NUM_THREADS", wrong)
         with pytest.raises(ValueError, match=f"FASTSGD_NUM_THREADS must be .* got '{wrong}'"):
             choose_threads(None, 1e12)
+
+
+def test_the_model_of_a_step_knows_when_more_threads_stop_paying():
+    own = fastsgd.Network([784, 128, 10]).architecture
+    model = StepModel()
+    assert model.seconds(own, 100, 1) > model.seconds(own, 100, 2) > model.seconds(own, 100, 8)
+    assert model.best_threads(fastsgd.Network([10, 16, 2]).architecture, 32, 64) == 1
+    assert 4 < model.best_threads(own, 100, 64) < model.best_threads(own, 10_000, 64)
+    assert model.best_threads(own, 10_000, 8) == 8
+    slow = StepModel(line=1e-6)                                   # a far core
+    assert slow.best_threads(own, 100, 64) == 1
+    assert model.seconds(own, 100, 2, 8) > model.seconds(own, 100, 2, 4)
+
+
+def test_a_run_on_many_cores_begins_with_the_threads_of_the_model(monkeypatch):
+    own = fastsgd.Network([784, 128, 10]).architecture
+    monkeypatch.setattr(step_model, "choose_threads", lambda threads, flops: threads or 64)
+    assert step_model.choose_threads_of_step(None, own, 100, 4) == StepModel().best_threads(own, 100, 64)
+    assert step_model.choose_threads_of_step(48, own, 100, 4) == 48
+    monkeypatch.setattr(step_model, "choose_threads", lambda threads, flops: 2)
+    assert step_model.choose_threads_of_step(None, own, 1, 4) == 2          # the first steps try one
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")

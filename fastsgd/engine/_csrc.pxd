@@ -62,7 +62,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         double rate_factor, decay_factor, penalty_factor
 
     enum:
-        FS_DENSE, FS_DENSE_SKIPPING, FS_SCALE, FS_MAX_TENSORS
+        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_MAX_TENSORS
 
     ctypedef struct fs_layer
 
@@ -78,7 +78,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
     ctypedef struct fs_layer:
         const fs_layer_ops* ops
         int kind, number
-        ptrdiff_t inputs, outputs
+        ptrdiff_t inputs, outputs, weight_rows
         int activation, drop, tensors
         fs_tensor tensor[FS_MAX_TENSORS]
         const void** x

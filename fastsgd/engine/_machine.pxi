@@ -59,6 +59,44 @@ cdef void multiply_adds(void* argument, fs_team* team, int rank) noexcept nogil:
         work.done = done * fs_team_size(team)
 
 
+cdef struct Meeting:                # of a team, to be timed
+    ptrdiff_t rounds, lines
+    int64_t* memory                 # eight numbers a line
+    double seconds
+
+
+cdef void meet(void* argument, fs_team* team, int rank) noexcept nogil:
+    """Barriers; where there are lines each round has two, before which rank 0 has written the lines and rank 1 has read them."""
+    cdef Meeting* meeting = <Meeting*>argument
+    cdef ptrdiff_t i, l
+    cdef int64_t total = 0
+    cdef double began = fs_seconds()
+    for i in range(meeting.rounds):
+        if rank == 0:
+            for l in range(meeting.lines):
+                meeting.memory[8 * l] += 1
+        fs_team_barrier(team)
+        if rank == 1:
+            for l in range(meeting.lines):
+                total += meeting.memory[8 * l]
+        if meeting.lines:
+            fs_team_barrier(team)
+    if rank == 1:
+        meeting.memory[0] = total               # or the compiler would leave the reading out
+    if rank == 0:
+        meeting.seconds = fs_seconds() - began
+
+
+def team_seconds(int threads, ptrdiff_t lines, ptrdiff_t rounds):
+    """Seconds of a barrier of so many threads; or of two and of cache lines written by one thread and read by another."""
+    cdef Meeting meeting
+    cdef int64_t[::1] memory = numpy.zeros(8 * max(lines, 1), numpy.int64)
+    meeting.rounds, meeting.lines, meeting.memory = rounds, lines, &memory[0]
+    with nogil:
+        fs_team_run(threads, meet, &meeting)
+    return meeting.seconds / rounds
+
+
 PRODUCTS = ("forward", "backward", "weights")
 
 
@@ -91,6 +129,35 @@ def product_seconds(architecture, params, X, target, config, state, learning_rat
             one_product(job, layer, which, &rule, chunk.rows)
         began = fs_seconds() - began
     return began
+
+
+KIND_NAMES = {FS_DENSE: "tiles", FS_DENSE_BLAS: "BLAS", FS_DENSE_SKIPPING: "zeros skipped", FS_DENSE_CSR: "lists",
+              FS_SCALE: "scale"}
+
+
+def describe_plan(architecture, params, X, target, order, config, state, learning_rates, threads=1):
+    """What is chosen for a pass of ``train_epoch``: who computes each layer's products, and where its rows lie.
+
+    Distances between rows are in numbers, those of W only where the pass works on a copy.
+    """
+    cdef Pass this = Pass()
+    cdef fs_job* job = this.bind(FS_TRAIN, architecture, params, X, config.backend, config)
+    cdef fs_layer* layer
+    cdef int l, team
+    this.bind_targets(architecture, target)
+    this.choose(order)
+    bind_step(job, config, state, params, learning_rates, this.kept)
+    team = this.plan(threads)
+    layers = []
+    for l in range(job.net.depth):
+        layer = &job.net.layers[l]
+        chosen = {"products": KIND_NAMES[layer.kind], "distance of activations": layer.ld}
+        if layer.tensor[0].home != NULL:
+            chosen["distance in a copy of W"] = layer.tensor[0].ld
+        if layer.weight_rows < layer.inputs:
+            chosen["rows of W at a time"] = layer.weight_rows
+        layers.append(chosen)
+    return {"threads": team, "rows at a time": job.step.block, "layers": layers}
 
 
 cdef void one_product(fs_job* job, fs_layer* layer, int which, const fs_rule* rule, ptrdiff_t rows) noexcept nogil:

@@ -20,7 +20,7 @@ from fastsgd.data.checks import (
     weights_of_gradients,
 )
 from fastsgd.engine import _kernel
-from fastsgd.engine.machine import choose_threads
+from fastsgd.engine.step_model import choose_threads_of_step
 from fastsgd.network import checked, model_file
 from fastsgd.optimizers import Optimizer, State, StepConfig, check_state
 from fastsgd.runs.baseline import nothing_learned
@@ -175,7 +175,8 @@ class Start:
                             positive_weight=self._positive_weight, weighted_steps=settings.weighted_steps)
         run = TrainingRun(settings, feed, config, evaluation=self.evaluation, rng=self.rng,
                           rng_at_start=self._rng_at_start, plan=self._plan(feed, config), state=state,
-                          threads=choose_threads(settings.threads, net.architecture.flops * feed.batch_size))
+                          threads=choose_threads_of_step(settings.threads, net.architecture, feed.batch_size,
+                                                         net.params.itemsize))
         if self._saved is not None:
             run.restore(self._saved, self._path)
         return run
