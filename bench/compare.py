@@ -2,7 +2,9 @@
 
 Costs are shown equal before times are taken; every row is printed, won or lost. A ratio is the median over the rounds
 of a peer's time to fastsgd's in the same round, so that a machine that slows down for a while slows both. So is the
-share of the peak: what multiply-adds in registers reach on the same threads, measured in every round.
+share of the peak: what multiply-adds in registers reach on the same threads, measured in every round; and a barrier of
+two threads, which tells how near the cores are to each other: on virtual machines that changes by the minute, so that
+rounds near and far have tables of their own.
 
 ``--isa avx2`` holds everyone to AVX2 on a CPU that has more, and fastsgd's plans to the caches of Zen 3. JAX's default
 products choose their instructions by themselves; there it computes them with oneDNN, which can be held.
@@ -13,7 +15,9 @@ import importlib.util
 import json
 import os
 import statistics
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from bench import estimators, machine
@@ -24,6 +28,7 @@ from fastsgd.engine.step_model import choose_threads_of_step
 HELD = {"FASTSGD_ISA": "avx2", "FASTSGD_CACHES": "32K,512K", "OPENBLAS_CORETYPE": "Haswell", "DNNL_MAX_CPU_ISA": "AVX2",
         "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2",
         "XLA_FLAGS": "--xla_cpu_max_isa=AVX2 --xla_cpu_experimental_ynn_fusion_type="}
+FAR = 1.5e-7  # seconds of a barrier of two threads, from which on their cores count as far apart
 REST = 0.3  # seconds between two runs: NumPy's idle BLAS threads keep a core busy for a tenth of a second
 PEERS = {"JAX": "JAX", "PyTorch eager": "PyTorch eager", "torch.compile": "torch.compile",
          "scikit-learn": "scikit-learn", "NumPy": "NumPy"}     # a column's name: how its runners' names begin
@@ -39,16 +44,22 @@ def measure(case: Case, rows: int | None, repeat: int, only: str = "") -> dict:
     plan = describe_plan(start)
     threads = choose_threads_of_step(None, start.net.architecture, case.batch_size, start.net.params.itemsize)
     peaks: list[float] = []
-    seconds = machine.in_turn({"peak": lambda: peaks.append(machine.peak(threads)), **runners}, repeat, REST)
-    del seconds["peak"]
+    barriers: list[float] = []
+
+    def conditions() -> None:
+        peaks.append(machine.peak(threads))
+        barriers.append(machine.barrier())
+
+    seconds = machine.in_turn({"conditions": conditions, **runners}, repeat, REST)
+    del seconds["conditions"]
     return {"name": case.name, "rows": len(start.X), "threads": threads, "plan": plan, "peaks": peaks,
-            "seconds": seconds, "flops": flops * len(start.X),
+            "barriers": barriers, "seconds": seconds, "flops": flops * len(start.X),
             "skips": case.zeros and case.sizes[0] == 784 and case.batch_size > 10}
 
 
-def summarise(result: dict) -> dict:
-    """The medians of a case: seconds, ratios to fastsgd's, share of the peak."""
-    seconds = result["seconds"]
+def summarise(result: dict, rounds: list[int]) -> dict:
+    """The medians of a case over these rounds: seconds, ratios to fastsgd's, share of the peak."""
+    seconds = {name: [times[i] for i in rounds] for name, times in result["seconds"].items()}
     best = {}
     for column, begins in PEERS.items():                # a peer's better number of threads
         own = [name for name in seconds if name.startswith(begins)]
@@ -63,7 +74,15 @@ def summarise(result: dict) -> dict:
                         {"fastsgd": own, "1 thread": alone, **best}.items()},
             "ratios": {column: ratio(times) for column, times in best.items()}, "speedup": ratio(alone),
             "peak": statistics.median(result["flops"] / one / peak for one, peak in
-                                      zip(own, result["peaks"], strict=True))}
+                                      zip(own, (result["peaks"][i] for i in rounds), strict=True)),
+            "barrier": statistics.median(result["barriers"][i] for i in rounds), "rounds": len(rounds)}
+
+
+def by_distance(result: dict) -> dict[str, list[int]]:
+    """The rounds with the cores near each other, and those with the cores far apart."""
+    near = [taken < FAR for taken in result["barriers"]]
+    return {"near each other": [i for i, is_near in enumerate(near) if is_near],
+            "far apart": [i for i, is_near in enumerate(near) if not is_near]}
 
 
 IN_WORDS = ("distance in a copy of W", "rows of W at a time")
@@ -79,18 +98,24 @@ def in_words(plan: dict) -> str:
     return "; ".join(words)
 
 
-def print_tables(results: list[dict]) -> None:
-    """Seconds an epoch, then how many times fastsgd's time that is."""
+def print_tables(results: list[dict], where: str) -> None:
+    """Seconds an epoch, then how many times fastsgd's time that is, of the rounds with the cores so far apart."""
+    results = [{**result, "summary": summarise(result, rounds)} for result in results
+               if (rounds := by_distance(result)[where])]
+    if not results:
+        return
+    print(f"Rounds with the cores {where}:\n")
     for what, form in (("seconds", "{:.4f}"), ("ratios", "{:.1f}x")):
         columns = list(results[0]["summary"][what])
-        more = ["against 1 thread", "of the peak"] if what == "ratios" else ["rows", "threads"]
+        more = ["against 1 thread", "of the peak", "barrier", "rounds"] if what == "ratios" else ["rows", "threads"]
         print(f"| {what}: net, batch | " + " | ".join(columns + more) + " |\n|" + "---|" * (len(columns + more) + 1))
         for result in results:
             summary = result["summary"]
             cells = [form.format(summary[what][column]) for column in columns]
             if what == "ratios":
                 cells += [f"{summary['speedup']:.2f}x",
-                          f"{summary['peak']:.0%}" + (" (zeros skipped)" if result["skips"] else "")]
+                          f"{summary['peak']:.0%}" + (" (zeros skipped)" if result["skips"] else ""),
+                          f"{1e9 * summary['barrier']:.0f} ns", str(summary["rounds"])]
             else:
                 cells += [f"{result['rows']:,}", str(result["threads"])]
             print(f"| {result['name']} | " + " | ".join(cells) + " |")
@@ -129,7 +154,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, help="timed rounds (%(default)s)")
     parser.add_argument("--rows", type=int, help="at most so many rows of each case")
     parser.add_argument("--cases", default="", help="only cases whose name contains this")
-    parser.add_argument("--peers", default="", help="only peers whose name contains this")
+    parser.add_argument("--peers", default="", help="only peers whose name contains one of these, with commas between")
     parser.add_argument("--no-estimators", action="store_true", help="leave the estimators out")
     parser.add_argument("--chart", type=Path, help="write a chart to this PNG file (needs matplotlib)")
     parser.add_argument("--json", type=Path, nargs="?", const=Path(), help="write every round's seconds and "
@@ -137,8 +162,9 @@ def main() -> None:
     parser.add_argument("--isa", choices=["avx2"], help="hold everyone to this instruction set")
     options = parser.parse_args()
     if options.isa and "FASTSGD_BENCH_ISA" not in os.environ:       # libraries read these when they are loaded
-        os.execve(sys.executable, [sys.executable, "-m", "bench.compare", *sys.argv[1:]],
-                  {**os.environ, **HELD, "FASTSGD_BENCH_ISA": options.isa})
+        with tempfile.TemporaryDirectory() as cache:                # what torch.compile has kept has all instructions
+            sys.exit(subprocess.run([sys.executable, "-m", "bench.compare", *sys.argv[1:]], check=False, env={
+                **os.environ, **HELD, "FASTSGD_BENCH_ISA": options.isa, "TORCHINDUCTOR_CACHE_DIR": cache}).returncode)
     about = machine.describe("scikit-learn", "torch", "jax")
     if options.json == Path():
         options.json = Path(__file__).parent / "results" / f"{machine.short_name()}.json"
@@ -148,17 +174,19 @@ def main() -> None:
     for case in CASES:
         if options.cases in case.name:
             result = measure(case, options.rows, options.repeat, options.peers)
-            result["summary"] = summarise(result)
+            result["summary"] = summarise(result, list(range(options.repeat)))
             results.append(result)
             shown = ", ".join(f"{name} {value:.4f}" for name, value in result["summary"]["seconds"].items())
             if options.json:
                 options.json.write_text(json.dumps({"machine": about, "date": datetime.date.today().isoformat(),
                                                     "results": results}, indent=1) + "\n")
             print(f"{case.name}: {shown}; peak {statistics.median(result['peaks']) / 1e9:.0f} GFLOP/s; "
+                  f"barriers {', '.join(f'{1e9 * taken:.0f}' for taken in result['barriers'])} ns; "
                   f"{in_words(result['plan'])}", flush=True)
     if results:
         print()
-        print_tables(results)
+        for where in ("near each other", "far apart"):
+            print_tables(results, where)
     if not options.no_estimators and importlib.util.find_spec("sklearn"):
         estimators.measure(options.repeat)
     if options.chart and results:

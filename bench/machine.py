@@ -50,6 +50,11 @@ def in_turn(runners: dict, rounds: int, rest: float = 0.0) -> dict[object, list[
     return seconds
 
 
+def barrier() -> float:
+    """Seconds of a barrier of two threads, which tell how near the cores are to each other."""
+    return min(_kernel.team_seconds(2, 0, 20_000) for _ in range(3))
+
+
 def peak(threads: int) -> float:
     """FLOP/s of float32 multiply-adds in registers, on so many threads at once for some 30 ms."""
     return _kernel.peak(20_000_000, threads)

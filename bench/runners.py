@@ -195,5 +195,6 @@ def all_runners(start: Start, only: str = "") -> dict[str, Runner]:
         makers["torch.compile"] = lambda: pytorch(start, cores(), compiled=True)
     if has("jax"):
         makers["JAX"] = lambda: jax(start)
-    chosen = {name: maker for name, maker in makers.items() if only in name or name.startswith("fastsgd")}
+    chosen = {name: maker for name, maker in makers.items()
+              if name.startswith("fastsgd") or any(part in name for part in only.split(","))}
     return {name: maker() for name, maker in chosen.items()}
