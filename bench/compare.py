@@ -85,6 +85,13 @@ def by_distance(result: dict) -> dict[str, list[int]]:
             "far apart": [i for i, is_near in enumerate(near) if not is_near]}
 
 
+def as_json(about: str, results: list[dict]) -> str:
+    """All of it, a case in each line."""
+    lines = ",\n".join(json.dumps(result) for result in results)
+    head = json.dumps({"machine": about, "date": datetime.date.today().isoformat()})
+    return f'{head[:-1]}, "results": [\n{lines}\n]}}\n'
+
+
 IN_WORDS = ("distance in a copy of W", "rows of W at a time")
 
 
@@ -123,11 +130,13 @@ def print_tables(results: list[dict], where: str) -> None:
 
 
 def draw(results: list[dict], path: Path) -> None:
-    """How many times longer each peer takes, as bars."""
+    """How many times longer each peer takes, as bars: in the rounds with near cores, or in all where none were near."""
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    results = [{**result, "summary": summarise(result, by_distance(result)["near each other"] or
+                                               list(range(len(result["barriers"]))))} for result in results]
     columns = list(results[0]["summary"]["ratios"])
     figure, ax = plt.subplots(figsize=(9, 1.2 + 0.8 * len(results)), layout="constrained")
     height = 0.8 / len(columns)
@@ -141,10 +150,11 @@ def draw(results: list[dict], path: Path) -> None:
     ax.axvline(1, color="black", linewidth=1)
     ax.set_xscale("log")
     ax.set_xticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
-    ax.set_yticks(range(len(results)), [f"{result['name']}\n{result['summary']['seconds']['fastsgd']:.3g} s an epoch"
-                                        for result in results], fontsize=8)
+    names = [f"{result['name']}\n{result['summary']['seconds']['fastsgd']:.3g} s, {result['rows']:,} rows"
+             for result in results]
+    ax.set_yticks(range(len(results)), names, fontsize=8)
     ax.invert_yaxis()
-    ax.set_xlabel("seconds an epoch, as a multiple of fastsgd's (logarithmic; beyond 1 fastsgd is faster)")
+    ax.set_xlabel("seconds, as a multiple of fastsgd's (logarithmic; beyond 1 fastsgd is faster)")
     figure.legend(loc="outside upper center", ncols=len(columns), fontsize=8)
     figure.savefig(path, dpi=110)
 
@@ -178,8 +188,7 @@ def main() -> None:
             results.append(result)
             shown = ", ".join(f"{name} {value:.4f}" for name, value in result["summary"]["seconds"].items())
             if options.json:
-                options.json.write_text(json.dumps({"machine": about, "date": datetime.date.today().isoformat(),
-                                                    "results": results}, indent=1) + "\n")
+                options.json.write_text(as_json(about, results))
             print(f"{case.name}: {shown}; peak {statistics.median(result['peaks']) / 1e9:.0f} GFLOP/s; "
                   f"barriers {', '.join(f'{1e9 * taken:.0f}' for taken in result['barriers'])} ns; "
                   f"{in_words(result['plan'])}", flush=True)

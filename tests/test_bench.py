@@ -38,7 +38,7 @@ def test_products_are_measured_alone(tmp_path):
 
 
 def test_the_comparison_says_its_plan_and_keeps_every_round(tmp_path):
-    shutil.copytree(ROOT / "bench", tmp_path / "bench")
+    shutil.copytree(ROOT / "bench", tmp_path / "bench", ignore=shutil.ignore_patterns("results"))
     arguments = ["bench.compare", "--rows", "640", "--repeat", "1", "--peers", "NumPy", "--no-estimators", "--cases",
                  "32-64-64-1", "--json"]
     assert len(rows_of(tmp_path, *arguments)) == 3

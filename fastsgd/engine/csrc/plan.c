@@ -4,7 +4,8 @@
 #include "job.h"
 
 enum {
-    COPYING_STEPS = 16,       /* of a pass, for which copies of W with padded rows pay */
+    COPYING_ROWS = 2048,      /* of a pass, for which copies of W with padded rows pay; */
+    CONFLICTING_ROWS = 512,   /* and where its own rows, whole pages long, meet in a few sets of the cache */
     LINEAR_BLOCK = 16,        /* rows that the linear path gathers at once, and how far ahead others are fetched */
     WIDE_ROW = 256,           /* bytes of a row of numbers, from which on it pays that rows begin at cache lines */
     LINE = 64,                /* bytes of a cache line */
@@ -77,20 +78,22 @@ void fs_pad_activations(fs_job *job) {
 /* Copies of W whose rows begin at cache lines, an odd number of lines apart, unless W stays in L1 however its rows lie. */
 static void pad_weight_rows(fs_job *job) {
     const ptrdiff_t item = job->ops->item, line = LINE / item;
-    FS_EACH_TENSOR(job, layer, tensor)
-        if (tensor->rows > 1 && tensor->cols * item >= WIDE_ROW && layer->kind != FS_DENSE_BLAS) {
-            const ptrdiff_t lines = (tensor->cols + line - 1) / line, odd = tensor->rows * lines * LINE > fs_caches()->l1d;
+    FS_EACH_TENSOR(job, layer, tensor) {
+        const ptrdiff_t lines = (tensor->cols + line - 1) / line, odd = tensor->rows * lines * LINE > fs_caches()->l1d;
+        const int conflicts = tensor->cols * item % 4096 == 0;
+        if (tensor->rows > 1 && tensor->cols * item >= WIDE_ROW && layer->kind != FS_DENSE_BLAS &&
+            job->data.rows >= (conflicts ? CONFLICTING_ROWS : COPYING_ROWS))
             tensor->ld = (odd ? lines | 1 : lines) * line;
-        }
+    }
 }
 
 /* ---- blocks ---- */
 
 /* The weights' phase goes over the rows of its batch once for each panel of columns. What it takes of them at a time is
- * to stay in half of L2, beside delta and W on their way. */
+ * to stay in a quarter of L2, beside delta and W on their way. */
 static void choose_weight_rows(fs_job *job) {
     const ptrdiff_t column = fs_min(job->step.block, FS_CHUNK_ROWS) * job->ops->item;
-    const ptrdiff_t rows = fs_caches()->l2 / 2 / column / FEWEST_WEIGHT_ROWS * FEWEST_WEIGHT_ROWS;
+    const ptrdiff_t rows = fs_caches()->l2 / 4 / column / FEWEST_WEIGHT_ROWS * FEWEST_WEIGHT_ROWS;
     for (int l = 0; l < job->net.depth; l++)
         job->net.layers[l].weight_rows = fs_max(rows, FEWEST_WEIGHT_ROWS);
 }
@@ -100,7 +103,7 @@ static void choose_weight_rows(fs_job *job) {
 int fs_plan(fs_job *job, int threads) {
     const int linear = job->step.flush_steps != 0;
     fs_count_steps(job);
-    if (job->mode == FS_TRAIN && job->step.steps >= COPYING_STEPS && !job->net.average && !linear)
+    if (job->mode == FS_TRAIN && !job->net.average && !linear)
         pad_weight_rows(job);
     job->step.block = fs_min(job->step.batch, FS_CHUNK_ROWS);
     if (linear)
