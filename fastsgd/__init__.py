@@ -20,6 +20,7 @@ from fastsgd.optimizers import (
     Adagrad,
     Adam,
     AdamW,
+    Lion,
     Optimizer,
     ParameterGroup,
     PassiveAggressive,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "GradientError",
-           "History", "JSONLogger", "LearningRates", "MLflowLogger", "Network", "Optimizer", "ParameterGroup",
+           "History", "JSONLogger", "LearningRates", "Lion", "MLflowLogger", "Network", "Optimizer", "ParameterGroup",
            "PassiveAggressive", "Progress", "RMSprop", "ReduceOnPlateau", "Run", "Schedule", "State",
            "TensorBoardLogger", "TimeLimit", "check_gradient", "config", "datasets", "descent", "interop", "layers",
            "losses", "optimizers", "plots", "schedules", "streams", "train", "train_stream"]

@@ -22,8 +22,8 @@ from fastsgd.arguments import is_number
 from fastsgd.deprecation import old_names, renamed_fields
 from fastsgd.optimizers.parameters import Parameters
 
-__all__ = ["Constant", "Cosine", "Exponential", "InverseScaling", "InverseTime", "OneCycle", "Schedule", "StepDecay",
-           "WarmUp"]
+__all__ = ["Constant", "CosLog", "Cosine", "Exponential", "FlatCosine", "InverseScaling", "InverseTime", "OneCycle",
+           "Schedule", "StepDecay", "WarmUp"]
 
 __getattr__ = old_names(__name__, Bottou="InverseTime", Step="StepDecay")
 
@@ -172,6 +172,57 @@ class Cosine(Schedule):
     def _rates(self, step):
         done = np.minimum(step / self._length(), 1)
         return self.end + (self.rate - self.end) * (1 + np.cos(np.pi * done)) / 2
+
+
+@dataclass(frozen=True)
+class FlatCosine(Schedule):
+    """``rate`` for the fraction ``flat`` of the steps, then down to ``end`` along half a cosine, then ``end``.
+
+    With the defaults it is the flat_cos of RealMLP (Holzmüller, Grinsztajn and Steinwart 2024, arXiv 2407.04491).
+
+    >>> FlatCosine(0.1, steps=100)([0, 50, 75, 100])
+    array([0.1 , 0.1 , 0.05, 0.  ])
+    """
+
+    rate: float
+    steps: int | None = None
+    flat: float = 0.5
+    end: float = 0.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.flat < 1:
+            raise ValueError(f"FlatCosine: flat must be below 1, got {self.flat!r}")
+
+    def _rates(self, step):
+        done = np.minimum(step / self._length(), 1)
+        return _half_cosine(self.rate, self.end, np.maximum((done - self.flat) / (1 - self.flat), 0))
+
+
+@dataclass(frozen=True)
+class CosLog(Schedule):
+    """From 0 up to ``rate`` and down again so many times, each time twice as slowly.
+
+    rate (1 - cos(2 pi log2(1 + (2^cycles - 1) t))) / 2, t being the fraction of the steps that are done; at the end and
+    after it 0. With four cycles it is the coslog4 of RealMLP (Holzmüller, Grinsztajn and Steinwart 2024, arXiv
+    2407.04491).
+
+    >>> CosLog(0.2, steps=150)([0, 10, 150]).round(6)
+    array([0., 0., 0.])
+    """
+
+    rate: float
+    steps: int | None = None
+    cycles: int = 4
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 1 <= self.cycles <= 50 or self.cycles != int(self.cycles):
+            raise ValueError(f"CosLog: cycles must be a whole number from 1 to 50, got {self.cycles!r}")
+
+    def _rates(self, step):
+        done = np.minimum(step / self._length(), 1)
+        return self.rate * (1 - np.cos(2 * np.pi * np.log2(1 + (2.0 ** self.cycles - 1) * done))) / 2
 
 
 @renamed_fields(start="div_factor", end="final_div_factor")

@@ -117,7 +117,8 @@ def test_signatures_show_what_is_meant():
     assert [name for name, p in parameters.items() if p.kind is not p.KEYWORD_ONLY] == ["sizes", "activation", "loss"]
     assert "cumulative_l1" in inspect.signature(fastsgd.SGD).parameters
     shared = inspect.signature(fastsgd.Optimizer).parameters
-    for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad, fastsgd.PassiveAggressive):
+    for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad, fastsgd.Lion,
+                 fastsgd.PassiveAggressive):
         for name in shared:
             assert re.search(rf"^    .*\b{name}\b.* : ", kind.__doc__, re.MULTILINE), (kind, name)
 

@@ -68,6 +68,37 @@ def test_a_hundred_steps_follow_pytorch(torch, optimizer, name, arguments):
         np.testing.assert_allclose(b, layer.bias.detach().numpy(), rtol=1e-8, atol=1e-10)
 
 
+def test_lion_follows_its_paper(digits):
+    """Algorithm 2 of Chen et al. 2023, told here again; PyTorch has no Lion."""
+    (X, y), _ = digits
+    net = fastsgd.Network([64, 12, 10], "tanh", dtype="float64", seed=0)
+    w, m = net.params.copy(), np.zeros_like(net.params)
+    for step in range(60):
+        rows = slice(20 * step, 20 * step + 20)
+        g = net.gradient(X[rows], y[rows])
+        w -= 1e-3 * (np.sign(0.8 * m + (1 - 0.8) * g) + 0.1 * w)
+        m = 0.95 * m + (1 - 0.95) * g
+        net.step(X[rows], y[rows], fastsgd.Lion(1e-3, beta_1=0.8, beta_2=0.95, weight_decay=0.1))
+        np.testing.assert_allclose(net.params, w, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_lion_in_the_kernel_is_that_of_the_reference_on_any_number_of_threads(digits, dtype):
+    (X, y), _ = digits
+    trained = []
+    for kernel, threads in (("reference", 1), ("fused", 1), ("fused", 2), ("fused", 5)):
+        net = fastsgd.Network([64, 20, 10], "tanh", dtype=dtype, seed=0)
+        optimizer = fastsgd.Lion(1e-3, weight_decay=0.1, l1=1e-4, l2=1e-3, clip_norm=0.5)
+        fastsgd.train(net, X[:400], y[:400], optimizer=optimizer, batch_size=40, epochs=3, seed=0, kernel=kernel,
+                      threads=threads)
+        trained.append(net.params)
+    # In float32 a sign of something near zero may be rounded either way.
+    differ = abs(trained[0] - trained[1]) > {"float32": 2e-5, "float64": 1e-10}[dtype]
+    assert differ.mean() <= {"float32": 0.01, "float64": 0}[dtype]
+    for other in trained[2:]:
+        np.testing.assert_array_equal(trained[1], other)
+
+
 def test_penalties_are_the_derivatives_they_claim_to_be():
     """One step on a flat cost: weights move by the penalties alone, biases by weight decay alone."""
     net = fastsgd.Network([2, 2], loss="squared_error", dtype="float64", seed=1)
@@ -146,7 +177,7 @@ def test_values_of_a_wrong_kind(make):
 
 
 def test_only_the_learning_rate_is_positional():
-    for make in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad):
+    for make in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad, fastsgd.Lion):
         assert make(0.25).learning_rate == 0.25
         with pytest.raises(TypeError, match="positional argument"):
             make(0.1, 0.9)

@@ -5,13 +5,24 @@ import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd.schedules import Constant, Cosine, Exponential, InverseScaling, OneCycle, StepDecay, WarmUp
+from fastsgd.schedules import (
+    Constant,
+    Cosine,
+    CosLog,
+    Exponential,
+    FlatCosine,
+    InverseScaling,
+    OneCycle,
+    StepDecay,
+    WarmUp,
+)
 
 ALL = [Constant(0.1), StepDecay(0.1, 30), StepDecay(0.1, 7, factor=0.5), Exponential(0.1, 10, 0.9),
        InverseScaling(0.3, 0.75),
        Cosine(0.2, 80, 0.01), OneCycle(0.5, 100), OneCycle(0.5, 90, rise=0.5, div_factor=10, final_div_factor=100),
        WarmUp(10, 0.1),
-       WarmUp(20, Cosine(0.3, 50)), OneCycle(0.1, 1), OneCycle(0.1, 2)]
+       WarmUp(20, Cosine(0.3, 50)), OneCycle(0.1, 1), OneCycle(0.1, 2),
+       FlatCosine(0.2, 90), FlatCosine(0.2, 90, 0.0, 0.05), CosLog(0.1, 70), CosLog(0.1, 70, 1)]
 
 
 @pytest.mark.parametrize("schedule", ALL, ids=repr)
@@ -64,6 +75,8 @@ def test_steps_left_open_are_those_of_the_run():
     (lambda: Constant(-1), "Constant: rate must be at least 0 and finite, got -1"),
     (lambda: StepDecay(0.1, 0), "StepDecay: every must be a whole number of steps, at least 1, got 0"),
     (lambda: Cosine(0.1, 2.5), "Cosine: steps must be a whole number of steps, at least 1, got 2.5"),
+    (lambda: CosLog(0.1, cycles=1.5), "CosLog: cycles must be a whole number from 1 to 50, got 1.5"),
+    (lambda: FlatCosine(0.1, flat=1.0), "FlatCosine: flat must be below 1, got 1.0"),
     (lambda: OneCycle(0.1, rise=1.0), "OneCycle: rise must be below 1, got 1.0"),
     (lambda: OneCycle(0.1, div_factor=0), "OneCycle: div_factor must be above 0, got 0"),
     (lambda: Exponential(float("inf"), 1), "Exponential: rate must be at least 0 and finite, got inf"),
@@ -80,6 +93,21 @@ def test_bad_types():
         WarmUp(3, None)
 
 
+def test_cos_log_peaks_four_times_ever_more_slowly():
+    rates = CosLog(0.3, 1500)
+    troughs, peaks = np.exp2(np.arange(5)), np.exp2(np.arange(4) + 0.5)      # of 1 + 15 t
+    assert rates(np.round((troughs - 1) * 100).astype(int)) == pytest.approx(np.zeros(5), abs=1e-12)
+    assert rates(np.round((peaks - 1) * 100).astype(int)) == pytest.approx(np.full(4, 0.3), rel=1e-3)
+
+
+def test_flat_cosine_is_flat_and_then_half_a_cosine():
+    rates = FlatCosine(0.2, 100, flat=0.6, end=0.02)
+    assert (rates(np.arange(61)) == 0.2).all()
+    np.testing.assert_allclose(rates(np.arange(60, 101)), Cosine(0.2, 40, 0.02)(np.arange(41)), rtol=1e-12)
+
+
 def test_schedules_stay_where_they_end():
+    assert CosLog(0.2, 80)([80, 81, 149]) == pytest.approx([0] * 3, abs=1e-12)
+    assert FlatCosine(0.2, 80, end=0.01)([80, 81, 149]).tolist() == [0.01] * 3
     assert Cosine(0.2, 80, 0.01)([80, 81, 149]).tolist() == [0.01] * 3
     assert OneCycle(0.5, 100)([99, 100, 149]) == pytest.approx([0.5 / 25 / 1e4] * 3)

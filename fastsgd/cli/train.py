@@ -289,6 +289,7 @@ def _scheduled(optimizer, options: argparse.Namespace, steps_per_epoch: int):
     rest = max(1, run - rises)
     schedule: schedules.Schedule = {
         "constant": lambda: schedules.Constant(rate), "cosine": lambda: schedules.Cosine(rate, rest),
+        "flat-cosine": lambda: schedules.FlatCosine(rate, rest),
         "one-cycle": lambda: schedules.OneCycle(rate, rest), "step": lambda: schedules.StepDecay(rate, -(-rest // 3)),
         "exponential": lambda: schedules.Exponential(rate, rest, 0.01),
         "inverse-scaling": lambda: schedules.InverseScaling(rate)}[options.schedule]()

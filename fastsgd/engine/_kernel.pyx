@@ -260,6 +260,7 @@ MAX_THREADS = FS_MAX_TEAM
 POLL_SECONDS = FS_POLL_SECONDS
 OPTIMIZERS = {
     "sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD,
+    "lion": FS_LION,
     "passive_aggressive": FS_PASSIVE_AGGRESSIVE,
 }
 BACKENDS = ("auto", "native", "blas")

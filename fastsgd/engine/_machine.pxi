@@ -66,7 +66,7 @@ cdef struct Meeting:                # of a team, to be timed
 
 
 cdef void meet(void* argument, fs_team* team, int rank) noexcept nogil:
-    """Barriers; where there are lines each round has two, before which rank 0 has written the lines and rank 1 has read them."""
+    """Barriers; where there are lines each round has two: before them rank 0 writes the lines, and rank 1 reads them."""
     cdef Meeting* meeting = <Meeting*>argument
     cdef ptrdiff_t i, l
     cdef int64_t total = 0
@@ -177,8 +177,8 @@ cdef void one_product(fs_job* job, fs_layer* layer, int which, const fs_rule* ru
 def config():
     """What runs the arithmetic: the instruction set and those available, the caches, and what BLAS says of itself."""
     cdef fs_cache_sizes sizes = fs_caches()[0]
-    return {"caches": {"L1d": sizes.l1d, "L2": sizes.l2, "L3": sizes.l3}, "isa": fs_isa_name().decode(), "isa_available": fs_isa_available().decode().split(),
-            "blas": fs_blas_config().decode()}
+    return {"isa": fs_isa_name().decode(), "isa_available": fs_isa_available().decode().split(),
+            "caches": {"L1d": sizes.l1d, "L2": sizes.l2, "L3": sizes.l3}, "blas": fs_blas_config().decode()}
 
 
 def select_isa(name):

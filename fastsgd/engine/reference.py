@@ -464,7 +464,7 @@ def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumu
             truncate(w, slots[0], cumulative_l1)
         return
     g = g + l2 * w + l1 * np.sign(w)
-    if kind == "adamw":
+    if kind in ("adamw", "lion"):
         w -= learning_rate * weight_decay * w
     else:
         g = g + weight_decay * w
@@ -482,6 +482,10 @@ def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumu
         m_hat = m / (1 - optimizer.beta_1 ** t)
         v_hat = v / (1 - optimizer.beta_2 ** t)
         w -= learning_rate * m_hat / (np.sqrt(v_hat) + optimizer.epsilon)
+    elif kind == "lion":
+        (m,) = slots
+        w -= learning_rate * np.sign(optimizer.beta_1 * m + (1 - optimizer.beta_1) * g)
+        m[...] = optimizer.beta_2 * m + (1 - optimizer.beta_2) * g
     elif kind == "rmsprop":
         v = slots[0]
         v[...] = optimizer.rho * v + (1 - optimizer.rho) * g * g

@@ -121,6 +121,28 @@ class Adagrad(Optimizer):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
+class Lion(Optimizer):
+    """Lion (Chen et al. 2023, arXiv 2302.06675, algorithm 2): steps of one size, in the direction of an average's sign.
+
+    w -= eta * (sign(beta_1 m + (1 - beta_1) g) + weight_decay * w), then m = beta_2 m + (1 - beta_2) g. It keeps one
+    number a parameter, where Adam keeps two. Its authors use rates three to ten times smaller than AdamW's, and decays
+    as many times larger.
+
+    >>> Lion(1e-4, weight_decay=0.1).slots
+    1
+    """
+
+    learning_rate: float | Callable[[int], float] = field(default=1e-4, kw_only=False)
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+    kind: ClassVar[str] = "lion"
+
+    @property
+    def slots(self) -> int:
+        return 1
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PassiveAggressive(Optimizer):
     """Passive-aggressive steps (Crammer et al. 2006), for networks without a hidden layer and hinge or
     epsilon_insensitive.

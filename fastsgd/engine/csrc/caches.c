@@ -6,7 +6,7 @@
 #include <cpuid.h>
 #endif
 
-static fs_cache_sizes sizes = {32 << 10, 512 << 10, 0};      /* where nobody says: small, as plans for small caches cost little */
+static fs_cache_sizes sizes = {32 << 10, 512 << 10, 0};     /* where nobody says: small, as plans for those cost little */
 
 const fs_cache_sizes *fs_caches(void) { return &sizes; }
 
