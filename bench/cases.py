@@ -40,6 +40,7 @@ CASES = [
     Case((784, 2048, 2048, 10), 256, 60_000, zeros=False),
     Case((32, 64, 64, 1), 32, 100_000, fastsgd.Adam(0.001)),
 ]
+SHAPES = list(dict.fromkeys((case.sizes, case.batch_size) for case in CASES))
 
 
 class Start:

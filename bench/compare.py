@@ -41,7 +41,6 @@ def measure(case: Case, rows: int | None, repeat: int, only: str = "") -> dict:
     # scikit-learn adds Adam's epsilon before the bias correction, not after it.
     check_agreement({name: run() for name, run in runners.items()}, 1e-4 if case.optimizer.kind == "sgd" else 5e-4)
     flops = start.net.architecture.flops
-    plan = describe_plan(start)
     threads = choose_threads_of_step(None, start.net.architecture, case.batch_size, start.net.params.itemsize)
     peaks: list[float] = []
     barriers: list[float] = []
@@ -52,8 +51,8 @@ def measure(case: Case, rows: int | None, repeat: int, only: str = "") -> dict:
 
     seconds = machine.in_turn({"conditions": conditions, **runners}, repeat, REST)
     del seconds["conditions"]
-    return {"name": case.name, "rows": len(start.X), "threads": threads, "plan": plan, "peaks": peaks,
-            "barriers": barriers, "seconds": seconds, "flops": flops * len(start.X),
+    return {"name": case.name, "rows": len(start.X), "threads": threads, "plan": describe_plan(start, threads),
+            "peaks": peaks, "barriers": barriers, "seconds": seconds, "flops": flops * len(start.X),
             "skips": case.zeros and case.sizes[0] == 784 and case.batch_size > 10}
 
 

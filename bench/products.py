@@ -13,12 +13,11 @@ import numpy as np
 
 import fastsgd
 from bench import machine
-from bench.cases import CASES
+from bench.cases import SHAPES
 from fastsgd.engine import _kernel
 from fastsgd.network import checked
 from fastsgd.optimizers import StepConfig
 
-SHAPES = list(dict.fromkeys((case.sizes, case.batch_size) for case in CASES))
 SECONDS = 0.02       # of one timing
 
 

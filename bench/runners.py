@@ -39,10 +39,9 @@ def fastsgd(start: Start, threads: int | None = None, backend: str = "auto", mod
     return run
 
 
-def describe_plan(start: Start) -> dict:
+def describe_plan(start: Start, threads: int) -> dict:
     """What is chosen for that pass."""
     net, case = start.net, start.case
-    threads = choose_threads_of_step(None, net.architecture, case.batch_size, net.params.itemsize)
     return _kernel.describe_plan(net.architecture, net.copy().params, start.X, start.y, start.order,
                                  StepConfig(case.optimizer, case.batch_size), case.optimizer.state(net.params),
                                  case.optimizer.learning_rates(0, start.steps), threads)

@@ -12,7 +12,7 @@ import numpy as np
 
 import fastsgd
 from bench import machine
-from bench.cases import CASES
+from bench.cases import SHAPES
 from bench.machine import in_turn
 from fastsgd.engine import _kernel
 from fastsgd.engine.step_model import StepModel
@@ -45,8 +45,7 @@ def measure(sizes, batch_size: int, steps: int = STEPS) -> tuple[fastsgd.Network
 
 def model_here() -> StepModel:
     """Its figures, measured on two threads; what a third one adds to a barrier is taken as half of two's."""
-    barrier = statistics.median(_kernel.team_seconds(2, 0, 20_000) for _ in range(7))
-    lines = 4000
+    barrier, lines = machine.barrier(), 4000
     crossing = statistics.median(_kernel.team_seconds(2, lines, 200) for _ in range(7)) - 2 * barrier
     net, one, _ = measure([784, 256, 256, 10], 128, 50)
     wide = StepModel(flops=1, call=0).seconds(net.architecture, 128, 1) / one
@@ -62,8 +61,7 @@ def expect(most: int) -> None:
     heads = [f"{threads}" for threads in sizes_of_teams]
     print("| net, batch | us, 1 thread: measured, model | 2: measured, model | times as fast on " + " | ".join(heads)
           + f" | best of {most} |\n|" + "---|" * (len(heads) + 4))
-    shapes = list(dict.fromkeys((case.sizes, case.batch_size) for case in CASES))
-    for sizes, batch_size in [*shapes, ((784, 128, 10), 1000), ((784, 512, 512, 10), 1000)]:
+    for sizes, batch_size in [*SHAPES, ((784, 128, 10), 1000), ((784, 512, 512, 10), 1000)]:
         flops = fastsgd.Network(sizes, loss="squared_error", seed=0).architecture.flops * batch_size
         net, *measured = measure(sizes, batch_size, STEPS if flops < 1e8 else 10)
         own = net.architecture

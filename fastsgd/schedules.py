@@ -47,6 +47,8 @@ class Schedule(Parameters):
             if name in ("steps", "every") and (value < 1 or value != int(value)):
                 raise ValueError(f"{type(self).__name__}: {name} must be a whole number of steps, at least 1, got "
                                  f"{value!r}")
+            if name in ("rise", "flat") and not value < 1:
+                raise ValueError(f"{type(self).__name__}: {name} must be below 1, got {value!r}")
 
     def __call__(self, step):
         # In whole blocks: NumPy's power and cosine differ in the last bit between a vector and what remains of an
@@ -171,7 +173,7 @@ class Cosine(Schedule):
 
     def _rates(self, step):
         done = np.minimum(step / self._length(), 1)
-        return self.end + (self.rate - self.end) * (1 + np.cos(np.pi * done)) / 2
+        return _half_cosine(self.rate, self.end, done)
 
 
 @dataclass(frozen=True)
@@ -188,11 +190,6 @@ class FlatCosine(Schedule):
     steps: int | None = None
     flat: float = 0.5
     end: float = 0.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not self.flat < 1:
-            raise ValueError(f"FlatCosine: flat must be below 1, got {self.flat!r}")
 
     def _rates(self, step):
         done = np.minimum(step / self._length(), 1)
@@ -245,8 +242,6 @@ class OneCycle(Schedule):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.rise < 1:
-            raise ValueError(f"OneCycle: rise must be below 1, got {self.rise!r}")
         for name in ("div_factor", "final_div_factor"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"OneCycle: {name} must be above 0, got {getattr(self, name)!r}")

@@ -56,7 +56,7 @@ def test_the_comparison_says_its_plan_and_keeps_every_round(tmp_path):
 def test_the_model_of_a_step_is_compared_with_measured_ones(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT)])
     threads = importlib.import_module("bench.threads")
-    monkeypatch.setattr(threads, "CASES", [case for case in threads.CASES if case.sizes[0] == 32])
+    monkeypatch.setattr(threads, "SHAPES", [shape for shape in threads.SHAPES if shape[0][0] == 32])
     monkeypatch.setattr(sys, "argv", ["threads", "--model", "8"])
     threads.main()
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| 32-64-64-1")]
