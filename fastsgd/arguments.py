@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -20,3 +20,13 @@ def check_factor(name: str, value: Any) -> float:
     if not is_number(value) or not 0 <= value < math.inf:
         raise ValueError(f"{name} must be a finite number, at least 0, got {value!r}")
     return float(value)
+
+
+
+def check_whole(name: str, value: Any, least: int) -> int:
+    """value as Python's int; TypeError or ValueError unless it is a whole number, at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if int(value) < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)

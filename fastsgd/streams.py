@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from fastsgd.data.checks import check_whole
+from fastsgd.arguments import check_whole
 from fastsgd.runs.stream_feed import Batch, Source
 from fastsgd.tables.arrow_columns import is_number, numbers
 

@@ -87,6 +87,18 @@ def test_extremes(dtype):
         assert (np.signbit(found) == np.signbit(values))[:-1].all(), name
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_waves_of_whole_turns(dtype):
+    x = np.random.default_rng(0).uniform(-40, 40, 100_000).astype(dtype)
+    rest = (x - np.round(x)).astype(np.longdouble)
+    for name, function in (("cos_turns", np.cos), ("sin_turns", np.sin)):
+        found = _kernel.function(name, x)
+        assert abs(found - function(2 * np.longdouble(np.pi) * rest)).max() < 2 * np.finfo(dtype).eps
+        ends = _kernel.function(name, np.array([np.nan, np.inf, 1e30, -1e9, 0, 0.25, -0.5], dtype))
+        assert np.isnan(ends[0])
+        assert (abs(ends[2:]) <= 1).all()
+
+
 def test_small_results_are_flushed_to_zero_not_denormal():
     y = _kernel.function("exp", np.linspace(-104, -80, 10_000, dtype="float32"))
     assert (y[y < np.finfo("float32").tiny] == 0).all()
@@ -102,6 +114,8 @@ for dtype in ("float32", "float64"):
         x = np.linspace(-30, 30, n).astype(dtype)
         for name in ("exp", "expm1", "tanh", "logistic", "softplus", "gelu", "silu"):
             digest.update(_kernel.function(name, np.minimum(x, 15)).tobytes())
+        for name in ("cos_turns", "sin_turns"):
+            digest.update(_kernel.function(name, x).tobytes())
         digest.update(_kernel.function("log", np.exp(x)).tobytes())
 print(digest.hexdigest())
 """

@@ -15,10 +15,10 @@ import numpy as np
 
 import fastsgd
 from fastsgd import descent, plots
+from fastsgd.arguments import check_whole
 from fastsgd.cli.console import say, tell, warn
 from fastsgd.cli.report import Report
 from fastsgd.cli.train_options import sizes
-from fastsgd.data.checks import check_whole
 from fastsgd.engine.machine import cpu_name
 from fastsgd.files.atomic import check_writable, write_atomically
 from fastsgd.model.architecture import ACTIVATIONS

@@ -15,6 +15,7 @@ import numpy as np
 
 import fastsgd
 from fastsgd import schedules
+from fastsgd.arguments import check_whole
 from fastsgd.cli import step_budget
 from fastsgd.cli import train_outcome as outcome
 from fastsgd.cli.console import printable, say, tell, warn
@@ -33,7 +34,7 @@ from fastsgd.cli.train_config import (
 )
 from fastsgd.cli.train_options import OF_LOSSES, OF_MODEL, OPTIMIZERS
 from fastsgd.cli.train_outcome import shell
-from fastsgd.data.checks import check_whole, generator
+from fastsgd.data.checks import generator
 from fastsgd.files.atomic import check_writable, refuse_replacing
 from fastsgd.losses import CLASSES, COUNTS, LOSSES, with_parameters
 from fastsgd.runs.checkpoint import CheckpointData

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastsgd.arguments import is_number
 from fastsgd.files.atomic import require_regular
+from fastsgd.layers import UNKNOWN
 from fastsgd.losses import CLASSES, COUNTS, LOSSES, MARGINS, names
 from fastsgd.model.architecture import Architecture
 
@@ -73,14 +74,17 @@ def stack(parts: Sequence[np.ndarray | Csr]) -> np.ndarray | Csr:
 
 
 def check_rows(X, columns: int, dtype: np.dtype, name: str = "X", scale: tuple[float, ...] = (1.0,),
-               offset: tuple[float, ...] = (0.0,)) -> np.ndarray | Csr:
+               offset: tuple[float, ...] = (0.0,), categories: Sequence[tuple[int, int]] = ()) -> np.ndarray | Csr:
     """X as a (rows, columns) array whose rows are contiguous, of this dtype or uint8; a copy only where needed.
 
     A sparse matrix becomes a :class:`Csr`, which is already scaled and never made dense; a Csr stays as it is.
+    ``categories`` are columns that hold codes, and their numbers of levels.
 
     Raises TypeError for what is not a table of real numbers, ValueError for a wrong shape, no rows, NaN,
     infinity or values beyond the dtype.
     """
+    if categories and (isinstance(X, Csr) or hasattr(X, "tocsr")):
+        raise TypeError(f"{name} must be dense where columns hold codes of categories; pass {name}.toarray()")
     if isinstance(X, Csr):
         _check_shape(X.shape, columns, name)
         return X
@@ -96,7 +100,22 @@ def check_rows(X, columns: int, dtype: np.dtype, name: str = "X", scale: tuple[f
     rows_in_place = len(array) == 1 or (array.strides[0] >= columns * item and array.strides[0] % item == 0)
     if array.strides[1] != item or not rows_in_place or not array.flags.aligned:
         array = np.array(array, order="C")
+    check_codes(array, categories, name)
     return array
+
+
+def check_codes(X: np.ndarray, categories: Sequence[tuple[int, int]], name: str = "X") -> None:
+    """ValueError where a column of categories holds what is none of its codes."""
+    for column, levels in categories:
+        codes = X[:, column]
+        wrong = (codes < 0) & (codes != UNKNOWN) if codes.dtype.kind != "u" else np.zeros(len(codes), bool)
+        wrong |= codes >= levels
+        if codes.dtype.kind == "f":
+            wrong |= codes != np.floor(codes)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValueError(f"{name}[{row}, {column}] is {codes[row]:g}; column {column} has codes 0 to {levels - 1}, "
+                             f"or {UNKNOWN} for an unknown category")
 
 
 def check_mapped_rows(X, columns: int, name: str = "X") -> np.ndarray:
@@ -332,15 +351,6 @@ def check_batch_size(batch_size, rows: int) -> int:
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, or None for all rows, got {batch_size}")
     return min(int(batch_size), rows)
-
-
-def check_whole(name: str, value, least: int) -> int:
-    """value as Python's int; TypeError or ValueError unless it is a whole number, at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if int(value) < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
 
 
 def check_fraction(value, name: str, least_included: bool = False) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastsgd.data.checks import check_whole, generator, one_seed
+from fastsgd.arguments import check_whole
+from fastsgd.data.checks import generator, one_seed
 from fastsgd.descent.descend import Problem, check_seconds, descend, prepare
 from fastsgd.descent.noise import in_words, require_finite, row_noise
 from fastsgd.display.bars import Meter

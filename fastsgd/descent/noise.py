@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsgd.data.checks import Csr, check_whole, generator
+from fastsgd.arguments import check_whole
+from fastsgd.data.checks import Csr, generator
 from fastsgd.deprecation import keyword_only
 from fastsgd.display.shown import Shown, Table
 from fastsgd.engine import _kernel

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastsgd.data.checks import check_batch_size, check_whole, generator, one_seed
+from fastsgd.arguments import check_whole
+from fastsgd.data.checks import check_batch_size, generator, one_seed
 from fastsgd.deprecation import keyword_only
 from fastsgd.descent.descend import Problem, check_seconds, name_of, prepare
 from fastsgd.descent.noise import layers_of, linear_map, require_finite, scaled_input, shuffled_batches

@@ -47,7 +47,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         ptrdiff_t bits_ld
 
     enum:
-        FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR
+        FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING
     enum:
         FS_W
 
@@ -59,10 +59,12 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* home
         void* slots[2]
         void* gradient
+        unsigned char* touched
         double rate_factor, decay_factor, penalty_factor
 
     enum:
-        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_MAX_TENSORS
+        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_COLUMNS, FS_MAX_TENSORS
+        FS_IDENTITY_BASIS, FS_PIECEWISE, FS_WAVES, FS_COSINES
 
     ctypedef struct fs_layer
 
@@ -74,6 +76,28 @@ cdef extern from "csrc/fastsgd.h" nogil:
                          ptrdiff_t batch, double scale, int more, void* scratch) noexcept nogil
         ptrdiff_t (*scratch)(const fs_layer* layer) noexcept nogil
         int on_blas, on_bits, on_lists
+        void (*inward)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n) noexcept nogil
+
+    ctypedef struct fs_columns:
+        ptrdiff_t numbers
+        const int32_t* number_at
+        ptrdiff_t number_features
+        int basis, relu, shortcut
+        ptrdiff_t terms, outputs, angles
+        const int32_t* term_columns
+        const void* slope
+        const void* offset
+        const void* lowest
+        const void* highest
+        int frequencies, phases, weights, biases, embeddings
+        ptrdiff_t one_hots, embedded
+        const int32_t* one_hot_at
+        const int32_t* one_hot_levels
+        const int32_t* embedded_at
+        const int32_t* embedded_levels
+        const int32_t* first_row
+        ptrdiff_t width
+        int lazy
 
     ctypedef struct fs_layer:
         const fs_layer_ops* ops
@@ -81,6 +105,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         ptrdiff_t inputs, outputs, weight_rows
         int activation, drop, tensors
         fs_tensor tensor[FS_MAX_TENSORS]
+        fs_columns* columns
         const void** x
         const void** x_next
         const int32_t** x_index
@@ -96,6 +121,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
     ctypedef struct fs_ops:
         ptrdiff_t item
         const fs_layer_ops* layers
+        int (*codes_are_valid)(const fs_layer* layer, ptrdiff_t n, const void* rows) noexcept nogil
         void (*dropout)(const fs_layer* layer, uint64_t seed, uint64_t step, ptrdiff_t row, ptrdiff_t begin,
                         ptrdiff_t n) noexcept nogil
         void (*apply_gradient)(const fs_tensor* tensor, const fs_rule* rule, ptrdiff_t first,

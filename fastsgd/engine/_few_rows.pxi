@@ -48,6 +48,7 @@ cdef class Bound:
         job.work.out = c_numpy.PyArray_DATA(out)
         if not job.data.input.bytes and not job.ops.all_finite(job.data.rows * job.data.input.ld, job.data.input.rows):
             return False
+        job.result.invalid_row = False
         skips = job.data.skips and fs_skipping_pays(job)
         job.data.input.bits = self.bits if skips else NULL
         job.net.layers[0].x_bits = self.x_bits if skips else NULL
@@ -63,7 +64,7 @@ cdef class Bound:
         if job.control.team.stop:
             error, raised[0] = raised[0], None
             raise error
-        return True
+        return not job.result.invalid_row
 
 
 cdef Bound one_of(list free):
@@ -152,6 +153,8 @@ cdef class FewRows:
         cdef int l
         cdef unsigned long floats
         if not self.ops.all_finite(n * self.inputs, c_numpy.PyArray_DATA(x)):
+            return False
+        if not self.ops.codes_are_valid(<fs_layer*><char*>self.table, n, c_numpy.PyArray_DATA(x)):
             return False
         floats = fs_floats_flush()
         for r in range(n):

@@ -30,6 +30,7 @@ from libc.math cimport isfinite, sqrt
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from fastsgd.data.checks import check_codes
 from fastsgd.engine._csrc cimport *
 
 c_numpy.import_array()
@@ -107,6 +108,8 @@ cdef void rows_phase(fs_job* job, const fs_chunk* chunk, int rank, int size) noe
             fs_apply_sample_weight(job, chunk.first + begin, n, begin)
         for l in range(job.net.depth - 1, 0, -1):
             layers[l].ops.backward(&layers[l], &layers[l - 1], begin, n, scratch)
+        if layers[0].ops.inward != NULL:
+            layers[0].ops.inward(&layers[0], begin, n)
         begin += n
 
 
@@ -233,6 +236,7 @@ cdef void run(void* argument, fs_team* team, int rank) noexcept nogil:
 
 
 include "_plan.pxi"
+include "_columns.pxi"
 
 
 # ---- from Python ----
@@ -254,8 +258,10 @@ LOSSES = {
     "squared_hinge": FS_SQUARED_HINGE, "modified_huber": FS_MODIFIED_HUBER,
     "epsilon_insensitive": FS_EPSILON_INSENSITIVE, "squared_epsilon_insensitive": FS_SQUARED_EPSILON_INSENSITIVE,
 }
-KINDS = {"dense": FS_DENSE, "scale": FS_SCALE}
-ROLES = {"weight": FS_WEIGHT, "bias": FS_BIAS, "scale": FS_SCALE_FACTOR}
+KINDS = {"dense": FS_DENSE, "scale": FS_SCALE, "columns": FS_COLUMNS}
+ROLES = {"weight": FS_WEIGHT, "bias": FS_BIAS, "scale": FS_SCALE_FACTOR, "encoding": FS_ENCODING,
+         "embedding": FS_EMBEDDING}
+BASES = {"identity": FS_IDENTITY_BASIS, "piecewise": FS_PIECEWISE, "waves": FS_WAVES, "cosines": FS_COSINES}
 MAX_THREADS = FS_MAX_TEAM
 POLL_SECONDS = FS_POLL_SECONDS
 OPTIMIZERS = {

@@ -8,6 +8,7 @@ cdef class Pass:
     cdef fs_job job
     cdef list kept                    # arrays that the job points into
     cdef object target, error
+    cdef object X, categories         # where an error would be
 
     cdef fs_job* bind(self, int mode, architecture, params, X, backend, config=None) except NULL:
         """The network and the rows; for FS_TRAIN with all that makes a step."""
@@ -15,6 +16,7 @@ cdef class Pass:
         if backend not in BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         self.kept = [bytearray(sizeof(fs_layer) * len(architecture.layers))]
+        self.X, self.categories = X, architecture.layers[0].categories
         job.mode = mode
         job.ops = fs_operations(params.itemsize == 8)
         job.net.layers = <fs_layer*><char*><bytearray>self.kept[0]
@@ -87,6 +89,7 @@ cdef class Pass:
         if self.job.result.invalid_row:
             if self.target is not None and self.target.ndim == 1:
                 check_range[int32_t](self.target, self.job.net.layers[self.job.net.depth - 1].outputs, "labels")
+            check_codes(self.X, self.categories)
             raise ValueError("X has a column index out of range, rows outside the matrix, or columns that do not rise")
 
 
@@ -223,6 +226,8 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
             layer.drop = config.drop(l)
         layer.activation = ACTIVATIONS[described.activation]
         fs_choose_kind(job, layer, KINDS[described.kind])
+        if described.kind == "columns":
+            layer.columns = columns_of(described, job, kept)
         if backend == "blas":
             fs_choose_kind(job, layer, layer.ops.on_blas)
         if l == job.net.depth - 1 and job.mode >= FS_COST:
@@ -244,7 +249,8 @@ cdef add_tensor(fs_job* job, described, factors):
     shape = described.shape
     require(layer.tensors < FS_MAX_TENSORS, "a layer has too many tensors")
     tensor.role, tensor.offset = ROLES[described.role], described.offset
-    tensor.rows, tensor.cols = (1, shape[0]) if len(shape) == 1 else shape
+    tensor.rows = 1 if len(shape) == 1 else shape[0]
+    tensor.cols = described.size // tensor.rows
     tensor.ld = tensor.cols
     if factors is not None:
         tensor.rate_factor, tensor.decay_factor, tensor.penalty_factor = factors

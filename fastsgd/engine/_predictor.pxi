@@ -49,6 +49,7 @@ cdef class Predictor:
         done = bound.predict(X, out, self.threads)
         self.free.append(bound)
         if not done:
+            check_codes(X, self.architecture.layers[0].categories)
             raise ValueError("X has a value that is not finite; NaN and infinity must be removed or filled first")
         return out
 

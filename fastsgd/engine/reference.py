@@ -55,8 +55,14 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
         gradients = clip(config.optimizer, [g / weight if weight else 0 * g for g in gradients])
         for tensor, g in zip(architecture.tensors, gradients, strict=True):
             factors = config.optimizer.factors(tensor, architecture.layers[tensor.layer])
-            update(config.optimizer, tensor.of(params), [tensor.of(slot) for slot in state.slots], g, factors,
-                   learning_rates[steps], state.steps, weight, state.cumulative_l1)
+            arrays = [tensor.of(params), g, *(tensor.of(slot) for slot in state.slots)]
+            chosen = touched(architecture, tensor, X[rows])
+            w, g, *slots = arrays if chosen is None else [array[chosen] for array in arrays]
+            update(config.optimizer, w, slots, g, factors, learning_rates[steps], state.steps, weight,
+                   state.cumulative_l1)
+            if chosen is not None:
+                for array, changed in zip((arrays[0], *arrays[2:]), (w, *slots), strict=True):
+                    array[chosen] = changed
         constrain(config.optimizer, architecture, params)
         if state.average is not None:
             state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
@@ -122,17 +128,17 @@ class Dense:
     """Tensors W (inputs, outputs) and b (outputs,)."""
 
     @staticmethod
-    def forward(x, W, b):
+    def forward(layer, x, W, b):
         """What the activation receives, a row for each of x."""
         return x @ W + b
 
     @staticmethod
-    def backward(delta, W, b):
+    def backward(layer, x, delta, W, b):
         """dC/dx of deltas dC/dz."""
         return delta @ W.T
 
     @staticmethod
-    def gradients(x, delta):
+    def gradients(layer, x, delta, W, b):
         """Of each tensor, summed over the rows."""
         return [x.T @ delta, delta.sum(axis=0)]
 
@@ -141,25 +147,126 @@ class Scale:
     """Tensor s (columns,)."""
 
     @staticmethod
-    def forward(x, s):
+    def forward(layer, x, s):
         return x * s
 
     @staticmethod
-    def backward(delta, s):
+    def backward(layer, x, delta, s):
         return delta * s
 
     @staticmethod
-    def gradients(x, delta):
+    def gradients(layer, x, delta, s):
         return [(x * delta).sum(axis=0)]
 
 
-LAYERS = {"dense": Dense, "scale": Scale}
+class Columns:
+    """Features of the columns of a table, see layers/columns.py; tensors by name are those that its encoding has.
+
+    Arrays of numbers are (rows, terms, columns): what each column becomes lies along the middle axis.
+    """
+
+    @staticmethod
+    def forward(layer, x, *tensors):
+        own = dict(zip((name for name, _ in layer.tensors), tensors, strict=True))
+        numbers = x[:, list(layer.number_columns)]
+        features = [_numbers_of(layer, numbers, own)[-1]]
+        if layer.numbers is not None and layer.numbers.shortcut:
+            features.append(numbers)
+        features += [_one_hot_codes(x[:, column], levels, x.dtype) for column, levels in layer.one_hot]
+        for (column, _), first in zip(layer.embedded, layer.first_rows, strict=True):
+            codes = x[:, column].astype(int)
+            rows = own["embeddings"][first + codes]
+            features.append(np.where(codes[:, np.newaxis] < 0, 0, rows))
+        return np.hstack(features)
+
+    @staticmethod
+    def gradients(layer, x, delta, *tensors):
+        own = dict(zip((name for name, _ in layer.tensors), tensors, strict=True))
+        found = {}
+        numbers = x[:, list(layer.number_columns)]
+        encoding = layer.numbers
+        if encoding is not None and encoding.map_outputs:
+            angles, basis, features = _numbers_of(layer, numbers, own)
+            d = numbers.shape[1]
+            mapped = delta[:, :encoding.map_outputs * d]
+            if encoding.map_activation == "relu":
+                mapped = mapped * (features > 0)
+            mapped = mapped.reshape(len(x), -1, d)
+            found["column_weights"] = np.einsum("rtd,rhd->thd", basis, mapped)
+            found["column_biases"] = mapped.sum(axis=0)
+            if angles is not None:
+                below = np.einsum("rhd,thd->rtd", mapped, own["column_weights"])
+                if encoding.basis == "waves":
+                    half = len(own["frequencies"])
+                    below = below[:, half:] * np.cos(angles) - below[:, :half] * np.sin(angles)
+                else:
+                    below = -below * np.sin(angles)
+                found["frequencies"] = x.dtype.type(2 * math.pi) * np.einsum("rtd,rd->td", below, numbers)
+                found["phases"] = below.sum(axis=0)
+        if layer.embedded:
+            found["embeddings"] = np.zeros_like(own["embeddings"])
+            at = delta.shape[1] - len(layer.embedded) * layer.embedding_size
+            for (column, _), first in zip(layer.embedded, layer.first_rows, strict=True):
+                codes = x[:, column].astype(int)
+                known = codes >= 0
+                np.add.at(found["embeddings"], first + codes[known], delta[known, at:at + layer.embedding_size])
+                at += layer.embedding_size
+        return [found[name] for name in own]
+
+    @staticmethod
+    def touched(layer, x, name):
+        """Which rows of a tensor a step on these rows changes; None for all."""
+        if name != "embeddings" or not layer.lazy:
+            return None
+        rows = np.zeros(layer.shapes()[-1][0], bool)
+        for (column, _), first in zip(layer.embedded, layer.first_rows, strict=True):
+            codes = x[:, column].astype(int)
+            rows[first + codes[codes >= 0]] = True
+        return rows
+
+
+def _numbers_of(layer, numbers, own):
+    """``(angles, basis, features)``: the first two (rows, terms, columns), or None; the features side by side."""
+    encoding = layer.numbers
+    if encoding is None:
+        return None, None, numbers
+    angles, basis = None, numbers[:, np.newaxis]
+    if encoding.basis == "piecewise":
+        order = list(layer.number_order)
+        slopes, offsets, lowest, highest = (line.astype(numbers.dtype) for line in encoding.lines(order))
+        basis = np.clip(numbers[:, np.newaxis, order] * slopes + offsets, lowest, highest)
+    elif encoding.basis in ("waves", "cosines"):
+        turns = numbers[:, np.newaxis] * own["frequencies"]
+        angles = numbers.dtype.type(2 * math.pi) * (turns - np.round(turns)) + own.get("phases", 0)
+        basis = np.cos(angles)
+        if encoding.basis == "waves":
+            basis = np.concatenate([basis, np.sin(angles)], axis=1)
+    if not encoding.map_outputs:
+        kept = [basis[:, term, :count] for term, count in enumerate(layer.term_columns)]
+        return None, basis, np.hstack(kept)
+    features = np.einsum("rtd,thd->rhd", basis, own["column_weights"])
+    features = (features + own.get("column_biases", 0)).reshape(len(numbers), -1)
+    return angles, basis, np.maximum(features, 0) if encoding.map_activation == "relu" else features
+
+
+def _one_hot_codes(codes, levels, dtype):
+    """Features of 1 for a row's own code and else 0; an unknown one has none."""
+    return (codes[:, np.newaxis] == np.arange(levels)).astype(dtype)
+
+
+LAYERS = {"dense": Dense, "scale": Scale, "columns": Columns}
 
 
 def layers(architecture, params):
-    """``[(twin, tensors), ...]``: for each layer what computes it, and views of its part of the flat parameters."""
-    return [(LAYERS[layer.kind], tensors) for layer, tensors in
+    """``[(twin, layer, tensors), ...]``: what computes each layer, and views of its part of the flat parameters."""
+    return [(LAYERS[layer.kind], layer, tensors) for layer, tensors in
             zip(architecture.layers, architecture.arrays(params), strict=True)]
+
+
+def touched(architecture, tensor, X):
+    """Which rows of a tensor a step on these rows of data changes; None for all."""
+    layer = architecture.layers[tensor.layer]
+    return Columns.touched(layer, X, tensor.name.split(".")[0]) if layer.kind == "columns" else None
 
 
 def scaled(architecture, X, dtype):
@@ -178,8 +285,8 @@ def forward(architecture, params, X, masks=()):
     A hidden layer's a is multiplied by its mask, where there are any.
     """
     zs, activations = [], [scaled(architecture, X, params.dtype)]
-    for layer, (twin, tensors) in enumerate(layers(architecture, params)):
-        zs.append(twin.forward(activations[-1], *tensors))
+    for layer, (twin, own, tensors) in enumerate(layers(architecture, params)):
+        zs.append(twin.forward(own, activations[-1], *tensors))
         activations.append(activate(architecture.activations[layer], zs[-1]))
         if architecture.activations[layer] == "softmax" and not np.isfinite(activations[-1]).all():
             activations[-1] = softmax_of_wide_logits(activations[-2], *tensors)
@@ -197,8 +304,8 @@ def backpropagate(architecture, params, X, target, sample_weight=None, masks=(),
     cost, score, activations, found = deltas_of(architecture, params, X, target, sample_weight, masks, config,
                                                 learning_rate, output_costs)
     gradients = []
-    for (twin, _), a, delta in zip(layers(architecture, params), activations, found, strict=False):
-        gradients += twin.gradients(a, delta)
+    for (twin, layer, tensors), a, delta in zip(layers(architecture, params), activations, found, strict=False):
+        gradients += twin.gradients(layer, a, delta, *tensors)
     return cost, score, gradients
 
 
@@ -213,8 +320,8 @@ def deltas_of(architecture, params, X, target, sample_weight=None, masks=(), con
     for layer in reversed(range(1, len(chain))):
         name = architecture.activations[layer - 1]
         a = activate(name, zs[layer - 1]) if masks else activations[layer]
-        twin, tensors = chain[layer]
-        delta = twin.backward(delta, *tensors) * slope(name, zs[layer - 1], a)
+        twin, own, tensors = chain[layer]
+        delta = twin.backward(own, activations[layer], delta, *tensors) * slope(name, zs[layer - 1], a)
         if masks:
             delta = delta * masks[layer - 1]
         found.insert(0, delta)

@@ -50,15 +50,19 @@ class Architecture:
         loss = as_loss(loss)
         output = _check_output(loss, output, sizes[-1])
         layers = chain(sizes, (*hidden, output))
-        return cls(layers, loss.name, loss.parameters(sizes[-1]),
-                   _one_or_each("input_scale", input_scale, sizes[0], "column"),
-                   _one_or_each("input_offset", input_offset, sizes[0], "column"),
-                   ).with_output(output_scale, output_offset)
+        return cls(layers, loss.name, loss.parameters(sizes[-1])).with_input(input_scale, input_offset).with_output(
+            output_scale, output_offset)
 
     def with_input(self, input_scale, input_offset) -> Architecture:
         """The same but for what is done to the rows."""
-        return replace(self, input_scale=_one_or_each("input_scale", input_scale, self.sizes[0], "column"),
-                       input_offset=_one_or_each("input_offset", input_offset, self.sizes[0], "column"))
+        changed = replace(self, input_scale=_one_or_each("input_scale", input_scale, self.sizes[0], "column"),
+                          input_offset=_one_or_each("input_offset", input_offset, self.sizes[0], "column"))
+        scales, offsets = np.broadcast_arrays(changed.input_scale, changed.input_offset, np.empty(self.sizes[0]))[:2]
+        for column, _ in self.layers[0].categories:
+            if scales[column] != 1 or offsets[column]:
+                raise ValueError(f"input_scale and input_offset must be 1 and 0 for column {column}, which holds codes "
+                                 f"of categories, got {scales[column]:g} and {offsets[column]:g}")
+        return changed
 
     def with_output(self, output_scale, output_offset) -> Architecture:
         """The same but for the units of its targets and predictions."""
@@ -176,6 +180,9 @@ def _check_sizes(sizes) -> tuple[Any, ...]:
         raise TypeError("sizes must be a sequence of whole numbers such as [64, 128, 10]")
     for i, size in enumerate(sizes):
         if isinstance(size, Layer) and 0 < i < len(sizes) - 1 and size.kind != "dense":
+            if size.only_first and i > 1:
+                raise ValueError(f"sizes: {type(size).__name__} must stand right behind the number of columns, got "
+                                 f"{sizes}")
             continue
         if isinstance(size, bool) or not isinstance(size, Integral):
             between = " (a layer such as fastsgd.layers.Scale() stands between two of them)" * isinstance(size, Layer)

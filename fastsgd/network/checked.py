@@ -34,7 +34,8 @@ def check(net: _Network, X, y, prefix: str = "") -> tuple[np.ndarray | Csr, np.n
 
 def check_rows(net: _Network, X, name: str = "X") -> np.ndarray | Csr:
     own = net.architecture
-    return checks.check_rows(X, own.sizes[0], net.params.dtype, name, own.input_scale, own.input_offset)
+    return checks.check_rows(X, own.sizes[0], net.params.dtype, name, own.input_scale, own.input_offset,
+                             own.layers[0].categories)
 
 
 def check_targets(net: _Network, y, rows: int, name: str = "y") -> np.ndarray:

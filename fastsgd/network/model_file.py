@@ -114,8 +114,8 @@ def _sizes(file: TensorFile, fields: dict) -> list[int | Layer]:
     for number, (shape, options) in enumerate(zip(pairwise(sizes), kinds, strict=True)):   # before any array is made
         kind = KINDS[options["kind"]]
         layer = kind(**{name: value for name, value in options.items() if name != "kind"})
-        placed = replace(layer, inputs=shape[0], outputs=shape[1])
-        for (name, _), expected in zip(kind.tensors, placed.shapes(), strict=True):
+        placed = replace(layer, inputs=shape[0], outputs=shape[1]) if kind is Dense else layer.placed(shape[0])
+        for (name, _), expected in zip(placed.tensors, placed.shapes(), strict=True):
             if name != "biases" and file.tensors.get(f"{name}.{number}", (None, None))[1] != expected:
                 raise ValueError(f"its sizes {str(sizes)[:80]} are not those of its tensors")
         chain.append(shape[1] if kind is Dense else layer)

@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastsgd.arguments import check_whole
 from fastsgd.data import advice
-from fastsgd.data.checks import (
-    check_sample_weight,
-    check_whole,
-    generator,
-)
+from fastsgd.data.checks import check_sample_weight, generator
 from fastsgd.deprecation import keyword_only, warn_of
 from fastsgd.engine import _kernel
 from fastsgd.engine.machine import cores
@@ -155,8 +152,9 @@ class Network:
     def _initialise(self, rng: np.random.Generator, init: str) -> None:
         dense = [layer for layer in self.architecture.layers if layer.kind == "dense"]
         for tensor in self.architecture.tensors:
-            if tensor.role == "scale":
-                self.tensors[tensor.name][:] = 1
+            layer = self.layers[tensor.layer]
+            if layer.kind != "dense":
+                self.tensors[tensor.name][:] = layer.initial(tensor.name.split(".")[0], tensor.shape, rng)
         for layer, W, b in zip(dense, self.weights, self.biases, strict=True):
             inputs, outputs, name = layer.inputs, layer.outputs, layer.activation
             rule = init
@@ -285,6 +283,9 @@ class Network:
         """
         if self.architecture.is_dense:
             return self
+        others = sorted({layer.kind for layer in self.layers} - {"dense", "scale"})
+        if others:
+            raise ValueError(f"exports are for networks of dense layers and scales; this one has {' and '.join(others)}")
         own, kept, factor = self.architecture, [], None
         for layer, arrays in zip(own.layers, own.arrays(self.params), strict=True):
             if layer.kind == "scale":

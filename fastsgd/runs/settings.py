@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from fastsgd.data.checks import Csr, check_fraction, check_rates, check_sample_weight, check_targets, check_whole
+from fastsgd.arguments import check_whole
+from fastsgd.data.checks import Csr, check_fraction, check_rates, check_sample_weight, check_targets
 from fastsgd.engine import _kernel
 from fastsgd.losses import LOSSES
 from fastsgd.network import checked

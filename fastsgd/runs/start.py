@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from fastsgd.arguments import check_whole
 from fastsgd.data.advice import warn
 from fastsgd.data.checks import (
     check_batch_size,
@@ -14,7 +15,6 @@ from fastsgd.data.checks import (
     check_mapped_rows,
     check_positive_weight,
     check_sample_weight,
-    check_whole,
     generator,
     open_npy,
     weights_of_gradients,

@@ -82,7 +82,7 @@ typedef struct {
 
 /* ---- parameters: a matrix, or a row of as many numbers as a layer has columns ---- */
 
-enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR };   /* roles */
+enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING };   /* roles */
 
 typedef struct {
     int role;
@@ -93,6 +93,7 @@ typedef struct {
     void *home;               /* where value lies in the parameters, while the step works on a copy; or NULL */
     void *slots[2];           /* the optimizer's memory, or NULL */
     void *gradient;           /* or NULL where none is kept */
+    unsigned char *touched;   /* (rows,) where a step changes only rows that its batch has: whether it does; or NULL */
     double rate_factor;       /* of the learning rate, */
     double decay_factor;      /* of weight_decay, */
     double penalty_factor;    /* and of l1 and l2 */
@@ -100,10 +101,10 @@ typedef struct {
 
 /* ---- a layer: what it computes and where its numbers lie ---- */
 
-enum { FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_LAYER_KINDS };
+enum { FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_COLUMNS, FS_LAYER_KINDS };
 enum { FS_W, FS_B };          /* tensors of a dense layer: (inputs, outputs) and (outputs,) */
 enum { FS_S };                /* and of a scale: (outputs,) */
-enum { FS_MAX_TENSORS = 2 };
+enum { FS_MAX_TENSORS = 5 };
 
 typedef struct fs_layer fs_layer;
 
@@ -121,7 +122,33 @@ typedef struct {              /* what a kind of layer does; chosen when a pass i
     /* the kinds that take its place where its products are left to BLAS, where its input's zeros are marked by bits, and
      * where its input comes as lists; itself where there are no such */
     int on_blas, on_bits, on_lists;
+    /* deltas of what a layer has inside, where it has such; NULL for others */
+    void (*inward)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n);
 } fs_layer_ops;
+
+enum { FS_IDENTITY_BASIS, FS_PIECEWISE, FS_WAVES, FS_COSINES };
+
+typedef struct {              /* how a first layer encodes the columns of a table; fastsgd/layers/columns.py */
+    ptrdiff_t numbers;        /* columns that hold such, in the order of their features: */
+    const int32_t *number_at; /* (numbers,) where they are */
+    ptrdiff_t number_features;
+    int basis, relu, shortcut;
+    ptrdiff_t terms, outputs; /* of the basis; of the map for each column, 0: no map */
+    ptrdiff_t angles;         /* terms whose frequencies are trained, or 0 */
+    const int32_t *term_columns;                /* (terms,) how many columns have each term, where there is no map */
+    const void *slope, *offset, *lowest, *highest;      /* (terms, numbers) of a piecewise-linear basis */
+    int frequencies, phases, weights, biases, embeddings;       /* which tensors they are, -1: none */
+    ptrdiff_t one_hots, embedded;
+    const int32_t *one_hot_at, *one_hot_levels; /* (one_hots,) columns, and how many codes they have */
+    const int32_t *embedded_at, *embedded_levels, *first_row;   /* (embedded,) and where their rows begin */
+    ptrdiff_t width;          /* of an embedding */
+    int lazy;
+    /* what a step keeps */
+    void *kept_basis;         /* (chunk, terms, numbers) or NULL */
+    void *angle_delta;        /* (chunk, angles, numbers): first sines, then dC/d angle; or NULL */
+    int32_t *head, *next;     /* (rows of embeddings,) the first row of the chunk that has each, plus 1; and whose it has next */
+    ptrdiff_t next_ld;
+} fs_columns;
 
 struct fs_layer {
     const fs_layer_ops *ops;
@@ -133,6 +160,7 @@ struct fs_layer {
     int drop;                 /* of 65,536 units those that are dropped on average */
     int tensors;              /* how many there are */
     fs_tensor tensor[FS_MAX_TENSORS];
+    fs_columns *columns;      /* of FS_COLUMNS, else NULL */
     const void **x;           /* (chunk,) the row each row of the chunk receives */
     int fetches;              /* rows are prefetched while those before them are multiplied */
     const void **x_next;      /* (chunk,) the row that stands there in the next batch, to be prefetched; or NULL */
@@ -179,6 +207,8 @@ typedef struct {
      * where a CSR matrix has a column that the layer has not */
     int (*gather)(const fs_input *input, const int64_t *order, const int64_t *next, ptrdiff_t first,
                   const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n);
+    /* whether the columns of categories in n rows that touch each other hold nothing but their codes */
+    int (*codes_are_valid)(const fs_layer *layer, ptrdiff_t n, const void *rows);
     /* out[i] = the same rows of an array x whose rows touch each other */
     void (*gather_rows)(const void *x, ptrdiff_t cols, const int64_t *order, ptrdiff_t first, ptrdiff_t n, void *out);
     /* how many numbers of a dense row are not zero */

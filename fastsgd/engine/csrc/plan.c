@@ -81,7 +81,7 @@ static void pad_weight_rows(fs_job *job) {
     FS_EACH_TENSOR(job, layer, tensor) {
         const ptrdiff_t lines = (tensor->cols + line - 1) / line, odd = tensor->rows * lines * LINE > fs_caches()->l1d;
         const int conflicts = tensor->cols * item % 4096 == 0;
-        if (tensor->rows > 1 && tensor->cols * item >= WIDE_ROW && layer->kind != FS_DENSE_BLAS &&
+        if (tensor->role == FS_WEIGHT && tensor->cols * item >= WIDE_ROW && layer->kind != FS_DENSE_BLAS &&
             job->data.rows >= (conflicts ? CONFLICTING_ROWS : COPYING_ROWS))
             tensor->ld = (odd ? lines | 1 : lines) * line;
     }

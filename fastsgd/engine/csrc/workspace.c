@@ -77,6 +77,43 @@ static void bind_layer(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t rows,
     job->work.scratch_size = fs_max(job->work.scratch_size, (layer->ops->scratch(layer) * item + 127) / 64 * 64);
 }
 
+/* whether the gradient of a step outlives its tiles */
+static int keeps_gradient(const fs_job *job) {
+    return job->mode == FS_TRAIN && (job->step.batch > FS_CHUNK_ROWS || job->step.clip_norm > 0);
+}
+
+/* The lists of rows by level, all empty; and where a step changes only rows of the table that its batch has, which they
+ * are in a gradient that is kept: none, so that all of it is 0. */
+static void bind_embeddings(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t rows) {
+    fs_columns *columns = job->net.layers[0].columns;
+    fs_tensor *table = &job->net.layers[0].tensor[columns->embeddings];
+    const ptrdiff_t index = sizeof(int32_t), numbers = table->rows * table->cols;
+    columns->lazy = columns->lazy && job->mode == FS_TRAIN;
+    columns->next_ld = rows;
+    columns->next = fs_arena_alloc(base, used, columns->embedded * rows * index);
+    columns->head = fs_arena_alloc(base, used, table->rows * index);
+    if (columns->lazy && keeps_gradient(job))
+        table->touched = fs_arena_alloc(base, used, table->rows);
+    if (base)
+        memset(columns->head, 0, (size_t)(table->rows * index));
+    if (base && table->touched) {
+        memset(table->touched, 0, (size_t)table->rows);
+        memset((char *)job->net.gradient + table->offset * job->ops->item, 0, (size_t)(numbers * job->ops->item));
+    }
+}
+
+/* what the first layer keeps of each row beside its features, where it encodes columns */
+static void bind_columns(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t rows) {
+    fs_columns *columns = job->net.layers[0].columns;
+    const ptrdiff_t size = rows * columns->numbers * job->ops->item;
+    if (job->mode >= FS_DELTAS && columns->outputs)
+        columns->kept_basis = fs_arena_alloc(base, used, size * columns->terms);
+    if (job->mode >= FS_DELTAS && columns->angles)
+        columns->angle_delta = fs_arena_alloc(base, used, size * columns->angles);
+    if (job->mode >= FS_GRADIENT && columns->embedded)
+        bind_embeddings(job, base, used, rows);
+}
+
 ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads) {
     const ptrdiff_t item = job->ops->item, number = sizeof(double);
     const int whole_batches = job->mode >= FS_GRADIENT;
@@ -97,8 +134,10 @@ ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads) {
     if (job->step.clip_norm > 0)
         work->squares = fs_arena_alloc(base, &used, fs_pieces(job) * number);
     bind_rows(job, base, &used, rows);
-    if (job->mode == FS_TRAIN && (job->step.batch > FS_CHUNK_ROWS || job->step.clip_norm > 0))
+    if (keeps_gradient(job))
         job->net.gradient = fs_arena_alloc(base, &used, job->net.parameters * item);
+    if (job->net.layers[0].columns)
+        bind_columns(job, base, &used, rows);
     for (int l = 0; l < job->net.depth; l++)
         bind_layer(job, base, &used, rows, l);
     if (job->mode >= FS_COST)                           /* logits, transposed */

@@ -1,26 +1,16 @@
-"""Layers as data: what a network is made of, and which tensors each layer needs.
-
-The sizes of :class:`fastsgd.Network` are numbers of units, each a dense layer, and between them layers of other kinds::
-
-    Network([8, Scale(learning_rate_factor=6.0), 64, 3])
-
-To add a kind: a class here, its twin in ``engine/reference.py`` (LAYERS), its functions in C (a file of
-``engine/csrc`` and their line in the table of ``layers.inc``), and its line in KINDS of ``engine/_kernel.pyx``.
-"""
+"""What layers share, dense layers and scales; and a network's chain of them."""
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
 from fastsgd.arguments import check_factor
 
-__all__ = ["Dense", "Layer", "Scale", "Tensor"]
-
-ROLES = ("weight", "bias", "scale")      # penalties l1 and l2 act on weights alone
+ROLES = ("weight", "bias", "scale", "encoding", "embedding")      # penalties l1 and l2 act on weights alone
 
 
 class Tensor(NamedTuple):
@@ -60,10 +50,20 @@ class Layer:
 
     kind: ClassVar[str]
     has_units: ClassVar[bool] = False        # that an activation and dropout act on
+    only_first: ClassVar[bool] = False       # whether it receives the rows of the data and nothing else
+    categories: ClassVar[tuple[tuple[int, int], ...]] = ()     # columns of its input that hold codes, and their levels
     tensors: ClassVar[tuple[tuple[str, str], ...]]         # (name, role) of each
+
+    def placed(self, inputs: int) -> Self:
+        """The layer where it receives so many columns."""
+        return replace(self, inputs=inputs, outputs=inputs)
 
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """Of its tensors."""
+        raise NotImplementedError
+
+    def initial(self, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
+        """What a tensor begins as."""
         raise NotImplementedError
 
     @property
@@ -126,15 +126,15 @@ class Scale(Layer):
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         return ((self.inputs,),)
 
+    def initial(self, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
+        return 1.0
+
     @property
     def flops(self) -> int:
         return self.inputs
 
     def rate_factor(self, role: str) -> float:
         return self.learning_rate_factor
-
-
-KINDS = {kind.kind: kind for kind in (Dense, Scale)}
 
 
 def chain(sizes: Sequence[int | Layer], activations: Sequence[str]) -> tuple[Layer, ...]:
@@ -149,7 +149,7 @@ def chain(sizes: Sequence[int | Layer], activations: Sequence[str]) -> tuple[Lay
     inputs = sizes[0]
     for entry in sizes[1:]:
         if isinstance(entry, Layer):
-            layers.append(replace(entry, inputs=inputs, outputs=inputs))
+            layers.append(entry.placed(inputs))
         else:
             layers.append(Dense(inputs=inputs, outputs=entry, activation=next(names)))
         inputs = layers[-1].outputs

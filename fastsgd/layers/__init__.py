@@ -1,0 +1,20 @@
+"""Layers as data: what a network is made of, and which tensors each layer needs.
+
+The sizes of :class:`fastsgd.Network` are numbers of units, each a dense layer, and between them layers of other kinds::
+
+    Network([8, Scale(learning_rate_factor=6.0), 64, 3])
+    Network([25, Columns({20: 4, 21: 700}, numbers=PBLD()), 256, 3])
+
+To add a kind: a class here and its place in KINDS, its twin in ``engine/reference.py`` (LAYERS), its functions in C (a
+file of ``engine/csrc`` and their line in the table of ``layers.inc``), and its line in KINDS of ``engine/_kernel.pyx``.
+"""
+from __future__ import annotations
+
+from fastsgd.layers.base import ROLES, Dense, Layer, Scale, Tensor, chain
+from fastsgd.layers.columns import UNKNOWN, Columns
+from fastsgd.layers.numbers import PBLD, LinearReLU, NumberEncoding, Periodic, PiecewiseLinear, quantile_edges
+
+__all__ = ["PBLD", "ROLES", "UNKNOWN", "Columns", "Dense", "Layer", "LinearReLU", "NumberEncoding", "Periodic",
+           "PiecewiseLinear", "Scale", "Tensor", "chain", "quantile_edges"]
+
+KINDS = {kind.kind: kind for kind in (Dense, Scale, Columns)}
