@@ -11,6 +11,7 @@ from test_modelfile import join, make, parts
 
 import fastsgd
 from fastsgd import losses
+from fastsgd.arguments import check_whole
 from fastsgd.data import checks
 from fastsgd.data.checks import Csr
 from fastsgd.files import atomic, safetensors
@@ -226,12 +227,12 @@ def test_weights_of_outputs():
 def test_numbers_of_rows_and_fractions():
     assert [checks.check_batch_size(size, 5) for size in (None, 1, 2, np.int64(5), 9)] == [5, 1, 2, 5, 5]
     for name, value, least in (("a", 0, 0), ("b", 1, 1), ("c", np.int32(7), 7)):
-        checks.check_whole(name, value, least)
+        check_whole(name, value, least)
     with says(ValueError, "a must be at least 1, got 0"):
-        checks.check_whole("a", 0, 1)
+        check_whole("a", 0, 1)
     for bad in (True, 1.0, "1", None):
         with says(TypeError, f"a must be a whole number, got {bad!r}"):
-            checks.check_whole("a", bad, 0)
+            check_whole("a", bad, 0)
         if bad is not None:
             with says(TypeError, f"batch_size must be a whole number, or None for all rows, got {bad!r}"):
                 checks.check_batch_size(bad, 5)

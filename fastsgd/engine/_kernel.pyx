@@ -282,12 +282,61 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
     ``poll(rows_done)`` is called about ten times a second; where it returns something true the pass ends after the
     step, and what it raises ends the pass at once and is raised here.
     """
+    cdef Pass this = training(architecture, params, X, target, order, config, state, learning_rates, sample_weight)
+    this.run(threads, poll, adapts)
+    return trained(this, state)
+
+
+def train_members(passes, threads):
+    """Passes of ``train_epoch``, each a tuple of its arguments up to ``sample_weight``: each on one thread, several at once.
+
+    Returns the steps of each.
+    """
+    cdef fs_passes all
+    cdef Pass this
+    cdef ptrdiff_t i
+    cdef int team = min(<int>threads, <int>len(passes))
+    bound = [training(*each) for each in passes]
+    table = bytearray(sizeof(fs_job*) * len(bound))
+    all.jobs, all.count, all.next = <fs_job**><char*>table, len(bound), 0
+    for i in range(all.count):
+        this = bound[i]
+        this.prepare(1)
+        all.jobs[i] = &this.job
+    with nogil:
+        fs_team_run(team, run_passes, &all)
+    for this in bound:
+        fs_copy_padded(&this.job, False)
+    return [trained(this, each[6]) for this, each in zip(bound, passes)]
+
+
+cdef struct fs_passes:
+    fs_job** jobs
+    ptrdiff_t count, next
+
+
+cdef void run_passes(void* argument, fs_team* team, int rank) noexcept nogil:
+    """Each thread takes the next pass that none has begun."""
+    cdef fs_passes* all = <fs_passes*>argument
+    cdef ptrdiff_t i = fs_next(&all.next)
+    while i < all.count:
+        fs_run_adaptively(&all.jobs[i].control.team, 1, False, run, all.jobs[i])
+        i = fs_next(&all.next)
+
+
+def training(architecture, params, X, target, order, config, state, learning_rates, sample_weight):
+    """A pass of training, bound."""
     cdef Pass this = Pass()
     cdef fs_job* job = this.bind(FS_TRAIN, architecture, params, X, config.backend, config)
     this.bind_targets(architecture, target, sample_weight)
     this.choose(order)
     bind_step(job, config, state, params, learning_rates, this.kept)
-    this.run(threads, poll, adapts)
+    return this
+
+
+cdef trained(Pass this, state):
+    """What the state gains of a pass; its steps."""
+    cdef fs_job* job = &this.job
     state.steps += job.result.steps
     state.cumulative_l1 = fs_cumulative_l1_after(job, job.result.steps)
     state.cost, state.score = job.result.cost, job.result.score

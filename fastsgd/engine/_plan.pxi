@@ -63,19 +63,24 @@ cdef class Pass:
         fs_bind_workspace(job, base + (63 & -<size_t>base), team)
         return team
 
+    cdef int prepare(self, int threads) except -1:
+        """Plans the pass for at most so many threads; returns how many it can use."""
+        cdef fs_job* job = &self.job
+        cdef int team = self.plan(threads)
+        fs_copy_padded(job, True)
+        job.control.team.steps, job.control.team.forward_only = job.step.steps, job.mode <= FS_DELTAS
+        return team
+
     cdef run(self, int threads, poll=None, bint adapts=False):
         """Plans the pass for at most so many threads, and makes it."""
         cdef fs_job* job = &self.job
         cdef tuple poll_and_error = (check_signals if poll is None else poll, [None])
-        cdef int team = self.plan(threads)
+        cdef int team = self.prepare(threads)
         job.control.poll, job.control.call_poll = <void*>poll_and_error, call_poll
         job.control.last_poll = fs_seconds()
-        fs_copy_padded(job, True)
-        job.control.team.steps, job.control.team.forward_only = job.step.steps, job.mode <= FS_DELTAS
         with nogil:
             fs_run_adaptively(&job.control.team, team, adapts, run, job)
         fs_copy_padded(job, False)
-
         if job.mode in (FS_COST, FS_DELTAS):
             job.result.cost = fs_sum(fs_blocks_of(job), job.work.cost)
             job.result.score = fs_sum(fs_blocks_of(job), job.work.score)

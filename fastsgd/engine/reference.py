@@ -75,6 +75,11 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
     return steps
 
 
+def train_members(passes, threads):
+    """Passes of ``train_epoch``, each a tuple of its arguments up to ``sample_weight``; the steps of each."""
+    return [train_epoch(*each) for each in passes]
+
+
 def gradient(architecture, params, X, target, out, sample_weight=None, threads=1, backend="auto"):
     """The gradient of the mean cost over all rows into ``out``, laid out like ``params``; returns that cost.
 

@@ -16,6 +16,9 @@ ROLES = ("weight", "bias", "scale", "encoding", "embedding")      # penalties l1
 class Tensor(NamedTuple):
     """Where an array of parameters lies within the flat ones.
 
+    Where there are several ``members``, each has its own: the first axis of the shape is theirs, and the offset is
+    that within the parameters of one.
+
     >>> Tensor("weights.0", 0, (2, 3), "weight", 0).of(np.arange(9.0))
     array([[0., 1., 2.],
            [3., 4., 5.]])
@@ -26,6 +29,7 @@ class Tensor(NamedTuple):
     shape: tuple[int, ...]
     role: str
     layer: int
+    members: int = 1
 
     @property
     def size(self) -> int:
@@ -34,7 +38,10 @@ class Tensor(NamedTuple):
 
     def of(self, flat: np.ndarray) -> np.ndarray:
         """The view of them in an array that is laid out like the parameters."""
-        return flat[self.offset:self.offset + self.size].reshape(self.shape)
+        size = self.size // self.members
+        if self.members == 1:
+            return flat[self.offset:self.offset + size].reshape(self.shape)
+        return flat.reshape(self.members, -1)[:, self.offset:self.offset + size].reshape(self.shape)
 
 
 @dataclass(frozen=True)

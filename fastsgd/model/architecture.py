@@ -1,6 +1,7 @@
 """What a network is without its parameters: its layers, the loss, and where each tensor lies."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastsgd.arguments import is_number
+from fastsgd.arguments import check_whole, is_number
 from fastsgd.layers import Layer, Tensor, chain
 from fastsgd.losses import CLASSES, LOSSES, MAX_NUMBER, Loss, as_loss
 
@@ -25,6 +26,7 @@ class Architecture:
     (:meth:`fastsgd.losses.Loss.parameters`). The first layer receives
     ``x * input_scale + input_offset``, each one number or one per column; what the last layer computes,
     times ``output_scale`` plus ``output_offset``, each one number or one per output, is the prediction.
+    Several ``members`` are as many networks of these layers, one behind the other in the flat parameters.
     """
 
     layers: tuple[Layer, ...]
@@ -34,6 +36,7 @@ class Architecture:
     input_offset: tuple[float, ...] = (0.0,)
     output_scale: tuple[float, ...] = (1.0,)
     output_offset: tuple[float, ...] = (0.0,)
+    members: int = 1
 
     @classmethod
     def dense(cls, sizes: Sequence[int], activations: Sequence[str], loss: str,
@@ -43,15 +46,19 @@ class Architecture:
 
     @classmethod
     def checked(cls, sizes, activation, loss: str | Loss, output=None, input_scale=1.0, input_offset=0.0,
-                output_scale=1.0, output_offset=0.0) -> Architecture:
+                output_scale=1.0, output_offset=0.0, members=1) -> Architecture:
         """From the arguments of :class:`fastsgd.Network`; what cannot be used is refused by name."""
         sizes = _check_sizes(sizes)
         hidden = _check_activation(activation, sum(isinstance(size, int) for size in sizes) - 2)
         loss = as_loss(loss)
         output = _check_output(loss, output, sizes[-1])
         layers = chain(sizes, (*hidden, output))
-        return cls(layers, loss.name, loss.parameters(sizes[-1])).with_input(input_scale, input_offset).with_output(
-            output_scale, output_offset)
+        members = check_whole("members", members, least=1)
+        found = cls(layers, loss.name, loss.parameters(sizes[-1]), members=members)
+        if found.parameters > MAX_PARAMETERS:
+            raise ValueError(f"members: {members} make {found.parameters:,} parameters; at most {MAX_PARAMETERS:,} are "
+                             "supported")
+        return found.with_input(input_scale, input_offset).with_output(output_scale, output_offset)
 
     def with_input(self, input_scale, input_offset) -> Architecture:
         """The same but for what is done to the rows."""
@@ -102,15 +109,16 @@ class Architecture:
 
         >>> for tensor in Architecture.dense((3, 2), ("softmax",), "cross_entropy", (0.0, 0.0)).tensors:
         ...     print(*tensor)
-        weights.0 0 (3, 2) weight 0
-        biases.0 6 (2,) bias 0
+        weights.0 0 (3, 2) weight 0 1
+        biases.0 6 (2,) bias 0 1
         """
         found: list[Tensor] = []
         offset = 0
         for number, layer in enumerate(self.layers):
             for (name, role), shape in zip(layer.tensors, layer.shapes(), strict=True):
-                found.append(Tensor(f"{name}.{number}", offset, shape, role, number))
-                offset += found[-1].size
+                own = shape if self.members == 1 else (self.members, *shape)
+                found.append(Tensor(f"{name}.{number}", offset, own, role, number, self.members))
+                offset += math.prod(shape)
         return tuple(found)
 
     def arrays(self, flat: np.ndarray) -> list[list[np.ndarray]]:
@@ -124,6 +132,11 @@ class Architecture:
     def parameters(self) -> int:
         """How many there are."""
         return sum(tensor.size for tensor in self.tensors)
+
+    @cached_property
+    def member(self) -> Architecture:
+        """That of each member by itself."""
+        return replace(self, members=1)
 
     @property
     def hidden(self) -> int:
@@ -140,8 +153,14 @@ class Architecture:
         """Whether all layers are."""
         return all(layer.kind == "dense" for layer in self.layers)
 
+    def require_one(self, what: str) -> None:
+        """ValueError where there are several members."""
+        if self.members > 1:
+            raise ValueError(f"{what} is for one network; net.member(i) is one of this one's members")
+
     def require_dense(self, what: str) -> None:
-        """ValueError where there is another layer."""
+        """ValueError where there is another layer, or more than one member."""
+        self.require_one(what)
         if not self.is_dense:
             others = sorted({layer.kind for layer in self.layers} - {"dense"})
             raise ValueError(f"{what} is for networks of dense layers; this one has {' and '.join(others)} layers too")
@@ -159,7 +178,7 @@ class Architecture:
     @cached_property
     def flops(self) -> int:
         """Floating-point operations per row of a training step: products forward, back, and for the gradient."""
-        return 3 * sum(layer.flops for layer in self.layers) - self.layers[0].flops
+        return self.members * (3 * sum(layer.flops for layer in self.layers) - self.layers[0].flops)
 
     def __getstate__(self) -> dict:
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
@@ -167,6 +186,7 @@ class Architecture:
     def __setstate__(self, state: dict) -> None:
         if "layers" not in state:                           # of fastsgd 0.1
             state = {**state, "layers": chain(state["sizes"], state["activations"])}
+        state = {"members": 1, **state}
         self.__dict__.update({entry.name: state[entry.name] for entry in fields(self)})
 
 

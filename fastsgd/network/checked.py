@@ -12,7 +12,7 @@ import numpy as np
 
 from fastsgd.data import advice, checks
 from fastsgd.data.checks import Csr
-from fastsgd.engine import _kernel
+from fastsgd.engine import ensemble
 from fastsgd.engine.machine import choose_threads
 from fastsgd.losses import CLASSES
 from fastsgd.model.architecture import Architecture
@@ -51,7 +51,7 @@ def predict(net: _Network, X: np.ndarray | Csr, threads: int | None, chosen: np.
     """The outputs of all rows, or of those of the numbers chosen."""
     rows = len(X) if chosen is None else len(chosen)
     out = np.empty((rows, net.architecture.sizes[-1]), dtype=net.params.dtype)
-    _kernel.predict(net.architecture, net.params, X, out, chosen, threads_for(net, threads, rows))
+    ensemble.predict(net.architecture, net.params, X, out, chosen, threads_for(net, threads, rows))
     return out
 
 
@@ -59,7 +59,7 @@ def evaluate(net: _Network, X: np.ndarray | Csr, y: np.ndarray, threads: int | N
              weight: np.ndarray | None = None, chosen: np.ndarray | None = None) -> tuple[float, float]:
     """The mean cost and the score over all rows, or those chosen by number; ``metric`` is that of their targets."""
     rows = len(X) if chosen is None else len(chosen)
-    cost, score = _kernel.cost(net.architecture, net.params, X, y, chosen, weight, threads_for(net, threads, rows))
+    cost, score = ensemble.cost(net.architecture, net.params, X, y, chosen, weight, threads_for(net, threads, rows))
     counted = rows if weight is None else float((weight if chosen is None else weight[chosen]).sum())
     return cost / counted, metric(score)
 
@@ -72,7 +72,7 @@ def mean_cost(net: _Network, X: np.ndarray | Csr, y: np.ndarray, threads: int | 
 def gradient(net: _Network, X: np.ndarray | Csr, y: np.ndarray, threads: int | None, weight: np.ndarray | None,
              out: np.ndarray) -> float:
     """The mean cost, and into ``out`` (P,) its gradient."""
-    return _kernel.gradient(net.architecture, net.params, X, y, out, weight, threads_for(net, threads, len(X)))
+    return ensemble.gradient(net.architecture, net.params, X, y, out, weight, threads_for(net, threads, len(X)))
 
 
 def step(net: _Network, X: np.ndarray | Csr, y: np.ndarray, optimizer: Optimizer, state: State,
@@ -80,12 +80,13 @@ def step(net: _Network, X: np.ndarray | Csr, y: np.ndarray, optimizer: Optimizer
     """One step on all rows, in place, by an optimizer that fits; returns the cost before it. See ``Network.step``."""
     state.cost = state.score = 0.0
     rates, team = optimizer.learning_rates(state.steps, 1), threads_for(net, threads, len(X))
-    steps = _kernel.train_epoch(net.architecture, net.params, X, y, None, StepConfig(optimizer, len(X)), state, rates,
+    steps = ensemble.train_epoch(net.architecture, net.params, X, y, None, StepConfig(optimizer, len(X)), state, rates,
                                 threads=team)
     cost = state.cost / len(X)
     if not steps:
+        rate = float(np.max(rates[..., 0]))
         raise FloatingPointError(f"the cost is {cost}; nothing was changed. "
-                                 + advice.of_divergence(net.architecture, X, y, float(rates[0]), net.params.dtype))
+                                 + advice.of_divergence(net.architecture, X, y, rate, net.params.dtype))
     return cost
 
 

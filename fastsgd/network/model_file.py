@@ -5,7 +5,8 @@ A file holds ``weights.0`` (inputs, outputs), ``biases.0`` (outputs,), ``weights
 - ``fastsgd.version``: "1", the version of this layout;
 - ``fastsgd.architecture``: JSON with ``sizes``, ``activations`` (one per layer), ``loss``, ``loss_parameters``, and
   where the rows are scaled or shifted, ``input_scale`` and ``input_offset`` (lists of one number or one per column),
-  where predictions are, ``output_scale`` and ``output_offset`` (of one or one per output);
+  where predictions are, ``output_scale`` and ``output_offset`` (of one or one per output); ``members``, where there are
+  several: then they are the first axis of every tensor;
 - any other key: the network's own ``metadata``.
 
 A checkpoint of a run (``runs.checkpoint``) is a model file too: it holds more, under names that begin with ``run.``,
@@ -19,6 +20,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from fastsgd.arguments import check_whole
 from fastsgd.files import safetensors
 from fastsgd.files.safetensors import TensorFile
 from fastsgd.layers import KINDS, Dense, Layer
@@ -40,12 +42,15 @@ def describe(architecture: Architecture, params: np.ndarray,
     for key, value in metadata.items():
         if not (isinstance(key, str) and isinstance(value, str)) or key.startswith("fastsgd."):
             raise ValueError(f"metadata must map strings to strings, no key beginning with 'fastsgd.'; got {key!r}")
-    description = {"sizes": architecture.sizes, "activations": architecture.activations, "loss": architecture.loss,
-                   "loss_parameters": architecture.loss_parameters}
+    description: dict[str, object] = {
+        "sizes": architecture.sizes, "activations": architecture.activations, "loss": architecture.loss,
+        "loss_parameters": architecture.loss_parameters}
     if architecture.scales_input:
         description |= {"input_scale": architecture.input_scale, "input_offset": architecture.input_offset}
     if architecture.scales_output:
         description |= {"output_scale": architecture.output_scale, "output_offset": architecture.output_offset}
+    if architecture.members > 1:
+        description["members"] = architecture.members
     if not architecture.is_dense:
         description["layers"] = [{"kind": layer.kind, **layer.options()} for layer in architecture.layers]
     tensors = [(tensor.name, tensor.of(params)) for tensor in architecture.tensors]
@@ -82,15 +87,16 @@ def network_of(file: TensorFile) -> tuple[Architecture, np.ndarray, dict[str, st
                              f"{list(file.tensors[name][1])}")
     params = np.empty(architecture.parameters, dtype=file.tensors[next(iter(expected))][0].newbyteorder("="))
     for tensor in architecture.tensors:
-        file.read(tensor.name, tensor.of(params).reshape(-1))
+        place = tensor.of(params)
+        place[...] = file.read(tensor.name, place if place.flags.c_contiguous else None)
     return architecture, params, metadata
 
 
 def _architecture(file: TensorFile, text: str) -> Architecture:
     fields = file.parse(text)
     try:
-        loss = fields["loss"]
-        sizes, names = _sizes(file, fields), fields["activations"]
+        loss, members = fields["loss"], check_whole("members", fields.get("members", 1), 1)
+        sizes, names = _sizes(file, fields, members), fields["activations"]
         if not isinstance(names[-1], str):
             raise TypeError("an activation is not a name")
         names = [name for name, size in zip(names, sizes[1:], strict=True) if not isinstance(size, Layer)]
@@ -98,7 +104,7 @@ def _architecture(file: TensorFile, text: str) -> Architecture:
         architecture = Architecture.checked(
             sizes, names[:-1], type(as_loss(loss)).from_parameters(given), names[-1],
             fields.get("input_scale", 1.0), fields.get("input_offset", 0.0),
-            fields.get("output_scale", 1.0), fields.get("output_offset", 0.0))
+            fields.get("output_scale", 1.0), fields.get("output_offset", 0.0), members)
         if architecture.loss_parameters != tuple(given):
             raise ValueError(f"its loss_parameters {given} are not those of {loss}")
         return architecture
@@ -106,7 +112,7 @@ def _architecture(file: TensorFile, text: str) -> Architecture:
         raise ValueError(f"{file.path} does not describe a network: {error!s:.300}") from None
 
 
-def _sizes(file: TensorFile, fields: dict) -> list[int | Layer]:
+def _sizes(file: TensorFile, fields: dict, members: int) -> list[int | Layer]:
     """The sizes and other layers of a description, where the file has tensors of these shapes."""
     sizes, described = fields["sizes"], fields.get("layers")
     kinds = [{"kind": "dense"}] * (len(sizes) - 1) if described is None else described
@@ -116,7 +122,8 @@ def _sizes(file: TensorFile, fields: dict) -> list[int | Layer]:
         layer = kind(**{name: value for name, value in options.items() if name != "kind"})
         placed = replace(layer, inputs=shape[0], outputs=shape[1]) if kind is Dense else layer.placed(shape[0])
         for (name, _), expected in zip(placed.tensors, placed.shapes(), strict=True):
-            if name != "biases" and file.tensors.get(f"{name}.{number}", (None, None))[1] != expected:
+            each = expected if members == 1 else (members, *expected)
+            if name != "biases" and file.tensors.get(f"{name}.{number}", (None, None))[1] != each:
                 raise ValueError(f"its sizes {str(sizes)[:80]} are not those of its tensors")
         chain.append(shape[1] if kind is Dense else layer)
     return chain

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from fastsgd.arguments import check_whole
 from fastsgd.data import advice
 from fastsgd.data.checks import check_sample_weight, generator
 from fastsgd.deprecation import keyword_only, warn_of
-from fastsgd.engine import _kernel
+from fastsgd.engine import _kernel, ensemble
 from fastsgd.engine.machine import cores
 from fastsgd.layers import Layer
 from fastsgd.losses import Loss, as_loss, with_parameters
@@ -53,6 +54,11 @@ class Network:
         as in Nielsen's digit network); "scikit-learn" (weights and biases uniform within glorot's limits, with
         logistic hidden layers within +-sqrt(2 / (inputs + outputs)), as MLPClassifier does); "auto" takes he for
         relu-like layers and glorot for the others.
+    members : int
+        As many networks side by side, which train independently in one call, several at a time. ``predict`` gives the
+        mean of their predictions; ``member(i)`` is one of them. Each is bit for bit what its network alone would be:
+        the i-th begins with the seed ``seed + i``, or with the i-th of a sequence of seeds. An optimizer may have one
+        learning rate for each.
     huber_delta, quantile, epsilon : deprecated
         Parameters of a loss: give ``loss=losses.Huber(2.0)``, ``losses.Quantile([0.1, 0.9])``,
         ``losses.EpsilonInsensitive(0.5)``.
@@ -108,21 +114,23 @@ class Network:
     @keyword_only
     def __init__(self, sizes: Sequence[int], activation: str | Sequence[str] = "relu",
                  loss: str | Loss = "cross_entropy", *,
-                 output: str | None = None, dtype: str = "float32", seed: int | None = None, init: str = "auto",
+                 output: str | None = None, dtype: str = "float32", seed: int | Sequence[int] | None = None,
+                 init: str = "auto",
                  huber_delta: float | None = None, quantile: float | Sequence[float] | None = None,
                  input_scale: float | Sequence[float] = 1.0, input_offset: float | Sequence[float] = 0.0,
                  epsilon: float | None = None, output_scale: float | Sequence[float] = 1.0,
-                 output_offset: float | Sequence[float] = 0.0):
+                 output_offset: float | Sequence[float] = 0.0, members: int = 1):
         loss = _with_old_arguments(loss, huber_delta, quantile, epsilon)
         architecture = Architecture.checked(sizes, activation, loss, output, input_scale, input_offset, output_scale,
-                                            output_offset)
+                                            output_offset, members)
         if init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
         if dtype not in ("float32", "float64", np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
-        rng = generator(seed)
+        generators = [generator(own) for own in _seeds(seed, architecture.members)]
         self._hold(architecture, aligned_zeros((architecture.parameters,), dtype), {})
-        self._initialise(rng, init)
+        for number, rng in enumerate(generators):
+            self.member(number)._initialise(rng, init)
         self._warn_of_offset()
 
     def _hold(self, architecture: Architecture, params: np.ndarray, metadata: dict[str, str]) -> None:
@@ -133,11 +141,11 @@ class Network:
                                            if tensor.role == role) for role in ("weight", "bias"))
         self.metadata = metadata
         self._stepping: tuple[Optimizer, State] | None = None
-        self._few_rows = _kernel.FewRows(architecture, params)
+        self._few_rows = _few_rows_of(architecture, params)
 
     def _change(self, architecture: Architecture) -> None:
         self.architecture = architecture
-        self._few_rows = _kernel.FewRows(architecture, self._params)
+        self._few_rows = _few_rows_of(architecture, self._params)
 
     def _warn_of_offset(self) -> None:
         """Predictions are rounded to the dtype after the offset is added."""
@@ -262,12 +270,29 @@ class Network:
     def __repr__(self) -> str:
         hidden = [layer.activation for layer in self.layers[:-1] if layer.has_units]
         sizes = [self.sizes[0], *(layer.outputs if layer.kind == "dense" else layer for layer in self.layers)]
+        members = f", members={self.architecture.members}" * (self.architecture.members > 1)
         same = set(hidden) if hidden else {"relu"}
         activation = same.pop() if len(same) == 1 else list(hidden)
         output = self.architecture.activations[-1]
         shown = f", output={output!r}" if output != self.architecture.loss_type.outputs[0] else ""
-        return (f"Network({sizes}, activation={activation!r}, loss={self.loss!r}{shown}, "
+        return (f"Network({sizes}, activation={activation!r}, loss={self.loss!r}{shown}{members}, "
                 f"dtype={str(self.dtype)!r})")
+
+    def member(self, number: int) -> Network:
+        """One of the members, a network by itself whose ``params`` are its part of these: changing it changes them.
+
+        >>> net = Network([2, 3], members=4, seed=0)
+        >>> net.params.shape, net.weights[0].shape, net.member(3).weights[0].shape
+        ((36,), (4, 2, 3), (2, 3))
+        """
+        members = self.architecture.members
+        if isinstance(number, bool) or not isinstance(number, Integral) or not 0 <= number < members:
+            raise IndexError(f"member must be a whole number from 0 to {members - 1}, got {number!r}")
+        if members == 1:
+            return self
+        one = Network.__new__(Network)
+        one._hold(self.architecture.member, self._params.reshape(members, -1)[int(number)], dict(self.metadata))
+        return one
 
     def folded(self) -> Network:
         """The same function of dense layers alone, to rounding: a copy whose scales are multiplied into the weights.
@@ -281,11 +306,12 @@ class Network:
         >>> bool(np.allclose(net.folded().predict([[1, 1]]), net.predict([[1, 1]])))
         True
         """
+        self.architecture.require_one("an export")
         if self.architecture.is_dense:
             return self
-        others = sorted({layer.kind for layer in self.layers} - {"dense", "scale"})
+        others = " and ".join(sorted({layer.kind for layer in self.layers} - {"dense", "scale"}))
         if others:
-            raise ValueError(f"exports are for networks of dense layers and scales; this one has {' and '.join(others)}")
+            raise ValueError(f"exports are for networks of dense layers and scales; this one has {others}")
         own, kept, factor = self.architecture, [], None
         for layer, arrays in zip(own.layers, own.arrays(self.params), strict=True):
             if layer.kind == "scale":
@@ -338,7 +364,7 @@ class Network:
                              + (f"{out.shape} and {out.dtype}" if isinstance(out, np.ndarray) else repr(out)))
         elif isinstance(X, np.ndarray) and np.may_share_memory(X, out):
             X = X.copy()
-        _kernel.predict(self.architecture, self.params, X, out, threads=checked.threads_for(self, threads, len(X)))
+        ensemble.predict(self.architecture, self.params, X, out, threads=checked.threads_for(self, threads, len(X)))
         return out
 
     def compile_predictor(self, rows: int = 1, *, input_dtype=None, threads: int = 1) -> _kernel.Predictor:
@@ -372,6 +398,7 @@ class Network:
         most = sys.maxsize // (8 * max(self.sizes))
         if rows > most:
             raise ValueError(f"rows must be at most {most:,} for this network, got {rows:,}")
+        self.architecture.require_one("a predictor")
         dtype = self.dtype if input_dtype is None else np.dtype(input_dtype)
         if dtype not in (self.dtype, np.uint8):
             raise ValueError(f"input_dtype must be {self.dtype} or uint8, got {dtype}")
@@ -475,6 +502,29 @@ class Network:
         Nothing in the file is executed.
         """
         return cls._from_parts(*model_file.load(path))
+
+
+def _few_rows_of(architecture: Architecture, params: np.ndarray) -> Callable[[Any, Any], Any]:
+    """A quick way to predict a few rows; it returns None for others."""
+    if architecture.members == 1:
+        return _kernel.FewRows(architecture, params)
+    each = [_kernel.FewRows(architecture.member, own) for own in params.reshape(architecture.members, -1)]
+
+    def mean(X, out):
+        found: list[Any] = [few(X, None) for few in each] if out is None else [None]
+        return None if found[0] is None else np.mean(found, axis=0)
+    return mean
+
+
+def _seeds(seed: Any, members: int) -> list[Any]:
+    """That of each member."""
+    if isinstance(seed, Sequence | np.ndarray):
+        if len(seed) != members:
+            raise ValueError(f"seed must be one or {members}, one per member, got {len(seed)}")
+        return list(seed)
+    if members == 1 or seed is None:
+        return [seed] * members
+    return [check_whole("seed", seed, least=0) + number for number in range(members)]
 
 
 def _with_old_arguments(loss: str | Loss, huber_delta, quantile, epsilon) -> str | Loss:

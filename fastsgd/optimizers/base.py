@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from numbers import Integral, Real
@@ -16,6 +16,9 @@ from fastsgd.deprecation import warn_of
 from fastsgd.layers import ROLES, Layer, Tensor
 from fastsgd.optimizers.parameters import Parameters
 from fastsgd.optimizers.state import State, aligned_zeros
+
+Rate = float | Callable[[int], float]
+Rates = Rate | Sequence[Rate]
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Factors(NamedTuple):
 OPTIONS = """    Parameters
     ----------
     learning_rate : float or function
-        eta, a number, or a function from the step (0, 1, 2, ...) to a number such as those of ``fastsgd.schedules``.
+        eta, a number, or a function from the step (0, 1, 2, ...) to a number such as those of ``fastsgd.schedules``;
+        for a network of several members it may be a sequence of these, one for each.
         All other options are given by their keyword; numbers are at least 0 and finite.
     weight_decay : float
         Acts on every parameter, biases too, as in PyTorch: g gains ``weight_decay * w``. (AdamW instead shrinks w by
@@ -83,7 +87,7 @@ OPTIONS = """    Parameters
 class Optimizer(Parameters):
     """What all optimizers share. Use one of its subclasses."""
 
-    learning_rate: float | Callable[[int], float] = field(kw_only=False)
+    learning_rate: Rates = field(kw_only=False)
     weight_decay: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
@@ -111,6 +115,9 @@ class Optimizer(Parameters):
                 object.__setattr__(self, name, _checked_groups(value))
                 continue
             if name == "learning_rate" and callable(value):
+                continue
+            if name == "learning_rate" and isinstance(value, Sequence) and not isinstance(value, str):
+                object.__setattr__(self, name, _checked_rates(value))
                 continue
             if name in self.flags:
                 if not isinstance(value, bool):
@@ -174,12 +181,15 @@ class Optimizer(Parameters):
         return [self.groups[key] for key in (role, layer, name) if key in self.groups] if self.groups else []
 
     def learning_rates(self, first_step: int, steps: int) -> np.ndarray:
-        """The learning rates of ``steps`` steps from ``first_step`` on, float64.
+        """The learning rates of ``steps`` steps from ``first_step`` on, float64; (members, steps) where each has its
+        own.
 
         >>> from fastsgd import SGD
         >>> SGD(lambda step: 1 / (1 + step)).learning_rates(0, 3)
         array([1.        , 0.5       , 0.33333333])
         """
+        if isinstance(self.learning_rate, tuple):
+            return np.stack([self.member(m).learning_rates(first_step, steps) for m in range(len(self.learning_rate))])
         if not callable(self.learning_rate):
             return np.full(steps, self.learning_rate)
         if hasattr(self.learning_rate, "between"):
@@ -193,8 +203,21 @@ class Optimizer(Parameters):
 
     def over(self, steps: int) -> Self:
         """The same for a run of so many steps: a schedule without a length gets it."""
-        bind = getattr(self.learning_rate, "over", None)
-        return replace(self, learning_rate=bind(steps)) if bind is not None else self
+        rates = self.learning_rate if isinstance(self.learning_rate, tuple) else (self.learning_rate,)
+        bound = tuple(rate.over(steps) if hasattr(rate, "over") else rate for rate in rates)
+        if bound == rates:
+            return self
+        return replace(self, learning_rate=bound if rates is self.learning_rate else bound[0])
+
+    def member(self, number: int) -> Self:
+        """The same with the learning rate of one member, where each has its own.
+
+        >>> from fastsgd import SGD
+        >>> SGD([0.1, 0.2], momentum=0.9).member(1)
+        SGD(0.2, momentum=0.9)
+        """
+        rates = self.learning_rate
+        return replace(self, learning_rate=rates[number]) if isinstance(rates, tuple) else self
 
     def averaging_weights(self, first_step: int, steps: int) -> np.ndarray:
         """By how much the average moves towards the parameters at each of these steps; 1 makes it equal to them.
@@ -262,12 +285,25 @@ class Optimizer(Parameters):
 
 def _shown(rate) -> str:
     """A learning rate as text that is the same in every process: a function's repr has its address."""
+    if isinstance(rate, tuple):
+        return f"[{', '.join(map(_shown, rate))}]"
     if isinstance(rate, partial):
         arguments = [*map(repr, rate.args), *(f"{name}={value!r}" for name, value in rate.keywords.items())]
         return f"partial({', '.join([_shown(rate.func), *arguments])})"
     if callable(rate) and type(rate).__repr__ in (object.__repr__, FunctionType.__repr__, MethodType.__repr__):
         return getattr(rate, "__qualname__", type(rate).__qualname__)
     return repr(rate)
+
+
+def _checked_rates(given: Sequence) -> tuple:
+    """A sequence of rates, each a function or a number, as a tuple."""
+    for rate in given:
+        if not callable(rate) and not (is_number(rate) and 0 <= rate < math.inf):
+            raise ValueError("learning_rate must hold finite numbers, at least 0, or functions of the step, got "
+                             f"{rate!r}")
+    if not given:
+        raise ValueError("learning_rate must hold one for each member, got none")
+    return tuple(rate if callable(rate) else float(rate) for rate in given)
 
 
 def _checked_average(average: Any) -> float | str | None:
@@ -320,6 +356,9 @@ def check_state(state, optimizer: Optimizer, params: np.ndarray) -> None:
 
 def check_fits(optimizer: Optimizer, architecture) -> None:
     """ValueError where the optimizer is not for such a network."""
+    rates = optimizer.learning_rate
+    if isinstance(rates, tuple) and len(rates) != architecture.members:
+        raise ValueError(f"learning_rate must be one or {architecture.members}, one per member, got {len(rates)}")
     if optimizer.groups:
         known = {key for tensor in architecture.tensors for key in (tensor.role, tensor.layer, tensor.name)}
         for key in optimizer.groups:

@@ -1,13 +1,12 @@
 """The optimizers' rules: a frozen dataclass each, whose docstring has the formula."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from fastsgd.deprecation import renamed_fields
 from fastsgd.losses import LOSSES
-from fastsgd.optimizers.base import Optimizer
+from fastsgd.optimizers.base import Optimizer, Rates
 
 
 @renamed_fields(truncate="cumulative_l1")
@@ -29,7 +28,7 @@ class SGD(Optimizer):
     SGD(0.1, momentum=0.9)
     """
 
-    learning_rate: float | Callable[[int], float] = field(default=0.1, kw_only=False)
+    learning_rate: Rates = field(default=0.1, kw_only=False)
     momentum: float = 0.0
     nesterov: bool = False
     cumulative_l1: bool = False
@@ -56,7 +55,7 @@ class Adam(Optimizer):
     0.001
     """
 
-    learning_rate: float | Callable[[int], float] = field(default=0.001, kw_only=False)
+    learning_rate: Rates = field(default=0.001, kw_only=False)
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
@@ -92,7 +91,7 @@ class RMSprop(Optimizer):
     0.99
     """
 
-    learning_rate: float | Callable[[int], float] = field(default=0.01, kw_only=False)
+    learning_rate: Rates = field(default=0.01, kw_only=False)
     rho: float = 0.99
     epsilon: float = 1e-8
     momentum: float = 0.0
@@ -111,7 +110,7 @@ class Adagrad(Optimizer):
     1
     """
 
-    learning_rate: float | Callable[[int], float] = field(default=0.01, kw_only=False)
+    learning_rate: Rates = field(default=0.01, kw_only=False)
     epsilon: float = 1e-10
     kind: ClassVar[str] = "adagrad"
 
@@ -132,7 +131,7 @@ class Lion(Optimizer):
     1
     """
 
-    learning_rate: float | Callable[[int], float] = field(default=1e-4, kw_only=False)
+    learning_rate: Rates = field(default=1e-4, kw_only=False)
     beta_1: float = 0.9
     beta_2: float = 0.99
     kind: ClassVar[str] = "lion"
@@ -156,7 +155,7 @@ class PassiveAggressive(Optimizer):
     PassiveAggressive(0.5)
     """
 
-    learning_rate: float | Callable[[int], float] = field(default=1.0, kw_only=False)
+    learning_rate: Rates = field(default=1.0, kw_only=False)
     squared: bool = False
     kind: ClassVar[str] = "passive_aggressive"
     losses: ClassVar[tuple[str, ...]] = tuple(name for name, loss in LOSSES.items() if loss.passive_aggressive)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,7 +18,8 @@ class State:
 
     ``output_costs`` (outputs,), where it is given, gains the unweighted costs of each output; only the linear path (no
     hidden layer, small batches) fills it, others set it to NaN.
-    ``rule`` names whose numbers the slots are.
+    ``rule`` names whose numbers the slots are. ``stopped`` says of each member of a network with several whether it has
+    diverged, and trains no more.
     """
 
     slots: np.ndarray
@@ -30,6 +31,13 @@ class State:
     averaged: np.ndarray | None = None
     output_costs: np.ndarray | None = None
     rule: str = ""
+    stopped: np.ndarray = field(default_factory=lambda: np.zeros(1, bool))
+
+    def member(self, number: int, count: int) -> State:
+        """That of one of so many members: views of its slots and its average, and sums of its own."""
+        slots = self.slots.reshape(len(self.slots), count, -1)[:, number] if self.slots.size else self.slots
+        average = None if self.average is None else self.average.reshape(count, -1)[number]
+        return replace(self, slots=slots, average=average, cost=0.0, score=0.0, averaged=None, output_costs=None)
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype) -> np.ndarray:

@@ -116,7 +116,8 @@ class LearningRates(Callback):
         self.rates = np.empty(0)
 
     def on_epoch(self, run: Run) -> None:
-        self.rates = np.concatenate([self.rates, *run.learning_rates])
+        means = [rates.mean(axis=0) if rates.ndim == 2 else rates for rates in run.learning_rates]
+        self.rates = np.concatenate([self.rates, *means])
 
     def on_end(self, run: Run) -> None:
         """Of an epoch that was not finished, too."""

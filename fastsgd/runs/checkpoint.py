@@ -158,7 +158,7 @@ class CheckpointData:
                     f"from layout {VERSION}; fastsgd.Network.load({str(path)!r}) still reads its network")
             expected = content.pop("checksum", None)
             architecture, result, _ = model_file.network_of(file)
-            arrays = {tensor.name: tensor.of(result).reshape(-1) for tensor in architecture.tensors}
+            arrays = {tensor.name: tensor.of(result) for tensor in architecture.tensors}
             arrays = {name: arrays[name] if name in arrays else file.read(name) for name in file.tensors}
         try:
             found = _checksum(content, list(arrays.items()))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from fastsgd.data.checks import Csr, to_dtype
-from fastsgd.engine import _kernel
+from fastsgd.engine import ensemble
 from fastsgd.losses import CLASSES, MARGINS
 from fastsgd.network import checked
 from fastsgd.network.network import Network
@@ -33,7 +33,7 @@ class Evaluation:
         cost = score = 0.0
         outputs = []
         for X, y, weight, chosen in self._parts(net.dtype):
-            part_cost, part_score = _kernel.cost(net.architecture, net.params, X, y, chosen, weight,
+            part_cost, part_score = ensemble.cost(net.architecture, net.params, X, y, chosen, weight,
                                                  checked.threads_for(net, self._threads, len(X)))
             cost += part_cost
             score += part_score

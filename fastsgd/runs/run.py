@@ -167,7 +167,7 @@ class TrainingRun(Run):
             self.history.cost.append(cost)
             self.history.metric.append(metric)
             self.history.seconds.append(self._state.seconds)
-            self.history.learning_rate.append(float(np.concatenate(self.learning_rates)[-1]))
+            self.history.learning_rate.append(float(np.mean(self.learning_rates[-1][..., -1])))
             if evaluated:
                 self._note_evaluation(evaluated)
             for callback in self._callbacks:
@@ -192,7 +192,7 @@ class TrainingRun(Run):
         state, rows_before, steps_before, begin = self._state, self.rows_done, self.steps, time.perf_counter()
         steps = steps_in(len(segment), self.batch_size)
         rates = self.optimizer.learning_rates(self.steps, steps) * state.acting_factor
-        self._latest = segment
+        self._latest, stopped = segment, self._of_optimizer.stopped.copy()
         self.history.weighted |= segment.weight is not None
 
         def poll(rows_done: int) -> bool:
@@ -210,11 +210,14 @@ class TrainingRun(Run):
             self._pass_began = None
             self.rows_done = rows_before + rows
             self.history.steps = self.steps
-            self.learning_rates.append(rates[:made])
+            self.learning_rates.append(rates[..., :made])
             state.factors.append([made, state.acting_factor])
             self._show_average()
+        now_stopped = self._of_optimizer.stopped
+        for member in np.flatnonzero(now_stopped > stopped) if not now_stopped.all() else ():
+            advice.warn(f"member {member} stopped in epoch {self.epoch}: its cost was not finite; the others go on")
         if not np.isfinite(self._of_optimizer.cost):
-            self._give_up("the cost", self.steps + 1, rates[min(made, steps - 1)])
+            self._give_up("the cost", self.steps + 1, float(np.max(rates[..., min(made, steps - 1)])))
         if time.perf_counter() - self._looked >= _kernel.POLL_SECONDS:        # in passes that are shorter
             self._look(self.rows_done)
         return rows
@@ -279,7 +282,7 @@ class TrainingRun(Run):
 
     def _require_finite_parameters(self) -> None:
         if not np.isfinite(self.net.params).all():
-            self._give_up("a parameter", self.steps, np.concatenate(self.learning_rates)[-1])
+            self._give_up("a parameter", self.steps, float(np.max(self.learning_rates[-1][..., -1])))
 
     def _give_up(self, what: str, step: int, rate: float) -> None:
         self._diverged = True
@@ -346,7 +349,8 @@ class TrainingRun(Run):
         engine.slots[:] = data.slots
         if engine.average is not None and data.average is not None:
             engine.average[:] = data.average
-        self._state.restore(counters, evaluated=counters.steps in self.history.validation_steps[-1:])
+        self._state.restore(counters, counters.steps in self.history.validation_steps[-1:],
+                            self.net.architecture.members)
         if counters.steps_in_epoch:
             self.epoch = self.history.epochs + 1
             self.learning_rates = self._state.rates_so_far(self.optimizer)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class Counters:
     rng_at_start: dict               # the generator's state before it drew anything,
     rng_at_epoch: dict               # and before it drew the order of the present epoch
     cumulative_l1: float = 0.0       # of the optimizer's State
+    stopped: list = field(default_factory=list)      # numbers of members that have diverged
 
     @classmethod
     def from_json(cls, values: dict) -> Counters:
@@ -36,12 +37,13 @@ class Counters:
 
     def as_json(self) -> dict:
         """A dict of numbers, lists and dicts."""
-        return {ON_DISK.get(name, name): value for name, value in vars(self).items()}
+        return {ON_DISK.get(name, name): value for name, value in vars(self).items() if name != "stopped" or value}
 
     def checked(self) -> Counters:
         """These, with the factors of as many steps as were made; ValueError where they do not fit each other."""
         for name, kind in (("steps", int), ("steps_at_epoch", int), ("cost", float), ("score", float),
-                           ("seconds", float), ("rate_factor", float), ("factors", list), ("cumulative_l1", float)):
+                           ("seconds", float), ("rate_factor", float), ("factors", list), ("cumulative_l1", float),
+                           ("stopped", list)):
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
         if not 0 <= self.steps_at_epoch <= self.steps < 2**53:
@@ -49,6 +51,8 @@ class Counters:
         for name in ("cost", "seconds", "rate_factor", "cumulative_l1"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name} is {getattr(self, name)}")
+        if not all(type(number) is int and 0 <= number < 2**31 for number in self.stopped):
+            raise ValueError(f"stopped is {self.stopped!r}")
         self.factors = list(self._factors_upto(self.steps_in_epoch))
         for rng_state in (self.rng_at_start, self.rng_at_epoch):
             generator_at(rng_state)
@@ -128,13 +132,14 @@ class RunState:
         return Counters(steps=engine.steps, steps_at_epoch=self.steps_at_epoch, cost=float(engine.cost),
                         score=float(engine.score), seconds=float(self.seconds), rate_factor=float(self.rate_factor),
                         factors=factors, rng_at_start=dict(self.rng_at_start), rng_at_epoch=dict(self.rng_at_epoch),
-                        cumulative_l1=float(engine.cumulative_l1))
+                        cumulative_l1=float(engine.cumulative_l1), stopped=np.flatnonzero(engine.stopped).tolist())
 
-    def restore(self, counters: Counters, evaluated: bool) -> None:
+    def restore(self, counters: Counters, evaluated: bool, members: int) -> None:
         """Takes over the counters of a checkpoint; ``evaluated`` says whether its last step was followed by one."""
         engine = self.of_optimizer
         engine.steps, self.steps_at_epoch = counters.steps, counters.steps_at_epoch
         engine.cost, engine.score, engine.cumulative_l1 = counters.cost, counters.score, counters.cumulative_l1
+        engine.stopped = np.isin(np.arange(members), counters.stopped)
         self.seconds, self.rate_factor, self.factors = counters.seconds, counters.rate_factor, counters.factors
         self.acting_factor = self.rate_factor
         if counters.steps_in_epoch and self.factors and not evaluated:

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 
 from fastsgd.arguments import check_whole
 from fastsgd.data.checks import Csr, check_fraction, check_rates, check_sample_weight, check_targets
-from fastsgd.engine import _kernel
+from fastsgd.engine import _kernel, ensemble
 from fastsgd.losses import LOSSES
 from fastsgd.network import checked
 from fastsgd.network.given import require_network
@@ -81,9 +82,9 @@ class Settings:
     def train_epoch(self) -> Callable:
         """The engine's function for a pass over rows."""
         if self.kernel == "fused":
-            return _kernel.train_epoch
+            return ensemble.train_epoch
         from fastsgd.engine import reference
-        return reference.train_epoch
+        return partial(ensemble.train_epoch, kernel=reference)
 
 
 def _check_validation(net: Network, validation) -> tuple[np.ndarray | Csr, np.ndarray, np.ndarray | None]:
