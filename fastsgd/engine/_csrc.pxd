@@ -47,7 +47,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         ptrdiff_t bits_ld
 
     enum:
-        FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING
+        FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING, FS_ADAPTER
     enum:
         FS_W
 
@@ -63,7 +63,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         double rate_factor, decay_factor, penalty_factor
 
     enum:
-        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_COLUMNS, FS_MAX_TENSORS
+        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_AFFINE, FS_DENSE_MEMBERS, FS_COLUMNS, FS_MAX_TENSORS
         FS_IDENTITY_BASIS, FS_PIECEWISE, FS_WAVES, FS_COSINES
 
     ctypedef struct fs_layer
@@ -102,7 +102,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
     ctypedef struct fs_layer:
         const fs_layer_ops* ops
         int kind, number
-        ptrdiff_t inputs, outputs, weight_rows
+        ptrdiff_t inputs, outputs, copies, weight_rows
         int activation, drop, tensors
         fs_tensor tensor[FS_MAX_TENSORS]
         fs_columns* columns
@@ -127,6 +127,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void (*apply_gradient)(const fs_tensor* tensor, const fs_rule* rule, ptrdiff_t first,
                                ptrdiff_t rows) noexcept nogil
         void (*constrain)(const fs_tensor* tensor, ptrdiff_t first, ptrdiff_t cols, double max_norm) noexcept nogil
+        void (*mean_of_members)(ptrdiff_t n, ptrdiff_t members, ptrdiff_t cols, const void* a, void* out) noexcept nogil
         void (*average)(ptrdiff_t n, double weight, const void* w, void* average) noexcept nogil
         int (*function)(const char* name, ptrdiff_t n, const void* x, void* y) noexcept nogil
         int (*all_finite)(ptrdiff_t n, const void* x) noexcept nogil
@@ -194,7 +195,7 @@ cdef extern from "csrc/job.h" nogil:
         double smooth_keep, smooth_share
 
     ctypedef struct fs_step:
-        ptrdiff_t batch, steps
+        ptrdiff_t batch, steps, block_rows, chunk_rows
         fs_rule rule
         double alpha
         const double* learning_rates
@@ -248,6 +249,7 @@ cdef extern from "csrc/job.h" nogil:
 
     ptrdiff_t fs_share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size)
     fs_part fs_part_of(const fs_tensor* tensor, int l, int rank, int size)
+    ptrdiff_t fs_members(const fs_job* job)
     void fs_gather(fs_job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n)
     void fs_output_delta(fs_job* job, ptrdiff_t begin, ptrdiff_t n, ptrdiff_t step, double* cost, double* score,
                          char* scratch)

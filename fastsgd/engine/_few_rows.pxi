@@ -24,7 +24,7 @@ cdef class Bound:
         memset(&self.job, 0, sizeof(fs_job))
         self.job.mode = FS_PREDICT
         self.job.ops = fs_operations(params.itemsize == 8)
-        table = bytearray(sizeof(fs_layer) * len(architecture.layers))
+        table = layer_table(architecture)
         self.kept = [table]
         self.job.net.layers = <fs_layer*><char*>table
         bind_layers(&self.job, architecture, "auto", None, self.kept)
@@ -99,7 +99,7 @@ cdef class FewRows:
         self.dtype = c_numpy.PyArray_TYPE(params)
         self.architecture, self.params = architecture, params
         self.free_floats, self.free_bytes = [], []
-        self.table, self.kept = bytearray(sizeof(fs_layer) * len(architecture.layers)), []
+        self.table, self.kept = layer_table(architecture), []
         job.net.layers = <fs_layer*><char*>self.table
         bind_layers(&job, architecture, "native", None, self.kept)
         self.depth = job.net.depth

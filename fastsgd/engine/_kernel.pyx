@@ -20,6 +20,7 @@ Reading order: ``epoch``, ``rows_phase``, ``weights_phase``, ``complete_step``; 
 and for its tensors is in ``csrc/products.inc``. ``reference.py`` tells the same story in NumPy.
 """
 import os
+from typing import NamedTuple
 
 import numpy
 
@@ -61,7 +62,7 @@ cdef void epoch(fs_job* job, fs_team* team, int rank) noexcept nogil:
             cumulative_l1 += job.step.learning_rates[step] * rule.l1 * rule.truncates_l1
             rule.cumulative_l1 = cumulative_l1
         while chunk.done < batch_rows:
-            chunk.rows = min(<ptrdiff_t>FS_CHUNK_ROWS, batch_rows - chunk.done)
+            chunk.rows = min(job.step.chunk_rows, batch_rows - chunk.done)
             chunk.first_of_batch = chunk.done == 0
             chunk.last_of_batch = chunk.done + chunk.rows == batch_rows
 
@@ -93,21 +94,26 @@ cdef void epoch(fs_job* job, fs_team* team, int rank) noexcept nogil:
 cdef void rows_phase(fs_job* job, const fs_chunk* chunk, int rank, int size) noexcept nogil:
     """Forward, cost, and deltas back down, for this thread's share of the rows."""
     cdef ptrdiff_t begin = fs_share(chunk.rows, rank, size), end = fs_share(chunk.rows, rank + 1, size), n
+    cdef ptrdiff_t copies = fs_members(job)
     cdef char* scratch = job.work.scratch + rank * job.work.scratch_size
     cdef fs_layer* layers = job.net.layers
     cdef int l
     while begin < end:
-        n = min(<ptrdiff_t>FS_BLOCK_ROWS, end - begin)
+        n = min(job.step.block_rows, end - begin)
         fs_gather(job, chunk.first + begin, begin, n)
         for l in range(job.net.depth):
-            layers[l].ops.forward(&layers[l], begin, n)
+            copies = layers[l].copies
+            layers[l].ops.forward(&layers[l], begin * copies, n * copies)
             if layers[l].drop:
-                job.ops.dropout(&layers[l], job.step.seed, job.step.steps_before + chunk.step, chunk.done + begin, begin, n)
-        fs_output_delta(job, begin, n, chunk.step, job.work.cost + begin, job.work.score + begin, scratch)
+                job.ops.dropout(&layers[l], job.step.seed, job.step.steps_before + chunk.step,
+                                (chunk.done + begin) * copies, begin * copies, n * copies)
+        fs_output_delta(job, begin * copies, n * copies, chunk.step, job.work.cost + begin * copies,
+                        job.work.score + begin * copies, scratch)
         if job.work.weight != NULL:
             fs_apply_sample_weight(job, chunk.first + begin, n, begin)
         for l in range(job.net.depth - 1, 0, -1):
-            layers[l].ops.backward(&layers[l], &layers[l - 1], begin, n, scratch)
+            copies = layers[l].copies
+            layers[l].ops.backward(&layers[l], &layers[l - 1], begin * copies, n * copies, scratch)
         if layers[0].ops.inward != NULL:
             layers[0].ops.inward(&layers[0], begin, n)
         begin += n
@@ -115,7 +121,7 @@ cdef void rows_phase(fs_job* job, const fs_chunk* chunk, int rank, int size) noe
 
 cdef void weights_phase(fs_job* job, const fs_chunk* chunk, const fs_rule* rule, int rank, int size) noexcept nogil:
     """The gradient and the update of this thread's share of the weights."""
-    cdef double scale = 1.0 / chunk.batch_weight if chunk.batch_weight > 0 else 0
+    cdef double scale = 1.0 / (chunk.batch_weight * fs_members(job)) if chunk.batch_weight > 0 else 0
     cdef bint changes = job.mode == FS_TRAIN and chunk.last_of_batch and not job.step.clip_norm
     cdef const fs_rule* final_rule = rule if changes else NULL
     cdef char* scratch = job.work.scratch + rank * job.work.scratch_size
@@ -127,8 +133,8 @@ cdef void weights_phase(fs_job* job, const fs_chunk* chunk, const fs_rule* rule,
         for t in range(layer.tensors):
             part = fs_part_of(&layer.tensor[t], l, rank, size)
             if part.rows:
-                layer.ops.gradient(layer, t, final_rule, part.first, part.rows, chunk.rows, scale, not chunk.first_of_batch,
-                                   scratch)
+                layer.ops.gradient(layer, t, final_rule, part.first, part.rows, chunk.rows * layer.copies, scale,
+                                   not chunk.first_of_batch, scratch)
 
 
 cdef void complete_step(fs_job* job, fs_team* team, ptrdiff_t step, fs_rule* rule, int rank, int size) noexcept nogil:
@@ -166,7 +172,8 @@ cdef void complete_step(fs_job* job, fs_team* team, ptrdiff_t step, fs_rule* rul
 
 cdef void forward_pass(fs_job* job, fs_team* team, int rank) noexcept nogil:
     """Predictions, costs, or deltas: no thread waits for another. Each has its own block of the workspace."""
-    cdef ptrdiff_t blocks = fs_blocks_of(job), begin = rank * FS_BLOCK_ROWS, block = fs_next(&job.control.next_block), first, n
+    cdef ptrdiff_t blocks = fs_blocks_of(job), begin = rank * job.step.block_rows, first, n, copies
+    cdef ptrdiff_t block = fs_next(&job.control.next_block), members = fs_members(job)
     cdef char* scratch = job.work.scratch + rank * job.work.scratch_size
     cdef double[FS_BLOCK_ROWS] cost
     cdef double[FS_BLOCK_ROWS] score
@@ -174,7 +181,7 @@ cdef void forward_pass(fs_job* job, fs_team* team, int rank) noexcept nogil:
     cdef fs_layer output = job.net.layers[job.net.depth - 1]
     cdef ptrdiff_t out_row = output.outputs * job.ops.item
     while block < blocks:
-        first = block * FS_BLOCK_ROWS
+        first = block * job.step.block_rows
         if rank == 0 and fs_poll_is_due(job):
             call_poll(job, first)
             if job.control.team.stop:
@@ -185,20 +192,24 @@ cdef void forward_pass(fs_job* job, fs_team* team, int rank) noexcept nogil:
                 block = fs_next(&job.control.next_block)
                 continue
         block = fs_next(&job.control.next_block)
-        n = min(<ptrdiff_t>FS_BLOCK_ROWS, job.data.rows - first)
+        n = min(job.step.block_rows, job.data.rows - first)
         fs_gather(job, first, begin, n)
         for l in range(job.net.depth - 1):
-            job.net.layers[l].ops.forward(&job.net.layers[l], begin, n)
-        if job.mode == FS_PREDICT:
+            copies = job.net.layers[l].copies
+            job.net.layers[l].ops.forward(&job.net.layers[l], begin * copies, n * copies)
+        if job.mode == FS_PREDICT and members == 1:
             output.a = <char*>job.work.out + (first - begin) * out_row
-        output.ops.forward(&output, begin, n)
+        output.ops.forward(&output, begin * members, n * members)
         if job.mode == FS_PREDICT:
+            if members > 1:
+                job.ops.mean_of_members(n, members, output.outputs, <char*>output.a + begin * members * out_row,
+                                        <char*>job.work.out + first * out_row)
             continue
-        fs_output_delta(job, begin, n, 0, cost, score, scratch)
+        fs_output_delta(job, begin * members, n * members, 0, cost, score, scratch)
         if job.data.sample_weight != NULL:
             fs_weight_costs(job, first, n, cost, score)
-        job.work.cost[first // FS_BLOCK_ROWS] = fs_sum(n, cost)
-        job.work.score[first // FS_BLOCK_ROWS] = fs_sum(n, score)
+        job.work.cost[first // job.step.block_rows] = fs_sum(n * members, cost) / members
+        job.work.score[first // job.step.block_rows] = fs_sum(n * members, score) / members
         if job.mode == FS_DELTAS:
             for l in range(job.net.depth - 1, 0, -1):
                 job.net.layers[l].ops.backward(&job.net.layers[l], &job.net.layers[l - 1], begin, n, scratch)
@@ -258,9 +269,10 @@ LOSSES = {
     "squared_hinge": FS_SQUARED_HINGE, "modified_huber": FS_MODIFIED_HUBER,
     "epsilon_insensitive": FS_EPSILON_INSENSITIVE, "squared_epsilon_insensitive": FS_SQUARED_EPSILON_INSENSITIVE,
 }
-KINDS = {"dense": FS_DENSE, "scale": FS_SCALE, "columns": FS_COLUMNS}
+KINDS = {"dense": FS_DENSE, "scale": FS_SCALE, "affine": FS_AFFINE, "member_dense": FS_DENSE_MEMBERS,
+         "columns": FS_COLUMNS}
 ROLES = {"weight": FS_WEIGHT, "bias": FS_BIAS, "scale": FS_SCALE_FACTOR, "encoding": FS_ENCODING,
-         "embedding": FS_EMBEDDING}
+         "embedding": FS_EMBEDDING, "adapter": FS_ADAPTER}
 BASES = {"identity": FS_IDENTITY_BASIS, "piecewise": FS_PIECEWISE, "waves": FS_WAVES, "cosines": FS_COSINES}
 MAX_THREADS = FS_MAX_TEAM
 POLL_SECONDS = FS_POLL_SECONDS

@@ -15,7 +15,7 @@ cdef class Pass:
         cdef fs_job* job = &self.job
         if backend not in BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-        self.kept = [bytearray(sizeof(fs_layer) * len(architecture.layers))]
+        self.kept = [layer_table(architecture)]
         self.X, self.categories = X, architecture.layers[0].categories
         job.mode = mode
         job.ops = fs_operations(params.itemsize == 8)
@@ -222,24 +222,27 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
     cdef fs_layer* layer
     cdef int l
     require(backend != "blas" or fs_blas_config()[0] != 0, "no BLAS has been loaded")
-    job.net.depth = len(architecture.layers)
-    for l, described in enumerate(architecture.layers):
+    parts = engine_layers(architecture)
+    job.net.depth = len(parts)
+    copies = parts[len(parts) - 1].copies
+    job.step.block_rows, job.step.chunk_rows = FS_BLOCK_ROWS // copies, FS_CHUNK_ROWS // copies
+    for l, part in enumerate(parts):
         layer = &job.net.layers[l]
-        layer.inputs, layer.outputs = described.inputs, described.outputs
-        layer.number = l
-        if config is not None and l < job.net.depth - 1:
-            layer.drop = config.drop(l)
-        layer.activation = ACTIVATIONS[described.activation]
-        fs_choose_kind(job, layer, KINDS[described.kind])
-        if described.kind == "columns":
-            layer.columns = columns_of(described, job, kept)
+        layer.inputs, layer.outputs, layer.copies, layer.number = part.inputs, part.outputs, part.copies, part.number
+        if config is not None and part.has_units and l < job.net.depth - 1:
+            layer.drop = config.drop(part.number)
+        layer.activation = ACTIVATIONS[part.activation]
+        fs_choose_kind(job, layer, KINDS[part.kind])
+        if part.kind == "columns":
+            layer.columns = columns_of(architecture.layers[part.number], job, kept)
         if backend == "blas":
             fs_choose_kind(job, layer, layer.ops.on_blas)
         if l == job.net.depth - 1 and job.mode >= FS_COST:
             layer.activation = FS_IDENTITY          # the cost takes z
     fs_pad_activations(job)
+    of_tensor = {f"{name}.{part.number}": l for l, part in enumerate(parts) for name in part.tensors}
     for tensor in architecture.tensors:
-        add_tensor(job, tensor, None if config is None else config.optimizer.factors(
+        add_tensor(job, of_tensor[tensor.name], tensor, None if config is None else config.optimizer.factors(
             tensor, architecture.layers[tensor.layer]))
     if job.mode == FS_PREDICT and architecture.scales_output:
         layer = &job.net.layers[job.net.depth - 1]
@@ -247,15 +250,55 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
         layer.offset = copy_of(architecture.output_offset, job, layer.outputs, "output_offset", kept)
 
 
-cdef add_tensor(fs_job* job, described, factors):
-    """The next tensor of its layer."""
-    cdef fs_layer* layer = &job.net.layers[described.layer]
+class EngineLayer(NamedTuple):
+    """One of the parts that the engine has for a layer of an architecture: most layers have one."""
+
+    number: int                       # of the layer
+    kind: str
+    inputs: int
+    outputs: int
+    activation: str
+    copies: int                       # of each row of the batch
+    has_units: bool
+    tensors: tuple
+
+
+def engine_layers(architecture):
+    """All parts, in order."""
+    found = []
+    for number, layer in enumerate(architecture.layers):
+        copies = architecture.members if number >= architecture.first_of_members else 1
+        names = tuple(name for name, _ in layer.tensors)
+        sizes = layer.inputs, layer.outputs
+        if layer.kind != "adapted_dense":
+            found.append(EngineLayer(number, layer.kind, *sizes, layer.activation, copies, layer.has_units, names))
+            continue
+        found.append(EngineLayer(number, "scale", layer.inputs, *sizes[:1], "identity", copies, False, ("input_adapters",)))
+        if layer.adapts_outputs:
+            found.append(EngineLayer(number, "dense", *sizes, "identity", copies, False, ("weights",)))
+            found.append(EngineLayer(number, "affine", layer.outputs, *sizes[1:], layer.activation, copies, True,
+                                     ("output_adapters", "biases")))
+        else:
+            found.append(EngineLayer(number, "dense", *sizes, layer.activation, copies, True, ("weights", "biases")))
+    return found
+
+
+def layer_table(architecture):
+    """Memory for its layers."""
+    return bytearray(sizeof(fs_layer) * len(engine_layers(architecture)))
+
+
+cdef add_tensor(fs_job* job, int l, described, factors):
+    """The next tensor of a layer."""
+    cdef fs_layer* layer = &job.net.layers[l]
     cdef fs_tensor* tensor = &layer.tensor[layer.tensors]
     shape = described.shape
     require(layer.tensors < FS_MAX_TENSORS, "a layer has too many tensors")
     tensor.role, tensor.offset = ROLES[described.role], described.offset
-    tensor.rows = 1 if len(shape) == 1 else shape[0]
-    tensor.cols = described.size // tensor.rows
+    tensor.cols = described.size // (1 if len(shape) == 1 else shape[0])
+    if described.role == "weight":
+        tensor.cols = shape[len(shape) - 1]
+    tensor.rows = described.size // tensor.cols
     tensor.ld = tensor.cols
     if factors is not None:
         tensor.rate_factor, tensor.decay_factor, tensor.penalty_factor = factors
@@ -275,6 +318,7 @@ cdef bind_input(fs_job* job, architecture, X, list kept):
     require(X.shape[1] == layer.inputs and X.shape[0] > 0, "X does not fit the architecture")
     job.data.rows = job.data.all_rows = X.shape[0]
     if hasattr(X, "indptr"):
+        require(layer.copies == 1, "members that share weights take no sparse rows")
         indptr, indices = X.indptr, X.indices
         require(indptr.shape[0] == job.data.rows + 1, "X is not a CSR matrix")
         source.indptr, source.entries = &indptr[0], indices.shape[0]
@@ -319,7 +363,7 @@ cdef bind_target(fs_job* job, architecture, target, list kept):
     cdef const int32_t[::1] labels
     cdef ptrdiff_t outputs = job.net.layers[job.net.depth - 1].outputs
     job.data.target.loss = LOSSES[architecture.loss]
-    job.data.target.output = ACTIVATIONS[architecture.activations[job.net.depth - 1]]
+    job.data.target.output = ACTIVATIONS[architecture.layers[len(architecture.layers) - 1].activation]
     job.data.target.parameters = copy_of(architecture.loss_parameters, job, outputs, "loss_parameters", kept)
     require(len(target) == job.data.rows, "target and X differ in length")
     if target.ndim == 1:

@@ -25,7 +25,7 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
 
     ``learning_rates`` are (steps,), or (members, steps). ``poll`` is called between two steps that all have made.
     """
-    if architecture.members == 1:
+    if architecture.networks == 1:
         return kernel.train_epoch(architecture, params, X, target, order, config, state, learning_rates, sample_weight,
                                   threads, poll, adapts)
     order = np.arange(len(X)) if order is None else order
@@ -63,7 +63,7 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
 
 def gradient(architecture, params, X, target, out, sample_weight=None, threads=1) -> float:
     """Each member's own into its part of ``out``; the mean of their costs."""
-    if architecture.members == 1:
+    if architecture.networks == 1:
         return _kernel.gradient(architecture, params, X, target, out, sample_weight, threads)
     costs = [_kernel.gradient(architecture.member, own, X, target, its, sample_weight, threads)
              for own, its in zip(_split(params, architecture.members), _split(out, architecture.members), strict=True)]
@@ -74,8 +74,8 @@ def cost(architecture, params, X, target, rows=None, sample_weight=None, threads
     """``(cost, score)`` summed over the rows: the mean of the members' costs, the score of their mean prediction."""
     if architecture.members == 1:
         return _kernel.cost(architecture, params, X, target, rows, sample_weight, threads)
-    costs = [_kernel.cost(architecture.member, own, X, target, rows, sample_weight, threads)[0]
-             for own in _split(params, architecture.members)]
+    costs = [_kernel.cost(architecture.member if architecture.networks > 1 else architecture, own, X, target, rows,
+                          sample_weight, threads)[0] for own in _split(params, architecture.networks)]
     count = len(X) if rows is None else len(rows)
     mean = np.empty((count, architecture.sizes[-1]), params.dtype)
     predict(architecture.with_output(1.0, 0.0), params, X, mean, rows, threads)
@@ -87,7 +87,7 @@ def cost(architecture, params, X, target, rows=None, sample_weight=None, threads
 
 def predict(architecture, params, X, out, rows=None, threads=1) -> None:
     """The mean of the members' predictions into ``out`` (rows, outputs)."""
-    if architecture.members == 1:
+    if architecture.networks == 1:
         _kernel.predict(architecture, params, X, out, rows, threads)
         return
     own = np.empty_like(out)

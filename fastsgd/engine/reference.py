@@ -97,7 +97,7 @@ def cost(architecture, params, X, target, rows=None, sample_weight=None, threads
         X, target = X[rows], target[rows]
         sample_weight = sample_weight[rows] if sample_weight is not None else None
     z = forward(architecture, params, X)[0][-1]
-    return cost_and_delta(architecture, z, target, sample_weight)[:2]
+    return mean_cost_and_delta(architecture, z, target, sample_weight)[:2]
 
 
 def cost_on_plane(architecture, params, Z, along, factors, activation, target, threads=1, backend="auto"):
@@ -124,7 +124,7 @@ def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
     a = forward(architecture, params, X if rows is None else X[rows])[1][-1]
     if architecture.scales_output:
         a = a * np.array(architecture.output_scale, a.dtype) + np.array(architecture.output_offset, a.dtype)
-    out[:] = a
+    out[:] = a if a.ndim == 2 else a.mean(axis=1)
 
 
 # ---- forward and backward ----
@@ -145,7 +145,57 @@ class Dense:
     @staticmethod
     def gradients(layer, x, delta, W, b):
         """Of each tensor, summed over the rows."""
+        x, delta = x.reshape(-1, x.shape[-1]), delta.reshape(-1, delta.shape[-1])      # rows of all members alike
         return [x.T @ delta, delta.sum(axis=0)]
+
+
+class AdaptedDense:
+    """W shared; r, s and b of each member. x is (rows, inputs) or (rows, members, inputs), z has an axis of members."""
+
+    @staticmethod
+    def forward(layer, x, W, r, *rest):
+        return _adapted(layer, _of_members(x) * r @ W, rest)
+
+    @staticmethod
+    def backward(layer, x, delta, W, r, *rest):
+        s = rest[0] if layer.adapts_outputs else 1
+        below = (delta * s) @ W.T * r
+        return below if x.ndim == 3 else below.sum(axis=1)
+
+    @staticmethod
+    def gradients(layer, x, delta, W, r, *rest):
+        x = _of_members(x)
+        s = rest[0] if layer.adapts_outputs else 1
+        found = [np.einsum("nki,nko->io", x * r, delta * s), (x * ((delta * s) @ W.T)).sum(axis=0)]
+        if layer.adapts_outputs:
+            found.append((delta * (x * r @ W)).sum(axis=0))
+        return [*found, delta.sum(axis=0 if layer.adapts_outputs else (0, 1))]
+
+
+class MemberDense:
+    """W and b of each member; x (rows, members, inputs)."""
+
+    @staticmethod
+    def forward(layer, x, W, b):
+        return np.einsum("nki,kio->nko", x, W) + b
+
+    @staticmethod
+    def backward(layer, x, delta, W, b):
+        return np.einsum("nko,kio->nki", delta, W)
+
+    @staticmethod
+    def gradients(layer, x, delta, W, b):
+        return [np.einsum("nki,nko->kio", x, delta), delta.sum(axis=0)]
+
+
+def _of_members(x):
+    """The rows with an axis of members, which may be of length 1."""
+    return x if x.ndim == 3 else x[:, np.newaxis]
+
+
+def _adapted(layer, u, rest):
+    """u s + b, or with biases alone u + b."""
+    return u * rest[0] + rest[1] if layer.adapts_outputs else u + rest[0]
 
 
 class Scale:
@@ -161,7 +211,7 @@ class Scale:
 
     @staticmethod
     def gradients(layer, x, delta, s):
-        return [(x * delta).sum(axis=0)]
+        return [(x * delta).reshape(-1, len(s)).sum(axis=0)]
 
 
 class Columns:
@@ -259,7 +309,8 @@ def _one_hot_codes(codes, levels, dtype):
     return (codes[:, np.newaxis] == np.arange(levels)).astype(dtype)
 
 
-LAYERS = {"dense": Dense, "scale": Scale, "columns": Columns}
+LAYERS = {"dense": Dense, "adapted_dense": AdaptedDense, "member_dense": MemberDense, "scale": Scale,
+          "columns": Columns}
 
 
 def layers(architecture, params):
@@ -294,7 +345,9 @@ def forward(architecture, params, X, masks=()):
         zs.append(twin.forward(own, activations[-1], *tensors))
         activations.append(activate(architecture.activations[layer], zs[-1]))
         if architecture.activations[layer] == "softmax" and not np.isfinite(activations[-1]).all():
-            activations[-1] = softmax_of_wide_logits(activations[-2], *tensors)
+            activations[-1] = (softmax_of_wide_logits(activations[-2], *tensors) if zs[-1].ndim == 2 else np.stack(
+                [softmax_of_wide_logits(activations[-2][:, m], *(tensor[m] for tensor in tensors))
+                 for m in range(architecture.members)], axis=1))
         if layer < len(masks):
             activations[-1] = np.where(masks[layer] == 0, 0, activations[-1] * masks[layer])
     return zs, activations
@@ -318,8 +371,8 @@ def deltas_of(architecture, params, X, target, sample_weight=None, masks=(), con
               output_costs=None):
     """``(cost, score, [a_0, ...], [delta_1, ...])``: the costs summed, a row of every array for each row of X."""
     zs, activations = forward(architecture, params, X, masks)
-    cost, score, delta = cost_and_delta(architecture, zs[-1], target, sample_weight, config, activations[0],
-                                        learning_rate, output_costs)
+    cost, score, delta = mean_cost_and_delta(architecture, zs[-1], target, sample_weight, config, activations[0],
+                                             learning_rate, output_costs)
     found = [delta]
     chain = layers(architecture, params)
     for layer in reversed(range(1, len(chain))):
@@ -340,12 +393,13 @@ def dropout_masks(architecture, config, step, rows, dtype):
     """
     masks = []
     for layer, units in enumerate(architecture.sizes[1:-1] if config.dropout else ()):
-        drop = config.drop(layer)
+        drop, members = config.drop(layer), architecture.members if layer >= architecture.first_of_members else 1
         blocks = -(-units // 16)
         random = np.random.Philox(key=np.array([config.seed, 0], np.uint64),
                                   counter=np.array([0, layer, step, 0], np.uint64))
-        chance = random.random_raw(rows * blocks * 4).astype("<u8").view("<u2").reshape(rows, blocks * 16)[:, :units]
-        masks.append(np.where(chance < drop, 0, 65536 / (65536 - drop)).astype(dtype))
+        chance = random.random_raw(rows * members * blocks * 4).astype("<u8").view("<u2").reshape(-1, blocks * 16)
+        mask = np.where(chance[:, :units] < drop, 0, 65536 / (65536 - drop)).astype(dtype)
+        masks.append(mask if members == 1 else mask.reshape(rows, members, units))
     return masks
 
 
@@ -381,8 +435,8 @@ def _normal_cdf(z):
 
 
 def _softmax(z):
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
 
 
 def softmax_of_wide_logits(x, W, b):
@@ -425,6 +479,17 @@ def slope(name, z, a):
 
 
 # ---- cost, score and output delta ----
+
+def mean_cost_and_delta(architecture, z, target, sample_weight=None, *rest):
+    """``cost_and_delta`` of z (rows, outputs), or the mean of all members' where z is (rows, members, outputs)."""
+    if z.ndim == 2:
+        return cost_and_delta(architecture, z, target, sample_weight, *rest)
+    members = z.shape[1]
+    weight = None if sample_weight is None else np.repeat(sample_weight, members)
+    cost, score, delta = cost_and_delta(architecture, z.reshape(-1, z.shape[-1]), np.repeat(target, members, axis=0),
+                                        weight, *rest)
+    return cost / members, score / members, delta.reshape(z.shape) / z.dtype.type(members)
+
 
 def cost_and_delta(architecture, z, target, sample_weight=None, config=None, rows=None, learning_rate=None,
                    output_costs=None):

@@ -13,8 +13,10 @@ from __future__ import annotations
 from fastsgd.layers.base import ROLES, Dense, Layer, Scale, Tensor, chain
 from fastsgd.layers.columns import UNKNOWN, Columns
 from fastsgd.layers.numbers import PBLD, LinearReLU, NumberEncoding, Periodic, PiecewiseLinear, quantile_edges
+from fastsgd.layers.sharing import SHARINGS, AdaptedDense, MemberDense, share
 
-__all__ = ["PBLD", "ROLES", "UNKNOWN", "Columns", "Dense", "Layer", "LinearReLU", "NumberEncoding", "Periodic",
-           "PiecewiseLinear", "Scale", "Tensor", "chain", "quantile_edges"]
+__all__ = ["PBLD", "ROLES", "SHARINGS", "UNKNOWN", "AdaptedDense", "Columns", "Dense", "Layer", "LinearReLU",
+           "MemberDense", "NumberEncoding", "Periodic", "PiecewiseLinear", "Scale", "Tensor", "chain", "quantile_edges",
+           "share"]
 
 KINDS = {kind.kind: kind for kind in (Dense, Scale, Columns)}

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastsgd.arguments import check_factor
 
-ROLES = ("weight", "bias", "scale", "encoding", "embedding")      # penalties l1 and l2 act on weights alone
+ROLES = ("weight", "bias", "scale", "encoding", "embedding", "adapter")      # penalties l1 and l2 act on weights alone
 
 
 class Tensor(NamedTuple):

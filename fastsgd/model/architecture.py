@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastsgd.arguments import check_whole, is_number
-from fastsgd.layers import Layer, Tensor, chain
+from fastsgd.layers import SHARINGS, Layer, Tensor, chain, share
 from fastsgd.losses import CLASSES, LOSSES, MAX_NUMBER, Loss, as_loss
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
@@ -26,7 +26,8 @@ class Architecture:
     (:meth:`fastsgd.losses.Loss.parameters`). The first layer receives
     ``x * input_scale + input_offset``, each one number or one per column; what the last layer computes,
     times ``output_scale`` plus ``output_offset``, each one number or one per output, is the prediction.
-    Several ``members`` are as many networks of these layers, one behind the other in the flat parameters.
+    Several ``members`` are as many networks of these layers, one behind the other in the flat parameters, or with
+    ``sharing`` one network whose layers know of its members.
     """
 
     layers: tuple[Layer, ...]
@@ -37,6 +38,7 @@ class Architecture:
     output_scale: tuple[float, ...] = (1.0,)
     output_offset: tuple[float, ...] = (0.0,)
     members: int = 1
+    sharing: str = "none"
 
     @classmethod
     def dense(cls, sizes: Sequence[int], activations: Sequence[str], loss: str,
@@ -46,7 +48,7 @@ class Architecture:
 
     @classmethod
     def checked(cls, sizes, activation, loss: str | Loss, output=None, input_scale=1.0, input_offset=0.0,
-                output_scale=1.0, output_offset=0.0, members=1) -> Architecture:
+                output_scale=1.0, output_offset=0.0, members=1, sharing="none") -> Architecture:
         """From the arguments of :class:`fastsgd.Network`; what cannot be used is refused by name."""
         sizes = _check_sizes(sizes)
         hidden = _check_activation(activation, sum(isinstance(size, int) for size in sizes) - 2)
@@ -54,7 +56,10 @@ class Architecture:
         output = _check_output(loss, output, sizes[-1])
         layers = chain(sizes, (*hidden, output))
         members = check_whole("members", members, least=1)
-        found = cls(layers, loss.name, loss.parameters(sizes[-1]), members=members)
+        if sharing not in SHARINGS:
+            raise ValueError(f"sharing must be one of {', '.join(SHARINGS)}, got {sharing!r}")
+        found = cls(share(layers, members, sharing), loss.name, loss.parameters(sizes[-1]), members=members,
+                    sharing=sharing if members > 1 else "none")
         if found.parameters > MAX_PARAMETERS:
             raise ValueError(f"members: {members} make {found.parameters:,} parameters; at most {MAX_PARAMETERS:,} are "
                              "supported")
@@ -116,8 +121,8 @@ class Architecture:
         offset = 0
         for number, layer in enumerate(self.layers):
             for (name, role), shape in zip(layer.tensors, layer.shapes(), strict=True):
-                own = shape if self.members == 1 else (self.members, *shape)
-                found.append(Tensor(f"{name}.{number}", offset, own, role, number, self.members))
+                own = shape if self.networks == 1 else (self.networks, *shape)
+                found.append(Tensor(f"{name}.{number}", offset, own, role, number, self.networks))
                 offset += math.prod(shape)
         return tuple(found)
 
@@ -132,6 +137,16 @@ class Architecture:
     def parameters(self) -> int:
         """How many there are."""
         return sum(tensor.size for tensor in self.tensors)
+
+    @property
+    def networks(self) -> int:
+        """How many there are that share nothing."""
+        return self.members if self.sharing == "none" else 1
+
+    @cached_property
+    def first_of_members(self) -> int:
+        """The number of the first layer that has something for each member; as many as there are if none has."""
+        return next((i for i, layer in enumerate(self.layers) if hasattr(layer, "members")), len(self.layers))
 
     @cached_property
     def member(self) -> Architecture:
@@ -156,7 +171,8 @@ class Architecture:
     def require_one(self, what: str) -> None:
         """ValueError where there are several members."""
         if self.members > 1:
-            raise ValueError(f"{what} is for one network; net.member(i) is one of this one's members")
+            raise ValueError(f"{what} is for one network; " + ("net.member(i) is one of this one's members" if
+                             self.sharing == "none" else f"this one has members with sharing={self.sharing!r}"))
 
     def require_dense(self, what: str) -> None:
         """ValueError where there is another layer, or more than one member."""
@@ -178,7 +194,9 @@ class Architecture:
     @cached_property
     def flops(self) -> int:
         """Floating-point operations per row of a training step: products forward, back, and for the gradient."""
-        return self.members * (3 * sum(layer.flops for layer in self.layers) - self.layers[0].flops)
+        own = [self.members if self.networks > 1 or i >= self.first_of_members else 1 for i in range(len(self.layers))]
+        flops = [times * layer.flops for times, layer in zip(own, self.layers, strict=True)]
+        return 3 * sum(flops) - flops[0]
 
     def __getstate__(self) -> dict:
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
@@ -186,7 +204,7 @@ class Architecture:
     def __setstate__(self, state: dict) -> None:
         if "layers" not in state:                           # of fastsgd 0.1
             state = {**state, "layers": chain(state["sizes"], state["activations"])}
-        state = {"members": 1, **state}
+        state = {"members": 1, "sharing": "none", **state}
         self.__dict__.update({entry.name: state[entry.name] for entry in fields(self)})
 
 

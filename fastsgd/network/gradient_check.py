@@ -89,7 +89,8 @@ def check_gradient(net: Network, X: RowsLike, y: ArrayLike, *, gradient: np.ndar
     True
     """
     net, X, y = as_network_and_rows(net, X, y)
-    net.architecture.require_one("a check of the gradient")
+    if net.architecture.networks > 1:
+        net.architecture.require_one("a check of the gradient")
     if tolerance is not None and not tolerance > 0:
         raise ValueError(f"tolerance must be above 0, got {tolerance!r}")
     if samples < 1:

@@ -6,7 +6,7 @@ A file holds ``weights.0`` (inputs, outputs), ``biases.0`` (outputs,), ``weights
 - ``fastsgd.architecture``: JSON with ``sizes``, ``activations`` (one per layer), ``loss``, ``loss_parameters``, and
   where the rows are scaled or shifted, ``input_scale`` and ``input_offset`` (lists of one number or one per column),
   where predictions are, ``output_scale`` and ``output_offset`` (of one or one per output); ``members``, where there are
-  several: then they are the first axis of every tensor;
+  several: then they are the first axis of every tensor, or with ``sharing`` of those that each member has for itself;
 - any other key: the network's own ``metadata``.
 
 A checkpoint of a run (``runs.checkpoint``) is a model file too: it holds more, under names that begin with ``run.``,
@@ -51,8 +51,11 @@ def describe(architecture: Architecture, params: np.ndarray,
         description |= {"output_scale": architecture.output_scale, "output_offset": architecture.output_offset}
     if architecture.members > 1:
         description["members"] = architecture.members
-    if not architecture.is_dense:
-        description["layers"] = [{"kind": layer.kind, **layer.options()} for layer in architecture.layers]
+    if architecture.sharing != "none":
+        description["sharing"] = architecture.sharing
+    if not all(isinstance(layer, Dense) for layer in architecture.layers):
+        description["layers"] = [{"kind": "dense"} if isinstance(layer, Dense) else
+                                 {"kind": layer.kind, **layer.options()} for layer in architecture.layers]
     tensors = [(tensor.name, tensor.of(params)) for tensor in architecture.tensors]
     return tensors, {"fastsgd.version": VERSION, "fastsgd.architecture": json.dumps(description), **metadata}
 
@@ -104,7 +107,7 @@ def _architecture(file: TensorFile, text: str) -> Architecture:
         architecture = Architecture.checked(
             sizes, names[:-1], type(as_loss(loss)).from_parameters(given), names[-1],
             fields.get("input_scale", 1.0), fields.get("input_offset", 0.0),
-            fields.get("output_scale", 1.0), fields.get("output_offset", 0.0), members)
+            fields.get("output_scale", 1.0), fields.get("output_offset", 0.0), members, fields.get("sharing", "none"))
         if architecture.loss_parameters != tuple(given):
             raise ValueError(f"its loss_parameters {given} are not those of {loss}")
         return architecture
@@ -122,7 +125,8 @@ def _sizes(file: TensorFile, fields: dict, members: int) -> list[int | Layer]:
         layer = kind(**{name: value for name, value in options.items() if name != "kind"})
         placed = replace(layer, inputs=shape[0], outputs=shape[1]) if kind is Dense else layer.placed(shape[0])
         for (name, _), expected in zip(placed.tensors, placed.shapes(), strict=True):
-            each = expected if members == 1 else (members, *expected)
+            shared = members == 1 or (fields.get("sharing", "none") != "none" and number < len(kinds) - 1)
+            each = expected if shared else (members, *expected)
             if name != "biases" and file.tensors.get(f"{name}.{number}", (None, None))[1] != each:
                 raise ValueError(f"its sizes {str(sizes)[:80]} are not those of its tensors")
         chain.append(shape[1] if kind is Dense else layer)

@@ -16,7 +16,7 @@ from fastsgd.data.checks import check_sample_weight, generator
 from fastsgd.deprecation import keyword_only, warn_of
 from fastsgd.engine import _kernel, ensemble
 from fastsgd.engine.machine import cores
-from fastsgd.layers import Layer
+from fastsgd.layers import Dense, Layer
 from fastsgd.losses import Loss, as_loss, with_parameters
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import checked, model_file
@@ -59,6 +59,11 @@ class Network:
         mean of their predictions; ``member(i)`` is one of them. Each is bit for bit what its network alone would be:
         the i-th begins with the seed ``seed + i``, or with the i-th of a sequence of seeds. An optimizer may have one
         learning rate for each.
+    sharing : "none", "batch" or "mini"
+        What members have in common. With "batch" all weights of hidden layers: each member has a vector of factors for
+        the inputs and one for the outputs of each, its own biases, and its own output layer (TabM, Gorishniy et al.
+        2024, arXiv 2410.24210). With "mini" a member has but factors of the first layer's inputs and its output layer.
+        The cost is the mean of theirs.
     huber_delta, quantile, epsilon : deprecated
         Parameters of a loss: give ``loss=losses.Huber(2.0)``, ``losses.Quantile([0.1, 0.9])``,
         ``losses.EpsilonInsensitive(0.5)``.
@@ -119,18 +124,18 @@ class Network:
                  huber_delta: float | None = None, quantile: float | Sequence[float] | None = None,
                  input_scale: float | Sequence[float] = 1.0, input_offset: float | Sequence[float] = 0.0,
                  epsilon: float | None = None, output_scale: float | Sequence[float] = 1.0,
-                 output_offset: float | Sequence[float] = 0.0, members: int = 1):
+                 output_offset: float | Sequence[float] = 0.0, members: int = 1, sharing: str = "none"):
         loss = _with_old_arguments(loss, huber_delta, quantile, epsilon)
         architecture = Architecture.checked(sizes, activation, loss, output, input_scale, input_offset, output_scale,
-                                            output_offset, members)
+                                            output_offset, members, sharing)
         if init not in INITS:
             raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
         if dtype not in ("float32", "float64", np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
-        generators = [generator(own) for own in _seeds(seed, architecture.members)]
+        generators = [generator(own) for own in _seeds(seed, architecture.networks)]
         self._hold(architecture, aligned_zeros((architecture.parameters,), dtype), {})
         for number, rng in enumerate(generators):
-            self.member(number)._initialise(rng, init)
+            (self if len(generators) == 1 else self.member(number))._initialise(rng, init)
         self._warn_of_offset()
 
     def _hold(self, architecture: Architecture, params: np.ndarray, metadata: dict[str, str]) -> None:
@@ -158,11 +163,11 @@ class Network:
                         "or a smaller offset")
 
     def _initialise(self, rng: np.random.Generator, init: str) -> None:
-        dense = [layer for layer in self.architecture.layers if layer.kind == "dense"]
         for tensor in self.architecture.tensors:
-            layer = self.layers[tensor.layer]
-            if layer.kind != "dense":
+            if tensor.role not in ("weight", "bias"):
+                layer = self.layers[tensor.layer]
                 self.tensors[tensor.name][:] = layer.initial(tensor.name.split(".")[0], tensor.shape, rng)
+        dense = [layer for layer in self.layers if isinstance(layer, Dense)]
         for layer, W, b in zip(dense, self.weights, self.biases, strict=True):
             inputs, outputs, name = layer.inputs, layer.outputs, layer.activation
             rule = init
@@ -269,8 +274,10 @@ class Network:
 
     def __repr__(self) -> str:
         hidden = [layer.activation for layer in self.layers[:-1] if layer.has_units]
-        sizes = [self.sizes[0], *(layer.outputs if layer.kind == "dense" else layer for layer in self.layers)]
-        members = f", members={self.architecture.members}" * (self.architecture.members > 1)
+        sizes = [self.sizes[0], *(layer.outputs if isinstance(layer, Dense) else layer for layer in self.layers)]
+        own = self.architecture
+        members = f", members={own.members}" * (own.members > 1)
+        members += f", sharing={own.sharing!r}" * (own.sharing != "none")
         same = set(hidden) if hidden else {"relu"}
         activation = same.pop() if len(same) == 1 else list(hidden)
         output = self.architecture.activations[-1]
@@ -290,6 +297,8 @@ class Network:
             raise IndexError(f"member must be a whole number from 0 to {members - 1}, got {number!r}")
         if members == 1:
             return self
+        if self.architecture.sharing != "none":
+            raise ValueError(f"members with sharing={self.architecture.sharing!r} are no networks by themselves")
         one = Network.__new__(Network)
         one._hold(self.architecture.member, self._params.reshape(members, -1)[int(number)], dict(self.metadata))
         return one
@@ -506,6 +515,8 @@ class Network:
 
 def _few_rows_of(architecture: Architecture, params: np.ndarray) -> Callable[[Any, Any], Any]:
     """A quick way to predict a few rows; it returns None for others."""
+    if architecture.sharing != "none":
+        return lambda X, out: None
     if architecture.members == 1:
         return _kernel.FewRows(architecture, params)
     each = [_kernel.FewRows(architecture.member, own) for own in params.reshape(architecture.members, -1)]

@@ -357,6 +357,8 @@ def check_state(state, optimizer: Optimizer, params: np.ndarray) -> None:
 def check_fits(optimizer: Optimizer, architecture) -> None:
     """ValueError where the optimizer is not for such a network."""
     rates = optimizer.learning_rate
+    if isinstance(rates, tuple) and architecture.sharing != "none":
+        raise ValueError(f"learning_rate must be one where members share weights, got {len(rates)}")
     if isinstance(rates, tuple) and len(rates) != architecture.members:
         raise ValueError(f"learning_rate must be one or {architecture.members}, one per member, got {len(rates)}")
     if optimizer.groups:

@@ -82,7 +82,7 @@ typedef struct {
 
 /* ---- parameters: a matrix, or a row of as many numbers as a layer has columns ---- */
 
-enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING };   /* roles */
+enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING, FS_ADAPTER };   /* roles */
 
 typedef struct {
     int role;
@@ -101,9 +101,10 @@ typedef struct {
 
 /* ---- a layer: what it computes and where its numbers lie ---- */
 
-enum { FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_COLUMNS, FS_LAYER_KINDS };
+enum { FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_AFFINE, FS_DENSE_MEMBERS, FS_COLUMNS,
+       FS_LAYER_KINDS };
 enum { FS_W, FS_B };          /* tensors of a dense layer: (inputs, outputs) and (outputs,) */
-enum { FS_S };                /* and of a scale: (outputs,) */
+enum { FS_S, FS_SHIFT };      /* of a scale and an affine layer: (outputs,), or a row for each member */
 enum { FS_MAX_TENSORS = 5 };
 
 typedef struct fs_layer fs_layer;
@@ -153,8 +154,9 @@ typedef struct {              /* how a first layer encodes the columns of a tabl
 struct fs_layer {
     const fs_layer_ops *ops;
     int kind;                 /* FS_DENSE ... */
-    int number;               /* 0 for the first */
+    int number;               /* of the layer of the architecture that it is, or is a part of */
     ptrdiff_t inputs, outputs;
+    ptrdiff_t copies;         /* how many times it has each row: once, or from the first layer of members on once for each */
     ptrdiff_t weight_rows;    /* of W, that are collected at a time */
     int activation;
     int drop;                 /* of 65,536 units those that are dropped on average */
@@ -234,6 +236,8 @@ typedef struct {
     void (*constrain)(const fs_tensor *tensor, ptrdiff_t first, ptrdiff_t cols, double max_norm);
     /* average += weight (w - average) */
     void (*average)(ptrdiff_t n, double weight, const void *w, void *average);
+    /* out (n, cols) = the mean of so many rows of a, side by side, for each row */
+    void (*mean_of_members)(ptrdiff_t n, ptrdiff_t members, ptrdiff_t cols, const void *a, void *out);
     /* what steps of a network without a hidden layer are made of: rows fetched ahead, rows as lists; one row's outputs z;
      * v += rate delta x, with scratch for the outputs; b = left b - rate sum delta, and its average; weights that pay
      * cumulative L1 before and after a step; and everything that is pending applied */

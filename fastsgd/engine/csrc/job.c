@@ -32,28 +32,50 @@ static ptrdiff_t row_at(const fs_job *job, ptrdiff_t place) { return job->data.o
 
 static fs_layer *output_of(const fs_job *job) { return &job->net.layers[job->net.depth - 1]; }
 
+ptrdiff_t fs_members(const fs_job *job) { return output_of(job)->copies; }
+
+/* rows begin .. begin + n of the batch, where they lie, to the first layer that has each several times */
+static void point_at_copies(fs_job *job, ptrdiff_t begin, ptrdiff_t n) {
+    const fs_layer *layer = &job->net.layers[0];
+    for (ptrdiff_t r = begin * layer->copies; r < (begin + n) * layer->copies; r++)
+        layer->x[r] = job->work.rows[r / layer->copies];
+}
+
+/* n rows of so many bytes become "copies" of each, the last first, as they overwrite each other */
+static void copy_rows(char *rows, ptrdiff_t n, ptrdiff_t copies, ptrdiff_t size) {
+    for (ptrdiff_t r = n * copies - 1; copies > 1 && r > 0; r--)
+        memmove(rows + r * size, rows + r / copies * size, (size_t)size);
+}
+
 void fs_gather(fs_job *job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) {
     const fs_data *data = &job->data;
     const int64_t *order = data->order ? data->order + first : NULL;
     const int64_t *next = order && first + job->step.batch + n <= data->rows ? order + job->step.batch : NULL;
-    const ptrdiff_t outputs = output_of(job)->outputs;
-    char *targets = (char *)job->work.targets + begin * outputs * job->ops->item;
-    if (!job->ops->gather(&data->input, order, next, first, &job->net.layers[0], begin, n))
+    const ptrdiff_t outputs = output_of(job)->outputs, size = outputs * job->ops->item, members = fs_members(job);
+    char *targets = (char *)job->work.targets + begin * members * size;
+    int32_t *labels = job->work.labels + begin * members;
+    fs_layer layer = job->net.layers[0];
+    if (layer.copies > 1)
+        layer.x = job->work.rows;
+    if (!job->ops->gather(&data->input, order, next, first, &layer, begin, n))
         job->result.invalid_row = 1;
+    if (layer.copies > 1)
+        point_at_copies(job, begin, n);
     if (data->target.labels) {
-        for (ptrdiff_t i = 0; i < n; i++) {
-            const int32_t label = data->target.labels[row_at(job, first + i)];
+        for (ptrdiff_t i = 0; i < n * members; i++) {
+            const int32_t label = data->target.labels[row_at(job, first + i / members)];
             const int valid = 0 <= label && label < outputs;
             if (!valid)
                 job->result.invalid_row = 1;
-            job->work.labels[begin + i] = valid ? label : 0;
+            labels[i] = valid ? label : 0;
         }
     } else if (data->target.targets) {
         job->ops->gather_rows(data->target.targets, outputs, order, first, n, targets);
+        copy_rows(targets, n, members, size);
     }
     if (data->smoothed)
-        job->ops->smooth(n, outputs, data->target.labels ? job->work.labels + begin : NULL, data->smooth_keep,
-                         data->smooth_share, targets);
+        job->ops->smooth(n * members, outputs, data->target.labels ? labels : NULL, data->smooth_keep, data->smooth_share,
+                         targets);
 }
 
 void fs_output_delta(fs_job *job, ptrdiff_t begin, ptrdiff_t n, ptrdiff_t step, double *cost, double *score, char *scratch) {
@@ -106,8 +128,9 @@ double fs_weight_of(const fs_job *job, ptrdiff_t first, ptrdiff_t rows) {
 }
 
 void fs_weight_costs(const fs_job *job, ptrdiff_t first, ptrdiff_t n, double *cost, double *score) {
-    for (ptrdiff_t i = 0; i < n; i++) {
-        const double weight = job->data.sample_weight[row_at(job, first + i)];
+    const ptrdiff_t members = fs_members(job);
+    for (ptrdiff_t i = 0; i < n * members; i++) {
+        const double weight = job->data.sample_weight[row_at(job, first + i / members)];
         cost[i] = weight != 0 ? weight * cost[i] : 0;       /* 0 times an infinite cost is 0 here */
         score[i] = weight != 0 ? weight * score[i] : 0;
     }
@@ -115,11 +138,12 @@ void fs_weight_costs(const fs_job *job, ptrdiff_t first, ptrdiff_t n, double *co
 
 void fs_apply_sample_weight(fs_job *job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t begin) {
     const fs_layer *output = output_of(job);
-    for (ptrdiff_t i = 0; i < n; i++)
-        job->work.weight[begin + i] = job->data.sample_weight[row_at(job, first + i)];
-    fs_weight_costs(job, first, n, job->work.cost + begin, job->work.score + begin);
-    job->ops->apply_sample_weight(n, output->outputs, output->ld, job->work.weight + begin,
-                                  (char *)output->delta + begin * output->ld * job->ops->item);
+    const ptrdiff_t members = fs_members(job), at = begin * members;
+    for (ptrdiff_t i = 0; i < n * members; i++)
+        job->work.weight[at + i] = job->data.sample_weight[row_at(job, first + i / members)];
+    fs_weight_costs(job, first, n, job->work.cost + at, job->work.score + at);
+    job->ops->apply_sample_weight(n * members, output->outputs, output->ld, job->work.weight + at,
+                                  (char *)output->delta + at * output->ld * job->ops->item);
 }
 
 /* ---- the step ---- */
@@ -158,14 +182,15 @@ int fs_poll_is_due(const fs_job *job) {
 
 int fs_accumulate_cost(fs_job *job, fs_team *team, const fs_chunk *chunk, int rank, int size) {
     fs_result *result = &job->result;
-    const double cost = fs_sum(chunk->rows, job->work.cost);
+    const ptrdiff_t members = fs_members(job);
+    const double cost = fs_sum(chunk->rows * members, job->work.cost) / (double)members;
     const int ok = isfinite(cost) && !result->invalid_row;
     if (rank != 0)
         return ok;
     if (chunk->first_of_batch)
         result->batch_cost = result->batch_score = 0;
     result->batch_cost += cost;
-    result->batch_score += fs_sum(chunk->rows, job->work.score);
+    result->batch_score += fs_sum(chunk->rows * members, job->work.score) / (double)members;
     if (chunk->last_of_batch || !ok) {
         result->cost += result->batch_cost;
         result->score += result->batch_score;
@@ -187,7 +212,7 @@ ptrdiff_t fs_pieces(const fs_job *job) {
 void fs_square_gradient(fs_job *job, int rank, int size) {
     double *squares = job->work.squares;
     FS_EACH_TENSOR(job, layer, tensor) {
-        const fs_part part = fs_part_of(tensor, layer->number, rank, size);
+        const fs_part part = fs_part_of(tensor, (int)(layer - job->net.layers), rank, size);
         const ptrdiff_t end = fs_pieces_in(part.first + part.rows);
         for (ptrdiff_t piece = part.first / PIECE_ROWS; piece < end; piece++) {
             const ptrdiff_t row = piece * PIECE_ROWS;

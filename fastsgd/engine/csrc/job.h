@@ -31,6 +31,7 @@ typedef struct {
 
 typedef struct {
     ptrdiff_t batch, steps;
+    ptrdiff_t block_rows, chunk_rows;   /* of the batch: FS_BLOCK_ROWS and FS_CHUNK_ROWS by the members that share it */
     fs_rule rule;
     double alpha;             /* l2 of a batch of weight 1 */
     const double *learning_rates, *averaging_weights;   /* (steps,) */
@@ -45,7 +46,8 @@ typedef struct {
 } fs_step;
 
 typedef struct {
-    int32_t *labels;          /* (chunk,) in the order of the epoch */
+    const void **rows;        /* (chunk,) of the data, where the first layer has each of them several times; or NULL */
+    int32_t *labels;          /* (chunk,) in the order of the epoch; where members share a network once for each of them */
     void *targets;
     double *cost, *score;     /* (chunk,) of each row; (blocks,) in a forward pass */
     double *weight;           /* (chunk,) of each row, or NULL */
@@ -116,12 +118,13 @@ ptrdiff_t fs_pieces_in(ptrdiff_t rows);         /* of a matrix: pieces of so man
 ptrdiff_t fs_share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size);
 /* whole pieces of a matrix; of layer l, as the odd one goes to another thread in each */
 fs_part fs_part_of(const fs_tensor *tensor, int l, int rank, int size);
+ptrdiff_t fs_members(const fs_job *job);        /* that share the network, and have each row once: 1 for other networks */
 /* rows first .. first + n of the epoch become rows begin .. begin + n of the workspace, with their targets */
 void fs_gather(fs_job *job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n);
-/* cost, score and delta of the output layer for rows begin .. begin + n of the workspace */
+/* cost, score and delta of the output layer for rows begin .. begin + n of the workspace, all members' */
 void fs_output_delta(fs_job *job, ptrdiff_t begin, ptrdiff_t n, ptrdiff_t step, double *cost, double *score, char *scratch);
-/* costs, scores and output deltas of these rows, the first of which is row "first" of the epoch, times their weights; or
- * costs and scores alone */
+/* costs, scores and output deltas of these rows, all members', the first of which is row "first" of the epoch, times their
+ * weights; or costs and scores alone */
 void fs_apply_sample_weight(fs_job *job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t begin);
 void fs_weight_costs(const fs_job *job, ptrdiff_t first, ptrdiff_t n, double *cost, double *score);
 /* the sum of the weights of so many rows of the epoch */

@@ -23,13 +23,13 @@ void fs_count_steps(fs_job *job) {
     job->step.steps = (job->data.rows + job->step.batch - 1) / job->step.batch;
 }
 
-ptrdiff_t fs_blocks_of(const fs_job *job) { return (job->data.rows + FS_BLOCK_ROWS - 1) / FS_BLOCK_ROWS; }
+ptrdiff_t fs_blocks_of(const fs_job *job) { return (job->data.rows + job->step.block_rows - 1) / job->step.block_rows; }
 
 /* more than this would find nothing to do */
 static int most_threads(const fs_job *job) {
     ptrdiff_t most = fs_blocks_of(job);
     if (job->mode >= FS_GRADIENT) {
-        most = fs_min(job->step.batch, FS_CHUNK_ROWS);
+        most = fs_min(job->step.batch, job->step.chunk_rows);
         for (int l = 0; l < job->net.depth; l++)
             most = fs_max(most, job->net.layers[l].inputs);
         most = fs_pieces_in(most);
@@ -92,7 +92,7 @@ static void pad_weight_rows(fs_job *job) {
 /* The weights' phase goes over the rows of its batch once for each panel of columns. What it takes of them at a time is
  * to stay in a quarter of L2, beside delta and W on their way. */
 static void choose_weight_rows(fs_job *job) {
-    const ptrdiff_t column = fs_min(job->step.block, FS_CHUNK_ROWS) * job->ops->item;
+    const ptrdiff_t column = fs_min(job->step.block * fs_members(job), FS_CHUNK_ROWS) * job->ops->item;
     const ptrdiff_t rows = fs_caches()->l2 / 4 / column / FEWEST_WEIGHT_ROWS * FEWEST_WEIGHT_ROWS;
     for (int l = 0; l < job->net.depth; l++)
         job->net.layers[l].weight_rows = fs_max(rows, FEWEST_WEIGHT_ROWS);
@@ -105,7 +105,7 @@ int fs_plan(fs_job *job, int threads) {
     fs_count_steps(job);
     if (job->mode == FS_TRAIN && !job->net.average && !linear)
         pad_weight_rows(job);
-    job->step.block = fs_min(job->step.batch, FS_CHUNK_ROWS);
+    job->step.block = fs_min(job->step.batch, job->step.chunk_rows);
     if (linear)
         job->step.block = job->step.batch * fs_max(1, LINEAR_BLOCK / job->step.batch);
     /* On the linear path each row decides for itself: its sums depend on it, and must not on what else is in X. */

@@ -42,6 +42,8 @@ static void bind_rows(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t rows) 
     fs_layer *layer = &job->net.layers[0];
     fs_input *input = &job->data.input;
     const int on_blas = layer->kind == FS_DENSE_BLAS;
+    if (layer->copies > 1)
+        job->work.rows = fs_arena_alloc(base, used, pointers);
     if (data->lists) {
         layer->x_index = fs_arena_alloc(base, used, pointers);
         layer->x_count = fs_arena_alloc(base, used, rows * (ptrdiff_t)sizeof(int32_t));
@@ -62,8 +64,9 @@ static void bind_rows(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t rows) 
 }
 
 /* what layer l keeps of each row */
-static void bind_layer(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t rows, int l) {
+static void bind_layer(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t batch_rows, int l) {
     fs_layer *layer = &job->net.layers[l], *below = layer - 1;
+    const ptrdiff_t rows = batch_rows * layer->copies;
     const ptrdiff_t item = job->ops->item, size = rows * layer->ld * item;
     const int is_last = l == job->net.depth - 1, keeps_slope = layer->activation == FS_GELU || layer->activation == FS_SILU;
     layer->x = fs_arena_alloc(base, used, rows * (ptrdiff_t)sizeof(void *));
@@ -71,15 +74,15 @@ static void bind_layer(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t rows,
         layer->slope = fs_arena_alloc(base, used, size);
     if (job->mode >= FS_DELTAS || (job->mode == FS_COST && is_last))
         layer->delta = fs_arena_alloc(base, used, size);
-    layer->a = is_last ? layer->delta : fs_arena_alloc(base, used, size);
+    layer->a = is_last && (layer->delta || layer->copies == 1) ? layer->delta : fs_arena_alloc(base, used, size);
     for (ptrdiff_t r = 0; l > 0 && base && r < rows; r++)
-        layer->x[r] = (const char *)below->a + r * below->ld * item;
+        layer->x[r] = (const char *)below->a + r * below->copies / layer->copies * below->ld * item;
     job->work.scratch_size = fs_max(job->work.scratch_size, (layer->ops->scratch(layer) * item + 127) / 64 * 64);
 }
 
 /* whether the gradient of a step outlives its tiles */
 static int keeps_gradient(const fs_job *job) {
-    return job->mode == FS_TRAIN && (job->step.batch > FS_CHUNK_ROWS || job->step.clip_norm > 0);
+    return job->mode == FS_TRAIN && (job->step.batch > job->step.chunk_rows || job->step.clip_norm > 0);
 }
 
 /* The lists of rows by level, all empty; and where a step changes only rows of the table that its batch has, which they
@@ -117,20 +120,20 @@ static void bind_columns(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t row
 ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads) {
     const ptrdiff_t item = job->ops->item, number = sizeof(double);
     const int whole_batches = job->mode >= FS_GRADIENT;
-    const ptrdiff_t rows = whole_batches ? job->step.block : threads * FS_BLOCK_ROWS;
-    const ptrdiff_t costs = whole_batches ? job->step.block : fs_blocks_of(job);
+    const ptrdiff_t rows = whole_batches ? job->step.block : threads * job->step.block_rows;
+    const ptrdiff_t all_rows = rows * fs_members(job), costs = whole_batches ? all_rows : fs_blocks_of(job);
     fs_workspace *work = &job->work;
     ptrdiff_t used = 0;
     if (job->mode >= FS_COST) {
         work->cost = fs_arena_alloc(base, &used, costs * number);
         work->score = fs_arena_alloc(base, &used, costs * number);
-        work->labels = fs_arena_alloc(base, &used, rows * (ptrdiff_t)sizeof(int32_t));
-        work->targets = fs_arena_alloc(base, &used, rows * job->net.layers[job->net.depth - 1].outputs * item);
+        work->labels = fs_arena_alloc(base, &used, all_rows * (ptrdiff_t)sizeof(int32_t));
+        work->targets = fs_arena_alloc(base, &used, all_rows * job->net.layers[job->net.depth - 1].outputs * item);
     }
     if (job->data.target.aggressive)
         work->row_squares = fs_arena_alloc(base, &used, rows * number);
     if (whole_batches && job->data.sample_weight)
-        work->weight = fs_arena_alloc(base, &used, rows * number);
+        work->weight = fs_arena_alloc(base, &used, all_rows * number);
     if (job->step.clip_norm > 0)
         work->squares = fs_arena_alloc(base, &used, fs_pieces(job) * number);
     bind_rows(job, base, &used, rows);
