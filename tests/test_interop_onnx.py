@@ -188,6 +188,7 @@ READ = {
     "leaky relu as Max": dense([("Constant", "", "k", {"value_float": 0.01}), ("Mul", "zk", "u"), ("Max", "uz", "a")]),
     "relu as Max": dense([("Constant", "", "k", {"value_float": 0.0}), ("Max", "kz", "a")]),
     "elu": dense([("Elu", "z", "a")]),
+    "celu": dense([("Celu", "z", "a")]),
     "gelu in five": dense([("Div", ["z", "root"], "u"), ("Erf", "u", "v"), ("Add", ["v", "one"], "w"),
                            ("Mul", "zw", "q"), ("Mul", ["q", "half"], "a")]),
     "gelu in another order": dense([("Mul", ["half", "z"], "p"), ("Div", ["z", "root"], "u"), ("Erf", "u", "v"),
@@ -209,6 +210,19 @@ READ = {
     "relu within the ends of float32": dense([
         ("Constant", "", "k", {"value_float": 0.0}), ("Constant", "", "n", {"value_float": 3.4028234663852886e38}),
         ("Max", "zk", "u"), ("Min", "un", "a")]),
+    "selu": dense([("Selu", "z", "a")]),
+    "hard sigmoid": dense([("HardSigmoid", "z", "a", {"alpha": 1 / 6, "beta": 0.5})]),
+    "hard swish": dense([("HardSwish", "z", "a")]),
+    "hard swish as a product": dense([("HardSigmoid", "z", "u", {"alpha": 1 / 6}), ("Mul", "zu", "a")]),
+    "hard tanh": dense([("Constant", "", "k", {"value_float": -1.0}), ("Clip", ["z", "k", "one"], "a")]),
+    "hard tanh as Min and Max": dense([("Constant", "", "k", {"value_float": -1.0}), ("Min", ["z", "one"], "u"),
+                                       ("Max", "uk", "a")]),
+    "relu6": dense([("Constant", "", "k", {"value_float": 0.0}), ("Constant", "", "n", {"value_float": 6.0}),
+                    ("Clip", "zkn", "a")]),
+    "relu6 as Relu and Min": dense([("Constant", "", "n", {"value_float": 6.0}), ("Relu", "z", "u"),
+                                    ("Min", "un", "a")]),
+    "relu as Clip": dense([("Constant", "", "k", {"value_float": 0.0}), ("Clip", "zk", "a")]),
+    "mish": dense([("Softplus", "z", "u"), ("Tanh", "u", "v"), ("Mul", "zv", "a")]),
     "softplus as Log": dense([("Exp", "z", "u"), ("Add", ["u", "one"], "v"), ("Log", "v", "a")]),
 }
 
@@ -227,9 +241,9 @@ def test_chains_of_others_are_read(name):
     }[last.pop()]
 
 
-def test_opset_20_and_24_have_gelu_and_swish():
+def test_later_opsets_have_mish_gelu_and_swish():
     X = np.random.default_rng(0).uniform(-1, 1, (9, 3)).astype("float32")
-    for operation, opset, name in (("Gelu", 20, "gelu"), ("Swish", 24, "silu")):
+    for operation, opset, name in (("Gelu", 20, "gelu"), ("Swish", 24, "silu"), ("Mish", 18, "mish")):
         model = graph(dense([(operation, "z", "a")]), arrays(), opset=opset)
         net = from_onnx(model)
         assert net.architecture.activations == (name, "identity")
@@ -316,8 +330,8 @@ REFUSED = {  # nodes, what is done to the model, the message
     "a text as beta": ([("Gemm", "xWb", "y", {"beta": "1.0"})], None, "alpha and beta must be numbers"),
     "another slope": (dense([("LeakyRelu", "z", "a", {"alpha": 0.2})]), None,
                       r"node 'n2' \(Gemm\): what node 'n1' \(LeakyRelu\) gives is none of fastsgd's activations"),
-    "relu6": (dense([("Relu", "z", "u"), ("Constant", "", "k", {"value_float": 6.0}), ("Min", "uk", "a")]), None,
-              r"node 'n3' \(Min\) gives is none of"),
+    "relu up to 5": (dense([("Relu", "z", "u"), ("Constant", "", "k", {"value_float": 5.0}), ("Min", "uk", "a")]), None,
+                     r"node 'n3' \(Min\) gives is none of"),
     "a limit far out": (dense([("Relu", "z", "u"), ("Constant", "", "k", {"value_float": 500.0}), ("Min", "uk", "a")]),
                         None, r"node 'n3' \(Min\) gives is none of"),
     "a limit below": (dense([("Constant", "", "k", {"value_float": -1e29}), ("Max", "zk", "a")]), None,
@@ -553,7 +567,9 @@ def torch_module():
     nn = pytest.importorskip("torch").nn
     return nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.GELU(), nn.Dropout(), nn.Linear(5, 4), nn.SiLU(),
                          nn.Linear(4, 4, bias=False), nn.Softplus(), nn.Linear(4, 4), nn.LeakyReLU(), nn.Linear(4, 4),
-                         nn.ELU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3), nn.Softmax(dim=1)).eval()
+                         nn.ELU(), nn.Linear(4, 4), nn.SELU(), nn.Linear(4, 4), nn.Hardsigmoid(), nn.Linear(4, 4),
+                         nn.Hardswish(), nn.Linear(4, 4), nn.Hardtanh(), nn.Linear(4, 4), nn.ReLU6(), nn.Linear(4, 4),
+                         nn.Mish(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3), nn.Softmax(dim=1)).eval()
 
 
 @pytest.mark.filterwarnings("ignore:.*legacy TorchScript-based ONNX export:DeprecationWarning",
@@ -566,8 +582,9 @@ def test_what_torch_exports_by_tracing_is_read(options):
     file = io.BytesIO()
     torch.onnx.export(module, (X,), file, dynamo=False, input_names=["x"], dynamic_axes={"x": {0: "rows"}}, **options)
     net = from_onnx(onnx.load_model_from_string(file.getvalue()))
-    assert net.sizes == (6, 5, 4, 4, 4, 4, 4, 3)
-    assert net.architecture.activations == ("gelu", "silu", "softplus", "leaky_relu", "elu", "relu", "softmax")
+    assert net.sizes == (6, 5, *[4] * 11, 3)
+    assert net.architecture.activations == ("gelu", "silu", "softplus", "leaky_relu", "elu", "selu", "hard_sigmoid",
+                                            "hard_swish", "hard_tanh", "relu6", "mish", "relu", "softmax")
     with torch.no_grad():
         np.testing.assert_allclose(net.predict(X.reshape(2, 6).numpy()), module(X).numpy(), rtol=1e-6)
 

@@ -158,8 +158,10 @@ REFUSED = {
                                            r"Softplus\(beta=1.0, threshold=8"),
     **{f"torch's {kind}": (lambda kind=kind, more=more: [nn.Linear(3, 2), getattr(nn, kind)(*more), nn.Linear(2, 2)],
                            rf"module\[1\], {kind}\(.*is not part of a chain")
-       for kind, *more in (("Threshold", 0.1, 0), ("Hardshrink", 0.1), ("Softshrink", 0.1), ("Hardtanh", -1e6, 1e6),
-                           ("ReLU6",), ("PReLU",), ("CELU",), ("SELU",), ("RReLU",), ("Hardsigmoid",), ("Mish",))},
+       for kind, *more in (("Threshold", 0.1, 0), ("Hardshrink", 0.1), ("Softshrink", 0.1), ("PReLU",), ("RReLU",),
+                           ("LogSigmoid",), ("Tanhshrink",))},
+    "another hard tanh": (lambda: [nn.Linear(3, 2), nn.Hardtanh(-2, 2), nn.Linear(2, 2)], r"Hardtanh\(min_val=-2"),
+    "another celu": (lambda: [nn.Linear(3, 2), nn.CELU(2.0), nn.Linear(2, 2)], r"CELU\(alpha=2.0\)"),
     "another function put there": (replaced, r"module\[1\], ReLU\(\), is not part of a chain"),
     "another alpha": (lambda: [nn.Linear(3, 2), nn.ELU(0.5), nn.Linear(2, 2)], r"ELU\(alpha=0.5\)"),
     "another gelu": (lambda: [nn.Linear(3, 2), nn.GELU("tanh"), nn.Linear(2, 2)], r"GELU\(approximate='tanh'\)"),

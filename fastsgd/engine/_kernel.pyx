@@ -245,7 +245,9 @@ def check_signals(rows_done):
 
 ACTIVATIONS = {
     "identity": FS_IDENTITY, "logistic": FS_LOGISTIC, "tanh": FS_TANH, "relu": FS_RELU, "leaky_relu": FS_LEAKY_RELU,
-    "elu": FS_ELU, "gelu": FS_GELU, "silu": FS_SILU, "softplus": FS_SOFTPLUS, "softmax": FS_SOFTMAX, "exp": FS_EXP,
+    "elu": FS_ELU, "gelu": FS_GELU, "silu": FS_SILU, "softplus": FS_SOFTPLUS, "selu": FS_SELU, "mish": FS_MISH,
+    "hard_sigmoid": FS_HARD_SIGMOID, "hard_swish": FS_HARD_SWISH, "hard_tanh": FS_HARD_TANH, "relu6": FS_RELU6,
+    "softmax": FS_SOFTMAX, "exp": FS_EXP,
 }
 LOSSES = {
     "cross_entropy": FS_CROSS_ENTROPY, "binary_cross_entropy": FS_BINARY_CROSS_ENTROPY,

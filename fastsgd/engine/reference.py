@@ -20,6 +20,7 @@ import time
 import numpy as np
 
 LEAK = 0.01  # slope of leaky_relu below zero
+SELU_SCALE, SELU_ALPHA = 1.0507009873554804934, 1.6732632423543772848      # Klambauer et al. 2017
 _erf = np.vectorize(math.erf, otypes=[float])
 
 
@@ -268,6 +269,15 @@ def _normal_cdf(z):
     return (0.5 * (1 + _erf(z / math.sqrt(2)))).astype(z.dtype)
 
 
+def _hard_sigmoid(z):
+    return np.clip(z + 3, 0, 6) / 6
+
+
+def _mish_slope(z):
+    t = np.tanh(np.logaddexp(z, z.dtype.type(0)))
+    return t + z * _logistic(z) * (1 - t * t)
+
+
 def _softmax(z):
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
@@ -292,6 +302,12 @@ def activate(name, z):
         "gelu": lambda: z * _normal_cdf(z),
         "silu": lambda: z * _logistic(z),
         "softplus": lambda: np.logaddexp(z, z.dtype.type(0)),
+        "selu": lambda: SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(np.minimum(z, 0))),
+        "mish": lambda: z * np.tanh(np.logaddexp(z, z.dtype.type(0))),
+        "hard_sigmoid": lambda: _hard_sigmoid(z),
+        "hard_swish": lambda: z * _hard_sigmoid(z),
+        "hard_tanh": lambda: np.clip(z, -1, 1),
+        "relu6": lambda: np.clip(z, 0, 6),
         "softmax": lambda: _softmax(z),
         "exp": lambda: np.exp(z),
     }[name]()
@@ -309,6 +325,12 @@ def slope(name, z, a):
         "gelu": lambda: _normal_cdf(z) + z * np.exp(-z * z / 2) / z.dtype.type(math.sqrt(2 * math.pi)),
         "silu": lambda: _logistic(z) * (1 + z * (1 - _logistic(z))),
         "softplus": lambda: _logistic(z),
+        "selu": lambda: np.where(z > 0, SELU_SCALE, a + SELU_SCALE * SELU_ALPHA).astype(z.dtype),
+        "mish": lambda: _mish_slope(z),
+        "hard_sigmoid": lambda: ((a > 0) & (a < 1)).astype(z.dtype) / 6,
+        "hard_swish": lambda: np.where(z <= -3, 0, np.where(z >= 3, 1, z / 3 + 0.5)).astype(z.dtype),
+        "hard_tanh": lambda: (abs(a) < 1).astype(z.dtype),
+        "relu6": lambda: ((a > 0) & (a < 6)).astype(z.dtype),
     }[name]()
 
 

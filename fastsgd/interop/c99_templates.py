@@ -87,6 +87,12 @@ EXPRESSIONS = {
     "gelu": "0.5{f} * a[i] * erfc{f}(-0.70710678118654752{f} * a[i])",
     "silu": "a[i] / (1 + exp{f}(-a[i]))",
     "softplus": "(a[i] > 0 ? a[i] : 0) + log1p{f}(exp{f}(-fabs{f}(a[i])))",
+    "selu": "a[i] > 0 ? 1.0507009873554805{f} * a[i] : 1.7580993408473768{f} * expm1{f}(a[i])",
+    "mish": "a[i] * tanh{f}((a[i] > 0 ? a[i] : 0) + log1p{f}(exp{f}(-fabs{f}(a[i]))))",
+    "hard_sigmoid": "a[i] <= -3 ? 0 : a[i] >= 3 ? 1 : (a[i] + 3) / 6",
+    "hard_swish": "a[i] <= -3 ? 0 : a[i] >= 3 ? a[i] : a[i] * ((a[i] + 3) / 6)",
+    "hard_tanh": "a[i] < -1 ? -1 : a[i] > 1 ? 1 : a[i]",
+    "relu6": "a[i] < 0 ? 0 : a[i] > 6 ? 6 : a[i]",
     "exp": "exp{f}(a[i])",
 }
 SOFTMAX = """\

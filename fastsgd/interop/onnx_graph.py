@@ -1,6 +1,7 @@
 """Builds an ONNX graph, and the nodes of a network in it.
 
-onnxruntime has no float64 kernels for Elu, Erf and Softplus, so float64 networks compose them from others, stably.
+onnxruntime has no float64 kernels for Elu, Erf, Selu and Softplus, so float64 networks compose them from others,
+stably.
 """
 from __future__ import annotations
 
@@ -92,6 +93,13 @@ def activate(graph: Graph, name: str, z: str) -> str:
                               0.5),
         "silu": lambda: graph("Mul", z, graph("Sigmoid", z)),
         "softplus": lambda: graph("Softplus", z),
+        "selu": lambda: graph("Selu", z, alpha=1.6732632423543772, gamma=1.0507009873554805),
+        # The operators Mish and HardSwish exist since opsets 18 and 14.
+        "mish": lambda: graph("Mul", z, graph("Tanh", activate(graph, "softplus", z))),
+        "hard_sigmoid": lambda: graph("Min", graph("Relu", graph("Add", graph("Mul", z, 1 / 6), 0.5)), 1.0),
+        "hard_swish": lambda: graph("Mul", z, activate(graph, "hard_sigmoid", z)),
+        "hard_tanh": lambda: graph("Max", graph("Min", z, 1.0), -1.0),
+        "relu6": lambda: graph("Min", graph("Relu", z), 6.0),
         "softmax": lambda: graph("Softmax", z, axis=1),
         "exp": lambda: graph("Exp", z),
     }[name]()

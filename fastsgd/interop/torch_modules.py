@@ -16,7 +16,10 @@ from fastsgd.network.network import Network
 ELEMENTWISE: dict[str, tuple[str, dict]] = {      # the activation that a module is, and what its arguments must then be
     "ReLU": ("relu", {}), "LeakyReLU": ("leaky_relu", {"negative_slope": 0.01}), "ELU": ("elu", {"alpha": 1.0}),
     "GELU": ("gelu", {"approximate": "none"}), "SiLU": ("silu", {}), "Sigmoid": ("logistic", {}), "Tanh": ("tanh", {}),
-    "Softplus": ("softplus", {"beta": 1.0}),
+    "Softplus": ("softplus", {"beta": 1.0}), "SELU": ("selu", {}), "Mish": ("mish", {}),
+    "Hardsigmoid": ("hard_sigmoid", {}), "Hardswish": ("hard_swish", {}), "ReLU6": ("relu6", {}),
+    "Hardtanh": ("hard_tanh", {"min_val": -1.0, "max_val": 1.0}),
+    "CELU": ("elu", {"alpha": 1.0}),
 }
 STRAIGHT_FROM = 15      # Softplus is z itself above a threshold; from here on that is 2e-8 of it
 
@@ -54,7 +57,8 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
     nn = torch.nn
     made = {
         "logistic": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU,
-        "gelu": nn.GELU, "silu": nn.SiLU, "exp": Exp,
+        "gelu": nn.GELU, "silu": nn.SiLU, "selu": nn.SELU, "mish": nn.Mish, "hard_sigmoid": nn.Hardsigmoid,
+        "hard_swish": nn.Hardswish, "hard_tanh": nn.Hardtanh, "relu6": nn.ReLU6, "exp": Exp,
         "softplus": lambda: nn.Softplus(threshold=40),       # beyond 20, its own, a float64 would lose digits
         "softmax": lambda: nn.Softmax(dim=1),
     }
@@ -89,8 +93,9 @@ def from_torch(module, loss: str | Loss | None = None) -> Network:
     ----------
     module : torch.nn.Module
         A Linear, or Sequentials, nested or not, of Linear (float32 or float64, with or without bias), ReLU, LeakyReLU
-        (slope 0.01), ELU (alpha 1), GELU (exact), SiLU, Softplus (beta 1), Sigmoid, Tanh, and at the end Softmax over
-        the columns. Identity, Dropout and Flatten are passed over.
+        (slope 0.01), ELU and CELU (alpha 1), GELU (exact), SiLU, Softplus (beta 1), SELU, Mish, Hardsigmoid,
+        Hardswish, ReLU6, Hardtanh (-1 to 1), Sigmoid, Tanh, and at the end Softmax over the columns. Identity, Dropout
+        and Flatten are passed over.
     loss : str or Loss, optional
         The network's loss. Without it the last activation decides: Softmax cross_entropy, Sigmoid
         binary_cross_entropy, Tanh and none squared_error. A module that ends without an activation is taken for what

@@ -13,7 +13,8 @@ from fastsgd.arguments import is_number
 from fastsgd.layers import Layer, Tensor, chain
 from fastsgd.losses import CLASSES, LOSSES, MAX_NUMBER, Loss, as_loss
 
-ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
+ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "selu", "mish",
+               "hard_sigmoid", "hard_swish", "hard_tanh", "relu6")
 MAX_PARAMETERS = 2**31 - 1
 
 

@@ -27,7 +27,8 @@ from fastsgd.optimizers import Optimizer, State, aligned_zeros, check_fits, chec
 if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
 
-INITS = ("auto", "he", "glorot", "normal", "scikit-learn")
+INITS = ("auto", "he", "glorot", "lecun", "normal", "scikit-learn")
+RELU_LIKE = ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "mish", "hard_swish", "relu6")
 
 
 class Network:
@@ -39,8 +40,9 @@ class Network:
         Units per layer, the input's columns first: ``[64, 128, 10]`` has one hidden layer of 128. Between them may
         stand layers of other kinds, such as ``fastsgd.layers.Scale()``.
     activation : str or sequence of str
-        One of identity, logistic, tanh, relu, leaky_relu (slope 0.01), elu, gelu (exact), silu, softplus;
-        or one name per hidden layer.
+        One of identity, logistic, tanh, relu, leaky_relu (slope 0.01), elu, gelu (exact), silu, softplus, selu, mish,
+        hard_sigmoid, hard_swish, hard_tanh, relu6, with PyTorch's definitions; or one name per hidden layer. (PyTorch's
+        celu is elu, its alpha being 1.)
     loss : str or Loss
         What is minimised, summed over the outputs and averaged over the rows: a loss of ``fastsgd.losses``, such as
         ``losses.Huber(2.0)``, or its name for the default parameter: cross_entropy, squared_error, huber and others,
@@ -52,10 +54,11 @@ class Network:
         Seed of the initial weights; None draws one from the operating system.
     init : str
         "he" (normal, variance 2 / inputs; He 2015), "glorot" (uniform, +-sqrt(6 / (inputs + outputs));
-        Glorot and Bengio 2010), both with zero biases; "normal" (weights and biases from the unit normal,
+        Glorot and Bengio 2010), "lecun" (normal, variance 1 / inputs; Klambauer 2017), all three with zero biases;
+        "normal" (weights and biases from the unit normal,
         as in Nielsen's digit network); "scikit-learn" (weights and biases uniform within glorot's limits, with
         logistic hidden layers within +-sqrt(2 / (inputs + outputs)), as MLPClassifier does); "auto" takes he for
-        relu-like layers and glorot for the others.
+        relu-like layers, lecun for selu and glorot for the others.
     huber_delta, quantile, epsilon : deprecated
         Parameters of a loss: give ``loss=losses.Huber(2.0)``, ``losses.Quantile([0.1, 0.9])``,
         ``losses.EpsilonInsensitive(0.5)``.
@@ -161,10 +164,12 @@ class Network:
             inputs, outputs, name = layer.inputs, layer.outputs, layer.activation
             rule = init
             if init == "auto":
-                rule = "he" if name in ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus") else "glorot"
+                rule = "he" if name in RELU_LIKE else "lecun" if name == "selu" else "glorot"
             b[:] = 0
             if rule == "he":
                 W[:] = rng.standard_normal(W.shape) * math.sqrt(2 / inputs)
+            elif rule == "lecun":
+                W[:] = rng.standard_normal(W.shape) / math.sqrt(inputs)
             elif rule == "glorot":
                 limit = math.sqrt(6 / (inputs + outputs))
                 W[:] = rng.uniform(-limit, limit, W.shape)

@@ -17,8 +17,15 @@
 
 enum {                 /* activations; from FS_SOFTMAX on only at the output */
     FS_IDENTITY, FS_LOGISTIC, FS_TANH, FS_RELU, FS_LEAKY_RELU, FS_ELU, FS_GELU, FS_SILU, FS_SOFTPLUS,
+    FS_SELU, FS_MISH, FS_HARD_SIGMOID, FS_HARD_SWISH, FS_HARD_TANH, FS_RELU6,
     FS_SOFTMAX, FS_EXP
 };
+
+/* whether the derivative is kept, as the value does not tell it */
+static inline int fs_stores_slope(int activation) {
+    return activation == FS_GELU || activation == FS_SILU || activation == FS_MISH || activation == FS_HARD_SWISH;
+}
+
 enum {
     FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE,
     FS_POISSON, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
