@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interop_cases import COUNT, LARGE, Differences, difference, random_network, random_rows
+from interop_cases import COUNT, LARGE, Differences, difference, random_layers, random_network, random_rows
 
 import fastsgd
 from fastsgd.interop import from_onnx, onnx_writer, to_onnx
+from fastsgd.layers import LayerNorm, Residual
 from fastsgd.model.architecture import ACTIVATIONS
 
 onnx = pytest.importorskip("onnx")
@@ -45,6 +46,43 @@ def test_float64():
         net = random_network(rng, "float64")
         X = random_rows(rng, net)
         assert difference(run(to_onnx(net), X), net.predict(X)) < 1e-12
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layers_of_all_kinds_agree_and_come_back(dtype):
+    rng = np.random.default_rng(5)
+    for _ in range(40):
+        net = random_layers(rng, dtype)
+        net.metadata["note"] = "Zürich"
+        X, model = random_rows(rng, net), to_onnx(net)
+        onnx.checker.check_model(model, full_check=True)
+        assert difference(run(model, X), net.predict(X)) < {"float32": 2e-5, "float64": 1e-12}[dtype]
+        twin, folded = from_onnx(onnx.ModelProto.FromString(model.SerializeToString())), net.folded()
+        assert twin.architecture == folded.architecture
+        assert twin.metadata == net.metadata
+        np.testing.assert_array_equal(twin.params, folded.params)
+
+
+def test_a_graph_of_other_layers_must_be_the_one_that_is_described():
+    model = to_onnx(fastsgd.Network([3, 4, LayerNorm(), Residual(4), 2], seed=0))
+
+    def changed(change):
+        other = onnx.ModelProto.FromString(model.SerializeToString())
+        change(other)
+        return other
+
+    def describe(text):
+        return lambda other: setattr(other.metadata_props[0], "value", text)
+    text = model.metadata_props[0].value
+    for change in (lambda other: setattr(other.graph.node[1], "op_type", "Tanh"),
+                   lambda other: other.graph.initializer.pop(), lambda other: other.graph.node.pop(),
+                   describe("{"), describe("3"), describe(text.replace("[3, 4", "[3, 5")),
+                   describe(text.replace("layer_norm", "norm")), describe(text.replace('"layers": 1', '"layers": 2')),
+                   describe(text.replace("1e-05", "1e-3"))):
+        with pytest.raises(ValueError, match=r"its fastsgd\.network does not describe its graph: .* to_onnx wrote"):
+            from_onnx(changed(change))
+    with pytest.raises(ValueError, match=r"ReduceMean\) is not part of a chain of dense layers"):
+        from_onnx(model, "hinge")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -48,7 +48,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         ptrdiff_t bits_ld
 
     enum:
-        FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR
+        FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ACTIVATION, FS_GAIN, FS_SHIFT
     enum:
         FS_W
 
@@ -63,7 +63,8 @@ cdef extern from "csrc/fastsgd.h" nogil:
         double rate_factor, decay_factor, penalty_factor
 
     enum:
-        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_MAX_TENSORS
+        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_PARAMETRIC_ACTIVATION, FS_LAYER_NORM, FS_ADD
+        FS_MAX_TENSORS
 
     ctypedef struct fs_layer
 
@@ -93,6 +94,11 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const void* offset
         void* delta
         ptrdiff_t ld
+        int function
+        double epsilon
+        const fs_layer* start
+        const fs_layer* add
+        const fs_layer* next_add
 
     ctypedef struct fs_ops:
         ptrdiff_t item

@@ -256,8 +256,10 @@ LOSSES = {
     "squared_hinge": FS_SQUARED_HINGE, "modified_huber": FS_MODIFIED_HUBER,
     "epsilon_insensitive": FS_EPSILON_INSENSITIVE, "squared_epsilon_insensitive": FS_SQUARED_EPSILON_INSENSITIVE,
 }
-KINDS = {"dense": FS_DENSE, "scale": FS_SCALE}
-ROLES = {"weight": FS_WEIGHT, "bias": FS_BIAS, "scale": FS_SCALE_FACTOR}
+KINDS = {"dense": FS_DENSE, "scale": FS_SCALE, "parametric_activation": FS_PARAMETRIC_ACTIVATION,
+         "layer_norm": FS_LAYER_NORM, "add": FS_ADD}
+ROLES = {"weight": FS_WEIGHT, "bias": FS_BIAS, "scale": FS_SCALE_FACTOR, "activation": FS_ACTIVATION, "gain": FS_GAIN,
+         "shift": FS_SHIFT}
 MAX_THREADS = FS_MAX_TEAM
 POLL_SECONDS = FS_POLL_SECONDS
 OPTIMIZERS = {

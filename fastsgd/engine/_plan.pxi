@@ -223,6 +223,7 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
             layer.drop = config.drop(l)
         layer.activation = ACTIVATIONS[described.activation]
         fs_choose_kind(job, layer, KINDS[described.kind])
+        bind_options(layer, described)
         if backend == "blas":
             fs_choose_kind(job, layer, layer.ops.on_blas)
         if l == job.net.depth - 1 and job.mode >= FS_COST:
@@ -235,6 +236,23 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
         layer = &job.net.layers[job.net.depth - 1]
         layer.scale = copy_of(architecture.output_scale, job, layer.outputs, "output_scale", kept)
         layer.offset = copy_of(architecture.output_offset, job, layer.outputs, "output_offset", kept)
+
+
+cdef bind_options(fs_layer* layer, described):
+    """What layers of some kinds have besides."""
+    cdef fs_layer* before
+    cdef int back
+    if layer.kind == FS_PARAMETRIC_ACTIVATION:
+        layer.function = ACTIVATIONS[described.function]
+    elif layer.kind == FS_LAYER_NORM:
+        layer.epsilon = described.epsilon
+    elif layer.kind == FS_ADD:
+        back = described.layers
+        require(0 < back <= layer.number and (layer - back).inputs == layer.inputs, "an add does not fit its block")
+        layer.start = layer - back
+        if back < layer.number:
+            before = layer - back - 1
+            layer.next_add, before.add = before.add, layer
 
 
 cdef add_tensor(fs_job* job, described, factors):

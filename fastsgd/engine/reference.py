@@ -119,7 +119,14 @@ def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
 
 # ---- forward and backward ----
 
-class Dense:
+class Twin:
+    """What computes a layer; the methods of all kinds are those of Dense."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+
+class Dense(Twin):
     """Tensors W (inputs, outputs) and b (outputs,)."""
 
     @staticmethod
@@ -128,7 +135,7 @@ class Dense:
         return x @ W + b
 
     @staticmethod
-    def backward(delta, W, b):
+    def backward(x, delta, W, b):
         """dC/dx of deltas dC/dz."""
         return delta @ W.T
 
@@ -138,7 +145,7 @@ class Dense:
         return [x.T @ delta, delta.sum(axis=0)]
 
 
-class Scale:
+class Scale(Twin):
     """Tensor s (columns,)."""
 
     @staticmethod
@@ -146,7 +153,7 @@ class Scale:
         return x * s
 
     @staticmethod
-    def backward(delta, s):
+    def backward(x, delta, s):
         return delta * s
 
     @staticmethod
@@ -154,12 +161,64 @@ class Scale:
         return [(x * delta).sum(axis=0)]
 
 
-LAYERS = {"dense": Dense, "scale": Scale}
+class ParametricActivation(Twin):
+    """Tensor w (columns,), between the identity and an activation."""
+
+    def forward(self, x, w):
+        return x + w * (activate(self.layer.function, x) - x)
+
+    def backward(self, x, delta, w):
+        return delta * (1 + w * (slope(self.layer.function, x, activate(self.layer.function, x)) - 1))
+
+    def gradients(self, x, delta):
+        return [((activate(self.layer.function, x) - x) * delta).sum(axis=0)]
+
+
+class LayerNorm(Twin):
+    """Tensors gain and shift (columns,). With y = (x - mean) / deviation and g = gain * delta, dC/dx is
+    (g - mean of g - y * mean of g * y) / deviation."""
+
+    def normal(self, x):
+        """y and the deviation, of each row."""
+        centred = x - x.mean(axis=1, keepdims=True)
+        deviation = np.sqrt((centred * centred).mean(axis=1, keepdims=True) + self.layer.epsilon)
+        return centred / deviation, deviation
+
+    def forward(self, x, gain, shift):
+        return self.normal(x)[0] * gain + shift
+
+    def backward(self, x, delta, gain, shift):
+        y, deviation = self.normal(x)
+        g = gain * delta
+        return (g - g.mean(axis=1, keepdims=True) - y * (g * y).mean(axis=1, keepdims=True)) / deviation
+
+    def gradients(self, x, delta):
+        return [(self.normal(x)[0] * delta).sum(axis=0), delta.sum(axis=0)]
+
+
+class Add(Twin):
+    """No tensors. What the block received is added by ``forward``, and its delta by ``deltas_of``."""
+
+    @staticmethod
+    def forward(x):
+        return x
+
+    @staticmethod
+    def backward(x, delta):
+        return delta
+
+    @staticmethod
+    def gradients(x, delta):
+        return []
+
+
+LAYERS = {"dense": Dense, "scale": Scale, "parametric_activation": ParametricActivation,
+          "layer_norm": LayerNorm, "add": Add}
 
 
 def layers(architecture, params):
     """``[(twin, tensors), ...]``: for each layer what computes it, and views of its part of the flat parameters."""
-    return [(LAYERS[layer.kind], tensors) for layer, tensors in
+    return [(LAYERS[layer.kind](layer), tensors) for layer, tensors in
             zip(architecture.layers, architecture.arrays(params), strict=True)]
 
 
@@ -181,6 +240,8 @@ def forward(architecture, params, X, masks=()):
     zs, activations = [], [scaled(architecture, X, params.dtype)]
     for layer, (twin, tensors) in enumerate(layers(architecture, params)):
         zs.append(twin.forward(activations[-1], *tensors))
+        if layer in architecture.skips:
+            zs[-1] = zs[-1] + activations[architecture.skips[layer]]
         activations.append(activate(architecture.activations[layer], zs[-1]))
         if architecture.activations[layer] == "softmax" and not np.isfinite(activations[-1]).all():
             activations[-1] = softmax_of_wide_logits(activations[-2], *tensors)
@@ -215,7 +276,11 @@ def deltas_of(architecture, params, X, target, sample_weight=None, masks=(), con
         name = architecture.activations[layer - 1]
         a = activate(name, zs[layer - 1]) if masks else activations[layer]
         twin, tensors = chain[layer]
-        delta = twin.backward(delta, *tensors) * slope(name, zs[layer - 1], a)
+        delta = twin.backward(activations[layer], delta, *tensors)
+        for end, first in architecture.skips.items():
+            if first == layer:                              # the input of this block is added to its output
+                delta = delta + found[end - layer]
+        delta = delta * slope(name, zs[layer - 1], a)
         if masks:
             delta = delta * masks[layer - 1]
         found.insert(0, delta)

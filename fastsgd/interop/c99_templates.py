@@ -70,6 +70,50 @@ static void {name}_dense(const {real} *restrict x, int inputs, const {real} *res
 }}
 
 """
+LAYERS = {         # other than dense ones; out may be x
+    "multiply": """\
+static void {name}_multiply(const {real} *x, const {real} *s, int n, {real} *out)
+{{
+    for (int i = 0; i < n; i++)
+        out[i] = x[i] * s[i];
+}}
+
+""",
+    "layer_norm": """\
+static void {name}_layer_norm(const {real} *x, const {real} *gain, const {real} *shift, {real} epsilon, int n,
+    {real} *out)
+{{
+    {real} mean = 0, variance = 0, deviation;
+    for (int i = 0; i < n; i++)
+        mean += x[i];
+    mean /= n;
+    for (int i = 0; i < n; i++)
+        variance += (x[i] - mean) * (x[i] - mean);
+    deviation = sqrt{f}(variance / n + epsilon);
+    for (int i = 0; i < n; i++)
+        out[i] = (x[i] - mean) / deviation * gain[i] + shift[i];
+}}
+
+""",
+    "add": """\
+static void {name}_add(const {real} *x, int n, {real} *out)
+{{
+    for (int i = 0; i < n; i++)
+        out[i] += x[i];
+}}
+
+""",
+}
+PARAMETRIC = """\
+static void {name}_parametric_{activation}(const {real} *a, const {real} *w, int n, {real} *out)
+{{
+    for (int i = 0; i < n; i++) {{
+        {real} x = a[i], y = {expression};
+        out[i] = x + w[i] * (y - x);
+    }}
+}}
+
+"""
 ELEMENTWISE = """\
 static void {name}_{activation}({real} *a, int n)
 {{

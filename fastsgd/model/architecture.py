@@ -10,11 +10,11 @@ from typing import Any, Self
 import numpy as np
 
 from fastsgd.arguments import is_number
-from fastsgd.layers import Layer, Tensor, chain
+from fastsgd.layers import ACTIVATIONS, Add, Layer, Residual, Tensor, acting, chain, flat, in_blocks
 from fastsgd.losses import CLASSES, LOSSES, MAX_NUMBER, Loss, as_loss
 
-ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "selu", "mish",
-               "hard_sigmoid", "hard_swish", "hard_tanh", "relu6")
+__all__ = ["ACTIVATIONS", "Architecture"]
+
 MAX_PARAMETERS = 2**31 - 1
 
 
@@ -48,6 +48,8 @@ class Architecture:
         """From the arguments of :class:`fastsgd.Network`; what cannot be used is refused by name."""
         sizes = _check_sizes(sizes)
         hidden = _check_activation(activation, sum(isinstance(size, int) for size in sizes) - 2)
+        if isinstance(activation, str):
+            hidden = _without_those_of_others(sizes, hidden)
         loss = as_loss(loss)
         output = _check_output(loss, output, sizes[-1])
         layers = chain(sizes, (*hidden, output))
@@ -128,9 +130,20 @@ class Architecture:
         return sum(layer.has_units for layer in self.layers) - 1
 
     def for_each_layer(self, values: Sequence[float]) -> tuple[float, ...]:
-        """Numbers for the hidden layers, or none, with 0 for layers between them that have no units."""
-        rest = iter(values)
-        return tuple(next(rest) if layer.has_units else 0.0 for layer in self.layers[:-1]) if values else ()
+        """Numbers for the hidden layers, or none, with 0 for layers between them.
+
+        The number of units on which a parametric activation acts is that layer's.
+        """
+        found = [0.0] * (len(self.layers) - 1) if values else []
+        units = [number for number, layer in enumerate(self.layers[:-1]) if layer.has_units]
+        for number, value in zip(units, values, strict=bool(values)):
+            found[acting(self.layers, number)] = value
+        return tuple(found)
+
+    @cached_property
+    def skips(self) -> dict[int, int]:
+        """For each layer that ends a block the number of the block's first, whose input it adds."""
+        return {number: number - layer.layers for number, layer in enumerate(self.layers) if isinstance(layer, Add)}
 
     @property
     def is_dense(self) -> bool:
@@ -175,6 +188,8 @@ def _check_sizes(sizes) -> tuple[Any, ...]:
         sizes = None
     if sizes is None:
         raise TypeError("sizes must be a sequence of whole numbers such as [64, 128, 10]")
+    if not any(isinstance(end, Residual) for end in (*sizes[:1], *sizes[-1:])):
+        sizes = flat(sizes)
     for i, size in enumerate(sizes):
         if isinstance(size, Layer) and 0 < i < len(sizes) - 1 and size.kind != "dense":
             continue
@@ -186,11 +201,25 @@ def _check_sizes(sizes) -> tuple[Any, ...]:
     if len(sizes) < 2:
         raise ValueError(f"sizes must name at least the inputs and the outputs, got {sizes}")
     sizes = tuple(size if isinstance(size, Layer) else int(size) for size in sizes)
-    parameters = Architecture(chain(sizes, [""] * len(sizes)), "", ()).parameters
+    layers = chain(sizes, [""] * len(sizes))
+    parameters = Architecture(layers, "", ()).parameters
     if parameters > MAX_PARAMETERS:
         raise ValueError(f"sizes {list(sizes)} make {parameters:,} parameters; at most {MAX_PARAMETERS:,} are "
                          "supported")
+    in_blocks(layers)
+    for number, layer in enumerate(layers):
+        if isinstance(layer, Add) and (received := layers[number - layer.layers].inputs) != layer.inputs:
+            raise ValueError(f"sizes: a Residual block must end as wide as it begins; it receives {received} columns "
+                             f"and gives {layer.inputs}")
     return sizes
+
+
+def _without_those_of_others(sizes: tuple[Any, ...], hidden: tuple[str, ...]) -> tuple[str, ...]:
+    """Names for the dense layers before the last, identity where a parametric activation acts on their units."""
+    layers = chain(sizes, [*hidden, "identity"])
+    dense = [number for number, layer in enumerate(layers) if layer.has_units][:-1]
+    return tuple(name if acting(layers, number) == number else "identity"
+                 for number, name in zip(dense, hidden, strict=True))
 
 
 def _check_activation(activation, hidden: int) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ A file holds ``weights.0`` (inputs, outputs), ``biases.0`` (outputs,), ``weights
 - ``fastsgd.version``: "1", the version of this layout;
 - ``fastsgd.architecture``: JSON with ``sizes``, ``activations`` (one per layer), ``loss``, ``loss_parameters``, and
   where the rows are scaled or shifted, ``input_scale`` and ``input_offset`` (lists of one number or one per column),
-  where predictions are, ``output_scale`` and ``output_offset`` (of one or one per output);
+  where predictions are, ``output_scale`` and ``output_offset`` (of one or one per output); where not all layers are
+  dense, ``layers``, the kind and the options of each;
 - any other key: the network's own ``metadata``.
 
 A checkpoint of a run (``runs.checkpoint``) is a model file too: it holds more, under names that begin with ``run.``,
@@ -14,6 +15,7 @@ which are ignored where only the model is read.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -26,6 +28,7 @@ from fastsgd.losses import as_loss
 from fastsgd.model.architecture import Architecture
 
 VERSION = "1"
+MAX_ADDS = 10_000       # the only layers without tensors, which a long text of them would make from nothing
 CHECKPOINT = "fastsgd.checkpoint"
 
 
@@ -40,6 +43,12 @@ def describe(architecture: Architecture, params: np.ndarray,
     for key, value in metadata.items():
         if not (isinstance(key, str) and isinstance(value, str)) or key.startswith("fastsgd."):
             raise ValueError(f"metadata must map strings to strings, no key beginning with 'fastsgd.'; got {key!r}")
+    tensors = [(tensor.name, tensor.of(params)) for tensor in architecture.tensors]
+    return tensors, {"fastsgd.version": VERSION, "fastsgd.architecture": in_json(architecture), **metadata}
+
+
+def in_json(architecture: Architecture) -> str:
+    """What a file says of a network."""
     description = {"sizes": architecture.sizes, "activations": architecture.activations, "loss": architecture.loss,
                    "loss_parameters": architecture.loss_parameters}
     if architecture.scales_input:
@@ -48,8 +57,7 @@ def describe(architecture: Architecture, params: np.ndarray,
         description |= {"output_scale": architecture.output_scale, "output_offset": architecture.output_offset}
     if not architecture.is_dense:
         description["layers"] = [{"kind": layer.kind, **layer.options()} for layer in architecture.layers]
-    tensors = [(tensor.name, tensor.of(params)) for tensor in architecture.tensors]
-    return tensors, {"fastsgd.version": VERSION, "fastsgd.architecture": json.dumps(description), **metadata}
+    return json.dumps(description)
 
 
 def load(path) -> tuple[Architecture, np.ndarray, dict[str, str]]:
@@ -67,7 +75,11 @@ def network_of(file: TensorFile) -> tuple[Architecture, np.ndarray, dict[str, st
     if version != VERSION:
         raise ValueError(f"{file.path} has layout version {version!r:.40}; this fastsgd reads version {VERSION!r}")
     is_checkpoint = metadata.pop(CHECKPOINT, None) is not None
-    architecture = _architecture(file, metadata.pop("fastsgd.architecture"))
+    fields = file.parse(metadata.pop("fastsgd.architecture"))
+    try:
+        architecture = architecture_of(fields, {name: shape for name, (_, shape) in file.tensors.items()})
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{file.path} does not describe a network: {error!s:.300}") from None
     expected = {tensor.name: tensor.shape for tensor in architecture.tensors}
     found = {name for name in file.tensors if not (is_checkpoint and name.startswith("run."))}
     if found != set(expected):
@@ -86,37 +98,39 @@ def network_of(file: TensorFile) -> tuple[Architecture, np.ndarray, dict[str, st
     return architecture, params, metadata
 
 
-def _architecture(file: TensorFile, text: str) -> Architecture:
-    fields = file.parse(text)
-    try:
-        loss = fields["loss"]
-        sizes, names = _sizes(file, fields), fields["activations"]
-        if not isinstance(names[-1], str):
-            raise TypeError("an activation is not a name")
-        names = [name for name, size in zip(names, sizes[1:], strict=True) if not isinstance(size, Layer)]
-        given = [float(value) for value in fields["loss_parameters"]]
-        architecture = Architecture.checked(
-            sizes, names[:-1], type(as_loss(loss)).from_parameters(given), names[-1],
-            fields.get("input_scale", 1.0), fields.get("input_offset", 0.0),
-            fields.get("output_scale", 1.0), fields.get("output_offset", 0.0))
-        if architecture.loss_parameters != tuple(given):
-            raise ValueError(f"its loss_parameters {given} are not those of {loss}")
-        return architecture
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{file.path} does not describe a network: {error!s:.300}") from None
+def architecture_of(fields: dict, shapes: Mapping[str, tuple[int, ...]]) -> Architecture:
+    """What a text of :func:`in_json` says, where tensors of these names have these shapes.
+
+    KeyError, IndexError, TypeError, ValueError or OverflowError for what describes no network, or another.
+    """
+    loss = fields["loss"]
+    sizes, names = _sizes(fields, shapes), fields["activations"]
+    if not isinstance(names[-1], str):
+        raise TypeError("an activation is not a name")
+    names = [name for name, size in zip(names, sizes[1:], strict=True) if not isinstance(size, Layer)]
+    given = [float(value) for value in fields["loss_parameters"]]
+    architecture = Architecture.checked(
+        sizes, names[:-1], type(as_loss(loss)).from_parameters(given), names[-1],
+        fields.get("input_scale", 1.0), fields.get("input_offset", 0.0),
+        fields.get("output_scale", 1.0), fields.get("output_offset", 0.0))
+    if architecture.loss_parameters != tuple(given):
+        raise ValueError(f"its loss_parameters {given} are not those of {loss}")
+    return architecture
 
 
-def _sizes(file: TensorFile, fields: dict) -> list[int | Layer]:
-    """The sizes and other layers of a description, where the file has tensors of these shapes."""
+def _sizes(fields: dict, shapes: Mapping[str, tuple[int, ...]]) -> list[int | Layer]:
+    """The sizes and other layers of a description, where tensors have these shapes."""
     sizes, described = fields["sizes"], fields.get("layers")
     kinds = [{"kind": "dense"}] * (len(sizes) - 1) if described is None else described
+    if len(kinds) > len(shapes) + MAX_ADDS:
+        raise ValueError(f"its sizes make {len(kinds):,} layers, but it has only {len(shapes):,} tensors")
     chain: list[int | Layer] = [sizes[0]]
     for number, (shape, options) in enumerate(zip(pairwise(sizes), kinds, strict=True)):   # before any array is made
         kind = KINDS[options["kind"]]
         layer = kind(**{name: value for name, value in options.items() if name != "kind"})
         placed = replace(layer, inputs=shape[0], outputs=shape[1])
         for (name, _), expected in zip(kind.tensors, placed.shapes(), strict=True):
-            if name != "biases" and file.tensors.get(f"{name}.{number}", (None, None))[1] != expected:
+            if name != "biases" and shapes.get(f"{name}.{number}") != expected:
                 raise ValueError(f"its sizes {str(sizes)[:80]} are not those of its tensors")
         chain.append(shape[1] if kind is Dense else layer)
     return chain

@@ -18,7 +18,7 @@ from fastsgd.data.checks import (
 from fastsgd.deprecation import keyword_only, warn_of
 from fastsgd.engine import _kernel
 from fastsgd.engine.machine import cores
-from fastsgd.layers import Layer
+from fastsgd.layers import Layer, ParametricActivation, Residual, acting, in_blocks
 from fastsgd.losses import Loss, as_loss, with_parameters
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import checked, model_file
@@ -38,11 +38,12 @@ class Network:
     ----------
     sizes : sequence of int
         Units per layer, the input's columns first: ``[64, 128, 10]`` has one hidden layer of 128. Between them may
-        stand layers of other kinds, such as ``fastsgd.layers.Scale()``.
+        stand layers of other kinds: those of ``fastsgd.layers``, such as ``Scale()``, ``LayerNorm()``,
+        ``ParametricActivation("selu")`` and ``Residual(...)``, a block of several.
     activation : str or sequence of str
         One of identity, logistic, tanh, relu, leaky_relu (slope 0.01), elu, gelu (exact), silu, softplus, selu, mish,
         hard_sigmoid, hard_swish, hard_tanh, relu6, with PyTorch's definitions; or one name per hidden layer. (PyTorch's
-        celu is elu, its alpha being 1.)
+        celu is elu, its alpha being 1.) One name is for those whose place no ``ParametricActivation`` takes.
     loss : str or Loss
         What is minimised, summed over the outputs and averaged over the rows: a loss of ``fastsgd.losses``, such as
         ``losses.Huber(2.0)``, or its name for the default parameter: cross_entropy, squared_error, huber and others,
@@ -79,7 +80,7 @@ class Network:
     weights, biases : tuples of ndarray
         Views of ``params``: ``weights[l]`` (inputs, outputs) and ``biases[l]`` (outputs,) of each dense layer.
     tensors : dict of str to ndarray
-        Views of all of it by name, as in the model file: "weights.0", "biases.0", "scale.1" ...
+        Views of all of it by name, as in the model file: "weights.0", "biases.0", "scale.1", "gain.2" ...
     metadata : dict of str to str
         Travels with the model file; the command line keeps its table encoding here.
 
@@ -112,7 +113,7 @@ class Network:
     """
 
     @keyword_only
-    def __init__(self, sizes: Sequence[int], activation: str | Sequence[str] = "relu",
+    def __init__(self, sizes: Sequence[int | Layer | Residual], activation: str | Sequence[str] = "relu",
                  loss: str | Loss = "cross_entropy", *,
                  output: str | None = None, dtype: str = "float32", seed: int | None = None, init: str = "auto",
                  huber_delta: float | None = None, quantile: float | Sequence[float] | None = None,
@@ -156,12 +157,13 @@ class Network:
                         "or a smaller offset")
 
     def _initialise(self, rng: np.random.Generator, init: str) -> None:
-        dense = [layer for layer in self.architecture.layers if layer.kind == "dense"]
+        layers = self.architecture.layers
         for tensor in self.architecture.tensors:
-            if tensor.role == "scale":
-                self.tensors[tensor.name][:] = 1
-        for layer, W, b in zip(dense, self.weights, self.biases, strict=True):
-            inputs, outputs, name = layer.inputs, layer.outputs, layer.activation
+            self.tensors[tensor.name][:] = layers[tensor.layer].initial(tensor.role)
+        dense = [number for number, layer in enumerate(layers) if layer.kind == "dense"]
+        for number, W, b in zip(dense, self.weights, self.biases, strict=True):
+            inputs, outputs, function = layers[number].inputs, layers[number].outputs, layers[acting(layers, number)]
+            name = function.function if isinstance(function, ParametricActivation) else function.activation
             rule = init
             if init == "auto":
                 rule = "he" if name in RELU_LIKE else "lecun" if name == "selu" else "glorot"
@@ -268,7 +270,7 @@ class Network:
 
     def __repr__(self) -> str:
         hidden = [layer.activation for layer in self.layers[:-1] if layer.has_units]
-        sizes = [self.sizes[0], *(layer.outputs if layer.kind == "dense" else layer for layer in self.layers)]
+        sizes = [self.sizes[0], *in_blocks(self.layers)]
         same = set(hidden) if hidden else {"relu"}
         activation = same.pop() if len(same) == 1 else list(hidden)
         output = self.architecture.activations[-1]
@@ -279,16 +281,17 @@ class Network:
     def folded(self) -> Network:
         """The same function of dense layers alone, to rounding: a copy whose scales are multiplied into the weights.
 
-        Where there are only dense layers it is the network itself.
+        Where there are only dense layers, or others than dense layers and scales, it is the network itself.
 
-        >>> net = Network([2, Scale(), 3], seed=0)
+        >>> import fastsgd
+        >>> net = Network([2, fastsgd.layers.Scale(), 3], seed=0)
         >>> net.tensors["scale.0"][:] = [2.0, 0.0]
         >>> net.folded()
         Network([2, 3], activation='relu', loss='cross_entropy', dtype='float32')
         >>> bool(np.allclose(net.folded().predict([[1, 1]]), net.predict([[1, 1]])))
         True
         """
-        if self.architecture.is_dense:
+        if {layer.kind for layer in self.layers} != {"dense", "scale"}:
             return self
         own, kept, factor = self.architecture, [], None
         for layer, arrays in zip(own.layers, own.arrays(self.params), strict=True):

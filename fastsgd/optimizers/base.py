@@ -74,8 +74,8 @@ OPTIONS = """    Parameters
     bias_rate : float
         What eta is multiplied by for biases; 0 keeps them as they are.
     groups : dict of ParameterGroup
-        Factors for some of the parameters: by role ("weight", "bias", "scale"), by the number of their layer, or by
-        name ("weights.0"); where several apply, all of them multiply.
+        Factors for some of the parameters: by role ("weight", "bias", "scale", "activation", "gain", "shift"), by the
+        number of their layer, or by name ("weights.0"); where several apply, all of them multiply.
 """
 
 

@@ -89,7 +89,7 @@ typedef struct {
 
 /* ---- parameters: a matrix, or a row of as many numbers as a layer has columns ---- */
 
-enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR };   /* roles */
+enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ACTIVATION, FS_GAIN, FS_SHIFT };         /* roles */
 
 typedef struct {
     int role;
@@ -107,9 +107,13 @@ typedef struct {
 
 /* ---- a layer: what it computes and where its numbers lie ---- */
 
-enum { FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_LAYER_KINDS };
+enum {
+    FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_PARAMETRIC_ACTIVATION, FS_LAYER_NORM, FS_ADD,
+    FS_LAYER_KINDS
+};
 enum { FS_W, FS_B };          /* tensors of a dense layer: (inputs, outputs) and (outputs,) */
-enum { FS_S };                /* and of a scale: (outputs,) */
+enum { FS_S };                /* and of a scale, or a parametric activation: (outputs,) */
+enum { FS_LAYER_GAIN, FS_LAYER_SHIFT };         /* and of a layer norm, (outputs,) each */
 enum { FS_MAX_TENSORS = 2 };
 
 typedef struct fs_layer fs_layer;
@@ -125,6 +129,8 @@ typedef struct {              /* what a kind of layer does; chosen when a pass i
                      ptrdiff_t batch, double scale, int more, void *scratch);
     /* numbers of scratch that these need */
     ptrdiff_t (*scratch)(const fs_layer *layer);
+    /* numbers of each row that forward keeps for them; or NULL */
+    ptrdiff_t (*kept)(const fs_layer *layer);
     /* the kinds that take its place where its products are left to BLAS, where its input's zeros are marked by bits, and
      * where its input comes as lists; itself where there are no such */
     int on_blas, on_bits, on_lists;
@@ -151,6 +157,12 @@ struct fs_layer {
     const void *scale, *offset;                 /* (outputs,) what a prediction is multiplied by, then added to it; or NULL */
     void *delta;              /* (chunk, outputs) dC/dz */
     ptrdiff_t ld;             /* between the rows of a, slope and delta */
+    void *kept;               /* (chunk, ops->kept) what forward keeps of each row; or NULL */
+    int function;             /* of a parametric activation: FS_RELU ... */
+    double epsilon;           /* of a layer norm */
+    const fs_layer *start;    /* of an add: the first layer of its block, whose input it adds to its own */
+    const fs_layer *add;      /* takes what this layer gives as the input of its block, and has a delta for it; or NULL */
+    const fs_layer *next_add; /* of an add: another whose block begins where this one's does; or NULL */
 };
 
 /* ---- a network without a hidden layer, whose steps touch what they must (linear.inc) ---- */
