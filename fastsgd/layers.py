@@ -39,6 +39,7 @@ class Tensor(NamedTuple):
     shape: tuple[int, ...]
     role: str
     layer: int
+    unit: float = 1.0        # times the parameters that the optimizer changes; see Architecture.ntk
 
     @property
     def size(self) -> int:

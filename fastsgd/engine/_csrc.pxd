@@ -60,7 +60,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* home
         void* slots[2]
         void* gradient
-        double rate_factor, decay_factor, penalty_factor
+        double rate_factor, decay_factor, penalty_factor, unit
 
     enum:
         FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_PARAMETRIC_ACTIVATION, FS_LAYER_NORM, FS_ADD

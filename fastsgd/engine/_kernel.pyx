@@ -124,8 +124,8 @@ cdef void weights_phase(fs_job* job, const fs_chunk* chunk, const fs_rule* rule,
         for t in range(layer.tensors):
             part = fs_part_of(&layer.tensor[t], l, rank, size)
             if part.rows:
-                layer.ops.gradient(layer, t, final_rule, part.first, part.rows, chunk.rows, scale, not chunk.first_of_batch,
-                                   scratch)
+                layer.ops.gradient(layer, t, final_rule, part.first, part.rows, chunk.rows, scale * layer.tensor[t].unit,
+                                   not chunk.first_of_batch, scratch)
 
 
 cdef void complete_step(fs_job* job, fs_team* team, ptrdiff_t step, fs_rule* rule, int rank, int size) noexcept nogil:

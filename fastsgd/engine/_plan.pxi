@@ -263,8 +263,9 @@ cdef add_tensor(fs_job* job, described, factors):
     require(layer.tensors < FS_MAX_TENSORS, "a layer has too many tensors")
     tensor.role, tensor.offset = ROLES[described.role], described.offset
     tensor.rows, tensor.cols = (1, shape[0]) if len(shape) == 1 else shape
-    tensor.ld = tensor.cols
+    tensor.ld, tensor.unit = tensor.cols, 1
     if factors is not None:
+        tensor.unit = described.unit
         tensor.rate_factor, tensor.decay_factor, tensor.penalty_factor = factors
     layer.tensors += 1
     job.net.parameters += tensor.rows * tensor.cols
@@ -356,7 +357,7 @@ def flush_interval(architecture, X, config):
     """
     optimizer = config.optimizer
     truncates = getattr(optimizer, "cumulative_l1", False)
-    if (len(architecture.layers) > 1 or optimizer.groups or optimizer.kind not in ("sgd", "passive_aggressive")
+    if (len(architecture.layers) > 1 or architecture.ntk or optimizer.groups or optimizer.kind not in ("sgd", "passive_aggressive")
             or getattr(optimizer, "momentum", 0) or optimizer.clip_norm or optimizer.clip_value
             or config.backend == "blas" or (optimizer.l1 and not truncates)
             or (truncates and optimizer.average is not None)):

@@ -53,11 +53,13 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
         if getattr(config.optimizer, "cumulative_l1", False):
             state.cumulative_l1 += learning_rates[steps] * config.optimizer.l1
         weight = len(rows) if sample_weight is None or config.weighted_steps else sample_weight[rows].sum()
-        gradients = clip(config.optimizer, [g / weight if weight else 0 * g for g in gradients])
+        gradients = [g / weight if weight else 0 * g for g in gradients]
+        gradients = clip(config.optimizer, [g * g.dtype.type(tensor.unit) for tensor, g in
+                                            zip(architecture.tensors, gradients, strict=True)])
         for tensor, g in zip(architecture.tensors, gradients, strict=True):
             factors = config.optimizer.factors(tensor, architecture.layers[tensor.layer])
             update(config.optimizer, tensor.of(params), [tensor.of(slot) for slot in state.slots], g, factors,
-                   learning_rates[steps], state.steps, weight, state.cumulative_l1)
+                   learning_rates[steps], state.steps, weight, state.cumulative_l1, tensor.unit)
         constrain(config.optimizer, architecture, params)
         if state.average is not None:
             state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
@@ -212,7 +214,7 @@ class Add(Twin):
         return []
 
 
-LAYERS = {"dense": Dense, "scale": Scale, "parametric_activation": ParametricActivation,
+LAYERS: dict = {"dense": Dense, "scale": Scale, "parametric_activation": ParametricActivation,
           "layer_norm": LayerNorm, "add": Add}
 
 
@@ -530,25 +532,32 @@ def averaging_weights_of(optimizer, first_step, steps):
     return optimizer.averaging_weights(first_step, steps) if optimizer.average is not None else ()
 
 
-def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumulative_l1=0.0):
-    """One step with gradient g on the array w and its part of the optimizer's slots, in place.
+def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumulative_l1=0.0, unit=1.0):
+    """One step on the array w = unit * v and its part of the optimizer's slots, in place; v has the gradient g.
 
     ``factors`` multiply the learning rate, weight_decay, and l1 and l2 for this array. ``cumulative_l1`` is the sum
     of learning_rate * l1 up to this step, for l1 that truncates.
     """
-    kind = optimizer.kind
+    unit = w.dtype.type(unit)
     truncates = getattr(optimizer, "cumulative_l1", False) and optimizer.l1 * factors.penalty > 0
+    v = w / unit
+    apply_rule(optimizer, v, slots, g, factors, learning_rate, t, batch_weight, truncates)
+    w[...] = v * unit
+    if truncates:
+        truncate(w, slots[-1], unit * factors.rate * factors.penalty * cumulative_l1)
+
+
+def apply_rule(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, truncates):
+    """The optimizer's rule for w in place, but for l1 that truncates."""
+    kind = optimizer.kind
     l1 = 0 if truncates else optimizer.l1 * factors.penalty
     l2 = factors.penalty * (optimizer.l2 + (optimizer.alpha / batch_weight if batch_weight else 0))
     weight_decay = factors.decay * optimizer.weight_decay
     learning_rate = factors.rate * learning_rate
-    cumulative_l1 = factors.rate * factors.penalty * cumulative_l1
     if kind == "passive_aggressive" or (kind == "sgd" and not optimizer.momentum):
         shrink = max(0, 1 - learning_rate * (l2 + weight_decay))
         rate = learning_rate if kind == "sgd" else factors.rate
         w[...] = shrink * w - learning_rate * l1 * np.sign(w) - rate * g
-        if truncates:
-            truncate(w, slots[0], cumulative_l1)
         return
     g = g + l2 * w + l1 * np.sign(w)
     if kind in ("adamw", "lion"):
@@ -560,8 +569,6 @@ def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumu
         slots[0][...] = optimizer.momentum * slots[0] + g
         g = g + optimizer.momentum * slots[0] if optimizer.nesterov else slots[0]
         w -= learning_rate * g
-        if truncates:
-            truncate(w, slots[1], cumulative_l1)
     elif kind in ("adam", "adamw"):
         m, v = slots
         m[...] = optimizer.beta_1 * m + (1 - optimizer.beta_1) * g

@@ -8,7 +8,7 @@ import importlib
 import json
 import math
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -129,9 +129,11 @@ def _described(base: Base, text: str) -> Network:
         fields = parse_json(text)
         numbers = fields["loss_parameters"]
         loss = type(as_loss(fields["loss"])).from_parameters(numbers)
-        fields = {"output_scale": [1.0], "output_offset": [0.0], **fields}      # which older files lack
+        fields = {"output_scale": [1.0], "output_offset": [0.0], "ntk": False, **fields}     # which older files lack
         net = network_of(base.layers, loss, input_scale=fields["input_scale"], input_offset=fields["input_offset"],
                          output_scale=fields["output_scale"], output_offset=fields["output_offset"])
+        if fields["ntk"] is True:
+            net._change(replace(net.architecture, ntk=True))
         if json.loads(json.dumps(asdict(net.architecture))) != fields:
             raise ValueError(f"the graph is {net}")
         scale, offset = base.input or (base.scale, base.offset)

@@ -1,6 +1,7 @@
 """What a network is without its parameters: its layers, the loss, and where each tensor lies."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -26,6 +27,9 @@ class Architecture:
     (:meth:`fastsgd.losses.Loss.parameters`). The first layer receives
     ``x * input_scale + input_offset``, each one number or one per column; what the last layer computes,
     times ``output_scale`` plus ``output_offset``, each one number or one per output, is the prediction.
+
+    ``ntk`` is the parametrisation of the neural tangent kernel (Jacot, Gabriel and Hongler 2018, arXiv 1806.07572): a
+    dense layer is x V / sqrt(inputs) + b, and the optimizer changes V. The parameters hold W = V / sqrt(inputs).
     """
 
     layers: tuple[Layer, ...]
@@ -35,6 +39,7 @@ class Architecture:
     input_offset: tuple[float, ...] = (0.0,)
     output_scale: tuple[float, ...] = (1.0,)
     output_offset: tuple[float, ...] = (0.0,)
+    ntk: bool = False
 
     @classmethod
     def dense(cls, sizes: Sequence[int], activations: Sequence[str], loss: str,
@@ -44,7 +49,7 @@ class Architecture:
 
     @classmethod
     def checked(cls, sizes, activation, loss: str | Loss, output=None, input_scale=1.0, input_offset=0.0,
-                output_scale=1.0, output_offset=0.0) -> Architecture:
+                output_scale=1.0, output_offset=0.0, ntk=False) -> Architecture:
         """From the arguments of :class:`fastsgd.Network`; what cannot be used is refused by name."""
         sizes = _check_sizes(sizes)
         hidden = _check_activation(activation, sum(isinstance(size, int) for size in sizes) - 2)
@@ -55,7 +60,7 @@ class Architecture:
         layers = chain(sizes, (*hidden, output))
         return cls(layers, loss.name, loss.parameters(sizes[-1]),
                    _one_or_each("input_scale", input_scale, sizes[0], "column"),
-                   _one_or_each("input_offset", input_offset, sizes[0], "column"),
+                   _one_or_each("input_offset", input_offset, sizes[0], "column"), ntk=ntk,
                    ).with_output(output_scale, output_offset)
 
     def with_input(self, input_scale, input_offset) -> Architecture:
@@ -101,14 +106,15 @@ class Architecture:
 
         >>> for tensor in Architecture.dense((3, 2), ("softmax",), "cross_entropy", (0.0, 0.0)).tensors:
         ...     print(*tensor)
-        weights.0 0 (3, 2) weight 0
-        biases.0 6 (2,) bias 0
+        weights.0 0 (3, 2) weight 0 1.0
+        biases.0 6 (2,) bias 0 1.0
         """
         found: list[Tensor] = []
         offset = 0
         for number, layer in enumerate(self.layers):
             for (name, role), shape in zip(layer.tensors, layer.shapes(), strict=True):
-                found.append(Tensor(f"{name}.{number}", offset, shape, role, number))
+                unit = 1 / math.sqrt(layer.inputs) if self.ntk and role == "weight" else 1.0
+                found.append(Tensor(f"{name}.{number}", offset, shape, role, number, unit))
                 offset += found[-1].size
         return tuple(found)
 
@@ -177,7 +183,8 @@ class Architecture:
     def __setstate__(self, state: dict) -> None:
         if "layers" not in state:                           # of fastsgd 0.1
             state = {**state, "layers": chain(state["sizes"], state["activations"])}
-        self.__dict__.update({entry.name: state[entry.name] for entry in fields(self)})
+        self.__dict__.update({"ntk": False} | {entry.name: state[entry.name] for entry in fields(self)
+                                               if entry.name in state})
 
 
 def _check_sizes(sizes) -> tuple[Any, ...]:

@@ -5,8 +5,8 @@ A file holds ``weights.0`` (inputs, outputs), ``biases.0`` (outputs,), ``weights
 - ``fastsgd.version``: "1", the version of this layout;
 - ``fastsgd.architecture``: JSON with ``sizes``, ``activations`` (one per layer), ``loss``, ``loss_parameters``, and
   where the rows are scaled or shifted, ``input_scale`` and ``input_offset`` (lists of one number or one per column),
-  where predictions are, ``output_scale`` and ``output_offset`` (of one or one per output); where not all layers are
-  dense, ``layers``, the kind and the options of each;
+  where predictions are, ``output_scale`` and ``output_offset`` (of one or one per output); ``parametrisation`` where
+  it is "ntk"; where not all layers are dense, ``layers``, the kind and the options of each;
 - any other key: the network's own ``metadata``.
 
 A checkpoint of a run (``runs.checkpoint``) is a model file too: it holds more, under names that begin with ``run.``,
@@ -55,6 +55,8 @@ def in_json(architecture: Architecture) -> str:
         description |= {"input_scale": architecture.input_scale, "input_offset": architecture.input_offset}
     if architecture.scales_output:
         description |= {"output_scale": architecture.output_scale, "output_offset": architecture.output_offset}
+    if architecture.ntk:
+        description["parametrisation"] = "ntk"
     if not architecture.is_dense:
         description["layers"] = [{"kind": layer.kind, **layer.options()} for layer in architecture.layers]
     return json.dumps(description)
@@ -112,10 +114,16 @@ def architecture_of(fields: dict, shapes: Mapping[str, tuple[int, ...]]) -> Arch
     architecture = Architecture.checked(
         sizes, names[:-1], type(as_loss(loss)).from_parameters(given), names[-1],
         fields.get("input_scale", 1.0), fields.get("input_offset", 0.0),
-        fields.get("output_scale", 1.0), fields.get("output_offset", 0.0))
+        fields.get("output_scale", 1.0), fields.get("output_offset", 0.0), _is_ntk(fields))
     if architecture.loss_parameters != tuple(given):
         raise ValueError(f"its loss_parameters {given} are not those of {loss}")
     return architecture
+
+
+def _is_ntk(fields: dict) -> bool:
+    if fields.get("parametrisation", "ntk") != "ntk":
+        raise ValueError(f"its parametrisation should be 'ntk', it is {fields['parametrisation']!r:.40}")
+    return "parametrisation" in fields
 
 
 def _sizes(fields: dict, shapes: Mapping[str, tuple[int, ...]]) -> list[int | Layer]:

@@ -27,7 +27,7 @@ from fastsgd.optimizers import Optimizer, State, aligned_zeros, check_fits, chec
 if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
 
-INITS = ("auto", "he", "glorot", "lecun", "normal", "scikit-learn")
+INITS = ("auto", "he", "glorot", "lecun", "normal", "ntk", "scikit-learn")
 RELU_LIKE = ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "mish", "hard_swish", "relu6")
 
 
@@ -56,6 +56,9 @@ class Network:
     init : str
         "he" (normal, variance 2 / inputs; He 2015), "glorot" (uniform, +-sqrt(6 / (inputs + outputs));
         Glorot and Bengio 2010), "lecun" (normal, variance 1 / inputs; Klambauer 2017), all three with zero biases;
+        "ntk" (the parametrisation of the neural tangent kernel, Jacot 2018: a dense layer is x V / sqrt(inputs) + b,
+        V from the unit normal, b zero, and optimizers change V: their rate, penalties, limits and memory are V's;
+        ``weights`` and files hold W = V / sqrt(inputs), and so are gradients those of W);
         "normal" (weights and biases from the unit normal,
         as in Nielsen's digit network); "scikit-learn" (weights and biases uniform within glorot's limits, with
         logistic hidden layers within +-sqrt(2 / (inputs + outputs)), as MLPClassifier does); "auto" takes he for
@@ -121,10 +124,11 @@ class Network:
                  epsilon: float | None = None, output_scale: float | Sequence[float] = 1.0,
                  output_offset: float | Sequence[float] = 0.0):
         loss = _with_old_arguments(loss, huber_delta, quantile, epsilon)
-        architecture = Architecture.checked(sizes, activation, loss, output, input_scale, input_offset, output_scale,
-                                            output_offset)
         if init not in INITS:
-            raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
+            how = " (for realmlp, fastsgd.initialise_from_data after init='ntk')" if init == "realmlp" else ""
+            raise ValueError(f"init must be one of {', '.join(INITS)}{how}, got {init!r}")
+        architecture = Architecture.checked(sizes, activation, loss, output, input_scale, input_offset, output_scale,
+                                            output_offset, init == "ntk")
         if dtype not in ("float32", "float64", np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
         rng = generator(seed)
@@ -170,7 +174,7 @@ class Network:
             b[:] = 0
             if rule == "he":
                 W[:] = rng.standard_normal(W.shape) * math.sqrt(2 / inputs)
-            elif rule == "lecun":
+            elif rule in ("lecun", "ntk"):
                 W[:] = rng.standard_normal(W.shape) / math.sqrt(inputs)
             elif rule == "glorot":
                 limit = math.sqrt(6 / (inputs + outputs))
@@ -275,8 +279,9 @@ class Network:
         activation = same.pop() if len(same) == 1 else list(hidden)
         output = self.architecture.activations[-1]
         shown = f", output={output!r}" if output != self.architecture.loss_type.outputs[0] else ""
+        ntk = ", init='ntk'" if self.architecture.ntk else ""
         return (f"Network({sizes}, activation={activation!r}, loss={self.loss!r}{shown}, "
-                f"dtype={str(self.dtype)!r})")
+                f"dtype={str(self.dtype)!r}{ntk})")
 
     def folded(self) -> Network:
         """The same function of dense layers alone, to rounding: a copy whose scales are multiplied into the weights.

@@ -64,7 +64,8 @@ OPTIONS = """    Parameters
     clip_delta : float, optional
         Limits the slope of every single cost, dC/dz of each output of each row, to [-clip_delta, clip_delta].
     max_norm : float, optional
-        Limits the length of the weights into each unit of a hidden layer after each step (Srivastava 2014).
+        Limits the length of the weights into each unit of a hidden layer after each step (Srivastava 2014). In a
+        network with ``init="ntk"`` it is that of the weights W; all else acts on V (see :class:`fastsgd.Network`).
     average : float or "polyak", optional
         Training ends with a running average of the parameters. A number below 1 is the decay of an exponential one,
         a <- average * a + (1 - average) * w, begun as a plain mean so that it forgets where it started. "polyak" is
@@ -327,6 +328,8 @@ def check_fits(optimizer: Optimizer, architecture) -> None:
                 raise ValueError(f"groups: this network has no parameters {key!r}; it has "
                                  f"{', '.join(map(repr, sorted(known, key=str)))}")
     losses = getattr(optimizer, "losses", None)
+    if losses is not None and architecture.ntk:
+        raise ValueError(f"optimizer: {type(optimizer).__name__} is not for networks with init='ntk'")
     if losses is not None and (len(architecture.sizes) > 2 or architecture.loss not in losses):
         raise ValueError(f"optimizer: {type(optimizer).__name__} is for networks without a hidden layer and with the "
                          f"loss {' or '.join(losses)}; this network has sizes {list(architecture.sizes)} and "

@@ -103,6 +103,7 @@ typedef struct {
     double rate_factor;       /* of the learning rate, */
     double decay_factor;      /* of weight_decay, */
     double penalty_factor;    /* and of l1 and l2 */
+    double unit;              /* the optimizer's parameters times this are the value; 1 but for the NTK parametrisation */
 } fs_tensor;
 
 /* ---- a layer: what it computes and where its numbers lie ---- */
