@@ -140,6 +140,24 @@ def test_networks_with_layers_are_saved_copied_pickled_and_resumed(tmp_path, siz
     np.testing.assert_array_equal(whole.params, parted.params)
 
 
+def test_predictors_blas_and_deltas_know_all_layers():
+    net = make(ALL_KINDS)
+    X, y = rows(net)
+    predicted = net.predict(X)
+    for count in (1, 16, 100):
+        np.testing.assert_array_equal(net.compile_predictor(count)(X[:count]), predicted[:count])
+        np.testing.assert_array_equal(net.predict(X[:count]), predicted[:count])
+    blas, native = net.copy(), net.copy()
+    for each, backend in ((blas, "blas"), (native, "native")):
+        fastsgd.train(each, X, y, epochs=2, seed=0, backend=backend)
+    np.testing.assert_allclose(blas.params, native.params, rtol=1e-10, atol=1e-13)
+    width = sum(net.sizes[1:-1]) + sum(net.sizes[1:])
+    found, expected = np.empty((2, len(X), width))
+    for module, out in ((_kernel, found), (reference, expected)):
+        module.deltas(net.architecture, net.params, X, y, out)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-13)
+
+
 @pytest.mark.parametrize("change", [
     ('"kind": "layer_norm"', '"kind": "norm"'), ('"epsilon": 0.01', '"epsilon": -1'),
     ('"epsilon": 0.01', '"epsilon": "a"'), ('"epsilon": 0.01', '"gain": 1'), ('"function": "selu"', '"function": [3]'),

@@ -201,7 +201,8 @@ def _check_sizes(sizes) -> tuple[Any, ...]:
         if isinstance(size, Layer) and 0 < i < len(sizes) - 1 and size.kind != "dense":
             continue
         if isinstance(size, bool) or not isinstance(size, Integral):
-            between = " (a layer such as fastsgd.layers.Scale() stands between two of them)" * isinstance(size, Layer)
+            is_layer = isinstance(size, Layer | Residual)
+            between = " (a layer such as fastsgd.layers.Scale() stands between two of them)" * is_layer
             raise TypeError(f"sizes must hold whole numbers{between}, got {size!r} in {sizes}")
         if size < 1:
             raise ValueError(f"sizes must be at least 1, got {size} in {sizes}")
