@@ -7,6 +7,7 @@ import numpy as np
 
 import fastsgd
 from fastsgd import losses
+from fastsgd.layers import LayerNorm, ParametricActivation, Residual, Scale
 from fastsgd.model.architecture import ACTIVATIONS
 from fastsgd.optimizers import StepConfig
 
@@ -38,7 +39,7 @@ FULL = os.environ.get("FASTSGD_TEST_FULL", "") not in ("", "0")
 SEED = int(os.environ.setdefault("FASTSGD_TEST_SEED", f"{datetime.date.today():%Y%m%d}"))
 
 __all__ = ["ACTIVATIONS", "AROUND", "FULL", "LOSSES", "MARGINS", "OPTIMIZERS", "SEED", "TOLERANCE", "StepConfig",
-           "agree", "make_net", "make_targets", "one_epoch", "sample"]
+           "agree", "make_net", "make_targets", "one_epoch", "random_sizes", "sample"]
 
 
 def sample(*axes, share, salt=()):
@@ -58,6 +59,29 @@ def sample(*axes, share, salt=()):
         more = max(0, round(share * len(chosen)) - len(covering))
         chosen = sorted([*covering, *(others[i] for i in rng.permutation(len(others))[:more])])
     return [tuple(axis[i] for axis, i in zip(axes, each, strict=True)) for each in chosen]
+
+
+def random_sizes(rng):
+    """Columns, a few entries of any kind, and outputs."""
+    width = int(rng.integers(2, 40))
+
+    def entries(count, width, deep):
+        found = []
+        for kind in rng.integers(0, 6, count):
+            if kind == 0:
+                found.append(ParametricActivation(str(rng.choice(ACTIVATIONS))))
+            elif kind == 1:
+                found.append(LayerNorm(float(rng.choice([1e-5, 0.1]))))
+            elif kind == 2:
+                found.append(Scale())
+            elif kind == 3 and deep < 2:
+                found.append(Residual(*entries(int(rng.integers(0, 3)), width, deep + 1), width))
+            else:
+                width = int(rng.integers(2, 40)) if deep == 0 else width
+                found.append(width)
+        return found
+
+    return [width, *entries(int(rng.integers(1, 6)), width, 0), int(rng.integers(2, 5))]
 
 
 def make_net(sizes, activation, loss, output, dtype, rng):

@@ -2,7 +2,7 @@
 import os
 
 import numpy as np
-from cases import LOSSES
+from cases import LOSSES, random_sizes
 
 import fastsgd
 from fastsgd import losses
@@ -33,6 +33,16 @@ def random_network(rng, dtype="float32"):
         outputs = sizes[-1]
         net.output_scale = rng.choice([1.0, 1000.0]) if rng.random() < 0.5 else rng.uniform(0.1, 9, outputs)
         net.output_offset = rng.choice([0.0, -3.0]) if rng.random() < 0.5 else rng.uniform(-9, 9, outputs)
+    return net
+
+
+def random_layers(rng, dtype="float32"):
+    """A network with layers of all kinds, blocks among them."""
+    net = fastsgd.Network(random_sizes(rng), "gelu", dtype=dtype, seed=int(rng.integers(2**31)),
+                          input_offset=float(rng.integers(0, 2)))
+    for name, array in net.tensors.items():
+        if not name.startswith("weights"):
+            array += 0.3 * rng.standard_normal(array.shape)
     return net
 
 

@@ -43,6 +43,21 @@ def test_two_hundred_random_networks():
     assert checked == 200
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradients_are_pytorchs(activation):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(1)
+    net = make_net([5, 40, 30, 3], activation, "squared_error", None, "float64", rng)
+    X, y = 3 * rng.standard_normal((50, 5)), rng.standard_normal((50, 3))
+    module = fastsgd.interop.to_torch(net)
+    found = module(torch.from_numpy(X))
+    np.testing.assert_allclose(net.predict(X), found.detach(), rtol=1e-12, atol=1e-12)
+    (((found - torch.from_numpy(y)) ** 2).sum() / (2 * len(X))).backward()
+    expected = np.concatenate([(p.grad.T if p.ndim == 2 else p.grad).numpy().ravel() for p in module.parameters()])
+    rtol = 1e-7 if activation == "hard_sigmoid" else 1e-10      # whose slope is a float's 1/6 there
+    np.testing.assert_allclose(net.gradient(X, y), expected, rtol=rtol, atol=1e-12 * abs(expected).max())
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_check_passes_on_real_digits(digits, dtype):
     (X, y), _ = digits

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from interop_cases import COUNT, LARGE, Differences, random_network, random_rows
+from interop_cases import COUNT, LARGE, Differences, random_layers, random_network, random_rows
 
 import fastsgd
 from fastsgd.interop import to_c
@@ -57,6 +57,19 @@ def test_random_networks_agree_to_a_millionth(tmp_path):
             X = random_rows(rng, nets[name])
             differences.add(nets[name], X, predict(library, name, nets[name], X))
     differences.report("C")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layers_of_all_kinds(tmp_path, dtype):
+    rng = np.random.default_rng(5)
+    nets = {f"net_{k}": random_layers(rng, dtype) for k in range(40)}
+    for name, net in nets.items():
+        to_c(net, tmp_path / name, name)
+    library = compile_c(tmp_path, list(nets))
+    for name, net in nets.items():
+        X = random_rows(rng, net)
+        np.testing.assert_allclose(predict(library, name, net, X), net.predict(X), *{"float32": (2e-4, 1e-5)}.get(
+            dtype, (1e-10, 1e-13)))
 
 
 @pytest.mark.parametrize("seed", range(8))

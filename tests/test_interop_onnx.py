@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interop_cases import COUNT, LARGE, Differences, difference, random_network, random_rows
+from interop_cases import COUNT, LARGE, Differences, difference, random_layers, random_network, random_rows
 
 import fastsgd
 from fastsgd.interop import from_onnx, onnx_writer, to_onnx
+from fastsgd.layers import LayerNorm, Residual
 from fastsgd.model.architecture import ACTIVATIONS
 
 onnx = pytest.importorskip("onnx")
@@ -45,6 +46,43 @@ def test_float64():
         net = random_network(rng, "float64")
         X = random_rows(rng, net)
         assert difference(run(to_onnx(net), X), net.predict(X)) < 1e-12
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layers_of_all_kinds_agree_and_come_back(dtype):
+    rng = np.random.default_rng(5)
+    for _ in range(40):
+        net = random_layers(rng, dtype)
+        net.metadata["note"] = "Zürich"
+        X, model = random_rows(rng, net), to_onnx(net)
+        onnx.checker.check_model(model, full_check=True)
+        assert difference(run(model, X), net.predict(X)) < {"float32": 2e-5, "float64": 1e-12}[dtype]
+        twin, folded = from_onnx(onnx.ModelProto.FromString(model.SerializeToString())), net.folded()
+        assert twin.architecture == folded.architecture
+        assert twin.metadata == net.metadata
+        np.testing.assert_array_equal(twin.params, folded.params)
+
+
+def test_a_graph_of_other_layers_must_be_the_one_that_is_described():
+    model = to_onnx(fastsgd.Network([3, 4, LayerNorm(), Residual(4), 2], seed=0))
+
+    def changed(change):
+        other = onnx.ModelProto.FromString(model.SerializeToString())
+        change(other)
+        return other
+
+    def describe(text):
+        return lambda other: setattr(other.metadata_props[0], "value", text)
+    text = model.metadata_props[0].value
+    for change in (lambda other: setattr(other.graph.node[1], "op_type", "Tanh"),
+                   lambda other: other.graph.initializer.pop(), lambda other: other.graph.node.pop(),
+                   describe("{"), describe("3"), describe(text.replace("[3, 4", "[3, 5")),
+                   describe(text.replace("layer_norm", "norm")), describe(text.replace('"layers": 1', '"layers": 2')),
+                   describe(text.replace("1e-05", "1e-3"))):
+        with pytest.raises(ValueError, match=r"its fastsgd\.network does not describe its graph: .* to_onnx wrote"):
+            from_onnx(changed(change))
+    with pytest.raises(ValueError, match=r"ReduceMean\) is not part of a chain of dense layers"):
+        from_onnx(model, "hinge")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -188,6 +226,7 @@ READ = {
     "leaky relu as Max": dense([("Constant", "", "k", {"value_float": 0.01}), ("Mul", "zk", "u"), ("Max", "uz", "a")]),
     "relu as Max": dense([("Constant", "", "k", {"value_float": 0.0}), ("Max", "kz", "a")]),
     "elu": dense([("Elu", "z", "a")]),
+    "celu": dense([("Celu", "z", "a")]),
     "gelu in five": dense([("Div", ["z", "root"], "u"), ("Erf", "u", "v"), ("Add", ["v", "one"], "w"),
                            ("Mul", "zw", "q"), ("Mul", ["q", "half"], "a")]),
     "gelu in another order": dense([("Mul", ["half", "z"], "p"), ("Div", ["z", "root"], "u"), ("Erf", "u", "v"),
@@ -209,6 +248,19 @@ READ = {
     "relu within the ends of float32": dense([
         ("Constant", "", "k", {"value_float": 0.0}), ("Constant", "", "n", {"value_float": 3.4028234663852886e38}),
         ("Max", "zk", "u"), ("Min", "un", "a")]),
+    "selu": dense([("Selu", "z", "a")]),
+    "hard sigmoid": dense([("HardSigmoid", "z", "a", {"alpha": 1 / 6, "beta": 0.5})]),
+    "hard swish": dense([("HardSwish", "z", "a")]),
+    "hard swish as a product": dense([("HardSigmoid", "z", "u", {"alpha": 1 / 6}), ("Mul", "zu", "a")]),
+    "hard tanh": dense([("Constant", "", "k", {"value_float": -1.0}), ("Clip", ["z", "k", "one"], "a")]),
+    "hard tanh as Min and Max": dense([("Constant", "", "k", {"value_float": -1.0}), ("Min", ["z", "one"], "u"),
+                                       ("Max", "uk", "a")]),
+    "relu6": dense([("Constant", "", "k", {"value_float": 0.0}), ("Constant", "", "n", {"value_float": 6.0}),
+                    ("Clip", "zkn", "a")]),
+    "relu6 as Relu and Min": dense([("Constant", "", "n", {"value_float": 6.0}), ("Relu", "z", "u"),
+                                    ("Min", "un", "a")]),
+    "relu as Clip": dense([("Constant", "", "k", {"value_float": 0.0}), ("Clip", "zk", "a")]),
+    "mish": dense([("Softplus", "z", "u"), ("Tanh", "u", "v"), ("Mul", "zv", "a")]),
     "softplus as Log": dense([("Exp", "z", "u"), ("Add", ["u", "one"], "v"), ("Log", "v", "a")]),
 }
 
@@ -227,9 +279,9 @@ def test_chains_of_others_are_read(name):
     }[last.pop()]
 
 
-def test_opset_20_and_24_have_gelu_and_swish():
+def test_later_opsets_have_mish_gelu_and_swish():
     X = np.random.default_rng(0).uniform(-1, 1, (9, 3)).astype("float32")
-    for operation, opset, name in (("Gelu", 20, "gelu"), ("Swish", 24, "silu")):
+    for operation, opset, name in (("Gelu", 20, "gelu"), ("Swish", 24, "silu"), ("Mish", 18, "mish")):
         model = graph(dense([(operation, "z", "a")]), arrays(), opset=opset)
         net = from_onnx(model)
         assert net.architecture.activations == (name, "identity")
@@ -316,8 +368,8 @@ REFUSED = {  # nodes, what is done to the model, the message
     "a text as beta": ([("Gemm", "xWb", "y", {"beta": "1.0"})], None, "alpha and beta must be numbers"),
     "another slope": (dense([("LeakyRelu", "z", "a", {"alpha": 0.2})]), None,
                       r"node 'n2' \(Gemm\): what node 'n1' \(LeakyRelu\) gives is none of fastsgd's activations"),
-    "relu6": (dense([("Relu", "z", "u"), ("Constant", "", "k", {"value_float": 6.0}), ("Min", "uk", "a")]), None,
-              r"node 'n3' \(Min\) gives is none of"),
+    "relu up to 5": (dense([("Relu", "z", "u"), ("Constant", "", "k", {"value_float": 5.0}), ("Min", "uk", "a")]), None,
+                     r"node 'n3' \(Min\) gives is none of"),
     "a limit far out": (dense([("Relu", "z", "u"), ("Constant", "", "k", {"value_float": 500.0}), ("Min", "uk", "a")]),
                         None, r"node 'n3' \(Min\) gives is none of"),
     "a limit below": (dense([("Constant", "", "k", {"value_float": -1e29}), ("Max", "zk", "a")]), None,
@@ -553,7 +605,9 @@ def torch_module():
     nn = pytest.importorskip("torch").nn
     return nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.GELU(), nn.Dropout(), nn.Linear(5, 4), nn.SiLU(),
                          nn.Linear(4, 4, bias=False), nn.Softplus(), nn.Linear(4, 4), nn.LeakyReLU(), nn.Linear(4, 4),
-                         nn.ELU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3), nn.Softmax(dim=1)).eval()
+                         nn.ELU(), nn.Linear(4, 4), nn.SELU(), nn.Linear(4, 4), nn.Hardsigmoid(), nn.Linear(4, 4),
+                         nn.Hardswish(), nn.Linear(4, 4), nn.Hardtanh(), nn.Linear(4, 4), nn.ReLU6(), nn.Linear(4, 4),
+                         nn.Mish(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 3), nn.Softmax(dim=1)).eval()
 
 
 @pytest.mark.filterwarnings("ignore:.*legacy TorchScript-based ONNX export:DeprecationWarning",
@@ -566,8 +620,9 @@ def test_what_torch_exports_by_tracing_is_read(options):
     file = io.BytesIO()
     torch.onnx.export(module, (X,), file, dynamo=False, input_names=["x"], dynamic_axes={"x": {0: "rows"}}, **options)
     net = from_onnx(onnx.load_model_from_string(file.getvalue()))
-    assert net.sizes == (6, 5, 4, 4, 4, 4, 4, 3)
-    assert net.architecture.activations == ("gelu", "silu", "softplus", "leaky_relu", "elu", "relu", "softmax")
+    assert net.sizes == (6, 5, *[4] * 11, 3)
+    assert net.architecture.activations == ("gelu", "silu", "softplus", "leaky_relu", "elu", "selu", "hard_sigmoid",
+                                            "hard_swish", "hard_tanh", "relu6", "mish", "relu", "softmax")
     with torch.no_grad():
         np.testing.assert_allclose(net.predict(X.reshape(2, 6).numpy()), module(X).numpy(), rtol=1e-6)
 

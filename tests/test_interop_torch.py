@@ -6,13 +6,14 @@ import sys
 
 import numpy as np
 import pytest
-from interop_cases import difference, random_network, random_rows
+from interop_cases import difference, random_layers, random_network, random_rows
 
 import fastsgd
 from fastsgd.interop import from_torch, to_torch
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
+from fastsgd.interop.torch_own import ParametricActivation, Residual  # noqa: E402
 
 
 def outputs(module, X):
@@ -36,6 +37,43 @@ def test_random_networks_agree_and_come_back(dtype):
         assert twin.dtype == net.dtype
         np.testing.assert_array_equal(twin.params, net.params)
         np.testing.assert_array_equal(twin.predict(X), net.predict(X))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layers_of_all_kinds_agree_have_the_same_gradient_and_come_back(dtype):
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        net = random_layers(rng, dtype)
+        X, y = random_rows(rng, net), rng.integers(0, net.sizes[-1], 50)
+        module, folded = to_torch(net), net.folded()
+        assert difference(outputs(module, X), net.predict(X)) < {"float32": 2e-5, "float64": 1e-13}[dtype]
+        logits = to_torch(net, output_activation=False)
+        nn.functional.cross_entropy(logits(torch.from_numpy(X)), torch.from_numpy(y)).backward()
+        expected = [(p.grad.T if p.ndim == 2 else p.grad).numpy().ravel() for p in logits.parameters()]
+        error = difference(folded.gradient(X, y), np.concatenate(expected))
+        exact = 1e-11 if "hard_sigmoid" not in repr(net) else 1e-8          # whose slope is a float's 1/6 in torch
+        assert error < {"float32": 5e-5, "float64": exact}[dtype], net
+        twin = from_torch(module)
+        assert [(layer.kind, layer.activation) for layer in twin.layers] == [
+            (layer.kind, layer.activation) for layer in folded.layers]
+        np.testing.assert_array_equal(twin.params, folded.params)
+        np.testing.assert_array_equal(twin.predict(X), folded.predict(X))
+
+
+def test_normalised_layers_of_others():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 5), nn.LayerNorm(5, eps=1e-3), nn.ReLU(), nn.Dropout(0.5),
+                           Residual(nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 5))), nn.Hardswish(),
+                           nn.Linear(5, 3))
+    with torch.no_grad():
+        for p in module.parameters():
+            p += 0.1 * torch.randn(p.shape)
+    net = from_torch(module.eval(), "squared_error")
+    X = np.random.default_rng(0).standard_normal((9, 6)).astype("float32")
+    assert net.architecture.activations == ("identity",) * 4 + ("tanh",) + ("identity",) * 4
+    first, second = net.layers[3], net.layers[7]
+    assert (first.function, first.learning_rate_factor, second.function) == ("relu", 0, "hard_swish")
+    np.testing.assert_allclose(net.predict(X), outputs(module, X), rtol=1e-5, atol=1e-6)
 
 
 def test_logits_are_what_torch_losses_want():
@@ -146,6 +184,16 @@ class Squared(nn.Linear):
 
 REFUSED = {
     "a convolution": (lambda: [nn.Conv2d(1, 2, 3)], r"module\[0\], Conv2d.*not part.*allowed are Sequential"),
+    "a normalisation over more": (lambda: [nn.Linear(3, 2), nn.LayerNorm((1, 2))], r"module\[1\], LayerNorm.*not part"),
+    "one without its tensors": (lambda: [nn.Linear(3, 2), nn.LayerNorm(2, elementwise_affine=False)],
+                                r"module\[1\], LayerNorm.*not part"),
+    "a normalisation last": (lambda: [nn.Linear(3, 2), nn.LayerNorm(2)], "the last layer must have weights"),
+    "an empty block": (lambda: [nn.Linear(3, 2), Residual(nn.Sequential()), nn.Linear(2, 2)],
+                       r"module\[1\] has no layer"),
+    "a block that changes the width": (lambda: [nn.Linear(3, 2), Residual(nn.Linear(2, 3)), nn.Linear(3, 2)],
+                                       "a Residual block must end as wide as it begins"),
+    "another parametric activation": (lambda: [ParametricActivation(nn.PReLU(), torch.ones(3)), nn.Linear(3, 2)],
+                                      "has a function for which fastsgd has no activation"),
     "a normalisation": (lambda: [nn.Linear(3, 2), nn.BatchNorm1d(2)], r"module\[1\], BatchNorm1d.*not part"),
     "a nested one": (lambda: [nn.Sequential(nn.Linear(3, 2), nn.LSTM(2, 2))], r"module\[0\]\[1\], LSTM"),
     "another slope": (lambda: [nn.Linear(3, 2), nn.LeakyReLU(0.2), nn.Linear(2, 2)],
@@ -158,8 +206,10 @@ REFUSED = {
                                            r"Softplus\(beta=1.0, threshold=8"),
     **{f"torch's {kind}": (lambda kind=kind, more=more: [nn.Linear(3, 2), getattr(nn, kind)(*more), nn.Linear(2, 2)],
                            rf"module\[1\], {kind}\(.*is not part of a chain")
-       for kind, *more in (("Threshold", 0.1, 0), ("Hardshrink", 0.1), ("Softshrink", 0.1), ("Hardtanh", -1e6, 1e6),
-                           ("ReLU6",), ("PReLU",), ("CELU",), ("SELU",), ("RReLU",), ("Hardsigmoid",), ("Mish",))},
+       for kind, *more in (("Threshold", 0.1, 0), ("Hardshrink", 0.1), ("Softshrink", 0.1), ("PReLU",), ("RReLU",),
+                           ("LogSigmoid",), ("Tanhshrink",))},
+    "another hard tanh": (lambda: [nn.Linear(3, 2), nn.Hardtanh(-2, 2), nn.Linear(2, 2)], r"Hardtanh\(min_val=-2"),
+    "another celu": (lambda: [nn.Linear(3, 2), nn.CELU(2.0), nn.Linear(2, 2)], r"CELU\(alpha=2.0\)"),
     "another function put there": (replaced, r"module\[1\], ReLU\(\), is not part of a chain"),
     "another alpha": (lambda: [nn.Linear(3, 2), nn.ELU(0.5), nn.Linear(2, 2)], r"ELU\(alpha=0.5\)"),
     "another gelu": (lambda: [nn.Linear(3, 2), nn.GELU("tanh"), nn.Linear(2, 2)], r"GELU\(approximate='tanh'\)"),

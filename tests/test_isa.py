@@ -33,10 +33,13 @@ def test_kernel_agrees_with_reference_on(isa):
 BITS = """
 import hashlib, numpy as np, scipy.sparse, fastsgd
 from cases import OPTIMIZERS
+from fastsgd.layers import LayerNorm, ParametricActivation, Residual
 rng = np.random.default_rng(0)
 for dtype in ("float32", "float64"):
     for sizes, activation, batch_size in (([50, 40, 10], "relu", 30), ([33, 70, 17, 3], "tanh", 7),
-                                          ([600, 130, 5], "gelu", 1100), ([9, 8, 4], "elu", None)):
+                                          ([600, 130, 5], "gelu", 1100), ([9, 8, 4], "elu", None),
+                                          ([37, LayerNorm(), 70, ParametricActivation("mish"),
+                                            Residual(LayerNorm(), 70), 5], "selu", 40)):
         for optimizer in OPTIMIZERS:
             X = rng.standard_normal((1200, sizes[0])) * (rng.random((1200, sizes[0])) < rng.choice([0.1, 1.0]))
             y = rng.integers(0, sizes[-1], 1200)
@@ -67,7 +70,7 @@ def test_instruction_sets_and_sizes_of_caches_give_the_same_bits():
     plans += [{"FASTSGD_ISA": sets[0], "FASTSGD_CACHES": sizes} for sizes in ("64,1K", "1M,64M")]
     found = [python("-c", f"import sys; sys.path.append({tests!r})" + BITS, **plan) for plan in plans]
     assert found[0].returncode == 0, found[0].stderr
-    assert found[0].stdout.count("float") == 96 + 72
+    assert found[0].stdout.count("float") == 120 + 72
     for plan, other in zip(plans[1:], found[1:], strict=True):
         assert other.stdout == found[0].stdout, plan
 

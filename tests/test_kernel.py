@@ -1,4 +1,4 @@
-"""Does the kernel do what the NumPy reference says? (9 x 15 x 2 tests, each of a sample of 48 combinations.)"""
+"""Does the kernel do what the NumPy reference says? (15 x 15 x 2 tests, each of a sample of 48 combinations.)"""
 import numpy as np
 import pytest
 from cases import (

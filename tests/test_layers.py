@@ -4,15 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import OPTIMIZERS, TOLERANCE, StepConfig, agree, one_epoch
+from cases import ACTIVATIONS, OPTIMIZERS, SEED, TOLERANCE, StepConfig, agree, one_epoch, random_sizes
 
 import fastsgd
 from fastsgd import ParameterGroup
 from fastsgd.data.checks import Csr
 from fastsgd.engine import _kernel, reference
-from fastsgd.layers import Scale
-from fastsgd.network import checked
+from fastsgd.files import safetensors
+from fastsgd.layers import Add, LayerNorm, ParametricActivation, Residual, Scale
+from fastsgd.network import checked, model_file
 
+ALL_KINDS = [13, Scale(), 20, LayerNorm(0.01), ParametricActivation("selu", 0.3), Residual(LayerNorm(), 31, 20),
+             Residual(Residual(20, ParametricActivation("mish")), 16, 20), 3]
 CHAINS = {"first": [13, Scale(2.0), 20, 3], "hidden": [13, 20, Scale(), 3], "many": [13, Scale(), 20, Scale(0.5), 9, 3]}
 GROUPS = {"bias": ParameterGroup(2.0, 0.0), "weight": ParameterGroup(0.5, 3.0), 0: ParameterGroup(1.5),
           "weights.1": ParameterGroup(weight_decay_factor=0.0)}
@@ -54,6 +57,27 @@ def test_scales_agree_with_the_reference(sizes, batch_size, dtype):
     compare(net, X, y, StepConfig(fastsgd.SGD(0.05, momentum=0.9), batch_size))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("seed", range(SEED, SEED + 12))
+def test_random_chains_agree_with_the_reference(seed, dtype):
+    rng = np.random.default_rng(seed)
+    for _ in range(4):
+        net = make(random_sizes(rng), dtype)
+        X, y = rows(net, 150, float(rng.choice([0.2, 1.0])))
+        hidden = net.architecture.hidden
+        drop = net.architecture.for_each_layer(rng.uniform(0, 0.6, hidden).tolist()) if rng.random() < 0.5 else ()
+        optimizer = replace(OPTIMIZERS[rng.integers(len(OPTIMIZERS))], clip_norm=float(rng.choice([0.1, 1e3])))
+        recipe = StepConfig(optimizer, int(rng.choice([7, 150])), drop, seed=1)
+        compare(net, X, y, recipe, rng.random(150) if rng.random() < 0.5 else None)
+        expected = np.empty((len(X), net.sizes[-1]), net.dtype)
+        reference.predict(net.architecture, net.params, X, expected)
+        few = np.concatenate([net.predict(X[:3]), net.predict(X[3:])])
+        for found in (net.predict(X), net.predict(X, threads=2), few):
+            agree("predictions", found, expected, TOLERANCE[dtype])
+        if dtype == "float64":
+            fastsgd.check_gradient(net, X[:20], y[:20], samples=200)
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: optimizer.kind)
 def test_every_optimizer_moves_scales(optimizer):
     net = make(CHAINS["many"])
@@ -68,8 +92,10 @@ def test_limits_and_dropout_with_scales(around):
     compare(net, *rows(net), recipe, np.random.default_rng(3).random(100))
 
 
-@pytest.mark.parametrize("sizes", [CHAINS["first"], CHAINS["many"]], ids=["first", "many"])
-def test_a_first_scale_sees_lists_zeros_and_bytes(sizes):
+@pytest.mark.parametrize("sizes", [
+    CHAINS["first"], CHAINS["many"], [13, LayerNorm(), 20, 3], [13, ParametricActivation("softplus"), 20, 3],
+    [13, Residual(13), 20, 3], [13, Residual(LayerNorm(), 13), 3]], ids=str)
+def test_a_first_layer_sees_lists_zeros_and_bytes(sizes):
     net = make(sizes)
     X, y = rows(net, density=0.2)
     recipe = StepConfig(fastsgd.SGD(0.05, momentum=0.5), 20)
@@ -97,8 +123,9 @@ def test_a_scale_of_one_changes_no_bit():
     np.testing.assert_array_equal(with_it.params[13:], without.params)
 
 
-def test_networks_with_scales_are_saved_copied_pickled_and_resumed(tmp_path):
-    net = make(CHAINS["many"], "float32")
+@pytest.mark.parametrize("sizes", [CHAINS["many"], ALL_KINDS], ids=["scales", "all kinds"])
+def test_networks_with_layers_are_saved_copied_pickled_and_resumed(tmp_path, sizes):
+    net = make(sizes, "float32")
     X, y = rows(net)
     net.save(tmp_path / "net.safetensors")
     for again in (fastsgd.Network.load(tmp_path / "net.safetensors"), net.copy(), pickle.loads(pickle.dumps(net))):
@@ -113,6 +140,41 @@ def test_networks_with_scales_are_saved_copied_pickled_and_resumed(tmp_path):
     np.testing.assert_array_equal(whole.params, parted.params)
 
 
+def test_predictors_blas_and_deltas_know_all_layers():
+    net = make(ALL_KINDS)
+    X, y = rows(net)
+    predicted = net.predict(X)
+    for count in (1, 16, 100):
+        np.testing.assert_array_equal(net.compile_predictor(count)(X[:count]), predicted[:count])
+        np.testing.assert_array_equal(net.predict(X[:count]), predicted[:count])
+    blas, native = net.copy(), net.copy()
+    for each, backend in ((blas, "blas"), (native, "native")):
+        fastsgd.train(each, X, y, epochs=2, seed=0, backend=backend)
+    np.testing.assert_allclose(blas.params, native.params, rtol=1e-10, atol=1e-13)
+    width = sum(net.sizes[1:-1]) + sum(net.sizes[1:])
+    found, expected = np.empty((2, len(X), width))
+    for module, out in ((_kernel, found), (reference, expected)):
+        module.deltas(net.architecture, net.params, X, y, out)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-13)
+
+
+@pytest.mark.parametrize("change", [
+    ('"kind": "layer_norm"', '"kind": "norm"'), ('"epsilon": 0.01', '"epsilon": -1'),
+    ('"epsilon": 0.01', '"epsilon": "a"'), ('"epsilon": 0.01', '"gain": 1'), ('"function": "selu"', '"function": [3]'),
+    ('"layers": 2}', '"layers": 99}'), ('"layers": 2}', '"layers": 4}'), ('"layers": 2}', '"layers": true}'),
+    ('"layers": 5}', '"layers": 1e9}'),
+    ('[{"kind": "scale"', "[" + '{"kind": "add", "layers": 1}, ' * 10_100 + '{"kind": "scale"')],
+    ids=lambda change: change[1][:30])
+def test_files_that_describe_no_layers_are_refused(tmp_path, change):
+    tensors, metadata = model_file.describe(make(ALL_KINDS).architecture, make(ALL_KINDS).params, {})
+    text = metadata["fastsgd.architecture"]
+    assert change[0] in text
+    metadata["fastsgd.architecture"] = text.replace(*change, 1)
+    safetensors.write(tmp_path / "net.safetensors", tensors, metadata)
+    with pytest.raises(ValueError, match=r"net.safetensors does not describe a network: "):
+        fastsgd.Network.load(tmp_path / "net.safetensors")
+
+
 def test_folded_networks_compute_the_same_of_dense_layers():
     net = make(CHAINS["many"])
     X, _ = rows(net)
@@ -121,7 +183,8 @@ def test_folded_networks_compute_the_same_of_dense_layers():
     np.testing.assert_allclose(folded.predict(X), net.predict(X), rtol=1e-12)
 
 
-@pytest.mark.parametrize("sizes", [[Scale(), 3], [3, Scale()], [3, True, 2], [3, Scale]])
+@pytest.mark.parametrize("sizes", [[Scale(), 3], [3, Scale()], [3, True, 2], [3, Scale], [Residual(3), 3],
+                                   [3, Residual(3)], [3, Residual(3, Scale), 3]])
 def test_where_layers_may_stand(sizes):
     with pytest.raises(TypeError, match=r"sizes must hold whole numbers.*got"):
         fastsgd.Network(sizes)
@@ -185,17 +248,100 @@ def test_grouped_optimizers_are_hashed_copied_and_shown():
     assert repr(fastsgd.Adam()) == "Adam(0.001)"
 
 
-def test_exports_compute_what_networks_with_scales_do():
-    net = make(CHAINS["many"])
-    X, _ = rows(net)
-    torch = pytest.importorskip("torch")
-    np.testing.assert_allclose(fastsgd.interop.to_torch(net)(torch.from_numpy(X)).detach(), net.predict(X), rtol=1e-12)
-
-
 def test_what_needs_dense_layers_says_so():
     net = make(CHAINS["many"])
     with pytest.raises(ValueError, match="is for networks of dense layers; this one has scale layers too"):
         fastsgd.descent.gradient_noise(net, *rows(net), batch_size=10)
+    with pytest.raises(ValueError, match="this one has add and layer_norm and parametric_activation and scale layers"):
+        fastsgd.descent.cost_surface(make(ALL_KINDS), *rows(net))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_parametric_activation_of_weight_one_is_the_activation(activation):
+    sizes, between = [13, 20, 9, 3], [13, 20, ParametricActivation(activation), 9, ParametricActivation(activation), 3]
+    net, twin = fastsgd.Network(sizes, activation, seed=0), fastsgd.Network(between, seed=0)
+    assert all((twin.tensors[name] == 1).all() for name in ("activation.1", "activation.3"))
+    X, y = rows(net)
+    for one, other in zip((*net.weights, *net.biases), (*twin.weights, *twin.biases), strict=True):
+        np.testing.assert_array_equal(one, other)              # of the same rule for the initial weights
+    np.testing.assert_allclose(twin.predict(X), net.predict(X), rtol=1e-4, atol=1e-6)
+    for each in (net, twin):
+        fastsgd.train(each, X, y, epochs=2, seed=0, optimizer=fastsgd.SGD(0.05), dropout=0.25)
+    fixed = fastsgd.Network([13, 20, ParametricActivation(activation, 0.0), 3], seed=0)
+    fastsgd.train(fixed, X, y, epochs=2, seed=0, optimizer=fastsgd.SGD(0.05))
+    assert (fixed.tensors["activation.1"] == 1).all()
+    assert activation == "identity" or (twin.tensors["activation.1"] != 1).any()
+
+
+def test_a_dense_layer_has_no_activation_of_its_own_before_a_parametric_one_unless_it_is_named():
+    act = ParametricActivation("selu")
+    for sizes, expected in (([4, 8, act, 8, 3], ["identity", "relu"]), ([4, act, 8, 3], ["relu"]),
+                            ([4, 8, LayerNorm(), act, 8, 3], ["identity", "relu"]),
+                            ([4, 8, Residual(8), act, 3], ["relu", "identity"]),
+                            ([4, 8, Residual(act, 8), 3], ["identity", "relu"])):
+        net = fastsgd.Network(sizes)
+        assert [layer.activation for layer in net.layers[:-1] if layer.kind == "dense"] == expected, sizes
+    assert fastsgd.Network([4, 8, act, 8, 3], ["tanh", "relu"]).architecture.activations[0] == "tanh"
+
+
+def test_dropout_acts_behind_a_parametric_activation():
+    net = make([4, 8, ParametricActivation("selu"), 8, Residual(LayerNorm(), 8), 3])
+    assert net.architecture.for_each_layer((0.1, 0.2, 0.3)) == (0.0, 0.1, 0.2, 0.0, 0.3, 0.0)
+    behind = fastsgd.Network([4, 8, LayerNorm(), ParametricActivation("selu"), Scale(), 3])
+    assert behind.architecture.for_each_layer((0.1,)) == (0.0, 0.0, 0.1, 0.0)
+
+
+def test_a_layer_norm_makes_rows_of_mean_zero_and_spread_one():
+    net = fastsgd.Network([200, LayerNorm(1e-12), 200], loss="squared_error", dtype="float64")
+    net.weights[0][:] = np.eye(200)
+    X = 7 + 1e3 * np.random.default_rng(0).standard_normal((50, 200))
+    out = net.predict(X)
+    np.testing.assert_allclose(out.mean(axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose(out.std(axis=1), 1)
+    assert np.isnan(fastsgd.Network([3, LayerNorm(), 3]).predict(np.array([[1, 1, 1]]))).sum() == 0
+
+
+def test_a_block_adds_its_input():
+    net = fastsgd.Network([4, Residual(LayerNorm(), 7, 4), 4], loss="squared_error", dtype="float64", seed=0)
+    for name in ("weights.2", "biases.2"):
+        net.tensors[name][:] = 0
+    net.weights[-1][:] = np.eye(4)
+    X = np.random.default_rng(0).standard_normal((5, 4))
+    np.testing.assert_allclose(net.predict(X), X)
+
+
+def test_networks_are_shown_by_what_makes_them_again():
+    net = make(ALL_KINDS)
+    again = eval(repr(net), {"Network": fastsgd.Network, **vars(fastsgd.layers)})
+    assert again.architecture == net.architecture
+    assert "Residual(LayerNorm(epsilon=1e-05), 31, 20), Residual(Residual(20, ParametricActivation(" in repr(net)
+    assert Residual(3, Scale()) == Residual(3, Scale()) != Residual(3)
+    assert hash(Residual(3, Scale())) == hash(Residual(3, Scale()))
+
+
+def test_layers_that_cannot_be_used_are_refused_by_name():
+    for make_it, message in (
+            (lambda: ParametricActivation("softmax"), "function must be one of identity, .*, got 'softmax'"),
+            (lambda: ParametricActivation("selu", -1), "learning_rate_factor must be a finite number, at least 0, got"),
+            (lambda: LayerNorm(0), "epsilon must be a finite number above 0, got 0"),
+            (lambda: Residual(), "a Residual block needs at least one layer, got none"),
+            (lambda: Add(0), "layers must be a whole number of at least 1, got 0"),
+            (lambda: fastsgd.Network([4, 8, Residual(6), 3]),
+             "a Residual block must end as wide as it begins; it receives 8 columns and gives 6"),
+            (lambda: fastsgd.Network([4, 8, Add(1), 3]), "it receives 4 columns and gives 8"),
+            (lambda: fastsgd.Network([4, 8, Add(3), 3]), r"Add\(layers=3\) must stand behind so many layers"),
+            (lambda: fastsgd.Network([4, 8, 8, Add(1), 8, Add(2), 3]), "hold all of a block or none of it")):
+        with pytest.raises(ValueError, match=message):
+            make_it()
+
+
+def test_each_kind_has_the_learning_rate_factor_of_its_tensors():
+    net = make(ALL_KINDS)
+    optimizer = fastsgd.SGD(0.1, groups={"gain": ParameterGroup(3.0)})
+    factors = {tensor.name: optimizer.factors(tensor, net.layers[tensor.layer]) for tensor in net.architecture.tensors}
+    assert factors["activation.3"] == (0.3, 1, 0)
+    assert factors["gain.2"] == (3, 1, 0)
+    assert factors["shift.2"] == (1, 1, 0)
 
 
 def test_dropout_is_for_layers_with_units():

@@ -145,7 +145,9 @@ def test_the_cost_of_a_logit_of_ten_thousand(dtype):
 
 @pytest.mark.parametrize(("activation", "expected"), [
     ("logistic", [0, 1]), ("tanh", [-1, 1]), ("relu", [0, 1e4]), ("leaky_relu", [-100, 1e4]), ("elu", [-1, 1e4]),
-    ("gelu", [0, 1e4]), ("silu", [0, 1e4]), ("softplus", [0, 1e4])])
+    ("gelu", [0, 1e4]), ("silu", [0, 1e4]), ("softplus", [0, 1e4]),
+    ("selu", [-1.75809934, 1.05070099e4]), ("mish", [0, 1e4]), ("hard_sigmoid", [0, 1]), ("hard_swish", [0, 1e4]),
+    ("hard_tanh", [-1, 1]), ("relu6", [0, 6])])
 @pytest.mark.parametrize("dtype", TYPES)
 def test_activations_far_out(activation, expected, dtype):
     net = make_net([2, 2, 2], activation, "squared_error", "identity", dtype, np.random.default_rng(0))

@@ -167,7 +167,7 @@ def test_a_hundred_steps_beside_tabm(sharing, embedded, monkeypatch):
     tabm = pytest.importorskip("tabm")
     rtdl = pytest.importorskip("rtdl_num_embeddings")
     torch.manual_seed(0)
-    monkeypatch.setattr(torch, "zeros", functools.partial(torch.zeros, dtype=torch.float64))   # of the lines of its bins
+    monkeypatch.setattr(torch, "zeros", functools.partial(torch.zeros, dtype=torch.float64))   # of its bins
     rng = np.random.default_rng(0)
     numbers, codes, y = rng.standard_normal((200, 5)), rng.integers(0, 3, 200), rng.integers(0, 3, 200)
     edges = quantile_edges(numbers, 6)

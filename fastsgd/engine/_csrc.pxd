@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 cdef extern from "csrc/fastsgd.h" nogil:
     enum:
         FS_IDENTITY, FS_LOGISTIC, FS_TANH, FS_RELU, FS_LEAKY_RELU, FS_ELU, FS_GELU, FS_SILU, FS_SOFTPLUS
+        FS_SELU, FS_MISH, FS_HARD_SIGMOID, FS_HARD_SWISH, FS_HARD_TANH, FS_RELU6
         FS_SOFTMAX, FS_EXP
         FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE
         FS_POISSON, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
@@ -47,7 +48,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         ptrdiff_t bits_ld
 
     enum:
-        FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING, FS_ADAPTER
+        FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING, FS_ADAPTER, FS_ACTIVATION, FS_GAIN, FS_SHIFT
     enum:
         FS_W
 
@@ -60,10 +61,11 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* slots[2]
         void* gradient
         unsigned char* touched
-        double rate_factor, decay_factor, penalty_factor
+        double rate_factor, decay_factor, penalty_factor, unit
 
     enum:
-        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_AFFINE, FS_DENSE_MEMBERS, FS_COLUMNS, FS_MAX_TENSORS
+        FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_AFFINE, FS_DENSE_MEMBERS, FS_COLUMNS
+        FS_PARAMETRIC_ACTIVATION, FS_LAYER_NORM, FS_ADD, FS_MAX_TENSORS
         FS_IDENTITY_BASIS, FS_PIECEWISE, FS_WAVES, FS_COSINES
 
     ctypedef struct fs_layer
@@ -117,6 +119,11 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const void* offset
         void* delta
         ptrdiff_t ld
+        int function
+        double epsilon
+        const fs_layer* start
+        const fs_layer* add
+        const fs_layer* next_add
 
     ctypedef struct fs_ops:
         ptrdiff_t item

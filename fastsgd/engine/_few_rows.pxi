@@ -111,7 +111,7 @@ cdef class FewRows:
             products += job.net.layers[l].inputs * job.net.layers[l].outputs
         self.inputs, self.outputs = job.net.layers[0].inputs, job.net.layers[self.depth - 1].outputs
         self.max_rows = min(<ptrdiff_t>FEW_ROWS, <ptrdiff_t>FEW_NUMBERS // widest, <ptrdiff_t>FEW_PRODUCTS // products)
-        if architecture.scales_input:
+        if architecture.scales_input or architecture.skips:     # of an add's two operands one would be lost on the stack
             self.max_rows = 0
 
     def __call__(self, X, out):

@@ -133,7 +133,8 @@ cdef void weights_phase(fs_job* job, const fs_chunk* chunk, const fs_rule* rule,
         for t in range(layer.tensors):
             part = fs_part_of(&layer.tensor[t], l, rank, size)
             if part.rows:
-                layer.ops.gradient(layer, t, final_rule, part.first, part.rows, chunk.rows * layer.copies, scale,
+                layer.ops.gradient(layer, t, final_rule, part.first, part.rows, chunk.rows * layer.copies,
+                                   scale * layer.tensor[t].unit,
                                    not chunk.first_of_batch, scratch)
 
 
@@ -260,7 +261,9 @@ def check_signals(rows_done):
 
 ACTIVATIONS = {
     "identity": FS_IDENTITY, "logistic": FS_LOGISTIC, "tanh": FS_TANH, "relu": FS_RELU, "leaky_relu": FS_LEAKY_RELU,
-    "elu": FS_ELU, "gelu": FS_GELU, "silu": FS_SILU, "softplus": FS_SOFTPLUS, "softmax": FS_SOFTMAX, "exp": FS_EXP,
+    "elu": FS_ELU, "gelu": FS_GELU, "silu": FS_SILU, "softplus": FS_SOFTPLUS, "selu": FS_SELU, "mish": FS_MISH,
+    "hard_sigmoid": FS_HARD_SIGMOID, "hard_swish": FS_HARD_SWISH, "hard_tanh": FS_HARD_TANH, "relu6": FS_RELU6,
+    "softmax": FS_SOFTMAX, "exp": FS_EXP,
 }
 LOSSES = {
     "cross_entropy": FS_CROSS_ENTROPY, "binary_cross_entropy": FS_BINARY_CROSS_ENTROPY,
@@ -270,9 +273,11 @@ LOSSES = {
     "epsilon_insensitive": FS_EPSILON_INSENSITIVE, "squared_epsilon_insensitive": FS_SQUARED_EPSILON_INSENSITIVE,
 }
 KINDS = {"dense": FS_DENSE, "scale": FS_SCALE, "affine": FS_AFFINE, "member_dense": FS_DENSE_MEMBERS,
-         "columns": FS_COLUMNS}
+         "columns": FS_COLUMNS, "parametric_activation": FS_PARAMETRIC_ACTIVATION, "layer_norm": FS_LAYER_NORM,
+         "add": FS_ADD}
 ROLES = {"weight": FS_WEIGHT, "bias": FS_BIAS, "scale": FS_SCALE_FACTOR, "encoding": FS_ENCODING,
-         "embedding": FS_EMBEDDING, "adapter": FS_ADAPTER}
+         "embedding": FS_EMBEDDING, "adapter": FS_ADAPTER, "activation": FS_ACTIVATION, "gain": FS_GAIN,
+         "shift": FS_SHIFT}
 BASES = {"identity": FS_IDENTITY_BASIS, "piecewise": FS_PIECEWISE, "waves": FS_WAVES, "cosines": FS_COSINES}
 MAX_THREADS = FS_MAX_TEAM
 POLL_SECONDS = FS_POLL_SECONDS

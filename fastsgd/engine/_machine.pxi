@@ -115,7 +115,7 @@ def product_seconds(architecture, params, X, target, config, state, learning_rat
     cdef ptrdiff_t i
     this.bind_targets(architecture, target)
     bind_step(job, config, state, params, learning_rates, this.kept)
-    require(0 <= l < job.net.depth and (l > 0 or which != 1), "no such product")
+    require(0 <= l < job.net.depth and (l > 0 or which != 1) and (layer.tensors or which != 2), "no such product")
     this.plan(1)
     memset(&chunk, 0, sizeof(fs_chunk))
     chunk.rows, chunk.batch_weight = job.step.block, <double>job.step.block
@@ -132,7 +132,8 @@ def product_seconds(architecture, params, X, target, config, state, learning_rat
 
 
 KIND_NAMES = {FS_DENSE: "tiles", FS_DENSE_BLAS: "BLAS", FS_DENSE_SKIPPING: "zeros skipped", FS_DENSE_CSR: "lists",
-              FS_SCALE: "scale"}
+              FS_SCALE: "scale", FS_PARAMETRIC_ACTIVATION: "parametric activation", FS_LAYER_NORM: "layer norm",
+              FS_ADD: "add", FS_AFFINE: "affine", FS_DENSE_MEMBERS: "tiles for each member", FS_COLUMNS: "columns"}
 
 
 def describe_plan(architecture, params, X, target, order, config, state, learning_rates, threads=1):

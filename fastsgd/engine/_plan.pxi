@@ -233,8 +233,7 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
             layer.drop = config.drop(part.number)
         layer.activation = ACTIVATIONS[part.activation]
         fs_choose_kind(job, layer, KINDS[part.kind])
-        if part.kind == "columns":
-            layer.columns = columns_of(architecture.layers[part.number], job, kept)
+        bind_options(job, layer, architecture.layers[part.number], parts, kept)
         if backend == "blas":
             fs_choose_kind(job, layer, layer.ops.on_blas)
         if l == job.net.depth - 1 and job.mode >= FS_COST:
@@ -259,7 +258,7 @@ class EngineLayer(NamedTuple):
     outputs: int
     activation: str
     copies: int                       # of each row of the batch
-    has_units: bool
+    has_units: bool                   # that dropout acts on
     tensors: tuple
 
 
@@ -271,7 +270,7 @@ def engine_layers(architecture):
         names = tuple(name for name, _ in layer.tensors)
         sizes = layer.inputs, layer.outputs
         if layer.kind != "adapted_dense":
-            found.append(EngineLayer(number, layer.kind, *sizes, layer.activation, copies, layer.has_units, names))
+            found.append(EngineLayer(number, layer.kind, *sizes, layer.activation, copies, True, names))
             continue
         found.append(EngineLayer(number, "scale", layer.inputs, *sizes[:1], "identity", copies, False, ("input_adapters",)))
         if layer.adapts_outputs:
@@ -288,6 +287,26 @@ def layer_table(architecture):
     return bytearray(sizeof(fs_layer) * len(engine_layers(architecture)))
 
 
+cdef bind_options(fs_job* job, fs_layer* layer, described, parts, list kept):
+    """What layers of some kinds have besides."""
+    cdef fs_layer* before
+    cdef int first
+    if layer.kind == FS_COLUMNS:
+        layer.columns = columns_of(described, job, kept)
+    elif layer.kind == FS_PARAMETRIC_ACTIVATION:
+        layer.function = ACTIVATIONS[described.function]
+    elif layer.kind == FS_LAYER_NORM:
+        layer.epsilon = described.epsilon
+    elif layer.kind == FS_ADD:
+        first = [part.number for part in parts].index(layer.number - described.layers)
+        layer.start = &job.net.layers[first]
+        require(layer.start < layer and layer.start.inputs == layer.inputs, "an add does not fit its block")
+        if first > 0:
+            before = &job.net.layers[first - 1]
+            require(before.copies == layer.copies, "a block begins before members and ends behind")
+            layer.next_add, before.add = before.add, layer
+
+
 cdef add_tensor(fs_job* job, int l, described, factors):
     """The next tensor of a layer."""
     cdef fs_layer* layer = &job.net.layers[l]
@@ -299,8 +318,9 @@ cdef add_tensor(fs_job* job, int l, described, factors):
     if described.role == "weight":
         tensor.cols = shape[len(shape) - 1]
     tensor.rows = described.size // tensor.cols
-    tensor.ld = tensor.cols
+    tensor.ld, tensor.unit = tensor.cols, 1
     if factors is not None:
+        tensor.unit = described.unit
         tensor.rate_factor, tensor.decay_factor, tensor.penalty_factor = factors
     layer.tensors += 1
     job.net.parameters += tensor.rows * tensor.cols
@@ -393,7 +413,7 @@ def flush_interval(architecture, X, config):
     """
     optimizer = config.optimizer
     truncates = getattr(optimizer, "cumulative_l1", False)
-    if (len(architecture.layers) > 1 or optimizer.groups or optimizer.kind not in ("sgd", "passive_aggressive")
+    if (len(architecture.layers) > 1 or architecture.ntk or optimizer.groups or optimizer.kind not in ("sgd", "passive_aggressive")
             or getattr(optimizer, "momentum", 0) or optimizer.clip_norm or optimizer.clip_value
             or config.backend == "blas" or (optimizer.l1 and not truncates)
             or (truncates and optimizer.average is not None)):

@@ -19,8 +19,7 @@ import time
 
 import numpy as np
 
-LEAK = 0.01  # slope of leaky_relu below zero
-_erf = np.vectorize(math.erf, otypes=[float])
+from fastsgd.engine.reference_layers import Columns, activate, layers, slope, softmax_of_wide_logits
 
 
 def train_epoch(architecture, params, X, target, order, config, state, learning_rates, sample_weight=None, threads=1,
@@ -52,14 +51,16 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
         if getattr(config.optimizer, "cumulative_l1", False):
             state.cumulative_l1 += learning_rates[steps] * config.optimizer.l1
         weight = len(rows) if sample_weight is None or config.weighted_steps else sample_weight[rows].sum()
-        gradients = clip(config.optimizer, [g / weight if weight else 0 * g for g in gradients])
+        gradients = [g / weight if weight else 0 * g for g in gradients]
+        gradients = clip(config.optimizer, [g * g.dtype.type(tensor.unit) for tensor, g in
+                                            zip(architecture.tensors, gradients, strict=True)])
         for tensor, g in zip(architecture.tensors, gradients, strict=True):
             factors = config.optimizer.factors(tensor, architecture.layers[tensor.layer])
             arrays = [tensor.of(params), g, *(tensor.of(slot) for slot in state.slots)]
             chosen = touched(architecture, tensor, X[rows])
             w, g, *slots = arrays if chosen is None else [array[chosen] for array in arrays]
             update(config.optimizer, w, slots, g, factors, learning_rates[steps], state.steps, weight,
-                   state.cumulative_l1)
+                   state.cumulative_l1, tensor.unit)
             if chosen is not None:
                 for array, changed in zip((arrays[0], *arrays[2:]), (w, *slots), strict=True):
                     array[chosen] = changed
@@ -129,200 +130,10 @@ def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
 
 # ---- forward and backward ----
 
-class Dense:
-    """Tensors W (inputs, outputs) and b (outputs,)."""
-
-    @staticmethod
-    def forward(layer, x, W, b):
-        """What the activation receives, a row for each of x."""
-        return x @ W + b
-
-    @staticmethod
-    def backward(layer, x, delta, W, b):
-        """dC/dx of deltas dC/dz."""
-        return delta @ W.T
-
-    @staticmethod
-    def gradients(layer, x, delta, W, b):
-        """Of each tensor, summed over the rows."""
-        x, delta = x.reshape(-1, x.shape[-1]), delta.reshape(-1, delta.shape[-1])      # rows of all members alike
-        return [x.T @ delta, delta.sum(axis=0)]
-
-
-class AdaptedDense:
-    """W shared; r, s and b of each member. x is (rows, inputs) or (rows, members, inputs), z has an axis of members."""
-
-    @staticmethod
-    def forward(layer, x, W, r, *rest):
-        return _adapted(layer, _of_members(x) * r @ W, rest)
-
-    @staticmethod
-    def backward(layer, x, delta, W, r, *rest):
-        s = rest[0] if layer.adapts_outputs else 1
-        below = (delta * s) @ W.T * r
-        return below if x.ndim == 3 else below.sum(axis=1)
-
-    @staticmethod
-    def gradients(layer, x, delta, W, r, *rest):
-        x = _of_members(x)
-        s = rest[0] if layer.adapts_outputs else 1
-        found = [np.einsum("nki,nko->io", x * r, delta * s), (x * ((delta * s) @ W.T)).sum(axis=0)]
-        if layer.adapts_outputs:
-            found.append((delta * (x * r @ W)).sum(axis=0))
-        return [*found, delta.sum(axis=0 if layer.adapts_outputs else (0, 1))]
-
-
-class MemberDense:
-    """W and b of each member; x (rows, members, inputs)."""
-
-    @staticmethod
-    def forward(layer, x, W, b):
-        return np.einsum("nki,kio->nko", x, W) + b
-
-    @staticmethod
-    def backward(layer, x, delta, W, b):
-        return np.einsum("nko,kio->nki", delta, W)
-
-    @staticmethod
-    def gradients(layer, x, delta, W, b):
-        return [np.einsum("nki,nko->kio", x, delta), delta.sum(axis=0)]
-
-
-def _of_members(x):
-    """The rows with an axis of members, which may be of length 1."""
-    return x if x.ndim == 3 else x[:, np.newaxis]
-
-
-def _adapted(layer, u, rest):
-    """u s + b, or with biases alone u + b."""
-    return u * rest[0] + rest[1] if layer.adapts_outputs else u + rest[0]
-
-
-class Scale:
-    """Tensor s (columns,)."""
-
-    @staticmethod
-    def forward(layer, x, s):
-        return x * s
-
-    @staticmethod
-    def backward(layer, x, delta, s):
-        return delta * s
-
-    @staticmethod
-    def gradients(layer, x, delta, s):
-        return [(x * delta).reshape(-1, len(s)).sum(axis=0)]
-
-
-class Columns:
-    """Features of the columns of a table, see layers/columns.py; tensors by name are those that its encoding has.
-
-    Arrays of numbers are (rows, terms, columns): what each column becomes lies along the middle axis.
-    """
-
-    @staticmethod
-    def forward(layer, x, *tensors):
-        own = dict(zip((name for name, _ in layer.tensors), tensors, strict=True))
-        numbers = x[:, list(layer.number_columns)]
-        features = [_numbers_of(layer, numbers, own)[-1]]
-        if layer.numbers is not None and layer.numbers.shortcut:
-            features.append(numbers)
-        features += [_one_hot_codes(x[:, column], levels, x.dtype) for column, levels in layer.one_hot]
-        for (column, _), first in zip(layer.embedded, layer.first_rows, strict=True):
-            codes = x[:, column].astype(int)
-            rows = own["embeddings"][first + codes]
-            features.append(np.where(codes[:, np.newaxis] < 0, 0, rows))
-        return np.hstack(features)
-
-    @staticmethod
-    def gradients(layer, x, delta, *tensors):
-        own = dict(zip((name for name, _ in layer.tensors), tensors, strict=True))
-        found = {}
-        numbers = x[:, list(layer.number_columns)]
-        encoding = layer.numbers
-        if encoding is not None and encoding.map_outputs:
-            angles, basis, features = _numbers_of(layer, numbers, own)
-            d = numbers.shape[1]
-            mapped = delta[:, :encoding.map_outputs * d]
-            if encoding.map_activation == "relu":
-                mapped = mapped * (features > 0)
-            mapped = mapped.reshape(len(x), -1, d)
-            found["column_weights"] = np.einsum("rtd,rhd->thd", basis, mapped)
-            found["column_biases"] = mapped.sum(axis=0)
-            if angles is not None:
-                below = np.einsum("rhd,thd->rtd", mapped, own["column_weights"])
-                if encoding.basis == "waves":
-                    half = len(own["frequencies"])
-                    below = below[:, half:] * np.cos(angles) - below[:, :half] * np.sin(angles)
-                else:
-                    below = -below * np.sin(angles)
-                found["frequencies"] = x.dtype.type(2 * math.pi) * np.einsum("rtd,rd->td", below, numbers)
-                found["phases"] = below.sum(axis=0)
-        if layer.embedded:
-            found["embeddings"] = np.zeros_like(own["embeddings"])
-            at = delta.shape[1] - len(layer.embedded) * layer.embedding_size
-            for (column, _), first in zip(layer.embedded, layer.first_rows, strict=True):
-                codes = x[:, column].astype(int)
-                known = codes >= 0
-                np.add.at(found["embeddings"], first + codes[known], delta[known, at:at + layer.embedding_size])
-                at += layer.embedding_size
-        return [found[name] for name in own]
-
-    @staticmethod
-    def touched(layer, x, name):
-        """Which rows of a tensor a step on these rows changes; None for all."""
-        if name != "embeddings" or not layer.lazy:
-            return None
-        rows = np.zeros(layer.shapes()[-1][0], bool)
-        for (column, _), first in zip(layer.embedded, layer.first_rows, strict=True):
-            codes = x[:, column].astype(int)
-            rows[first + codes[codes >= 0]] = True
-        return rows
-
-
-def _numbers_of(layer, numbers, own):
-    """``(angles, basis, features)``: the first two (rows, terms, columns), or None; the features side by side."""
-    encoding = layer.numbers
-    if encoding is None:
-        return None, None, numbers
-    angles, basis = None, numbers[:, np.newaxis]
-    if encoding.basis == "piecewise":
-        order = list(layer.number_order)
-        slopes, offsets, lowest, highest = (line.astype(numbers.dtype) for line in encoding.lines(order))
-        basis = np.clip(numbers[:, np.newaxis, order] * slopes + offsets, lowest, highest)
-    elif encoding.basis in ("waves", "cosines"):
-        turns = numbers[:, np.newaxis] * own["frequencies"]
-        angles = numbers.dtype.type(2 * math.pi) * (turns - np.round(turns)) + own.get("phases", 0)
-        basis = np.cos(angles)
-        if encoding.basis == "waves":
-            basis = np.concatenate([basis, np.sin(angles)], axis=1)
-    if not encoding.map_outputs:
-        kept = [basis[:, term, :count] for term, count in enumerate(layer.term_columns)]
-        return None, basis, np.hstack(kept)
-    features = np.einsum("rtd,thd->rhd", basis, own["column_weights"])
-    features = (features + own.get("column_biases", 0)).reshape(len(numbers), -1)
-    return angles, basis, np.maximum(features, 0) if encoding.map_activation == "relu" else features
-
-
-def _one_hot_codes(codes, levels, dtype):
-    """Features of 1 for a row's own code and else 0; an unknown one has none."""
-    return (codes[:, np.newaxis] == np.arange(levels)).astype(dtype)
-
-
-LAYERS = {"dense": Dense, "adapted_dense": AdaptedDense, "member_dense": MemberDense, "scale": Scale,
-          "columns": Columns}
-
-
-def layers(architecture, params):
-    """``[(twin, layer, tensors), ...]``: what computes each layer, and views of its part of the flat parameters."""
-    return [(LAYERS[layer.kind], layer, tensors) for layer, tensors in
-            zip(architecture.layers, architecture.arrays(params), strict=True)]
-
-
 def touched(architecture, tensor, X):
     """Which rows of a tensor a step on these rows of data changes; None for all."""
     layer = architecture.layers[tensor.layer]
-    return Columns.touched(layer, X, tensor.name.split(".")[0]) if layer.kind == "columns" else None
+    return Columns(layer).touched(X, tensor.name.split(".")[0]) if layer.kind == "columns" else None
 
 
 def scaled(architecture, X, dtype):
@@ -341,8 +152,10 @@ def forward(architecture, params, X, masks=()):
     A hidden layer's a is multiplied by its mask, where there are any.
     """
     zs, activations = [], [scaled(architecture, X, params.dtype)]
-    for layer, (twin, own, tensors) in enumerate(layers(architecture, params)):
-        zs.append(twin.forward(own, activations[-1], *tensors))
+    for layer, (twin, tensors) in enumerate(layers(architecture, params)):
+        zs.append(twin.forward(activations[-1], *tensors))
+        if layer in architecture.skips:
+            zs[-1] = zs[-1] + activations[architecture.skips[layer]]
         activations.append(activate(architecture.activations[layer], zs[-1]))
         if architecture.activations[layer] == "softmax" and not np.isfinite(activations[-1]).all():
             activations[-1] = (softmax_of_wide_logits(activations[-2], *tensors) if zs[-1].ndim == 2 else np.stack(
@@ -362,8 +175,8 @@ def backpropagate(architecture, params, X, target, sample_weight=None, masks=(),
     cost, score, activations, found = deltas_of(architecture, params, X, target, sample_weight, masks, config,
                                                 learning_rate, output_costs)
     gradients = []
-    for (twin, layer, tensors), a, delta in zip(layers(architecture, params), activations, found, strict=False):
-        gradients += twin.gradients(layer, a, delta, *tensors)
+    for (twin, tensors), a, delta in zip(layers(architecture, params), activations, found, strict=False):
+        gradients += twin.gradients(a, delta, *tensors)
     return cost, score, gradients
 
 
@@ -378,8 +191,12 @@ def deltas_of(architecture, params, X, target, sample_weight=None, masks=(), con
     for layer in reversed(range(1, len(chain))):
         name = architecture.activations[layer - 1]
         a = activate(name, zs[layer - 1]) if masks else activations[layer]
-        twin, own, tensors = chain[layer]
-        delta = twin.backward(own, activations[layer], delta, *tensors) * slope(name, zs[layer - 1], a)
+        twin, tensors = chain[layer]
+        delta = twin.backward(activations[layer], delta, *tensors)
+        for end, first in architecture.skips.items():
+            if first == layer:                              # the input of this block is added to its output
+                delta = delta + found[end - layer]
+        delta = delta * slope(name, zs[layer - 1], a)
         if masks:
             delta = delta * masks[layer - 1]
         found.insert(0, delta)
@@ -421,61 +238,6 @@ def one_hot(labels, classes, dtype):
     rows = np.zeros((len(labels), classes), dtype)
     rows[np.arange(len(labels)), labels] = 1
     return rows
-
-
-# ---- activations ----
-
-def _logistic(z):
-    with np.errstate(over="ignore"):
-        return (1 / (1 + np.exp(-z))).astype(z.dtype)
-
-
-def _normal_cdf(z):
-    return (0.5 * (1 + _erf(z / math.sqrt(2)))).astype(z.dtype)
-
-
-def _softmax(z):
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
-
-
-def softmax_of_wide_logits(x, W, b):
-    """Softmax of ``x W + b`` where it overflows: from logits in double, those of doubles scaled down by 2^-1040."""
-    unit = 2.0 ** -520 if x.dtype == np.float64 else 1.0
-    z = (x * unit).astype(float) @ (W * unit).astype(float) + b * unit * unit
-    return _softmax(np.maximum((z - z.max(axis=1, keepdims=True)) / unit / unit, -1e3)).astype(x.dtype)
-
-
-def activate(name, z):
-    """The activation of that name, elementwise (softmax: over each row)."""
-    return {
-        "identity": lambda: z,
-        "logistic": lambda: _logistic(z),
-        "tanh": lambda: np.tanh(z),
-        "relu": lambda: np.maximum(z, 0),
-        "leaky_relu": lambda: np.where(z > 0, z, LEAK * z),
-        "elu": lambda: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
-        "gelu": lambda: z * _normal_cdf(z),
-        "silu": lambda: z * _logistic(z),
-        "softplus": lambda: np.logaddexp(z, z.dtype.type(0)),
-        "softmax": lambda: _softmax(z),
-        "exp": lambda: np.exp(z),
-    }[name]()
-
-
-def slope(name, z, a):
-    """The activation's derivative at z, where its value is a."""
-    return {
-        "identity": lambda: np.ones_like(z),
-        "logistic": lambda: a * (1 - a),
-        "tanh": lambda: 1 - a * a,
-        "relu": lambda: (z > 0).astype(z.dtype),
-        "leaky_relu": lambda: np.where(z > 0, 1, LEAK).astype(z.dtype),
-        "elu": lambda: np.where(z > 0, 1, a + 1).astype(z.dtype),
-        "gelu": lambda: _normal_cdf(z) + z * np.exp(-z * z / 2) / z.dtype.type(math.sqrt(2 * math.pi)),
-        "silu": lambda: _logistic(z) * (1 + z * (1 - _logistic(z))),
-        "softplus": lambda: _logistic(z),
-    }[name]()
 
 
 # ---- cost, score and output delta ----
@@ -620,25 +382,32 @@ def averaging_weights_of(optimizer, first_step, steps):
     return optimizer.averaging_weights(first_step, steps) if optimizer.average is not None else ()
 
 
-def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumulative_l1=0.0):
-    """One step with gradient g on the array w and its part of the optimizer's slots, in place.
+def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumulative_l1=0.0, unit=1.0):
+    """One step on the array w = unit * v and its part of the optimizer's slots, in place; v has the gradient g.
 
     ``factors`` multiply the learning rate, weight_decay, and l1 and l2 for this array. ``cumulative_l1`` is the sum
     of learning_rate * l1 up to this step, for l1 that truncates.
     """
-    kind = optimizer.kind
+    unit = w.dtype.type(unit)
     truncates = getattr(optimizer, "cumulative_l1", False) and optimizer.l1 * factors.penalty > 0
+    v = w / unit
+    apply_rule(optimizer, v, slots, g, factors, learning_rate, t, batch_weight, truncates)
+    w[...] = v * unit
+    if truncates:
+        truncate(w, slots[-1], unit * factors.rate * factors.penalty * cumulative_l1)
+
+
+def apply_rule(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, truncates):
+    """The optimizer's rule for w in place, but for l1 that truncates."""
+    kind = optimizer.kind
     l1 = 0 if truncates else optimizer.l1 * factors.penalty
     l2 = factors.penalty * (optimizer.l2 + (optimizer.alpha / batch_weight if batch_weight else 0))
     weight_decay = factors.decay * optimizer.weight_decay
     learning_rate = factors.rate * learning_rate
-    cumulative_l1 = factors.rate * factors.penalty * cumulative_l1
     if kind == "passive_aggressive" or (kind == "sgd" and not optimizer.momentum):
         shrink = max(0, 1 - learning_rate * (l2 + weight_decay))
         rate = learning_rate if kind == "sgd" else factors.rate
         w[...] = shrink * w - learning_rate * l1 * np.sign(w) - rate * g
-        if truncates:
-            truncate(w, slots[0], cumulative_l1)
         return
     g = g + l2 * w + l1 * np.sign(w)
     if kind in ("adamw", "lion"):
@@ -650,8 +419,6 @@ def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumu
         slots[0][...] = optimizer.momentum * slots[0] + g
         g = g + optimizer.momentum * slots[0] if optimizer.nesterov else slots[0]
         w -= learning_rate * g
-        if truncates:
-            truncate(w, slots[1], cumulative_l1)
     elif kind in ("adam", "adamw"):
         m, v = slots
         m[...] = optimizer.beta_1 * m + (1 - optimizer.beta_1) * g

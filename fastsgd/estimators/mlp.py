@@ -36,7 +36,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     hidden_layer_sizes : sequence of int
         Units of each hidden layer.
     activation : str or sequence of str
-        identity, logistic, tanh, relu, leaky_relu, elu, gelu, silu or softplus, for all hidden layers or one each.
+        identity, logistic, tanh, relu, leaky_relu, elu, gelu, silu, softplus, selu, mish, hard_sigmoid, hard_swish,
+        hard_tanh or relu6, for all hidden layers or one each.
     solver : "adam", "sgd" or "lbfgs"
         lbfgs is SciPy's, over the fused gradient of all rows, in float64.
     alpha : float

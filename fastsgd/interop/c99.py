@@ -6,7 +6,6 @@ import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from fastsgd.interop import c99_templates as templates
 from fastsgd.interop.answers import Answers, table_answers
 from fastsgd.interop.c99_table import table_of
 from fastsgd.interop.c99_text import checked
+from fastsgd.layers import Layer, LayerNorm, ParametricActivation
 from fastsgd.network.given import as_network, is_estimator
 from fastsgd.network.network import Network
 
@@ -187,26 +187,59 @@ def _classes(answers: Answers, fields: dict) -> tuple[str, str]:
 
 def _body(net: Network, name: str, real: str) -> tuple[str, int]:
     """The body of the function, and how many numbers it needs from its caller."""
-    scales = net.architecture.scales_input
-    kept = [*net.sizes[:1] * scales, *net.sizes[1:-1]]          # the rows between x and out take turns in a and b
-    rows = ["x", *("ab"[i % 2] for i in range(len(kept))), "out"]
-    a, b = max(kept[::2], default=0), max(kept[1::2], default=0)
-    scratch = a + b if (a + b) * net.dtype.itemsize > MAX_STACK else 0
-    if scratch:
-        lines = [f"{real} *a = scratch, *b = scratch + {a};" if b else f"{real} *a = scratch;", ""]
-    else:
-        lines = [f"{real} a[{a}], b[{b}];" if b else f"{real} a[{a}];", ""] if a else []
-    if scales:
-        lines.append(f"{name}_scale(x, a);")
-    layers = zip(pairwise(rows[scales:]), pairwise(net.sizes), net.architecture.activations, strict=True)
-    for layer, ((source, target), (inputs, outputs), activation) in enumerate(layers):
-        lines.append(f"{name}_dense({source}, {inputs}, {name}_weights_{layer}, {name}_biases_{layer}, {outputs}, "
-                     f"{target});")
-        if activation != "identity":
-            lines.append(f"{name}_{activation}({target}, {outputs});")
-    if net.architecture.scales_output:
-        lines.append(f"{name}_scale_output(out);")
+    architecture, skips = net.architecture, net.architecture.skips
+    rooms: dict[str, int] = {}                  # the rows between x and out, and how many numbers each must hold
+    received: list[str] = []                    # where the input of each layer lies
+    calls = []
+    row = "x"
+
+    def wanted() -> set[str]:
+        """Inputs of blocks that are open."""
+        return {received[first] for end, first in skips.items() if first < len(received) <= end + 1}
+
+    def another(width: int) -> str:
+        """Room for a row that is neither the present one nor such an input."""
+        taken = {row, *wanted()}
+        rest = (f"a{i}" for i in itertools.count())
+        found = next(room for room in itertools.chain("abcd", rest) if room not in taken)
+        rooms[found] = max(rooms.get(found, 0), width)
+        return found
+
+    if architecture.scales_input:
+        row = another(net.sizes[0])
+        calls.append(f"{name}_scale(x, {row});")
+    for number, layer in enumerate(architecture.layers):
+        received.append(row)
+        own = [f"{name}_{tensor.name.replace('.', '_')}" for tensor in architecture.tensors if tensor.layer == number]
+        if number in skips:
+            calls.append(f"{name}_add({received[skips[number]]}, {layer.inputs}, {row});")
+        elif layer.kind == "dense":
+            target = "out" if number == len(architecture.layers) - 1 else another(layer.outputs)
+            calls.append(f"{name}_dense({row}, {layer.inputs}, {', '.join(own)}, {layer.outputs}, {target});")
+            if layer.activation != "identity":
+                calls.append(f"{name}_{layer.activation}({target}, {layer.outputs});")
+            row = target
+        else:
+            target = another(layer.outputs) if row in {"x", *wanted()} else row
+            options = _literals(np.array([layer.epsilon], net.dtype)) if isinstance(layer, LayerNorm) else []
+            calls.append(f"{name}_{_function(layer)}({', '.join([row, *own, *options, str(layer.inputs), target])});")
+            row = target
+    if architecture.scales_output:
+        calls.append(f"{name}_scale_output(out);")
+    total = sum(rooms.values())
+    scratch = total if total * net.dtype.itemsize > MAX_STACK else 0
+    begins = itertools.accumulate(rooms.values(), initial=0)
+    declared = ([f"*{room} = scratch" + f" + {begin}" * (begin > 0) for room, begin in zip(rooms, begins, strict=False)]
+                if scratch else [f"{room}[{width}]" for room, width in rooms.items()])
+    lines = [f"{real} {', '.join(declared)};", "", *calls] if rooms else calls
     return "\n".join(f"    {line}".rstrip() for line in lines), scratch
+
+
+def _function(layer: Layer) -> str:
+    """That of a layer which is not dense, behind the network's name."""
+    if isinstance(layer, ParametricActivation):
+        return f"parametric_{layer.function}"
+    return {"scale": "multiply"}.get(layer.kind, layer.kind)
 
 
 def _source(net: Network, activations: Iterable[str], fields: dict) -> Iterator[bytes]:
@@ -227,6 +260,12 @@ def _source(net: Network, activations: Iterable[str], fields: dict) -> Iterator[
     if architecture.scales_output:
         yield templates.SCALE_OUTPUT.format(**fields, scaled=scaled_output).encode()
     yield templates.DENSE.format(**fields).encode()
+    for function, layer in {_function(layer): layer for layer in architecture.layers if layer.kind != "dense"}.items():
+        if isinstance(layer, ParametricActivation):
+            expression = {"identity": "a[i]", **templates.EXPRESSIONS}[layer.function].format(**fields)
+            yield templates.PARAMETRIC.format(**fields, activation=layer.function, expression=expression).encode()
+        else:
+            yield templates.LAYERS[function].format(**fields).encode()
     for activation in dict.fromkeys(activations):                       # each once
         if activation == "softmax":
             yield templates.SOFTMAX.format(**fields).encode()

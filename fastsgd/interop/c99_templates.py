@@ -70,6 +70,50 @@ static void {name}_dense(const {real} *restrict x, int inputs, const {real} *res
 }}
 
 """
+LAYERS = {         # other than dense ones; out may be x
+    "multiply": """\
+static void {name}_multiply(const {real} *x, const {real} *s, int n, {real} *out)
+{{
+    for (int i = 0; i < n; i++)
+        out[i] = x[i] * s[i];
+}}
+
+""",
+    "layer_norm": """\
+static void {name}_layer_norm(const {real} *x, const {real} *gain, const {real} *shift, {real} epsilon, int n,
+    {real} *out)
+{{
+    {real} mean = 0, variance = 0, deviation;
+    for (int i = 0; i < n; i++)
+        mean += x[i];
+    mean /= n;
+    for (int i = 0; i < n; i++)
+        variance += (x[i] - mean) * (x[i] - mean);
+    deviation = sqrt{f}(variance / n + epsilon);
+    for (int i = 0; i < n; i++)
+        out[i] = (x[i] - mean) / deviation * gain[i] + shift[i];
+}}
+
+""",
+    "add": """\
+static void {name}_add(const {real} *x, int n, {real} *out)
+{{
+    for (int i = 0; i < n; i++)
+        out[i] += x[i];
+}}
+
+""",
+}
+PARAMETRIC = """\
+static void {name}_parametric_{activation}(const {real} *a, const {real} *w, int n, {real} *out)
+{{
+    for (int i = 0; i < n; i++) {{
+        {real} x = a[i], y = {expression};
+        out[i] = x + w[i] * (y - x);
+    }}
+}}
+
+"""
 ELEMENTWISE = """\
 static void {name}_{activation}({real} *a, int n)
 {{
@@ -87,6 +131,12 @@ EXPRESSIONS = {
     "gelu": "0.5{f} * a[i] * erfc{f}(-0.70710678118654752{f} * a[i])",
     "silu": "a[i] / (1 + exp{f}(-a[i]))",
     "softplus": "(a[i] > 0 ? a[i] : 0) + log1p{f}(exp{f}(-fabs{f}(a[i])))",
+    "selu": "a[i] > 0 ? 1.0507009873554805{f} * a[i] : 1.7580993408473768{f} * expm1{f}(a[i])",
+    "mish": "a[i] * tanh{f}((a[i] > 0 ? a[i] : 0) + log1p{f}(exp{f}(-fabs{f}(a[i]))))",
+    "hard_sigmoid": "a[i] <= -3 ? 0 : a[i] >= 3 ? 1 : (a[i] + 3) / 6",
+    "hard_swish": "a[i] <= -3 ? 0 : a[i] >= 3 ? a[i] : a[i] * ((a[i] + 3) / 6)",
+    "hard_tanh": "a[i] < -1 ? -1 : a[i] > 1 ? 1 : a[i]",
+    "relu6": "a[i] < 0 ? 0 : a[i] > 6 ? 6 : a[i]",
     "exp": "exp{f}(a[i])",
 }
 SOFTMAX = """\

@@ -21,6 +21,8 @@ COMPLICATED = "it is more complicated than any activation"
 LARGEST = 3.4028234e38                  # limits beyond are no limits: some exporters clip at the ends of float32
 STRAIGHT_FROM = 15.0                    # softplus may be replaced by z from here on, which is 2e-8 of it
 ROUNDED = 3e-7                          # relative, of constants that float32 cannot hold
+SIXTH = 0.16666667163372040             # as float32 has it, in hard_sigmoid's slope
+SELU_ALPHA, SELU_SCALE = 1.67326319217681884765625, 1.05070102214813232421875       # ONNX's, those of float32
 
 
 @dataclass(frozen=True, order=True)
@@ -202,6 +204,17 @@ def maximum(x: Function, y: Function) -> Function:
     return y + relu(x - y)
 
 
+def minimum(x: Function, y: Function) -> Function:
+    return -maximum(-x, -y)
+
+
+def clip(x: Function, low: Function | None = None, high: Function | None = None, **limits: float) -> Function:
+    """ONNX's Clip: its limits are operands, and attributes before opset 11."""
+    low, high = number(limits["min"]) if "min" in limits else low, number(limits["max"]) if "max" in limits else high
+    x = x if low is None else maximum(x, low)
+    return x if high is None else minimum(x, high)
+
+
 def where(condition: Function, x: Function, y: Function) -> Function:
     chosen = condition.constant
     if chosen is not None:
@@ -213,6 +226,14 @@ def where(condition: Function, x: Function, y: Function) -> Function:
 
 def elu(x: Function, alpha: float = 1.0) -> Function:
     return relu(x) + (exp(x - relu(x)) - ONE).times(alpha)
+
+
+def selu(x: Function, alpha: float = SELU_ALPHA, gamma: float = SELU_SCALE) -> Function:
+    return elu(x, alpha).times(gamma)
+
+
+def hard_sigmoid(x: Function, alpha: float = 0.2, beta: float = 0.5) -> Function:
+    return clip(x.times(alpha) + number(beta), number(0), ONE)
 
 
 def gelu(x: Function, approximate: bytes = b"none") -> Function:
@@ -228,13 +249,19 @@ OPERATIONS: dict[str, Callable[..., Function]] = {      # of ONNX, by the operan
     "Mul": lambda x, y: x * y,
     "Div": lambda x, y: x * inverse(y),
     "Max": lambda x, y: maximum(x, y),
-    "Min": lambda x, y: -maximum(-x, -y),
+    "Min": minimum,
+    "Clip": clip,
     "Greater": lambda x, y: step(x - y),
     "Less": lambda x, y: step(y - x),
     "Where": lambda condition, x, y: where(condition, x, y),
     "Relu": lambda x: relu(x),
     "LeakyRelu": lambda x, alpha=0.01: x.times(alpha) + relu(x).times(1 - alpha),
     "Elu": elu,
+    "Celu": lambda x, alpha=1.0: relu(x) + (exp((x - relu(x)).times(1 / alpha)) - ONE).times(alpha),
+    "Selu": selu,
+    "HardSigmoid": hard_sigmoid,
+    "HardSwish": lambda x: x * hard_sigmoid(x, SIXTH),
+    "Mish": lambda x: x * tanh(softplus(x)),
     "Gelu": gelu,
     "Swish": lambda x, alpha=1.0: x * logistic(x.times(alpha)),
     "Softplus": lambda x: softplus(x),
@@ -276,6 +303,8 @@ def _forms() -> dict[str, tuple[Function, ...]]:
     logistics = (logistic(Z), inverse(ONE + exp(-Z)), exp(Z) * inverse(ONE + exp(Z)), (ONE + tanh(half)).times(0.5))
     bent = exp(Z) - ONE
     error = erf(Z.times(math.sqrt(0.5)))
+    softpluses = (softplus(Z), log(ONE + exp(Z)), relu(Z) + log(ONE + exp(-maximum(Z, -Z))))
+    stairs = [form for slope in (1 / 6, SIXTH) for form in _clipped(Z.times(slope) + number(0.5), 0, 1)]
     forms = {
         "identity": (Z,),
         "logistic": logistics,
@@ -285,10 +314,22 @@ def _forms() -> dict[str, tuple[Function, ...]]:
         "elu": (elu(Z), where(step(Z), Z, bent), where(step(-Z), bent, Z)),
         "gelu": (gelu(Z), half + half * error),
         "silu": (*(Z * form for form in logistics), half + half * tanh(half)),
-        "softplus": (softplus(Z), log(ONE + exp(Z)), relu(Z) + log(ONE + exp(-maximum(Z, -Z)))),
+        "softplus": softpluses,
+        "selu": (selu(Z),),
+        "mish": tuple(Z * tanh(form) for form in softpluses),
+        "hard_sigmoid": tuple(stairs),
+        "hard_swish": tuple(Z * form for form in stairs),
+        "hard_tanh": _clipped(Z, -1, 1),
+        "relu6": _clipped(Z, 0, 6),
         "exp": (exp(Z),),
     }
     return {name: (*known, COMPOSED[name](_operate, Z)) if name in COMPOSED else known for name, known in forms.items()}
+
+
+def _clipped(x: Function, low: float, high: float) -> tuple[Function, ...]:
+    """x between two limits, whichever comes first."""
+    bottom, top = number(low), number(high)
+    return clip(x, bottom, top), maximum(minimum(x, top), bottom)
 
 
 def _operate(operation: str, *operands: Function | float) -> Function:

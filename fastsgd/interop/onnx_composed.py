@@ -1,4 +1,4 @@
-"""Activations as several ONNX operations that onnxruntime has for float64; it has no Elu, Erf and Softplus there.
+"""Activations as several ONNX operations that onnxruntime has for float64; it has no Elu, Erf, Selu and Softplus there.
 
 Each is a function of ``operate``, which adds an operation to a graph, or whatever else is made of it, and of z.
 """
@@ -51,4 +51,9 @@ def _gelu(operate: Operate, z: Any) -> Any:
     return operate("Sub", operate("Relu", z), operate("Mul", operate("Mul", magnitude, 0.5), erfc))
 
 
-COMPOSED = {"leaky_relu": _leaky_relu, "elu": _elu, "softplus": _softplus, "gelu": _gelu}
+def _selu(operate: Operate, z: Any) -> Any:
+    bent = operate("Mul", operate("Sub", operate("Exp", operate("Min", z, 0.0)), 1.0), 1.7580993408473768)
+    return operate("Add", operate("Mul", operate("Relu", z), 1.0507009873554805), bent)
+
+
+COMPOSED = {"leaky_relu": _leaky_relu, "elu": _elu, "softplus": _softplus, "gelu": _gelu, "selu": _selu}

@@ -1,10 +1,13 @@
 """Builds an ONNX graph, and the nodes of a network in it.
 
-onnxruntime has no float64 kernels for Elu, Erf and Softplus, so float64 networks compose them from others, stably.
+onnxruntime has no float64 kernels for Elu, Erf, Selu and Softplus, so float64 networks compose them from others,
+stably.
 """
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -61,19 +64,50 @@ class Graph:
 def network(graph: Graph, net: Network, rows: str) -> str:
     """Adds a network to the graph; what it makes of the rows of that name."""
     architecture = net.architecture
-    tensors = [graph.constant(tensor.name, tensor.of(net.params)) for tensor in architecture.tensors]
+    tensors: list[list[str]] = [[] for _ in architecture.layers]
+    for tensor in architecture.tensors:
+        tensors[tensor.layer].append(graph.constant(tensor.name, tensor.of(net.params)))
     a = rows
     if architecture.input_scale != (1.0,):
         a = graph("Mul", a, graph.constant("input_scale", architecture.input_scale))
     if architecture.input_offset != (0.0,):
         a = graph("Add", a, graph.constant("input_offset", architecture.input_offset))
-    for W, b, name in zip(tensors[::2], tensors[1::2], architecture.activations, strict=True):
-        a = activate(graph, name, graph("Gemm", a, W, b))
+    received = []
+    for number, (layer, own) in enumerate(zip(architecture.layers, tensors, strict=True)):
+        received.append(a)
+        a = LAYERS[layer.kind](graph, layer, a, *own)
+        if number in architecture.skips:
+            a = graph("Add", a, received[architecture.skips[number]])
     if architecture.scales_output:
         for operation, name in (("Mul", "output_scale"), ("Add", "output_offset")):
             values = np.broadcast_to(getattr(architecture, name), net.sizes[-1:]).astype(graph.dtype)
             a = graph(operation, a, graph.constant(name, values))
     return a
+
+
+def _dense(graph: Graph, layer: Any, x: str, W: str, b: str) -> str:
+    return activate(graph, layer.activation, graph("Gemm", x, W, b))
+
+
+def _parametric_activation(graph: Graph, layer: Any, x: str, w: str) -> str:
+    return graph("Add", x, graph("Mul", graph("Sub", activate(graph, layer.function, x), x), w))
+
+
+def _layer_norm(graph: Graph, layer: Any, x: str, gain: str, shift: str) -> str:
+    """The operator LayerNormalization exists since opset 17."""
+    centred = graph("Sub", x, graph("ReduceMean", x, axes=[1]))
+    variance = graph("ReduceMean", graph("Mul", centred, centred), axes=[1])
+    normal = graph("Div", centred, graph("Sqrt", graph("Add", variance, layer.epsilon)))
+    return graph("Add", graph("Mul", normal, gain), shift)
+
+
+LAYERS: dict[str, Callable[..., str]] = {       # of the graph, the layer, what it receives and its tensors
+    "dense": _dense,
+    "scale": lambda graph, layer, x, s: graph("Mul", x, s),
+    "parametric_activation": _parametric_activation,
+    "layer_norm": _layer_norm,
+    "add": lambda graph, layer, x: x,
+}
 
 
 def activate(graph: Graph, name: str, z: str) -> str:
@@ -92,6 +126,13 @@ def activate(graph: Graph, name: str, z: str) -> str:
                               0.5),
         "silu": lambda: graph("Mul", z, graph("Sigmoid", z)),
         "softplus": lambda: graph("Softplus", z),
+        "selu": lambda: graph("Selu", z, alpha=1.6732632423543772, gamma=1.0507009873554805),
+        # The operators Mish and HardSwish exist since opsets 18 and 14.
+        "mish": lambda: graph("Mul", z, graph("Tanh", activate(graph, "softplus", z))),
+        "hard_sigmoid": lambda: graph("Min", graph("Relu", graph("Add", graph("Mul", z, 1 / 6), 0.5)), 1.0),
+        "hard_swish": lambda: graph("Mul", z, activate(graph, "hard_sigmoid", z)),
+        "hard_tanh": lambda: graph("Max", graph("Min", z, 1.0), -1.0),
+        "relu6": lambda: graph("Min", graph("Relu", z), 6.0),
         "softmax": lambda: graph("Softmax", z, axis=1),
         "exp": lambda: graph("Exp", z),
     }[name]()

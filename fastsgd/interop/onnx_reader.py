@@ -8,7 +8,7 @@ import importlib
 import json
 import math
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,9 @@ from fastsgd.files.atomic import require_regular
 from fastsgd.files.bounded_json import ROOM, parse_json
 from fastsgd.interop.layers import network_of, third_party
 from fastsgd.interop.onnx_rows import OPERATIONS, Base, Rows, follow, scaled
+from fastsgd.interop.onnx_writer import to_onnx
 from fastsgd.losses import Loss, as_loss
+from fastsgd.network.model_file import architecture_of
 from fastsgd.network.network import Network
 
 OLDEST_OPSET = 7            # since then operands are broadcast like NumPy's
@@ -30,11 +32,11 @@ MAX_COPIES = 4             # of a file's bytes, beside ROOM, in all arrays that 
 def from_onnx(path_or_model, loss: str | Loss | None = None) -> Network:
     """The network that an ONNX graph computes; float32 or float64, like the graph's weights.
 
-    The graph may be what :func:`to_onnx` wrote, which gives an equal network, or any chain of Gemm, or MatMul and Add,
-    with fastsgd's activations between them, in one operation or several. Before the first layer the rows may be
-    scaled by constants (Mul, Add, Sub, Div), and so may the outputs of a layer, whose weights and biases take that in
-    (but a network's own ``output_scale`` comes back as that). Identity, Dropout, Cast, and a Flatten or Reshape that
-    keeps the rows, change nothing.
+    The graph may be what :func:`to_onnx` wrote, of any network, or any chain of Gemm, or MatMul and Add, with fastsgd's
+    activations between them, in one operation or several. Before the first layer the rows may be scaled by constants
+    (Mul, Add, Sub, Div), and so may the outputs of a layer, whose weights and biases take that in (but a network's own
+    ``output_scale`` comes back as that). Identity, Dropout, Cast, and a Flatten or Reshape that keeps the rows, change
+    nothing.
 
     Parameters
     ----------
@@ -87,7 +89,10 @@ def _network(onnx, model, loss: str | Loss | None) -> Network:
     if "fastsgd.columns" in properties:
         raise ValueError("it takes a table's columns; only networks come back: write the network without columns")
     described = properties.pop("fastsgd.architecture", None)
+    whole = properties.pop("fastsgd.network", None)
     with np.errstate(all="ignore"):
+        if whole is not None and loss is None:
+            return _rebuilt(onnx, model, whole, properties)
         base = _rows(onnx, model).settled()
         if described is None or loss is not None:
             layers = tuple(scaled(layer, base.scale, base.offset) for layer in base.layers[-1:])
@@ -95,7 +100,26 @@ def _network(onnx, model, loss: str | Loss | None) -> Network:
             net = network_of((*base.layers[:-1], *layers), loss, input_scale=scale, input_offset=offset)
         else:
             net = _described(base, described)
-    net.metadata.update((key, value) for key, value in properties.items() if not key.startswith("fastsgd."))
+    net.metadata.update(_own(properties))
+    return net
+
+
+def _own(properties: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in properties.items() if not key.startswith("fastsgd.")}
+
+
+def _rebuilt(onnx, model, text: str, properties: dict[str, str]) -> Network:
+    """The network whose graph this is to the last node; layers other than dense ones are not told from their nodes."""
+    try:
+        arrays = {tensor.name: _array(onnx, tensor) for tensor in model.graph.initializer}
+        architecture = architecture_of(parse_json(text), {name: array.shape for name, array in arrays.items()})
+        parts = [arrays[tensor.name].reshape(-1) for tensor in architecture.tensors]
+        net = Network._from_parts(architecture, np.concatenate(parts), _own(properties))
+        if to_onnx(net).graph != model.graph:
+            raise ValueError("it is another graph")
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"its fastsgd.network does not describe its graph: {error}; networks with layers other than "
+                         "dense ones are read as to_onnx wrote them") from None
     return net
 
 
@@ -105,9 +129,11 @@ def _described(base: Base, text: str) -> Network:
         fields = parse_json(text)
         numbers = fields["loss_parameters"]
         loss = type(as_loss(fields["loss"])).from_parameters(numbers)
-        fields = {"output_scale": [1.0], "output_offset": [0.0], **fields}      # which older files lack
+        fields = {"output_scale": [1.0], "output_offset": [0.0], "ntk": False, **fields}     # which older files lack
         net = network_of(base.layers, loss, input_scale=fields["input_scale"], input_offset=fields["input_offset"],
                          output_scale=fields["output_scale"], output_offset=fields["output_offset"])
+        if fields["ntk"] is True:
+            net._change(replace(net.architecture, ntk=True))
         if json.loads(json.dumps(asdict(net.architecture))) != fields:
             raise ValueError(f"the graph is {net}")
         scale, offset = base.input or (base.scale, base.offset)

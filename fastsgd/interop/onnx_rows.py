@@ -103,7 +103,7 @@ def follow(operation: str, operands: list, attributes: dict[str, Any], where: st
 def _apply(operation: str, operands: list, attributes: dict[str, Any], where: str) -> Rows:
     """An operation on every element by itself."""
     base = next(operand.base for operand in operands if isinstance(operand, Rows))
-    functions = []
+    functions: list[Function | None] = []
     for operand in operands:
         if isinstance(operand, Rows):
             if operand.base is not base:
@@ -111,6 +111,8 @@ def _apply(operation: str, operands: list, attributes: dict[str, Any], where: st
             if operand.function is None:
                 raise ValueError("nothing but the end may follow a Softmax")
             functions.append(operand.function)
+        elif operand is None:                   # Clip has only one of its limits
+            functions.append(None)
         elif operand.size == 1 and operand.ndim <= 2:
             functions.append(elementwise.number(operand.item()))
         else:

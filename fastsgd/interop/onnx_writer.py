@@ -14,6 +14,7 @@ from fastsgd.interop.layers import third_party
 from fastsgd.interop.onnx_graph import Graph, activate, network
 from fastsgd.interop.onnx_table import encoded, in_own_units
 from fastsgd.network.given import is_estimator
+from fastsgd.network.model_file import in_json
 from fastsgd.network.network import Network
 
 OPSETS, IR_VERSION = {"": 13, "ai.onnx.ml": 2}, 7           # ONNX 1.8
@@ -26,7 +27,7 @@ def to_onnx(net: Network | Any, path=None, *, columns: bool = False) -> Any:
 
     Input "X" (rows, inputs) takes what ``net.predict`` takes, before any scaling; "output" (rows, outputs) is what it
     returns. Both have the network's dtype, any number of rows. The model's ``metadata_props`` hold the loss and
-    ``net.metadata``, so that :func:`from_onnx` gives an equal network.
+    ``net.metadata``, so that :func:`from_onnx` gives an equal network: ``net.folded()``.
 
     Of a fitted estimator the graph computes what its methods do, with X of the dtype that it was fitted to:
 
@@ -89,7 +90,9 @@ def to_onnx(net: Network | Any, path=None, *, columns: bool = False) -> Any:
 
 
 def _properties(net: Network) -> dict[str, str]:
-    properties = {"fastsgd.architecture": json.dumps(asdict(net.architecture))}
+    architecture = net.folded().architecture
+    properties = ({"fastsgd.architecture": json.dumps(asdict(architecture))} if architecture.is_dense else
+                  {"fastsgd.network": in_json(architecture)})
     for key, value in net.metadata.items():
         if not (isinstance(key, str) and isinstance(value, str)) or key.startswith("fastsgd."):
             raise ValueError(f"metadata must map strings to strings, no key beginning with 'fastsgd.'; got {key!r}")

@@ -21,6 +21,40 @@ class ScaleOutput(ScaleInput):
     """The same with the numbers of the last layer, as ``output_scale`` and ``output_offset`` of a network."""
 
 
+class Scale(torch.nn.Module):
+    """x * weight, a number for each column."""
+
+    def __init__(self, weight: torch.Tensor):
+        super().__init__()
+        self.weight = torch.nn.Parameter(weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight
+
+
+class ParametricActivation(torch.nn.Module):
+    """x + weight * (f(x) - x), f being a module and weight a number for each column."""
+
+    def __init__(self, function: torch.nn.Module, weight: torch.Tensor):
+        super().__init__()
+        self.function = function
+        self.weight = torch.nn.Parameter(weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.weight * (self.function(x) - x)
+
+
+class Residual(torch.nn.Module):
+    """x + block(x)."""
+
+    def __init__(self, block: torch.nn.Sequential):
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.block(x)
+
+
 class Exp(torch.nn.Module):
     """The output of a network for counts."""
 

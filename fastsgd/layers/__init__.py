@@ -2,21 +2,25 @@
 
 The sizes of :class:`fastsgd.Network` are numbers of units, each a dense layer, and between them layers of other kinds::
 
-    Network([8, Scale(learning_rate_factor=6.0), 64, 3])
+    Network([8, Scale(learning_rate_factor=6.0), 64, ParametricActivation("selu"), Residual(LayerNorm(), 64), 3])
     Network([25, Columns({20: 4, 21: 700}, numbers=PBLD()), 256, 3])
 
-To add a kind: a class here and its place in KINDS, its twin in ``engine/reference.py`` (LAYERS), its functions in C (a
-file of ``engine/csrc`` and their line in the table of ``layers.inc``), and its line in KINDS of ``engine/_kernel.pyx``.
+To add a kind: a class here and its place in KINDS, its twin in ``engine/reference_layers.py`` (LAYERS), its functions
+in C (a file of ``engine/csrc`` and their line in the table of ``layers.inc``), and its line in KINDS of
+``engine/_kernel.pyx``.
 """
 from __future__ import annotations
 
-from fastsgd.layers.base import ROLES, Dense, Layer, Scale, Tensor, chain
+from fastsgd.layers.base import ROLES, Dense, Layer, Tensor
+from fastsgd.layers.between import ACTIVATIONS, LayerNorm, ParametricActivation, Scale
+from fastsgd.layers.blocks import Add, Residual, acting, chain, flat, in_blocks
 from fastsgd.layers.columns import UNKNOWN, Columns
 from fastsgd.layers.numbers import PBLD, LinearReLU, NumberEncoding, Periodic, PiecewiseLinear, quantile_edges
 from fastsgd.layers.sharing import SHARINGS, AdaptedDense, MemberDense, share
 
-__all__ = ["PBLD", "ROLES", "SHARINGS", "UNKNOWN", "AdaptedDense", "Columns", "Dense", "Layer", "LinearReLU",
-           "MemberDense", "NumberEncoding", "Periodic", "PiecewiseLinear", "Scale", "Tensor", "chain", "quantile_edges",
+__all__ = ["ACTIVATIONS", "PBLD", "ROLES", "SHARINGS", "UNKNOWN", "AdaptedDense", "Add", "Columns", "Dense", "Layer",
+           "LayerNorm", "LinearReLU", "MemberDense", "NumberEncoding", "ParametricActivation", "Periodic",
+           "PiecewiseLinear", "Residual", "Scale", "Tensor", "acting", "chain", "flat", "in_blocks", "quantile_edges",
            "share"]
 
-KINDS = {kind.kind: kind for kind in (Dense, Scale, Columns)}
+KINDS = {kind.kind: kind for kind in (Dense, Scale, ParametricActivation, LayerNorm, Add, Columns)}

@@ -1,16 +1,14 @@
-"""What layers share, dense layers and scales; and a network's chain of them."""
+"""What layers share, and dense layers."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from fastsgd.arguments import check_factor
-
-ROLES = ("weight", "bias", "scale", "encoding", "embedding", "adapter")      # penalties l1 and l2 act on weights alone
+# penalties l1 and l2 act on weights alone
+ROLES = ("weight", "bias", "scale", "encoding", "embedding", "adapter", "activation", "gain", "shift")
 
 
 class Tensor(NamedTuple):
@@ -30,6 +28,7 @@ class Tensor(NamedTuple):
     role: str
     layer: int
     members: int = 1
+    unit: float = 1.0        # times the parameters that the optimizer changes; see Architecture.ntk
 
     @property
     def size(self) -> int:
@@ -105,60 +104,3 @@ class Dense(Layer):
     @property
     def flops(self) -> int:
         return 2 * self.inputs * self.outputs
-
-
-@dataclass(frozen=True)
-class Scale(Layer):
-    """s * x, a number for each column, which begins as 1 and is trained.
-
-    In front of the first dense layer it lets a network choose how much each column counts (RealMLP, Holzmüller et al.
-    2024, arXiv 2407.04491, which multiplies its learning rate by 6).
-
-    >>> import fastsgd
-    >>> (X, y), test = fastsgd.datasets.digits()
-    >>> net = fastsgd.Network([64, Scale(learning_rate_factor=6.0), 32, 10], seed=0)
-    >>> history = fastsgd.train(net, X, y, epochs=10, seed=0)
-    >>> net.tensors["scale.0"].shape, net.score(*test) > 0.9
-    ((64,), True)
-    """
-
-    learning_rate_factor: float = 1.0
-    kind: ClassVar[str] = "scale"
-    tensors: ClassVar[tuple[tuple[str, str], ...]] = (("scale", "scale"),)
-
-    def __post_init__(self):
-        object.__setattr__(self, "learning_rate_factor",
-                           check_factor("learning_rate_factor", self.learning_rate_factor))
-
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        return ((self.inputs,),)
-
-    def initial(self, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
-        return 1.0
-
-    @property
-    def flops(self) -> int:
-        return self.inputs
-
-    def rate_factor(self, role: str) -> float:
-        return self.learning_rate_factor
-
-
-def chain(sizes: Sequence[int | Layer], activations: Sequence[str]) -> tuple[Layer, ...]:
-    """The layers that sizes stand for; dense layers take the activations in turn.
-
-    >>> [(layer.kind, layer.inputs, layer.outputs, layer.activation) for layer in chain([2, Scale(), 3], ["relu"])]
-    [('scale', 2, 2, 'identity'), ('dense', 2, 3, 'relu')]
-    """
-    names = iter(activations)
-    layers: list[Layer] = []
-    assert isinstance(sizes[0], int)
-    inputs = sizes[0]
-    for entry in sizes[1:]:
-        if isinstance(entry, Layer):
-            layers.append(entry.placed(inputs))
-        else:
-            layers.append(Dense(inputs=inputs, outputs=entry, activation=next(names)))
-        inputs = layers[-1].outputs
-    return tuple(layers)
-

@@ -11,10 +11,23 @@ from typing import Any, Self
 import numpy as np
 
 from fastsgd.arguments import check_whole, is_number
-from fastsgd.layers import SHARINGS, Layer, Tensor, chain, share
+from fastsgd.layers import (
+    ACTIVATIONS,
+    SHARINGS,
+    Add,
+    Layer,
+    Residual,
+    Tensor,
+    acting,
+    chain,
+    flat,
+    in_blocks,
+    share,
+)
 from fastsgd.losses import CLASSES, LOSSES, MAX_NUMBER, Loss, as_loss
 
-ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
+__all__ = ["ACTIVATIONS", "Architecture"]
+
 MAX_PARAMETERS = 2**31 - 1
 
 
@@ -28,6 +41,9 @@ class Architecture:
     times ``output_scale`` plus ``output_offset``, each one number or one per output, is the prediction.
     Several ``members`` are as many networks of these layers, one behind the other in the flat parameters, or with
     ``sharing`` one network whose layers know of its members.
+
+    ``ntk`` is the parametrisation of the neural tangent kernel (Jacot, Gabriel and Hongler 2018, arXiv 1806.07572): a
+    dense layer is x V / sqrt(inputs) + b, and the optimizer changes V. The parameters hold W = V / sqrt(inputs).
     """
 
     layers: tuple[Layer, ...]
@@ -39,6 +55,7 @@ class Architecture:
     output_offset: tuple[float, ...] = (0.0,)
     members: int = 1
     sharing: str = "none"
+    ntk: bool = False
 
     @classmethod
     def dense(cls, sizes: Sequence[int], activations: Sequence[str], loss: str,
@@ -48,10 +65,12 @@ class Architecture:
 
     @classmethod
     def checked(cls, sizes, activation, loss: str | Loss, output=None, input_scale=1.0, input_offset=0.0,
-                output_scale=1.0, output_offset=0.0, members=1, sharing="none") -> Architecture:
+                output_scale=1.0, output_offset=0.0, members=1, sharing="none", ntk=False) -> Architecture:
         """From the arguments of :class:`fastsgd.Network`; what cannot be used is refused by name."""
         sizes = _check_sizes(sizes)
         hidden = _check_activation(activation, sum(isinstance(size, int) for size in sizes) - 2)
+        if isinstance(activation, str):
+            hidden = _without_those_of_others(sizes, hidden)
         loss = as_loss(loss)
         output = _check_output(loss, output, sizes[-1])
         layers = chain(sizes, (*hidden, output))
@@ -59,7 +78,7 @@ class Architecture:
         if sharing not in SHARINGS:
             raise ValueError(f"sharing must be one of {', '.join(SHARINGS)}, got {sharing!r}")
         found = cls(share(layers, members, sharing), loss.name, loss.parameters(sizes[-1]), members=members,
-                    sharing=sharing if members > 1 else "none")
+                    sharing=sharing if members > 1 else "none", ntk=ntk)
         if found.parameters > MAX_PARAMETERS:
             raise ValueError(f"members: {members} make {found.parameters:,} parameters; at most {MAX_PARAMETERS:,} are "
                              "supported")
@@ -114,15 +133,16 @@ class Architecture:
 
         >>> for tensor in Architecture.dense((3, 2), ("softmax",), "cross_entropy", (0.0, 0.0)).tensors:
         ...     print(*tensor)
-        weights.0 0 (3, 2) weight 0 1
-        biases.0 6 (2,) bias 0 1
+        weights.0 0 (3, 2) weight 0 1 1.0
+        biases.0 6 (2,) bias 0 1 1.0
         """
         found: list[Tensor] = []
         offset = 0
         for number, layer in enumerate(self.layers):
             for (name, role), shape in zip(layer.tensors, layer.shapes(), strict=True):
                 own = shape if self.networks == 1 else (self.networks, *shape)
-                found.append(Tensor(f"{name}.{number}", offset, own, role, number, self.networks))
+                unit = 1 / math.sqrt(layer.inputs) if self.ntk and role == "weight" else 1.0
+                found.append(Tensor(f"{name}.{number}", offset, own, role, number, self.networks, unit))
                 offset += math.prod(shape)
         return tuple(found)
 
@@ -159,9 +179,20 @@ class Architecture:
         return sum(layer.has_units for layer in self.layers) - 1
 
     def for_each_layer(self, values: Sequence[float]) -> tuple[float, ...]:
-        """Numbers for the hidden layers, or none, with 0 for layers between them that have no units."""
-        rest = iter(values)
-        return tuple(next(rest) if layer.has_units else 0.0 for layer in self.layers[:-1]) if values else ()
+        """Numbers for the hidden layers, or none, with 0 for layers between them.
+
+        The number of units on which a parametric activation acts is that layer's.
+        """
+        found = [0.0] * (len(self.layers) - 1) if values else []
+        units = [number for number, layer in enumerate(self.layers[:-1]) if layer.has_units]
+        for number, value in zip(units, values, strict=bool(values)):
+            found[acting(self.layers, number)] = value
+        return tuple(found)
+
+    @cached_property
+    def skips(self) -> dict[int, int]:
+        """For each layer that ends a block the number of the block's first, whose input it adds."""
+        return {number: number - layer.layers for number, layer in enumerate(self.layers) if isinstance(layer, Add)}
 
     @property
     def is_dense(self) -> bool:
@@ -204,8 +235,8 @@ class Architecture:
     def __setstate__(self, state: dict) -> None:
         if "layers" not in state:                           # of fastsgd 0.1
             state = {**state, "layers": chain(state["sizes"], state["activations"])}
-        state = {"members": 1, "sharing": "none", **state}
-        self.__dict__.update({entry.name: state[entry.name] for entry in fields(self)})
+        old = {"members": 1, "sharing": "none", "ntk": False}           # what older pickles lack
+        self.__dict__.update(old | {entry.name: state[entry.name] for entry in fields(self) if entry.name in state})
 
 
 def _check_sizes(sizes) -> tuple[Any, ...]:
@@ -216,6 +247,8 @@ def _check_sizes(sizes) -> tuple[Any, ...]:
         sizes = None
     if sizes is None:
         raise TypeError("sizes must be a sequence of whole numbers such as [64, 128, 10]")
+    if not any(isinstance(end, Residual) for end in (*sizes[:1], *sizes[-1:])):
+        sizes = flat(sizes)
     for i, size in enumerate(sizes):
         if isinstance(size, Layer) and 0 < i < len(sizes) - 1 and size.kind != "dense":
             if size.only_first and i > 1:
@@ -223,18 +256,33 @@ def _check_sizes(sizes) -> tuple[Any, ...]:
                                  f"{sizes}")
             continue
         if isinstance(size, bool) or not isinstance(size, Integral):
-            between = " (a layer such as fastsgd.layers.Scale() stands between two of them)" * isinstance(size, Layer)
+            is_layer = isinstance(size, Layer | Residual)
+            between = " (a layer such as fastsgd.layers.Scale() stands between two of them)" * is_layer
             raise TypeError(f"sizes must hold whole numbers{between}, got {size!r} in {sizes}")
         if size < 1:
             raise ValueError(f"sizes must be at least 1, got {size} in {sizes}")
     if len(sizes) < 2:
         raise ValueError(f"sizes must name at least the inputs and the outputs, got {sizes}")
     sizes = tuple(size if isinstance(size, Layer) else int(size) for size in sizes)
-    parameters = Architecture(chain(sizes, [""] * len(sizes)), "", ()).parameters
+    layers = chain(sizes, [""] * len(sizes))
+    parameters = Architecture(layers, "", ()).parameters
     if parameters > MAX_PARAMETERS:
         raise ValueError(f"sizes {list(sizes)} make {parameters:,} parameters; at most {MAX_PARAMETERS:,} are "
                          "supported")
+    in_blocks(layers)
+    for number, layer in enumerate(layers):
+        if isinstance(layer, Add) and (received := layers[number - layer.layers].inputs) != layer.inputs:
+            raise ValueError(f"sizes: a Residual block must end as wide as it begins; it receives {received} columns "
+                             f"and gives {layer.inputs}")
     return sizes
+
+
+def _without_those_of_others(sizes: tuple[Any, ...], hidden: tuple[str, ...]) -> tuple[str, ...]:
+    """Names for the dense layers before the last, identity where a parametric activation acts on their units."""
+    layers = chain(sizes, [*hidden, "identity"])
+    dense = [number for number, layer in enumerate(layers) if layer.has_units][:-1]
+    return tuple(name if acting(layers, number) == number else "identity"
+                 for number, name in zip(dense, hidden, strict=True))
 
 
 def _check_activation(activation, hidden: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ A file holds ``weights.0`` (inputs, outputs), ``biases.0`` (outputs,), ``weights
   where the rows are scaled or shifted, ``input_scale`` and ``input_offset`` (lists of one number or one per column),
   where predictions are, ``output_scale`` and ``output_offset`` (of one or one per output); ``members``, where there are
   several: then they are the first axis of every tensor, or with ``sharing`` of those that each member has for itself;
+  ``parametrisation`` where it is "ntk"; where not all layers are dense, ``layers``, the kind and the options of each;
 - any other key: the network's own ``metadata``.
 
 A checkpoint of a run (``runs.checkpoint``) is a model file too: it holds more, under names that begin with ``run.``,
@@ -15,6 +16,7 @@ which are ignored where only the model is read.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
@@ -28,6 +30,7 @@ from fastsgd.losses import as_loss
 from fastsgd.model.architecture import Architecture
 
 VERSION = "1"
+MAX_ADDS = 10_000       # the only layers without tensors, which a long text of them would make from nothing
 CHECKPOINT = "fastsgd.checkpoint"
 
 
@@ -42,6 +45,12 @@ def describe(architecture: Architecture, params: np.ndarray,
     for key, value in metadata.items():
         if not (isinstance(key, str) and isinstance(value, str)) or key.startswith("fastsgd."):
             raise ValueError(f"metadata must map strings to strings, no key beginning with 'fastsgd.'; got {key!r}")
+    tensors = [(tensor.name, tensor.of(params)) for tensor in architecture.tensors]
+    return tensors, {"fastsgd.version": VERSION, "fastsgd.architecture": in_json(architecture), **metadata}
+
+
+def in_json(architecture: Architecture) -> str:
+    """What a file says of a network."""
     description: dict[str, object] = {
         "sizes": architecture.sizes, "activations": architecture.activations, "loss": architecture.loss,
         "loss_parameters": architecture.loss_parameters}
@@ -53,11 +62,12 @@ def describe(architecture: Architecture, params: np.ndarray,
         description["members"] = architecture.members
     if architecture.sharing != "none":
         description["sharing"] = architecture.sharing
+    if architecture.ntk:
+        description["parametrisation"] = "ntk"
     if not all(isinstance(layer, Dense) for layer in architecture.layers):
         description["layers"] = [{"kind": "dense"} if isinstance(layer, Dense) else
                                  {"kind": layer.kind, **layer.options()} for layer in architecture.layers]
-    tensors = [(tensor.name, tensor.of(params)) for tensor in architecture.tensors]
-    return tensors, {"fastsgd.version": VERSION, "fastsgd.architecture": json.dumps(description), **metadata}
+    return json.dumps(description)
 
 
 def load(path) -> tuple[Architecture, np.ndarray, dict[str, str]]:
@@ -75,7 +85,11 @@ def network_of(file: TensorFile) -> tuple[Architecture, np.ndarray, dict[str, st
     if version != VERSION:
         raise ValueError(f"{file.path} has layout version {version!r:.40}; this fastsgd reads version {VERSION!r}")
     is_checkpoint = metadata.pop(CHECKPOINT, None) is not None
-    architecture = _architecture(file, metadata.pop("fastsgd.architecture"))
+    fields = file.parse(metadata.pop("fastsgd.architecture"))
+    try:
+        architecture = architecture_of(fields, {name: shape for name, (_, shape) in file.tensors.items()})
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{file.path} does not describe a network: {error!s:.300}") from None
     expected = {tensor.name: tensor.shape for tensor in architecture.tensors}
     found = {name for name in file.tensors if not (is_checkpoint and name.startswith("run."))}
     if found != set(expected):
@@ -95,30 +109,39 @@ def network_of(file: TensorFile) -> tuple[Architecture, np.ndarray, dict[str, st
     return architecture, params, metadata
 
 
-def _architecture(file: TensorFile, text: str) -> Architecture:
-    fields = file.parse(text)
-    try:
-        loss, members = fields["loss"], check_whole("members", fields.get("members", 1), 1)
-        sizes, names = _sizes(file, fields, members), fields["activations"]
-        if not isinstance(names[-1], str):
-            raise TypeError("an activation is not a name")
-        names = [name for name, size in zip(names, sizes[1:], strict=True) if not isinstance(size, Layer)]
-        given = [float(value) for value in fields["loss_parameters"]]
-        architecture = Architecture.checked(
-            sizes, names[:-1], type(as_loss(loss)).from_parameters(given), names[-1],
-            fields.get("input_scale", 1.0), fields.get("input_offset", 0.0),
-            fields.get("output_scale", 1.0), fields.get("output_offset", 0.0), members, fields.get("sharing", "none"))
-        if architecture.loss_parameters != tuple(given):
-            raise ValueError(f"its loss_parameters {given} are not those of {loss}")
-        return architecture
-    except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{file.path} does not describe a network: {error!s:.300}") from None
+def architecture_of(fields: dict, shapes: Mapping[str, tuple[int, ...]]) -> Architecture:
+    """What a text of :func:`in_json` says, where tensors of these names have these shapes.
+
+    KeyError, IndexError, TypeError, ValueError or OverflowError for what describes no network, or another.
+    """
+    loss, members = fields["loss"], check_whole("members", fields.get("members", 1), 1)
+    sizes, names = _sizes(fields, shapes, members), fields["activations"]
+    if not isinstance(names[-1], str):
+        raise TypeError("an activation is not a name")
+    names = [name for name, size in zip(names, sizes[1:], strict=True) if not isinstance(size, Layer)]
+    given = [float(value) for value in fields["loss_parameters"]]
+    architecture = Architecture.checked(
+        sizes, names[:-1], type(as_loss(loss)).from_parameters(given), names[-1],
+        fields.get("input_scale", 1.0), fields.get("input_offset", 0.0),
+        fields.get("output_scale", 1.0), fields.get("output_offset", 0.0), members, fields.get("sharing", "none"),
+        _is_ntk(fields))
+    if architecture.loss_parameters != tuple(given):
+        raise ValueError(f"its loss_parameters {given} are not those of {loss}")
+    return architecture
 
 
-def _sizes(file: TensorFile, fields: dict, members: int) -> list[int | Layer]:
-    """The sizes and other layers of a description, where the file has tensors of these shapes."""
+def _is_ntk(fields: dict) -> bool:
+    if fields.get("parametrisation", "ntk") != "ntk":
+        raise ValueError(f"its parametrisation should be 'ntk', it is {fields['parametrisation']!r:.40}")
+    return "parametrisation" in fields
+
+
+def _sizes(fields: dict, shapes: Mapping[str, tuple[int, ...]], members: int) -> list[int | Layer]:
+    """The sizes and other layers of a description, where tensors have these shapes."""
     sizes, described = fields["sizes"], fields.get("layers")
     kinds = [{"kind": "dense"}] * (len(sizes) - 1) if described is None else described
+    if len(kinds) > len(shapes) + MAX_ADDS:
+        raise ValueError(f"its sizes make {len(kinds):,} layers, but it has only {len(shapes):,} tensors")
     chain: list[int | Layer] = [sizes[0]]
     for number, (shape, options) in enumerate(zip(pairwise(sizes), kinds, strict=True)):   # before any array is made
         kind = KINDS[options["kind"]]
@@ -126,8 +149,7 @@ def _sizes(file: TensorFile, fields: dict, members: int) -> list[int | Layer]:
         placed = replace(layer, inputs=shape[0], outputs=shape[1]) if kind is Dense else layer.placed(shape[0])
         for (name, _), expected in zip(placed.tensors, placed.shapes(), strict=True):
             shared = members == 1 or (fields.get("sharing", "none") != "none" and number < len(kinds) - 1)
-            each = expected if shared else (members, *expected)
-            if name != "biases" and file.tensors.get(f"{name}.{number}", (None, None))[1] != each:
+            if name != "biases" and shapes.get(f"{name}.{number}") != (expected if shared else (members, *expected)):
                 raise ValueError(f"its sizes {str(sizes)[:80]} are not those of its tensors")
         chain.append(shape[1] if kind is Dense else layer)
     return chain

@@ -16,7 +16,7 @@ from fastsgd.data.checks import check_sample_weight, generator
 from fastsgd.deprecation import keyword_only, warn_of
 from fastsgd.engine import _kernel, ensemble
 from fastsgd.engine.machine import cores
-from fastsgd.layers import Dense, Layer
+from fastsgd.layers import Dense, Layer, ParametricActivation, Residual, acting, in_blocks
 from fastsgd.losses import Loss, as_loss, with_parameters
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import checked, model_file
@@ -25,7 +25,8 @@ from fastsgd.optimizers import Optimizer, State, aligned_zeros, check_fits, chec
 if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
 
-INITS = ("auto", "he", "glorot", "normal", "scikit-learn")
+INITS = ("auto", "he", "glorot", "lecun", "normal", "ntk", "scikit-learn")
+RELU_LIKE = ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "mish", "hard_swish", "relu6")
 
 
 class Network:
@@ -35,10 +36,12 @@ class Network:
     ----------
     sizes : sequence of int
         Units per layer, the input's columns first: ``[64, 128, 10]`` has one hidden layer of 128. Between them may
-        stand layers of other kinds, such as ``fastsgd.layers.Scale()``.
+        stand layers of other kinds: those of ``fastsgd.layers``, such as ``Scale()``, ``LayerNorm()``,
+        ``ParametricActivation("selu")`` and ``Residual(...)``, a block of several.
     activation : str or sequence of str
-        One of identity, logistic, tanh, relu, leaky_relu (slope 0.01), elu, gelu (exact), silu, softplus;
-        or one name per hidden layer.
+        One of identity, logistic, tanh, relu, leaky_relu (slope 0.01), elu, gelu (exact), silu, softplus, selu, mish,
+        hard_sigmoid, hard_swish, hard_tanh, relu6, with PyTorch's definitions; or one name per hidden layer. (PyTorch's
+        celu is elu, its alpha being 1.) One name is for those whose place no ``ParametricActivation`` takes.
     loss : str or Loss
         What is minimised, summed over the outputs and averaged over the rows: a loss of ``fastsgd.losses``, such as
         ``losses.Huber(2.0)``, or its name for the default parameter: cross_entropy, squared_error, huber and others,
@@ -50,10 +53,14 @@ class Network:
         Seed of the initial weights; None draws one from the operating system.
     init : str
         "he" (normal, variance 2 / inputs; He 2015), "glorot" (uniform, +-sqrt(6 / (inputs + outputs));
-        Glorot and Bengio 2010), both with zero biases; "normal" (weights and biases from the unit normal,
+        Glorot and Bengio 2010), "lecun" (normal, variance 1 / inputs; Klambauer 2017), all three with zero biases;
+        "ntk" (the parametrisation of the neural tangent kernel, Jacot 2018: a dense layer is x V / sqrt(inputs) + b,
+        V from the unit normal, b zero, and optimizers change V: their rate, penalties, limits and memory are V's;
+        ``weights`` and files hold W = V / sqrt(inputs), and so are gradients those of W);
+        "normal" (weights and biases from the unit normal,
         as in Nielsen's digit network); "scikit-learn" (weights and biases uniform within glorot's limits, with
         logistic hidden layers within +-sqrt(2 / (inputs + outputs)), as MLPClassifier does); "auto" takes he for
-        relu-like layers and glorot for the others.
+        relu-like layers, lecun for selu and glorot for the others.
     members : int
         As many networks side by side, which train independently in one call, several at a time. ``predict`` gives the
         mean of their predictions; ``member(i)`` is one of them. Each is bit for bit what its network alone would be:
@@ -84,7 +91,7 @@ class Network:
     weights, biases : tuples of ndarray
         Views of ``params``: ``weights[l]`` (inputs, outputs) and ``biases[l]`` (outputs,) of each dense layer.
     tensors : dict of str to ndarray
-        Views of all of it by name, as in the model file: "weights.0", "biases.0", "scale.1" ...
+        Views of all of it by name, as in the model file: "weights.0", "biases.0", "scale.1", "gain.2" ...
     metadata : dict of str to str
         Travels with the model file; the command line keeps its table encoding here.
 
@@ -117,7 +124,7 @@ class Network:
     """
 
     @keyword_only
-    def __init__(self, sizes: Sequence[int], activation: str | Sequence[str] = "relu",
+    def __init__(self, sizes: Sequence[int | Layer | Residual], activation: str | Sequence[str] = "relu",
                  loss: str | Loss = "cross_entropy", *,
                  output: str | None = None, dtype: str = "float32", seed: int | Sequence[int] | None = None,
                  init: str = "auto",
@@ -126,10 +133,11 @@ class Network:
                  epsilon: float | None = None, output_scale: float | Sequence[float] = 1.0,
                  output_offset: float | Sequence[float] = 0.0, members: int = 1, sharing: str = "none"):
         loss = _with_old_arguments(loss, huber_delta, quantile, epsilon)
-        architecture = Architecture.checked(sizes, activation, loss, output, input_scale, input_offset, output_scale,
-                                            output_offset, members, sharing)
         if init not in INITS:
-            raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
+            how = " (for realmlp, fastsgd.initialise_from_data after init='ntk')" if init == "realmlp" else ""
+            raise ValueError(f"init must be one of {', '.join(INITS)}{how}, got {init!r}")
+        architecture = Architecture.checked(sizes, activation, loss, output, input_scale, input_offset, output_scale,
+                                            output_offset, members, sharing, init == "ntk")
         if dtype not in ("float32", "float64", np.float32, np.float64):
             raise ValueError(f"dtype must be float32 or float64, got {dtype!r}")
         generators = [generator(own) for own in _seeds(seed, architecture.networks)]
@@ -163,19 +171,23 @@ class Network:
                         "or a smaller offset")
 
     def _initialise(self, rng: np.random.Generator, init: str) -> None:
+        layers = self.layers
         for tensor in self.architecture.tensors:
             if tensor.role not in ("weight", "bias"):
-                layer = self.layers[tensor.layer]
-                self.tensors[tensor.name][:] = layer.initial(tensor.name.split(".")[0], tensor.shape, rng)
-        dense = [layer for layer in self.layers if isinstance(layer, Dense)]
-        for layer, W, b in zip(dense, self.weights, self.biases, strict=True):
-            inputs, outputs, name = layer.inputs, layer.outputs, layer.activation
+                name = tensor.name.split(".")[0]
+                self.tensors[tensor.name][:] = layers[tensor.layer].initial(name, tensor.shape, rng)
+        dense = [number for number, layer in enumerate(layers) if isinstance(layer, Dense)]
+        for number, W, b in zip(dense, self.weights, self.biases, strict=True):
+            inputs, outputs, function = layers[number].inputs, layers[number].outputs, layers[acting(layers, number)]
+            name = function.function if isinstance(function, ParametricActivation) else function.activation
             rule = init
             if init == "auto":
-                rule = "he" if name in ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus") else "glorot"
+                rule = "he" if name in RELU_LIKE else "lecun" if name == "selu" else "glorot"
             b[:] = 0
             if rule == "he":
                 W[:] = rng.standard_normal(W.shape) * math.sqrt(2 / inputs)
+            elif rule in ("lecun", "ntk"):
+                W[:] = rng.standard_normal(W.shape) / math.sqrt(inputs)
             elif rule == "glorot":
                 limit = math.sqrt(6 / (inputs + outputs))
                 W[:] = rng.uniform(-limit, limit, W.shape)
@@ -274,7 +286,7 @@ class Network:
 
     def __repr__(self) -> str:
         hidden = [layer.activation for layer in self.layers[:-1] if layer.has_units]
-        sizes = [self.sizes[0], *(layer.outputs if isinstance(layer, Dense) else layer for layer in self.layers)]
+        sizes = [self.sizes[0], *in_blocks(self.layers)]
         own = self.architecture
         members = f", members={own.members}" * (own.members > 1)
         members += f", sharing={own.sharing!r}" * (own.sharing != "none")
@@ -282,8 +294,9 @@ class Network:
         activation = same.pop() if len(same) == 1 else list(hidden)
         output = self.architecture.activations[-1]
         shown = f", output={output!r}" if output != self.architecture.loss_type.outputs[0] else ""
+        ntk = ", init='ntk'" if own.ntk else ""
         return (f"Network({sizes}, activation={activation!r}, loss={self.loss!r}{shown}{members}, "
-                f"dtype={str(self.dtype)!r})")
+                f"dtype={str(self.dtype)!r}{ntk})")
 
     def member(self, number: int) -> Network:
         """One of the members, a network by itself whose ``params`` are its part of these: changing it changes them.
@@ -306,9 +319,10 @@ class Network:
     def folded(self) -> Network:
         """The same function of dense layers alone, to rounding: a copy whose scales are multiplied into the weights.
 
-        Where there are only dense layers it is the network itself.
+        Where there are only dense layers, or others than dense layers and scales, it is the network itself.
 
-        >>> net = Network([2, Scale(), 3], seed=0)
+        >>> import fastsgd
+        >>> net = Network([2, fastsgd.layers.Scale(), 3], seed=0)
         >>> net.tensors["scale.0"][:] = [2.0, 0.0]
         >>> net.folded()
         Network([2, 3], activation='relu', loss='cross_entropy', dtype='float32')
@@ -316,11 +330,10 @@ class Network:
         True
         """
         self.architecture.require_one("an export")
-        if self.architecture.is_dense:
+        if any(layer.only_first for layer in self.layers):
+            raise ValueError("an export is for networks whose columns are numbers; this one has layers.Columns")
+        if {layer.kind for layer in self.layers} != {"dense", "scale"}:
             return self
-        others = " and ".join(sorted({layer.kind for layer in self.layers} - {"dense", "scale"}))
-        if others:
-            raise ValueError(f"exports are for networks of dense layers and scales; this one has {others}")
         own, kept, factor = self.architecture, [], None
         for layer, arrays in zip(own.layers, own.arrays(self.params), strict=True):
             if layer.kind == "scale":

@@ -68,7 +68,8 @@ OPTIONS = """    Parameters
     clip_delta : float, optional
         Limits the slope of every single cost, dC/dz of each output of each row, to [-clip_delta, clip_delta].
     max_norm : float, optional
-        Limits the length of the weights into each unit of a hidden layer after each step (Srivastava 2014).
+        Limits the length of the weights into each unit of a hidden layer after each step (Srivastava 2014). In a
+        network with ``init="ntk"`` it is that of the weights W; all else acts on V (see :class:`fastsgd.Network`).
     average : float or "polyak", optional
         Training ends with a running average of the parameters. A number below 1 is the decay of an exponential one,
         a <- average * a + (1 - average) * w, begun as a plain mean so that it forgets where it started. "polyak" is
@@ -78,8 +79,8 @@ OPTIONS = """    Parameters
     bias_rate : float
         What eta is multiplied by for biases; 0 keeps them as they are.
     groups : dict of ParameterGroup
-        Factors for some of the parameters: by role ("weight", "bias", "scale"), by the number of their layer, or by
-        name ("weights.0"); where several apply, all of them multiply.
+        Factors for some of the parameters: by role ("weight", "bias", "scale", "activation", "gain", "shift"), by the
+        number of their layer, or by name ("weights.0"); where several apply, all of them multiply.
 """
 
 
@@ -368,6 +369,8 @@ def check_fits(optimizer: Optimizer, architecture) -> None:
                 raise ValueError(f"groups: this network has no parameters {key!r}; it has "
                                  f"{', '.join(map(repr, sorted(known, key=str)))}")
     losses = getattr(optimizer, "losses", None)
+    if losses is not None and architecture.ntk:
+        raise ValueError(f"optimizer: {type(optimizer).__name__} is not for networks with init='ntk'")
     if losses is not None and (len(architecture.sizes) > 2 or architecture.loss not in losses):
         raise ValueError(f"optimizer: {type(optimizer).__name__} is for networks without a hidden layer and with the "
                          f"loss {' or '.join(losses)}; this network has sizes {list(architecture.sizes)} and "

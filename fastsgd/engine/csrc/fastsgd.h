@@ -17,8 +17,15 @@
 
 enum {                 /* activations; from FS_SOFTMAX on only at the output */
     FS_IDENTITY, FS_LOGISTIC, FS_TANH, FS_RELU, FS_LEAKY_RELU, FS_ELU, FS_GELU, FS_SILU, FS_SOFTPLUS,
+    FS_SELU, FS_MISH, FS_HARD_SIGMOID, FS_HARD_SWISH, FS_HARD_TANH, FS_RELU6,
     FS_SOFTMAX, FS_EXP
 };
+
+/* whether the derivative is kept, as the value does not tell it */
+static inline int fs_stores_slope(int activation) {
+    return activation == FS_GELU || activation == FS_SILU || activation == FS_MISH || activation == FS_HARD_SWISH;
+}
+
 enum {
     FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE,
     FS_POISSON, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
@@ -82,7 +89,7 @@ typedef struct {
 
 /* ---- parameters: a matrix, or a row of as many numbers as a layer has columns ---- */
 
-enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING, FS_ADAPTER };   /* roles */
+enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING, FS_ADAPTER, FS_ACTIVATION, FS_GAIN, FS_SHIFT };   /* roles */
 
 typedef struct {
     int role;
@@ -97,14 +104,18 @@ typedef struct {
     double rate_factor;       /* of the learning rate, */
     double decay_factor;      /* of weight_decay, */
     double penalty_factor;    /* and of l1 and l2 */
+    double unit;              /* the optimizer's parameters times this are the value; 1 but for the NTK parametrisation */
 } fs_tensor;
 
 /* ---- a layer: what it computes and where its numbers lie ---- */
 
-enum { FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_AFFINE, FS_DENSE_MEMBERS, FS_COLUMNS,
-       FS_LAYER_KINDS };
+enum {
+    FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_AFFINE, FS_DENSE_MEMBERS, FS_COLUMNS,
+    FS_PARAMETRIC_ACTIVATION, FS_LAYER_NORM, FS_ADD, FS_LAYER_KINDS
+};
 enum { FS_W, FS_B };          /* tensors of a dense layer: (inputs, outputs) and (outputs,) */
-enum { FS_S, FS_SHIFT };      /* of a scale and an affine layer: (outputs,), or a row for each member */
+enum { FS_S, FS_AFFINE_SHIFT };                 /* of a scale, a parametric activation and an affine layer: (outputs,), or a row each member */
+enum { FS_LAYER_GAIN, FS_LAYER_SHIFT };         /* and of a layer norm, (outputs,) each */
 enum { FS_MAX_TENSORS = 5 };
 
 typedef struct fs_layer fs_layer;
@@ -120,6 +131,8 @@ typedef struct {              /* what a kind of layer does; chosen when a pass i
                      ptrdiff_t batch, double scale, int more, void *scratch);
     /* numbers of scratch that these need */
     ptrdiff_t (*scratch)(const fs_layer *layer);
+    /* numbers of each row that forward keeps for them; or NULL */
+    ptrdiff_t (*kept)(const fs_layer *layer);
     /* the kinds that take its place where its products are left to BLAS, where its input's zeros are marked by bits, and
      * where its input comes as lists; itself where there are no such */
     int on_blas, on_bits, on_lists;
@@ -174,6 +187,12 @@ struct fs_layer {
     const void *scale, *offset;                 /* (outputs,) what a prediction is multiplied by, then added to it; or NULL */
     void *delta;              /* (chunk, outputs) dC/dz */
     ptrdiff_t ld;             /* between the rows of a, slope and delta */
+    void *kept;               /* (chunk, ops->kept) what forward keeps of each row; or NULL */
+    int function;             /* of a parametric activation: FS_RELU ... */
+    double epsilon;           /* of a layer norm */
+    const fs_layer *start;    /* of an add: the first layer of its block, whose input it adds to its own */
+    const fs_layer *add;      /* takes what this layer gives as the input of its block, and has a delta for it; or NULL */
+    const fs_layer *next_add; /* of an add: another whose block begins where this one's does; or NULL */
 };
 
 /* ---- a network without a hidden layer, whose steps touch what they must (linear.inc) ---- */

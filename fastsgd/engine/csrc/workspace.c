@@ -68,10 +68,12 @@ static void bind_layer(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t batch
     fs_layer *layer = &job->net.layers[l], *below = layer - 1;
     const ptrdiff_t rows = batch_rows * layer->copies;
     const ptrdiff_t item = job->ops->item, size = rows * layer->ld * item;
-    const int is_last = l == job->net.depth - 1, keeps_slope = layer->activation == FS_GELU || layer->activation == FS_SILU;
+    const int is_last = l == job->net.depth - 1;
     layer->x = fs_arena_alloc(base, used, rows * (ptrdiff_t)sizeof(void *));
-    if (job->mode >= FS_DELTAS && (keeps_slope || layer->drop))
+    if (job->mode >= FS_DELTAS && (fs_stores_slope(layer->activation) || layer->drop))
         layer->slope = fs_arena_alloc(base, used, size);
+    if (job->mode >= FS_DELTAS && layer->ops->kept)
+        layer->kept = fs_arena_alloc(base, used, rows * layer->ops->kept(layer) * item);
     if (job->mode >= FS_DELTAS || (job->mode == FS_COST && is_last))
         layer->delta = fs_arena_alloc(base, used, size);
     layer->a = is_last && (layer->delta || layer->copies == 1) ? layer->delta : fs_arena_alloc(base, used, size);
