@@ -179,7 +179,7 @@ def test_bad_networks(arguments, error, message):
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"dtype": "float16"}, "dtype must be float32 or float64, got 'float16'"),
     ({"dtype": None}, "dtype must be float32 or float64, got None"),
-    ({"init": "zeros"}, "init must be one of auto, he, glorot, normal, scikit-learn, got 'zeros'"),
+    ({"init": "zeros"}, "init must be one of auto, he, glorot, lecun, normal, ntk, scikit-learn, got 'zeros'"),
     ({"output": "logistic"}, "output for cross_entropy must be softmax, got 'logistic'"),
     ({"loss": losses.Quantile([0.1, 0.9])}, r"loss: Quantile: quantile must be one number or 3, one per output, got "
                                             r"\[0.1, 0.9\]"),
