@@ -40,6 +40,7 @@ class Residual:
     ``net.layers`` has it.
 
     >>> import fastsgd
+    >>> from fastsgd.layers import LayerNorm
     >>> net = fastsgd.Network([20, 64, Residual(LayerNorm(), 128, 64), 3], activation=["relu", "relu", "identity"])
     >>> [layer.kind for layer in net.layers]
     ['dense', 'layer_norm', 'dense', 'dense', 'add', 'dense']
@@ -59,6 +60,7 @@ class Residual:
 def flat(entries: Iterable[Any]) -> list[Any]:
     """Entries with the layers of blocks in their place.
 
+    >>> from fastsgd.layers import Scale
     >>> flat([4, Residual(Scale(), 4), 2])
     [4, Scale(learning_rate_factor=1.0), 4, Add(layers=2), 2]
     """
@@ -72,6 +74,7 @@ def flat(entries: Iterable[Any]) -> list[Any]:
 def in_blocks(layers: Iterable[Layer]) -> list[int | Layer | Residual]:
     """The other way round: the entries that make these layers. ValueError where blocks overlap.
 
+    >>> from fastsgd.layers import Scale
     >>> in_blocks(chain([4, Scale(), 4, Add(2), 2], ["relu"] * 2))
     [Residual(Scale(learning_rate_factor=1.0), 4), 2]
     """
@@ -95,6 +98,7 @@ def in_blocks(layers: Iterable[Layer]) -> list[int | Layer | Residual]:
 def acting(layers: Sequence[Layer], number: int) -> int:
     """Which layer's function acts on the units of a dense one: its own, or a parametric activation before the next.
 
+    >>> from fastsgd.layers import LayerNorm, ParametricActivation
     >>> acting(chain([2, 3, LayerNorm(), ParametricActivation("relu"), 4], ["identity", "identity"]), 0)
     2
     """
@@ -109,6 +113,7 @@ def acting(layers: Sequence[Layer], number: int) -> int:
 def chain(sizes: Sequence[int | Layer], activations: Sequence[str]) -> tuple[Layer, ...]:
     """The layers that sizes stand for; dense layers take the activations in turn.
 
+    >>> from fastsgd.layers import Scale
     >>> [(layer.kind, layer.inputs, layer.outputs, layer.activation) for layer in chain([2, Scale(), 3], ["relu"])]
     [('scale', 2, 2, 'identity'), ('dense', 2, 3, 'relu')]
     """

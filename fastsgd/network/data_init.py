@@ -69,7 +69,7 @@ def initialise_from_data(net: Network, X: RowsLike, init: str = "realmlp", seed:
                 array[:] = layer.initial(name, array.shape, rng)
         if layer.kind == "dense":
             W, b = arrays
-            W[:] = rng.standard_normal(W.shape)
+            W[:], b[:] = rng.standard_normal(W.shape), 0
             z = checked.predict(_up_to(net, number), rows, None, chosen).astype(float)
             deviation = z.std(axis=0)
             deviation[deviation <= 1e-9 * abs(z).max(axis=0)] = math.sqrt(layer.inputs)
