@@ -22,10 +22,13 @@ cdef extern from "csrc/fastsgd.h" nogil:
         double rate
         const double* squares
 
+    ctypedef struct fs_carried:
+        double cumulative_l1
+
     ctypedef struct fs_rule:
         int kind, nesterov, truncates_l1
         double learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, l1, l2, correction_1, correction_2
-        double cumulative_l1
+        fs_carried carried
         double clip_value, clip_factor
 
     ctypedef struct fs_input:
@@ -59,6 +62,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* home
         void* slots[2]
         void* gradient
+        int rule
         double rate_factor, decay_factor, penalty_factor
 
     enum:
@@ -105,6 +109,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         int (*function)(const char* name, ptrdiff_t n, const void* x, void* y) noexcept nogil
         int (*all_finite)(ptrdiff_t n, const void* x) noexcept nogil
         double (*multiply_adds)(ptrdiff_t rounds) noexcept nogil
+        double (*power)(double base, uint64_t t) noexcept nogil
 
     double fs_sum(ptrdiff_t n, const double* values) noexcept nogil
     void fs_touch(ptrdiff_t size, const void* memory) noexcept nogil
@@ -175,7 +180,6 @@ cdef extern from "csrc/job.h" nogil:
         const double* averaging_weights
         double clip_norm, max_norm
         bint weighted_steps, average_is_weights
-        double cumulative_l1
         uint64_t seed
         ptrdiff_t steps_before, block, flush_steps
 
@@ -191,6 +195,7 @@ cdef extern from "csrc/job.h" nogil:
     ctypedef struct fs_result:
         double cost, score
         ptrdiff_t steps
+        fs_carried carried
         bint invalid_row
 
     ctypedef struct fs_job
@@ -228,8 +233,7 @@ cdef extern from "csrc/job.h" nogil:
     void fs_apply_sample_weight(fs_job* job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t begin)
     void fs_weight_costs(const fs_job* job, ptrdiff_t first, ptrdiff_t n, double* cost, double* score)
     double fs_weight_of(const fs_job* job, ptrdiff_t first, ptrdiff_t rows)
-    double fs_cumulative_l1_after(const fs_job* job, ptrdiff_t steps)
-    fs_rule fs_rule_of_step(const fs_job* job, ptrdiff_t step, double batch_weight)
+    fs_rule fs_rule_of_step(const fs_job* job, ptrdiff_t step, double batch_weight, fs_carried before)
     bint fs_accumulate_cost(fs_job* job, fs_team* team, const fs_chunk* chunk, int rank, int size)
     bint fs_poll_is_due(const fs_job* job)
     void fs_square_gradient(fs_job* job, int rank, int size)

@@ -43,7 +43,7 @@ cdef void epoch(fs_job* job, fs_team* team, int rank) noexcept nogil:
     cdef fs_rule rule
     cdef int size                     # of the team that makes the step; the others look on
     cdef bint tried = False
-    cdef double cumulative_l1 = fs_cumulative_l1_after(job, job.control.team.first_step)
+    rule.carried = job.result.carried
     for step in range(job.control.team.first_step, job.step.steps):
         size = min(job.control.team.trial_size or FS_MAX_TEAM, fs_team_size(team))
         if job.control.team.trial_over and not tried:
@@ -55,10 +55,7 @@ cdef void epoch(fs_job* job, fs_team* team, int rank) noexcept nogil:
         chunk.first, chunk.done, chunk.step = step * job.step.batch, 0, step
         batch_rows = min(job.step.batch, job.data.rows - chunk.first)
         chunk.batch_weight = fs_weight_of(job, chunk.first, batch_rows) if not job.step.weighted_steps else <double>batch_rows
-        rule = fs_rule_of_step(job, step, chunk.batch_weight)
-        if job.mode == FS_TRAIN:
-            cumulative_l1 += job.step.learning_rates[step] * rule.l1 * rule.truncates_l1
-            rule.cumulative_l1 = cumulative_l1
+        rule = fs_rule_of_step(job, step, chunk.batch_weight, rule.carried)
         while chunk.done < batch_rows:
             chunk.rows = min(<ptrdiff_t>FS_CHUNK_ROWS, batch_rows - chunk.done)
             chunk.first_of_batch = chunk.done == 0
@@ -159,6 +156,8 @@ cdef void complete_step(fs_job* job, fs_team* team, ptrdiff_t step, fs_rule* rul
         first, end = fs_share(job.net.parameters, rank, size), fs_share(job.net.parameters, rank + 1, size)
         job.ops.average(end - first, job.step.averaging_weights[step], <char*>job.net.params + first * job.ops.item,
                         <char*>job.net.average + first * job.ops.item)
+    if rank == 0:
+        job.result.carried = rule.carried
 
 
 cdef void forward_pass(fs_job* job, fs_team* team, int rank) noexcept nogil:
@@ -283,7 +282,7 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
     bind_step(job, config, state, params, learning_rates, this.kept)
     this.run(threads, poll, adapts)
     state.steps += job.result.steps
-    state.cumulative_l1 = fs_cumulative_l1_after(job, job.result.steps)
+    state.cumulative_l1 = job.result.carried.cumulative_l1
     state.cost, state.score = job.result.cost, job.result.score
     this.raise_errors()
     return job.result.steps

@@ -168,6 +168,7 @@ cdef bind_step(fs_job* job, config, state, params, const double[::1] learning_ra
     job.step.alpha = optimizer.alpha
     job.step.steps_before = state.steps
     job.result.cost, job.result.score = state.cost, state.score
+    job.result.carried.cumulative_l1 = state.cumulative_l1
     require(len(state.slots) == optimizer.slots and (state.average is None) == (optimizer.average is None),
             "state does not fit the optimizer")
     for i in range(len(state.slots)):
@@ -180,7 +181,6 @@ cdef bind_step(fs_job* job, config, state, params, const double[::1] learning_ra
     job.step.clip_norm, job.step.max_norm = optimizer.clip_norm or 0, optimizer.max_norm or 0
     job.step.seed = config.seed
     job.step.weighted_steps = config.weighted_steps
-    job.step.cumulative_l1 = state.cumulative_l1
     if config.label_smoothing > 0:
         job.data.smoothed = True
         job.data.smooth_keep = 1 - config.label_smoothing
@@ -229,15 +229,14 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
             layer.activation = FS_IDENTITY          # the cost takes z
     fs_pad_activations(job)
     for tensor in architecture.tensors:
-        add_tensor(job, tensor, None if config is None else config.optimizer.factors(
-            tensor, architecture.layers[tensor.layer]))
+        add_tensor(job, tensor, architecture, None if config is None else config.optimizer)
     if job.mode == FS_PREDICT and architecture.scales_output:
         layer = &job.net.layers[job.net.depth - 1]
         layer.scale = copy_of(architecture.output_scale, job, layer.outputs, "output_scale", kept)
         layer.offset = copy_of(architecture.output_offset, job, layer.outputs, "output_offset", kept)
 
 
-cdef add_tensor(fs_job* job, described, factors):
+cdef add_tensor(fs_job* job, described, architecture, optimizer):
     """The next tensor of its layer."""
     cdef fs_layer* layer = &job.net.layers[described.layer]
     cdef fs_tensor* tensor = &layer.tensor[layer.tensors]
@@ -246,8 +245,9 @@ cdef add_tensor(fs_job* job, described, factors):
     tensor.role, tensor.offset = ROLES[described.role], described.offset
     tensor.rows, tensor.cols = (1, shape[0]) if len(shape) == 1 else shape
     tensor.ld = tensor.cols
-    if factors is not None:
-        tensor.rate_factor, tensor.decay_factor, tensor.penalty_factor = factors
+    if optimizer is not None:
+        tensor.rule = OPTIMIZERS[optimizer.rule_of(described, architecture)]
+        tensor.rate_factor, tensor.decay_factor, tensor.penalty_factor = optimizer.factors(described, architecture)
     layer.tensors += 1
     job.net.parameters += tensor.rows * tensor.cols
 

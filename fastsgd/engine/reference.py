@@ -49,14 +49,13 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
         if not math.isfinite(cost):
             break
         state.steps += 1
-        if getattr(config.optimizer, "cumulative_l1", False):
-            state.cumulative_l1 += learning_rates[steps] * config.optimizer.l1
+        carry(config.optimizer, state, learning_rates[steps])
         weight = len(rows) if sample_weight is None or config.weighted_steps else sample_weight[rows].sum()
         gradients = clip(config.optimizer, [g / weight if weight else 0 * g for g in gradients])
         for tensor, g in zip(architecture.tensors, gradients, strict=True):
-            factors = config.optimizer.factors(tensor, architecture.layers[tensor.layer])
-            update(config.optimizer, tensor.of(params), [tensor.of(slot) for slot in state.slots], g, factors,
-                   learning_rates[steps], state.steps, weight, state.cumulative_l1)
+            update(config.optimizer, config.optimizer.rule_of(tensor, architecture), tensor.of(params),
+                   [tensor.of(slot) for slot in state.slots], g, config.optimizer.factors(tensor, architecture),
+                   learning_rates[steps], weight, state)
         constrain(config.optimizer, architecture, params)
         if state.average is not None:
             state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
@@ -443,19 +442,50 @@ def averaging_weights_of(optimizer, first_step, steps):
     return optimizer.averaging_weights(first_step, steps) if optimizer.average is not None else ()
 
 
-def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumulative_l1=0.0):
-    """One step with gradient g on the array w and its part of the optimizer's slots, in place.
+def carry(optimizer, state, learning_rate):
+    """Brings what the rule carries from step to step, besides its slots, to the step that ``state`` counts."""
+    if getattr(optimizer, "cumulative_l1", False):
+        state.cumulative_l1 += learning_rate * optimizer.l1
 
-    ``factors`` multiply the learning rate, weight_decay, and l1 and l2 for this array. ``cumulative_l1`` is the sum
-    of learning_rate * l1 up to this step, for l1 that truncates.
+
+def power(base, t):
+    """base^t of a base from 0 to 1 and a whole t, correctly rounded; 0 where it is below 2^-64.
+
+    By squaring, in pairs of a number and what its rounding left out.
     """
-    kind = optimizer.kind
+    result, square = (1.0, 0.0), (base, 0.0)
+    while t:
+        if square[0] < 2.0**-64:
+            return 0.0
+        if t % 2:
+            result = multiply_pairs(result, square)
+        square = multiply_pairs(square, square)
+        t //= 2
+    return result[0] if result[0] >= 2.0**-64 else 0.0
+
+
+def multiply_pairs(a, b):
+    """The product of two such pairs; its rounding error is found by halves of 26 bits (Dekker 1971)."""
+    a_high, b_high = (x * (2.0**27 + 1) - (x * (2.0**27 + 1) - x) for x in (a[0], b[0]))
+    a_low, b_low = a[0] - a_high, b[0] - b_high
+    product = a[0] * b[0]
+    error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    low = error + (a[0] * b[1] + a[1] * b[0])
+    high = product + low
+    return high, low - (high - product)
+
+
+def update(optimizer, kind, w, slots, g, factors, learning_rate, batch_weight, state):
+    """One step with gradient g on the array w and its part of the optimizer's slots, in place, by the rule ``kind``.
+
+    ``factors`` multiply the learning rate, weight_decay, and l1 and l2 for this array.
+    """
     truncates = getattr(optimizer, "cumulative_l1", False) and optimizer.l1 * factors.penalty > 0
     l1 = 0 if truncates else optimizer.l1 * factors.penalty
     l2 = factors.penalty * (optimizer.l2 + (optimizer.alpha / batch_weight if batch_weight else 0))
     weight_decay = factors.decay * optimizer.weight_decay
     learning_rate = factors.rate * learning_rate
-    cumulative_l1 = factors.rate * factors.penalty * cumulative_l1
+    cumulative_l1 = factors.rate * factors.penalty * state.cumulative_l1
     if kind == "passive_aggressive" or (kind == "sgd" and not optimizer.momentum):
         shrink = max(0, 1 - learning_rate * (l2 + weight_decay))
         rate = learning_rate if kind == "sgd" else factors.rate
@@ -479,8 +509,8 @@ def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumu
         m, v = slots
         m[...] = optimizer.beta_1 * m + (1 - optimizer.beta_1) * g
         v[...] = optimizer.beta_2 * v + (1 - optimizer.beta_2) * g * g
-        m_hat = m / (1 - optimizer.beta_1 ** t)
-        v_hat = v / (1 - optimizer.beta_2 ** t)
+        m_hat = m / (1 - power(optimizer.beta_1, state.steps))
+        v_hat = v / (1 - power(optimizer.beta_2, state.steps))
         w -= learning_rate * m_hat / (np.sqrt(v_hat) + optimizer.epsilon)
     elif kind == "lion":
         (m,) = slots

@@ -13,7 +13,8 @@ import numpy as np
 
 from fastsgd.arguments import check_factor, is_number
 from fastsgd.deprecation import warn_of
-from fastsgd.layers import ROLES, Layer, Tensor
+from fastsgd.layers import ROLES, Tensor
+from fastsgd.model.architecture import Architecture
 from fastsgd.optimizers.parameters import Parameters
 from fastsgd.optimizers.state import State, aligned_zeros
 
@@ -151,16 +152,21 @@ class Optimizer(Parameters):
         """How many numbers per parameter the rule remembers between steps."""
         return 0
 
-    def factors(self, tensor: Tensor, layer: Layer) -> Factors:
-        """What acts on a tensor of a layer: its role's, its layer's and its own group, one after the other.
+    def rule_of(self, tensor: Tensor, architecture: Architecture) -> str:
+        """The ``kind`` of the rule that changes a tensor."""
+        return self.kind
+
+    def factors(self, tensor: Tensor, architecture: Architecture) -> Factors:
+        """What acts on a tensor: its role's, its layer's and its own group, one after the other.
 
         >>> from fastsgd import SGD
         >>> from fastsgd.model.architecture import Architecture
         >>> net = Architecture.dense((3, 2), ("identity",), "squared_error", (0.0, 0.0))
-        >>> SGD(0.1, groups={"bias": ParameterGroup(2.0, 0.0)}).factors(net.tensors[1], net.layers[0])
+        >>> SGD(0.1, groups={"bias": ParameterGroup(2.0, 0.0)}).factors(net.tensors[1], net)
         Factors(rate=2.0, decay=0.0, penalty=0.0)
         """
-        rate, decay, penalty = layer.rate_factor(tensor.role), 1.0, float(tensor.role == "weight")
+        rate, decay = architecture.layers[tensor.layer].rate_factor(tensor.role), 1.0
+        penalty = float(tensor.role == "weight")
         if tensor.role == "bias":
             rate *= self.bias_rate
         for group in self._groups_of(tensor.role, tensor.layer, tensor.name):

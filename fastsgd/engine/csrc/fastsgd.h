@@ -23,7 +23,9 @@ enum {
     FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE,
     FS_POISSON, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
 };
-enum { FS_SGD, FS_ADAM, FS_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION, FS_PASSIVE_AGGRESSIVE };
+enum {                 /* the optimizers' rules */
+    FS_SGD, FS_ADAM, FS_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION, FS_PASSIVE_AGGRESSIVE
+};
 
 /* ---- what one block of rows is compared with ---- */
 
@@ -43,6 +45,10 @@ typedef struct {
 
 /* ---- how one step changes a parameter; the formulas are in rules.inc ---- */
 
+typedef struct {              /* what a rule carries from step to step besides its memory of each parameter */
+    double cumulative_l1;     /* the sum of learning_rate * l1, for the optimizer's option of this name */
+} fs_carried;
+
 typedef struct {
     int kind;                 /* FS_SGD ... */
     int nesterov;
@@ -52,12 +58,19 @@ typedef struct {
     double beta_1, beta_2;    /* Adam; beta_2 is also RMSprop's rho */
     double epsilon;
     double weight_decay, l1, l2;
-    double cumulative_l1;     /* then: the sum of learning_rate * l1, this step's too */
     double correction_1;      /* 1 - beta_1^t, Adam's bias corrections of step t */
     double correction_2;      /* sqrt(1 - beta_2^t) */
+    fs_carried carried;       /* with this step */
     double clip_value;        /* largest entry of a gradient, 0 for no limit */
     double clip_factor;       /* what the gradient is multiplied by, so that its length has a limit; else 1 */
 } fs_rule;
+
+typedef struct {              /* what a rule asks of the step around it */
+    int plain;                /* it may come down to w -= rate * g, which products do on their way */
+    int decays_apart;         /* weight_decay acts on w and not on g */
+} fs_rule_traits;
+
+extern const fs_rule_traits fs_traits[];        /* of FS_SGD ... (job.c) */
 
 /* ---- where the rows of the data come from ---- */
 
@@ -93,6 +106,7 @@ typedef struct {
     void *home;               /* where value lies in the parameters, while the step works on a copy; or NULL */
     void *slots[2];           /* the optimizer's memory, or NULL */
     void *gradient;           /* or NULL where none is kept */
+    int rule;                 /* FS_SGD ...: how it changes */
     double rate_factor;       /* of the learning rate, */
     double decay_factor;      /* of weight_decay, */
     double penalty_factor;    /* and of l1 and l2 */
@@ -222,6 +236,9 @@ typedef struct {
     int (*all_finite)(ptrdiff_t n, const void *x);
     /* runs multiply-adds in registers, and returns how many floating-point operations they were */
     double (*multiply_adds)(ptrdiff_t rounds);
+    /* base^t of a base from 0 to 1 and a whole t, correctly rounded; 0 below 2^-64, which is nothing beside the 1 that it is
+     * taken from */
+    double (*power)(double base, uint64_t t);
 } fs_ops;
 
 double fs_sum(ptrdiff_t n, const double *values);  /* in an order that n alone decides */

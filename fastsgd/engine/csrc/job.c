@@ -124,30 +124,38 @@ void fs_apply_sample_weight(fs_job *job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t
 
 /* ---- the step ---- */
 
-double fs_cumulative_l1_after(const fs_job *job, ptrdiff_t steps) {
-    double cumulative_l1 = job->step.cumulative_l1;
-    if (job->mode == FS_TRAIN)
-        for (ptrdiff_t step = 0; step < steps; step++)
-            cumulative_l1 += job->step.learning_rates[step] * job->step.rule.l1 * job->step.rule.truncates_l1;
-    return cumulative_l1;
-}
+const fs_rule_traits fs_traits[] = {
+    [FS_SGD] = {.plain = 1},
+    [FS_ADAM] = {0},
+    [FS_ADAMW] = {.decays_apart = 1},
+    [FS_RMSPROP] = {0},
+    [FS_ADAGRAD] = {0},
+    [FS_LION] = {.decays_apart = 1},
+    [FS_PASSIVE_AGGRESSIVE] = {.plain = 1},
+};
 
-fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight) {
+fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight, fs_carried before) {
     fs_rule rule = job->step.rule;
-    const double t = (double)(job->step.steps_before + step + 1);
+    const uint64_t t = (uint64_t)(job->step.steps_before + step + 1);
     if (job->mode != FS_TRAIN)
         return rule;
     rule.learning_rate = job->step.learning_rates[step];
-    rule.correction_1 = 1 - pow(rule.beta_1, t);
-    rule.correction_2 = sqrt(1 - pow(rule.beta_2, t));
-    rule.clip_factor = 1;
+    rule.carried.cumulative_l1 = before.cumulative_l1 + rule.learning_rate * rule.l1 * rule.truncates_l1;
+    rule.correction_1 = rule.correction_2 = rule.clip_factor = 1;
     if (batch_weight > 0)
         rule.l2 += job->step.alpha / batch_weight;
-    if (rule.kind == FS_PASSIVE_AGGRESSIVE) {           /* the deltas are steps already; the rate is left to the penalties */
+    switch (rule.kind) {
+    case FS_ADAM:
+    case FS_ADAMW:
+        rule.correction_1 = 1 - job->ops->power(rule.beta_1, t);
+        rule.correction_2 = sqrt(1 - job->ops->power(rule.beta_2, t));
+        break;
+    case FS_PASSIVE_AGGRESSIVE:                         /* the deltas are steps already; the rate is left to the penalties */
         rule.l1 *= rule.learning_rate;
         rule.l2 *= rule.learning_rate;
         rule.weight_decay *= rule.learning_rate;
         rule.learning_rate = 1;
+        break;
     }
     return rule;
 }

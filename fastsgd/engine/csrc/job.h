@@ -36,7 +36,6 @@ typedef struct {
     const double *learning_rates, *averaging_weights;   /* (steps,) */
     double clip_norm, max_norm;         /* 0 for no limit */
     int weighted_steps;       /* a gradient is divided by the rows of its batch, not by their weights */
-    double cumulative_l1;     /* the sum of learning rates times l1 before the first step */
     uint64_t seed;            /* of dropout */
     ptrdiff_t steps_before;   /* t - 1 at the first step */
     ptrdiff_t block;          /* rows gathered at once: a batch's, or those of a few */
@@ -65,6 +64,7 @@ typedef struct {              /* what rank 0 writes between the barriers */
     double cost, score;       /* of all batches; and of the present one */
     double batch_cost, batch_score;
     ptrdiff_t steps;
+    fs_carried carried;       /* after these steps */
     int invalid_row;          /* a label, or a row of a CSR matrix, that cannot be */
 } fs_result;
 
@@ -126,9 +126,8 @@ void fs_apply_sample_weight(fs_job *job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t
 void fs_weight_costs(const fs_job *job, ptrdiff_t first, ptrdiff_t n, double *cost, double *score);
 /* the sum of the weights of so many rows of the epoch */
 double fs_weight_of(const fs_job *job, ptrdiff_t first, ptrdiff_t rows);
-/* the sum of learning rates times l1 after so many steps of the pass, added up as they do */
-double fs_cumulative_l1_after(const fs_job *job, ptrdiff_t steps);
-fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight);
+/* the coefficients of a step; "before" is what the rule carries from the step before it */
+fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight, fs_carried before);
 /* whether the step may be made; rank 0 adds up costs and says whether it is time to poll */
 int fs_accumulate_cost(fs_job *job, fs_team *team, const fs_chunk *chunk, int rank, int size);
 int fs_poll_is_due(const fs_job *job);
