@@ -9,8 +9,8 @@ from fastsgd.model.architecture import ACTIVATIONS
 from fastsgd.tables.reading import add_column_options, add_reading_options
 
 OPTIMIZERS = {kind.kind: kind
-              for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad,
-                           fastsgd.Lion)}
+              for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.NAdamW, fastsgd.ScheduleFreeAdamW,
+                           fastsgd.RMSprop, fastsgd.Adagrad, fastsgd.Lion)}
 SCHEDULES = ("constant", "cosine", "one-cycle", "flat-cosine", "step", "exponential", "inverse-scaling")
 OF_LOSSES = {"delta": "huber_delta", "quantile": "quantile"}         # their parameters, and the options of these
 LOSSES = losses.names(losses.CLASSES, losses.QUANTITIES, losses.COUNTS, parameters=tuple(OF_LOSSES))

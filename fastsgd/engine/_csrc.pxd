@@ -7,7 +7,8 @@ cdef extern from "csrc/fastsgd.h" nogil:
         FS_SOFTMAX, FS_EXP
         FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE
         FS_POISSON, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
-        FS_SGD, FS_ADAM, FS_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION, FS_PASSIVE_AGGRESSIVE
+        FS_SGD, FS_ADAM, FS_ADAMW, FS_NADAMW, FS_SCHEDULE_FREE_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION
+        FS_PASSIVE_AGGRESSIVE
         FS_MAX_TEAM, FS_BLOCK_ROWS, FS_CHUNK_ROWS
 
     ctypedef struct fs_target:
@@ -23,11 +24,12 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const double* squares
 
     ctypedef struct fs_carried:
-        double cumulative_l1
+        double cumulative_l1, mu_product, weight_sum
 
     ctypedef struct fs_rule:
         int kind, nesterov, truncates_l1
-        double learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, l1, l2, correction_1, correction_2
+        double learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, l1, l2, mu_decay
+        double correction_1, correction_2, gradient_share, average_weight
         fs_carried carried
         double clip_value, clip_factor
 
@@ -51,6 +53,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
 
     enum:
         FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR
+        FS_MAX_SLOTS
     enum:
         FS_W
 
@@ -60,7 +63,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* value
         ptrdiff_t ld
         void* home
-        void* slots[2]
+        void* slots[FS_MAX_SLOTS]
         void* gradient
         int rule
         double rate_factor, decay_factor, penalty_factor
@@ -159,7 +162,7 @@ cdef extern from "csrc/job.h" nogil:
         fs_layer* layers
         ptrdiff_t parameters
         void* params
-        void* slots[2]
+        void* slots[FS_MAX_SLOTS]
         void* gradient
         void* average
 

@@ -258,8 +258,8 @@ ROLES = {"weight": FS_WEIGHT, "bias": FS_BIAS, "scale": FS_SCALE_FACTOR}
 MAX_THREADS = FS_MAX_TEAM
 POLL_SECONDS = FS_POLL_SECONDS
 OPTIMIZERS = {
-    "sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD,
-    "lion": FS_LION,
+    "sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "nadamw": FS_NADAMW,
+    "schedule_free_adamw": FS_SCHEDULE_FREE_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD, "lion": FS_LION,
     "passive_aggressive": FS_PASSIVE_AGGRESSIVE,
 }
 BACKENDS = ("auto", "native", "blas")
@@ -282,7 +282,8 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
     bind_step(job, config, state, params, learning_rates, this.kept)
     this.run(threads, poll, adapts)
     state.steps += job.result.steps
-    state.cumulative_l1 = job.result.carried.cumulative_l1
+    state.cumulative_l1, state.mu_product = job.result.carried.cumulative_l1, job.result.carried.mu_product
+    state.weight_sum = job.result.carried.weight_sum
     state.cost, state.score = job.result.cost, job.result.score
     this.raise_errors()
     return job.result.steps

@@ -145,6 +145,7 @@ cdef fs_rule rule_of(optimizer):
     rule.beta_1 = getattr(optimizer, "beta_1", 0)
     rule.beta_2 = getattr(optimizer, "beta_2", getattr(optimizer, "rho", 0))
     rule.epsilon = getattr(optimizer, "epsilon", 0)
+    rule.mu_decay = getattr(optimizer, "mu_decay", 0)
     rule.weight_decay = optimizer.weight_decay
     rule.l1 = optimizer.l1
     rule.l2 = optimizer.l2
@@ -168,12 +169,14 @@ cdef bind_step(fs_job* job, config, state, params, const double[::1] learning_ra
     job.step.alpha = optimizer.alpha
     job.step.steps_before = state.steps
     job.result.cost, job.result.score = state.cost, state.score
-    job.result.carried.cumulative_l1 = state.cumulative_l1
-    require(len(state.slots) == optimizer.slots and (state.average is None) == (optimizer.average is None),
+    job.result.carried.cumulative_l1, job.result.carried.mu_product = state.cumulative_l1, state.mu_product
+    job.result.carried.weight_sum = state.weight_sum
+    require(len(state.slots) == optimizer.slots and (state.average is not None) == optimizer.averages,
             "state does not fit the optimizer")
-    for i in range(len(state.slots)):
-        job.net.slots[i] = floats(state.slots[i], job, job.net.parameters, "state", kept, True)
-    if state.average is not None:
+    for i, memory in enumerate(optimizer.memory(state)):
+        require(i < FS_MAX_SLOTS, "an optimizer has too many slots")
+        job.net.slots[i] = floats(memory, job, job.net.parameters, "state", kept, True)
+    if optimizer.average is not None:
         job.net.average = floats(state.average, job, job.net.parameters, "state", kept, True)
         averaging = optimizer.averaging_weights(state.steps, job.step.steps)
         kept.append(averaging)

@@ -54,10 +54,10 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
         gradients = clip(config.optimizer, [g / weight if weight else 0 * g for g in gradients])
         for tensor, g in zip(architecture.tensors, gradients, strict=True):
             update(config.optimizer, config.optimizer.rule_of(tensor, architecture), tensor.of(params),
-                   [tensor.of(slot) for slot in state.slots], g, config.optimizer.factors(tensor, architecture),
-                   learning_rates[steps], weight, state)
+                   [tensor.of(memory) for memory in config.optimizer.memory(state)], g,
+                   config.optimizer.factors(tensor, architecture), learning_rates[steps], weight, state)
         constrain(config.optimizer, architecture, params)
-        if state.average is not None:
+        if config.optimizer.average is not None:
             state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
         steps += 1
         if poll is not None and time.monotonic() - polled >= 0.1:
@@ -446,6 +446,20 @@ def carry(optimizer, state, learning_rate):
     """Brings what the rule carries from step to step, besides its slots, to the step that ``state`` counts."""
     if getattr(optimizer, "cumulative_l1", False):
         state.cumulative_l1 += learning_rate * optimizer.l1
+    if optimizer.kind == "nadamw":
+        state.mu_product *= nadam_momentum(optimizer, state.steps)
+    if optimizer.kind == "schedule_free_adamw":
+        state.weight_sum += schedule_free_weight(optimizer, learning_rate, state.steps)
+
+
+def nadam_momentum(optimizer, t):
+    """mu_t; see NAdamW in optimizers/rules.py."""
+    return optimizer.beta_1 * (1 - 0.5 * power(optimizer.mu_decay, t))
+
+
+def schedule_free_weight(optimizer, learning_rate, t):
+    """What step t counts in the average of ScheduleFreeAdamW."""
+    return learning_rate**2 * (1 - power(optimizer.beta_2, t))
 
 
 def power(base, t):
@@ -484,25 +498,24 @@ def update(optimizer, kind, w, slots, g, factors, learning_rate, batch_weight, s
     l1 = 0 if truncates else optimizer.l1 * factors.penalty
     l2 = factors.penalty * (optimizer.l2 + (optimizer.alpha / batch_weight if batch_weight else 0))
     weight_decay = factors.decay * optimizer.weight_decay
-    learning_rate = factors.rate * learning_rate
+    rate = factors.rate * learning_rate
     cumulative_l1 = factors.rate * factors.penalty * state.cumulative_l1
     if kind == "passive_aggressive" or (kind == "sgd" and not optimizer.momentum):
-        shrink = max(0, 1 - learning_rate * (l2 + weight_decay))
-        rate = learning_rate if kind == "sgd" else factors.rate
-        w[...] = shrink * w - learning_rate * l1 * np.sign(w) - rate * g
+        shrink = max(0, 1 - rate * (l2 + weight_decay))
+        w[...] = shrink * w - rate * l1 * np.sign(w) - (rate if kind == "sgd" else factors.rate) * g
         if truncates:
             truncate(w, slots[0], cumulative_l1)
         return
     g = g + l2 * w + l1 * np.sign(w)
-    if kind in ("adamw", "lion"):
-        w -= learning_rate * weight_decay * w
-    else:
+    if kind in ("adamw", "nadamw", "lion"):
+        w -= rate * weight_decay * w
+    elif kind != "schedule_free_adamw":                # where it acts on z
         g = g + weight_decay * w
 
     if kind == "sgd":
         slots[0][...] = optimizer.momentum * slots[0] + g
         g = g + optimizer.momentum * slots[0] if optimizer.nesterov else slots[0]
-        w -= learning_rate * g
+        w -= rate * g
         if truncates:
             truncate(w, slots[1], cumulative_l1)
     elif kind in ("adam", "adamw"):
@@ -511,10 +524,26 @@ def update(optimizer, kind, w, slots, g, factors, learning_rate, batch_weight, s
         v[...] = optimizer.beta_2 * v + (1 - optimizer.beta_2) * g * g
         m_hat = m / (1 - power(optimizer.beta_1, state.steps))
         v_hat = v / (1 - power(optimizer.beta_2, state.steps))
-        w -= learning_rate * m_hat / (np.sqrt(v_hat) + optimizer.epsilon)
+        w -= rate * m_hat / (np.sqrt(v_hat) + optimizer.epsilon)
+    elif kind == "nadamw":
+        m, v = slots
+        m[...] = optimizer.beta_1 * m + (1 - optimizer.beta_1) * g
+        v[...] = optimizer.beta_2 * v + (1 - optimizer.beta_2) * g * g
+        mu, mu_next = (nadam_momentum(optimizer, t) for t in (state.steps, state.steps + 1))
+        m_hat = mu_next / (1 - state.mu_product * mu_next) * m + (1 - mu) / (1 - state.mu_product) * g
+        v_hat = v / (1 - power(optimizer.beta_2, state.steps))
+        w -= rate * m_hat / (np.sqrt(v_hat) + optimizer.epsilon)
+    elif kind == "schedule_free_adamw":
+        z, v, x = slots                                 # w is y
+        v[...] = optimizer.beta_2 * v + (1 - optimizer.beta_2) * g * g
+        correction = math.sqrt(1 - power(optimizer.beta_2, state.steps))
+        z -= rate * correction * (g / (np.sqrt(v) + optimizer.epsilon) + weight_decay * w)
+        weight = schedule_free_weight(optimizer, learning_rate, state.steps)
+        x += w.dtype.type(weight / state.weight_sum if weight else 0) * (z - x)
+        w[...] = x + (1 - optimizer.beta_1) * (z - x)
     elif kind == "lion":
         (m,) = slots
-        w -= learning_rate * np.sign(optimizer.beta_1 * m + (1 - optimizer.beta_1) * g)
+        w -= rate * np.sign(optimizer.beta_1 * m + (1 - optimizer.beta_1) * g)
         m[...] = optimizer.beta_2 * m + (1 - optimizer.beta_2) * g
     elif kind == "rmsprop":
         v = slots[0]
@@ -523,10 +552,10 @@ def update(optimizer, kind, w, slots, g, factors, learning_rate, batch_weight, s
         if optimizer.momentum:
             slots[1][...] = optimizer.momentum * slots[1] + g
             g = slots[1]
-        w -= learning_rate * g
+        w -= rate * g
     elif kind == "adagrad":
         slots[0][...] += g * g
-        w -= learning_rate * g / (np.sqrt(slots[0]) + optimizer.epsilon)
+        w -= rate * g / (np.sqrt(slots[0]) + optimizer.epsilon)
 
 
 def truncate(w, l1_applied, penalty):

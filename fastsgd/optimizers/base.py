@@ -152,6 +152,15 @@ class Optimizer(Parameters):
         """How many numbers per parameter the rule remembers between steps."""
         return 0
 
+    @property
+    def averages(self) -> bool:
+        """Whether training ends with an average of the parameters."""
+        return self.average is not None
+
+    def memory(self, state: State) -> list[np.ndarray]:
+        """The arrays of a state that the rule reads and changes, each laid out like the parameters."""
+        return list(state.slots)
+
     def rule_of(self, tensor: Tensor, architecture: Architecture) -> str:
         """The ``kind`` of the rule that changes a tensor."""
         return self.kind
@@ -245,7 +254,7 @@ class Optimizer(Parameters):
         """
         self._check_dtype(params.dtype)
         average = None
-        if self.average is not None:
+        if self.averages:
             average = aligned_zeros(params.shape, params.dtype)
             average[:] = params
         return State(aligned_zeros(self._slots_shape(params), params.dtype), average, rule=self._rule)
@@ -318,7 +327,7 @@ def check_state(state, optimizer: Optimizer, params: np.ndarray) -> None:
         raise TypeError(f"state must be what optimizer.state(net.params) returns, got {type(state).__name__}")
     optimizer._check_dtype(params.dtype)
     if state.slots.shape != optimizer._slots_shape(params) or state.slots.dtype != params.dtype or \
-            (state.average is None) != (optimizer.average is None) or state.rule not in ("", optimizer._rule):
+            (state.average is not None) != optimizer.averages or state.rule not in ("", optimizer._rule):
         of = f" of {state.rule}" if state.rule else ""
         raise ValueError(f"state is not one of {optimizer!r} for {params.size:,} parameters of {params.dtype}: it has "
                          f"slots{of} of shape {state.slots.shape} and {state.slots.dtype}")

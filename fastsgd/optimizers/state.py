@@ -12,9 +12,12 @@ class State:
     """What a run remembers from step to step.
 
     ``slots`` (k, P) and ``average`` (P,) or None are laid out like the P parameters; ``cost`` and ``score`` are sums
-    over the rows trained on, which a caller may reset to 0. ``cumulative_l1`` is that of SGD's option of this
-    name, the sum of learning_rate * l1. ``averaged`` are the parameters of the last step, where a run has ended with
-    their average in their place.
+    over the rows trained on, which a caller may reset to 0. ``averaged`` are the parameters of the last step, where a
+    run has ended with their average in their place.
+
+    Some rules carry a number from step to step: ``cumulative_l1``, for SGD's option of this name, the sum of
+    learning_rate * l1; ``mu_product``, NAdamW's, of its momenta; ``weight_sum``, ScheduleFreeAdamW's, of the weights in
+    its average.
 
     ``output_costs`` (outputs,), where it is given, gains the unweighted costs of each output; only the linear path (no
     hidden layer, small batches) fills it, others set it to NaN.
@@ -27,6 +30,8 @@ class State:
     cost: float = 0.0
     score: float = 0.0
     cumulative_l1: float = 0.0
+    mu_product: float = 1.0
+    weight_sum: float = 0.0
     averaged: np.ndarray | None = None
     output_costs: np.ndarray | None = None
     rule: str = ""

@@ -11,6 +11,7 @@ from fastsgd.optimizers import Optimizer, State
 
 # The names in the file, which are those of its first version.
 ON_DISK = {"rng_at_start": "first_draw", "rng_at_epoch": "draw", "cumulative_l1": "penalty"}
+CARRIED = ("cumulative_l1", "mu_product", "weight_sum")          # of the optimizer's State
 
 
 @dataclass
@@ -26,7 +27,9 @@ class Counters:
     factors: list                    # [steps, factor of their learning rates] of each pass of the present epoch
     rng_at_start: dict               # the generator's state before it drew anything,
     rng_at_epoch: dict               # and before it drew the order of the present epoch
-    cumulative_l1: float = 0.0       # of the optimizer's State
+    cumulative_l1: float = 0.0       # these are of the optimizer's State
+    mu_product: float = 1.0
+    weight_sum: float = 0.0
 
     @classmethod
     def from_json(cls, values: dict) -> Counters:
@@ -41,12 +44,13 @@ class Counters:
     def checked(self) -> Counters:
         """These, with the factors of as many steps as were made; ValueError where they do not fit each other."""
         for name, kind in (("steps", int), ("steps_at_epoch", int), ("cost", float), ("score", float),
-                           ("seconds", float), ("rate_factor", float), ("factors", list), ("cumulative_l1", float)):
+                           ("seconds", float), ("rate_factor", float), ("factors", list),
+                           *((name, float) for name in CARRIED)):
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
         if not 0 <= self.steps_at_epoch <= self.steps < 2**53:
             raise ValueError(f"{self.steps} steps, {self.steps_at_epoch} before the epoch")
-        for name in ("cost", "seconds", "rate_factor", "cumulative_l1"):
+        for name in ("cost", "seconds", "rate_factor", *CARRIED):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name} is {getattr(self, name)}")
         self.factors = list(self._factors_upto(self.steps_in_epoch))
@@ -128,13 +132,15 @@ class RunState:
         return Counters(steps=engine.steps, steps_at_epoch=self.steps_at_epoch, cost=float(engine.cost),
                         score=float(engine.score), seconds=float(self.seconds), rate_factor=float(self.rate_factor),
                         factors=factors, rng_at_start=dict(self.rng_at_start), rng_at_epoch=dict(self.rng_at_epoch),
-                        cumulative_l1=float(engine.cumulative_l1))
+                        **{name: float(getattr(engine, name)) for name in CARRIED})
 
     def restore(self, counters: Counters, evaluated: bool) -> None:
         """Takes over the counters of a checkpoint; ``evaluated`` says whether its last step was followed by one."""
         engine = self.of_optimizer
         engine.steps, self.steps_at_epoch = counters.steps, counters.steps_at_epoch
-        engine.cost, engine.score, engine.cumulative_l1 = counters.cost, counters.score, counters.cumulative_l1
+        engine.cost, engine.score = counters.cost, counters.score
+        for name in CARRIED:
+            setattr(engine, name, getattr(counters, name))
         self.seconds, self.rate_factor, self.factors = counters.seconds, counters.rate_factor, counters.factors
         self.acting_factor = self.rate_factor
         if counters.steps_in_epoch and self.factors and not evaluated:

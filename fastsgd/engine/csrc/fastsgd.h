@@ -24,7 +24,7 @@ enum {
     FS_POISSON, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
 };
 enum {                 /* the optimizers' rules */
-    FS_SGD, FS_ADAM, FS_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION, FS_PASSIVE_AGGRESSIVE
+    FS_SGD, FS_ADAM, FS_ADAMW, FS_NADAMW, FS_SCHEDULE_FREE_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION, FS_PASSIVE_AGGRESSIVE
 };
 
 /* ---- what one block of rows is compared with ---- */
@@ -47,6 +47,8 @@ typedef struct {
 
 typedef struct {              /* what a rule carries from step to step besides its memory of each parameter */
     double cumulative_l1;     /* the sum of learning_rate * l1, for the optimizer's option of this name */
+    double mu_product;        /* of NAdam's momenta mu_1 .. mu_t */
+    double weight_sum;        /* of schedule-free's average: the squares of its rates */
 } fs_carried;
 
 typedef struct {
@@ -58,8 +60,11 @@ typedef struct {
     double beta_1, beta_2;    /* Adam; beta_2 is also RMSprop's rho */
     double epsilon;
     double weight_decay, l1, l2;
-    double correction_1;      /* 1 - beta_1^t, Adam's bias corrections of step t */
+    double mu_decay;          /* NAdam: of 1 - mu_t / beta_1, in a step */
+    double correction_1;      /* 1 - beta_1^t, Adam's bias corrections of step t; NAdam: (1 - mu_1 .. mu_(t+1)) / mu_(t+1) */
     double correction_2;      /* sqrt(1 - beta_2^t) */
+    double gradient_share;    /* NAdam: (1 - mu_t) / (1 - mu_1 .. mu_t), of g itself beside the mean of g */
+    double average_weight;    /* schedule-free: this step's part of weight_sum */
     fs_carried carried;       /* with this step */
     double clip_value;        /* largest entry of a gradient, 0 for no limit */
     double clip_factor;       /* what the gradient is multiplied by, so that its length has a limit; else 1 */
@@ -96,6 +101,7 @@ typedef struct {
 /* ---- parameters: a matrix, or a row of as many numbers as a layer has columns ---- */
 
 enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR };   /* roles */
+enum { FS_MAX_SLOTS = 3 };
 
 typedef struct {
     int role;
@@ -104,7 +110,7 @@ typedef struct {
     void *value;              /* (rows, cols) */
     ptrdiff_t ld;             /* between the rows of value; those of the arrays below touch each other */
     void *home;               /* where value lies in the parameters, while the step works on a copy; or NULL */
-    void *slots[2];           /* the optimizer's memory, or NULL */
+    void *slots[FS_MAX_SLOTS];          /* the optimizer's memory, or NULL */
     void *gradient;           /* or NULL where none is kept */
     int rule;                 /* FS_SGD ...: how it changes */
     double rate_factor;       /* of the learning rate, */

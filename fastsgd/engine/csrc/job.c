@@ -128,11 +128,32 @@ const fs_rule_traits fs_traits[] = {
     [FS_SGD] = {.plain = 1},
     [FS_ADAM] = {0},
     [FS_ADAMW] = {.decays_apart = 1},
+    [FS_NADAMW] = {.decays_apart = 1},
+    [FS_SCHEDULE_FREE_ADAMW] = {.decays_apart = 1},
     [FS_RMSPROP] = {0},
     [FS_ADAGRAD] = {0},
     [FS_LION] = {.decays_apart = 1},
     [FS_PASSIVE_AGGRESSIVE] = {.plain = 1},
 };
+
+/* Dozat 2016, with PyTorch's warm-up */
+static double nadam_momentum(const fs_ops *ops, const fs_rule *rule, uint64_t t) {
+    return rule->beta_1 * (1 - 0.5 * ops->power(rule->mu_decay, t));
+}
+
+static void correct_nadam(const fs_ops *ops, fs_rule *rule, uint64_t t) {
+    const double mu = nadam_momentum(ops, rule, t), next = nadam_momentum(ops, rule, t + 1);
+    rule->carried.mu_product *= mu;
+    rule->gradient_share = (1 - mu) / (1 - rule->carried.mu_product);
+    rule->correction_1 = (1 - rule->carried.mu_product * next) / next;       /* infinite where beta_1 is 0 */
+}
+
+/* Defazio et al. 2024: the rate is the corrected one, its square the weight. */
+static void weigh_schedule_free(fs_rule *rule) {
+    const double rate = rule->learning_rate * rule->correction_2, weight = rate * rate;
+    rule->carried.weight_sum += weight;
+    rule->average_weight = weight > 0 ? weight / rule->carried.weight_sum : 0;
+}
 
 fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight, fs_carried before) {
     fs_rule rule = job->step.rule;
@@ -140,7 +161,8 @@ fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight, 
     if (job->mode != FS_TRAIN)
         return rule;
     rule.learning_rate = job->step.learning_rates[step];
-    rule.carried.cumulative_l1 = before.cumulative_l1 + rule.learning_rate * rule.l1 * rule.truncates_l1;
+    rule.carried = before;
+    rule.carried.cumulative_l1 += rule.learning_rate * rule.l1 * rule.truncates_l1;
     rule.correction_1 = rule.correction_2 = rule.clip_factor = 1;
     if (batch_weight > 0)
         rule.l2 += job->step.alpha / batch_weight;
@@ -149,6 +171,14 @@ fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight, 
     case FS_ADAMW:
         rule.correction_1 = 1 - job->ops->power(rule.beta_1, t);
         rule.correction_2 = sqrt(1 - job->ops->power(rule.beta_2, t));
+        break;
+    case FS_NADAMW:
+        correct_nadam(job->ops, &rule, t);
+        rule.correction_2 = sqrt(1 - job->ops->power(rule.beta_2, t));
+        break;
+    case FS_SCHEDULE_FREE_ADAMW:
+        rule.correction_2 = sqrt(1 - job->ops->power(rule.beta_2, t));
+        weigh_schedule_free(&rule);
         break;
     case FS_PASSIVE_AGGRESSIVE:                         /* the deltas are steps already; the rate is left to the penalties */
         rule.l1 *= rule.learning_rate;

@@ -13,7 +13,7 @@ typedef struct {
     fs_layer *layers;
     ptrdiff_t parameters;     /* how many */
     void *params;
-    void *slots[2];           /* the optimizer's memory, laid out like params */
+    void *slots[FS_MAX_SLOTS];          /* the optimizer's memory, laid out like params */
     void *gradient;           /* laid out like params, where it has to outlive a tile; or NULL */
     void *average;            /* of the parameters, laid out like them; or NULL */
 } fs_network;

@@ -30,7 +30,7 @@ void fs_bind_parameters(fs_job *job) {
         const ptrdiff_t at = tensor->offset * job->ops->item;
         tensor->value = within(job->net.params, at);
         tensor->gradient = within(job->net.gradient, at);
-        for (int s = 0; s < 2; s++)
+        for (int s = 0; s < FS_MAX_SLOTS; s++)
             tensor->slots[s] = within(job->net.slots[s], at);
     }
 }
