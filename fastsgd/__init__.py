@@ -21,6 +21,7 @@ from fastsgd.optimizers import (
     Adam,
     AdamW,
     Lion,
+    Muon,
     NAdamW,
     Optimizer,
     ParameterGroup,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "GradientError",
-           "History", "JSONLogger", "LearningRates", "Lion", "MLflowLogger", "NAdamW", "Network", "Optimizer",
+           "History", "JSONLogger", "LearningRates", "Lion", "MLflowLogger", "Muon", "NAdamW", "Network", "Optimizer",
            "ParameterGroup", "PassiveAggressive", "Progress", "RMSprop", "ReduceOnPlateau", "Run", "Schedule",
            "ScheduleFreeAdamW", "State", "TensorBoardLogger", "TimeLimit", "check_gradient", "config", "datasets",
            "descent", "interop", "layers", "losses", "optimizers", "plots", "schedules", "streams", "train",

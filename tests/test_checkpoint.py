@@ -66,7 +66,8 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(digits, tmp_path, s
 
 @pytest.mark.parametrize(("optimizer", "seed"), [
     (fastsgd.SGD(0.1, momentum=0.9), None), (fastsgd.SGD(0.1, momentum=0.9), 5),
-    (fastsgd.NAdamW(0.01, momentum_decay=0.5), 5), (fastsgd.ScheduleFreeAdamW(WarmUp(7, 0.01)), 5)])
+    (fastsgd.NAdamW(0.01, momentum_decay=0.5), 5), (fastsgd.ScheduleFreeAdamW(WarmUp(7, 0.01)), 5),
+    (fastsgd.Muon(0.01, clip_norm=1.0), 5)])
 def test_every_step_of_a_run_is_one_to_go_on_from(digits, tmp_path, optimizer, seed):
     net, X, y = start(digits)
     settings = {"epochs": 3, "optimizer": optimizer, "validation": 0.3, "seed": seed}

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cases import SEED
+from cases import OPTIMIZERS, SEED
 
 from fastsgd import config
 from fastsgd.engine import machine

@@ -204,6 +204,8 @@ def test_a_function_of_the_step_is_a_schedule(digits):
     (lambda: fastsgd.SGD(average="mean"), "average must be 'polyak' or a number above 0 and below 1, got 'mean'"),
     (lambda: fastsgd.SGD(average_from=-1), "average_from must be at least 0"),
     (lambda: fastsgd.NAdamW(momentum_decay=-1), "momentum_decay must be at least 0 and finite, got -1"),
+    (lambda: fastsgd.Muon(scale="adam"), "scale must be 'rms' or 'original', got 'adam'"),
+    (lambda: fastsgd.Muon(momentum=1), "momentum must be at least 0 and below 1, got 1"),
     (lambda: fastsgd.ScheduleFreeAdamW(average=0.9), "average must be None, got 0.9: ScheduleFreeAdamW has its own"),
     (lambda: fastsgd.ScheduleFreeAdamW(max_norm=2), "max_norm must be None, got 2.0: ScheduleFreeAdamW makes"),
     (lambda: fastsgd.Adam(clip_norm=1, clip_value=1), "clip_norm=1 and clip_value=1 exclude each other"),
@@ -222,7 +224,7 @@ def test_values_of_a_wrong_kind(make):
 
 def test_only_the_learning_rate_is_positional():
     for make in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.NAdamW, fastsgd.ScheduleFreeAdamW, fastsgd.RMSprop,
-                 fastsgd.Adagrad, fastsgd.Lion):
+                 fastsgd.Adagrad, fastsgd.Lion, fastsgd.Muon):
         assert make(0.25).learning_rate == 0.25
         with pytest.raises(TypeError, match="positional argument"):
             make(0.1, 0.9)

@@ -8,7 +8,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE
         FS_POISSON, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
         FS_SGD, FS_ADAM, FS_ADAMW, FS_NADAMW, FS_SCHEDULE_FREE_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION
-        FS_PASSIVE_AGGRESSIVE
+        FS_MUON, FS_PASSIVE_AGGRESSIVE
         FS_MAX_TEAM, FS_BLOCK_ROWS, FS_CHUNK_ROWS
 
     ctypedef struct fs_target:
@@ -27,11 +27,15 @@ cdef extern from "csrc/fastsgd.h" nogil:
         double cumulative_l1, mu_product, weight_sum
 
     ctypedef struct fs_rule:
-        int kind, nesterov, truncates_l1
+        int kind, nesterov, matches_rms, truncates_l1
         double learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, l1, l2, mu_decay
         double correction_1, correction_2, gradient_share, average_weight
         fs_carried carried
         double clip_value, clip_factor
+
+    ctypedef struct fs_rule_traits:
+        bint whole_matrix
+    const fs_rule_traits fs_traits[]
 
     ctypedef struct fs_input:
         const void* rows
@@ -67,6 +71,9 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* gradient
         int rule
         double rate_factor, decay_factor, penalty_factor
+
+    ctypedef struct fs_matrix:
+        void* x
 
     enum:
         FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_MAX_TENSORS
@@ -191,6 +198,7 @@ cdef extern from "csrc/job.h" nogil:
         double* score
         double* weight
         double* squares
+        fs_matrix matrix
         char* scratch
         ptrdiff_t scratch_size
         void* out
@@ -243,6 +251,8 @@ cdef extern from "csrc/job.h" nogil:
     ptrdiff_t fs_pieces(const fs_job* job)
     ptrdiff_t fs_delta_row_width(const fs_job* job)
     void fs_write_activations_and_deltas(const fs_job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n)
+    void fs_orthogonalize(const fs_job* job, fs_team* team, const fs_layer* layer, const fs_tensor* tensor,
+                          const fs_rule* rule, int rank, int size)
     void fs_linear_epoch(fs_job* job)
     void fs_choose_kind(const fs_job* job, fs_layer* layer, int kind)
     int fs_plan(fs_job* job, int threads)

@@ -143,6 +143,12 @@ cdef void complete_step(fs_job* job, fs_team* team, ptrdiff_t step, fs_rule* rul
                 part = fs_part_of(tensor, l, rank, size)
                 if part.rows:
                     job.ops.apply_gradient(tensor, rule, part.first, part.rows)
+    if job.work.matrix.x != NULL:
+        for l in range(job.net.depth):
+            for t in range(job.net.layers[l].tensors):
+                tensor = &job.net.layers[l].tensor[t]
+                if fs_traits[tensor.rule].whole_matrix:
+                    fs_orthogonalize(job, team, &job.net.layers[l], tensor, rule, rank, size)
     if job.step.max_norm:
         fs_team_barrier(team)
         for l in range(job.net.depth - 1):
@@ -260,7 +266,7 @@ POLL_SECONDS = FS_POLL_SECONDS
 OPTIMIZERS = {
     "sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "nadamw": FS_NADAMW,
     "schedule_free_adamw": FS_SCHEDULE_FREE_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD, "lion": FS_LION,
-    "passive_aggressive": FS_PASSIVE_AGGRESSIVE,
+    "muon": FS_MUON, "passive_aggressive": FS_PASSIVE_AGGRESSIVE,
 }
 BACKENDS = ("auto", "native", "blas")
 

@@ -141,6 +141,7 @@ cdef fs_rule rule_of(optimizer):
     rule.kind = OPTIMIZERS[optimizer.kind]
     rule.momentum = getattr(optimizer, "momentum", 0)
     rule.nesterov = getattr(optimizer, "nesterov", False)
+    rule.matches_rms = getattr(optimizer, "scale", "") == "rms"
     rule.truncates_l1 = getattr(optimizer, "cumulative_l1", False)
     rule.beta_1 = getattr(optimizer, "beta_1", 0)
     rule.beta_2 = getattr(optimizer, "beta_2", getattr(optimizer, "rho", 0))

@@ -507,7 +507,7 @@ def update(optimizer, kind, w, slots, g, factors, learning_rate, batch_weight, s
             truncate(w, slots[0], cumulative_l1)
         return
     g = g + l2 * w + l1 * np.sign(w)
-    if kind in ("adamw", "nadamw", "lion"):
+    if kind in ("adamw", "nadamw", "lion", "muon"):
         w -= rate * weight_decay * w
     elif kind != "schedule_free_adamw":                # where it acts on z
         g = g + weight_decay * w
@@ -545,6 +545,13 @@ def update(optimizer, kind, w, slots, g, factors, learning_rate, batch_weight, s
         (m,) = slots
         w -= rate * np.sign(optimizer.beta_1 * m + (1 - optimizer.beta_1) * g)
         m[...] = optimizer.beta_2 * m + (1 - optimizer.beta_2) * g
+    elif kind == "muon":
+        m = slots[0]
+        m[...] = optimizer.momentum * m + g
+        g = g + optimizer.momentum * m if optimizer.nesterov else m
+        inputs, outputs = w.shape
+        scale = 0.2 * math.sqrt(max(w.shape)) if optimizer.scale == "rms" else math.sqrt(max(1, outputs / inputs))
+        w -= rate * scale * orthogonalize(g)
     elif kind == "rmsprop":
         v = slots[0]
         v[...] = optimizer.rho * v + (1 - optimizer.rho) * g * g
@@ -556,6 +563,16 @@ def update(optimizer, kind, w, slots, g, factors, learning_rate, batch_weight, s
     elif kind == "adagrad":
         slots[0][...] += g * g
         w -= rate * g / (np.sqrt(slots[0]) + optimizer.epsilon)
+
+
+def orthogonalize(g):
+    """U V^T of a matrix U S V^T, roughly: five steps of Newton and Schulz, see Muon in optimizers/rules.py."""
+    norm = math.sqrt(float((g.astype(float) ** 2).sum()))
+    x = (g if len(g) >= g.shape[1] else g.T) * g.dtype.type(1 / max(norm, 1e-7))
+    for _ in range(5):
+        gram = x.T @ x
+        x = x @ (3.4445 * np.eye(len(gram), dtype=g.dtype) - 4.7750 * gram + 2.0315 * gram @ gram)
+    return x if len(g) >= g.shape[1] else x.T
 
 
 def truncate(w, l1_applied, penalty):

@@ -17,6 +17,7 @@ from fastsgd.optimizers.rules import (
     Adam,
     AdamW,
     Lion,
+    Muon,
     NAdamW,
     PassiveAggressive,
     RMSprop,
@@ -25,6 +26,6 @@ from fastsgd.optimizers.rules import (
 from fastsgd.optimizers.state import State, aligned_zeros
 from fastsgd.optimizers.step import StepConfig
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "NAdamW", "Optimizer", "ParameterGroup", "PassiveAggressive",
-           "RMSprop", "ScheduleFreeAdamW", "State", "StepConfig", "aligned_zeros", "check_fits", "check_optimizer",
-           "check_state"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Muon", "NAdamW", "Optimizer", "ParameterGroup",
+           "PassiveAggressive", "RMSprop", "ScheduleFreeAdamW", "State", "StepConfig", "aligned_zeros", "check_fits",
+           "check_optimizer", "check_state"]

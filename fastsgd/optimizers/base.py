@@ -100,6 +100,7 @@ class Optimizer(Parameters):
 
     kind: ClassVar[str]
     flags: ClassVar[tuple[str, ...]] = ("nesterov", "cumulative_l1", "squared")
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"scale": ("rms", "original")}
     above_zero: ClassVar[tuple[str, ...]] = ("clip_norm", "clip_value", "clip_delta", "max_norm")
     below_one: ClassVar[tuple[str, ...]] = ("momentum", "beta_1", "beta_2", "rho")
 
@@ -119,6 +120,10 @@ class Optimizer(Parameters):
                 continue
             if name == "average":
                 object.__setattr__(self, name, _checked_average(value))
+                continue
+            if name in self.choices:
+                if value not in self.choices[name]:
+                    raise ValueError(f"{name} must be {' or '.join(map(repr, self.choices[name]))}, got {value!r}")
                 continue
             if name in self.above_zero and value is None:
                 continue

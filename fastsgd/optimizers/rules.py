@@ -10,8 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from fastsgd.deprecation import renamed_fields
+from fastsgd.layers import Tensor
 from fastsgd.losses import LOSSES
-from fastsgd.optimizers.base import Optimizer
+from fastsgd.model.architecture import Architecture
+from fastsgd.optimizers.base import Factors, Optimizer
 from fastsgd.optimizers.state import State
 
 
@@ -223,6 +225,44 @@ class Lion(Optimizer):
     @property
     def slots(self) -> int:
         return 1
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Muon(AdamW):
+    """Muon (Jordan 2024, https://kellerjordan.github.io/posts/muon): steps along matrices that are nearly orthogonal.
+
+    It changes the weights of every dense layer but the last; AdamW changes all else, with beta_1, beta_2 and epsilon,
+    as Gorishniy et al. (2026, arXiv 2604.15297) train networks on tables. With momentum mu: m = mu * m + g, and
+    u = g + mu * m with ``nesterov``, else u = m. Five steps of Newton and Schulz lead from x = u / max(|u|, 1e-7) to
+    the direction O: x = x (3.4445 - 4.775 G + 2.0315 G^2) with G = x^T x. Its singular vectors are those of u, and its
+    singular values are 0.68 to 1.21 where those of the first x are above 0.002. Then
+    w -= eta * (c * O + weight_decay * w).
+
+    With ``scale="rms"`` c is 0.2 * sqrt(max(inputs, outputs)) (Liu et al. 2025, arXiv 2502.16982): the root mean square
+    of a step is then 0.2 eta, as it mostly is with Adam, so that AdamW's learning rates and decays suit both parts.
+    With "original" c is sqrt(max(1, outputs / inputs)), Jordan's, whose rates are about 0.02. The rate of AdamW's part
+    is ``adam_rate`` times eta.
+
+    For n inputs and outputs and B rows in a mini-batch, O takes 3.3 n / B times the operations of the layer's products.
+
+    >>> Muon(0.002, weight_decay=0.1)
+    Muon(0.002, weight_decay=0.1)
+    """
+
+    momentum: float = 0.95
+    nesterov: bool = True
+    scale: str = "rms"
+    adam_rate: float = 1.0
+    kind: ClassVar[str] = "muon"
+
+    def rule_of(self, tensor: Tensor, architecture: Architecture) -> str:
+        hidden = tensor.role == "weight" and tensor.layer < len(architecture.layers) - 1
+        return self.kind if hidden else AdamW.kind
+
+    def factors(self, tensor: Tensor, architecture: Architecture) -> Factors:
+        factors = super().factors(tensor, architecture)
+        return factors if self.rule_of(tensor, architecture) == self.kind else factors._replace(
+            rate=self.adam_rate * factors.rate)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

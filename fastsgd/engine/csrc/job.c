@@ -12,18 +12,19 @@ ptrdiff_t fs_share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size) { return th
 
 ptrdiff_t fs_pieces_in(ptrdiff_t rows) { return (rows + PIECE_ROWS - 1) / PIECE_ROWS; }
 
+fs_part fs_part_of_rows(ptrdiff_t rows, int turn, int size) {
+    const ptrdiff_t pieces = fs_pieces_in(rows);
+    const ptrdiff_t first = fs_min(rows, PIECE_ROWS * fs_share(pieces, turn, size));
+    return (fs_part){first, fs_min(rows, PIECE_ROWS * fs_share(pieces, turn + 1, size)) - first};
+}
+
 fs_part fs_part_of(const fs_tensor *tensor, int l, int rank, int size) {
-    const ptrdiff_t turn = (rank + l) % size, pieces = fs_pieces_in(tensor->rows);
-    fs_part part = {0, 0};
+    const int turn = (rank + l) % size;
     if (rank >= size)
-        return part;
-    if (tensor->rows == 1) {
-        part.rows = turn == 0;
-        return part;
-    }
-    part.first = fs_min(tensor->rows, PIECE_ROWS * fs_share(pieces, turn, size));
-    part.rows = fs_min(tensor->rows, PIECE_ROWS * fs_share(pieces, turn + 1, size)) - part.first;
-    return part;
+        return (fs_part){0, 0};
+    if (tensor->rows == 1)
+        return (fs_part){0, turn == 0};
+    return fs_part_of_rows(tensor->rows, turn, size);
 }
 
 /* ---- rows ---- */
@@ -133,6 +134,7 @@ const fs_rule_traits fs_traits[] = {
     [FS_RMSPROP] = {0},
     [FS_ADAGRAD] = {0},
     [FS_LION] = {.decays_apart = 1},
+    [FS_MUON] = {.decays_apart = 1, .whole_matrix = 1},
     [FS_PASSIVE_AGGRESSIVE] = {.plain = 1},
 };
 
@@ -169,6 +171,7 @@ fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight, 
     switch (rule.kind) {
     case FS_ADAM:
     case FS_ADAMW:
+    case FS_MUON:                                       /* for what AdamW changes */
         rule.correction_1 = 1 - job->ops->power(rule.beta_1, t);
         rule.correction_2 = sqrt(1 - job->ops->power(rule.beta_2, t));
         break;
@@ -180,7 +183,7 @@ fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight, 
         rule.correction_2 = sqrt(1 - job->ops->power(rule.beta_2, t));
         weigh_schedule_free(&rule);
         break;
-    case FS_PASSIVE_AGGRESSIVE:                         /* the deltas are steps already; the rate is left to the penalties */
+    case FS_PASSIVE_AGGRESSIVE:               /* the deltas are steps already; the rate is left to the penalties */
         rule.l1 *= rule.learning_rate;
         rule.l2 *= rule.learning_rate;
         rule.weight_decay *= rule.learning_rate;
@@ -222,17 +225,19 @@ ptrdiff_t fs_pieces(const fs_job *job) {
     return pieces;
 }
 
+void fs_square_pieces(const fs_job *job, const fs_tensor *tensor, fs_part part, double *squares) {
+    const ptrdiff_t end = fs_pieces_in(part.first + part.rows);
+    for (ptrdiff_t piece = part.first / PIECE_ROWS; piece < end; piece++) {
+        const ptrdiff_t row = piece * PIECE_ROWS;
+        squares[piece] = job->ops->sum_of_squares(fs_min(PIECE_ROWS, tensor->rows - row) * tensor->cols,
+                                                  (const char *)tensor->gradient + row * tensor->cols * job->ops->item);
+    }
+}
+
 void fs_square_gradient(fs_job *job, int rank, int size) {
     double *squares = job->work.squares;
     FS_EACH_TENSOR(job, layer, tensor) {
-        const fs_part part = fs_part_of(tensor, layer->number, rank, size);
-        const ptrdiff_t end = fs_pieces_in(part.first + part.rows);
-        for (ptrdiff_t piece = part.first / PIECE_ROWS; piece < end; piece++) {
-            const ptrdiff_t row = piece * PIECE_ROWS;
-            squares[piece] = job->ops->sum_of_squares(
-                fs_min(PIECE_ROWS, tensor->rows - row) * tensor->cols,
-                (const char *)tensor->gradient + row * tensor->cols * job->ops->item);
-        }
+        fs_square_pieces(job, tensor, fs_part_of(tensor, layer->number, rank, size), squares);
         squares += fs_pieces_in(tensor->rows);
     }
 }

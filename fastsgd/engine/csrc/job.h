@@ -49,6 +49,7 @@ typedef struct {
     double *cost, *score;     /* (chunk,) of each row; (blocks,) in a forward pass */
     double *weight;           /* (chunk,) of each row, or NULL */
     double *squares;          /* (pieces,) of the gradient, or NULL */
+    fs_matrix matrix;         /* its arrays suit the largest, and are NULL where no rule needs a whole matrix */
     double *row_squares;      /* (chunk,) of each row, where its step depends on them; or NULL */
     char *scratch;            /* of each thread */
     ptrdiff_t scratch_size;
@@ -116,6 +117,7 @@ ptrdiff_t fs_pieces_in(ptrdiff_t rows);         /* of a matrix: pieces of so man
 ptrdiff_t fs_share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size);
 /* whole pieces of a matrix; of layer l, as the odd one goes to another thread in each */
 fs_part fs_part_of(const fs_tensor *tensor, int l, int rank, int size);
+fs_part fs_part_of_rows(ptrdiff_t rows, int turn, int size);            /* the same of any rows, in turn */
 /* rows first .. first + n of the epoch become rows begin .. begin + n of the workspace, with their targets */
 void fs_gather(fs_job *job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n);
 /* cost, score and delta of the output layer for rows begin .. begin + n of the workspace */
@@ -133,10 +135,17 @@ int fs_accumulate_cost(fs_job *job, fs_team *team, const fs_chunk *chunk, int ra
 int fs_poll_is_due(const fs_job *job);
 /* the squares of this thread's part of the gradient; each piece has its own sum, whoever makes it */
 void fs_square_gradient(fs_job *job, int rank, int size);
+void fs_square_pieces(const fs_job *job, const fs_tensor *tensor, fs_part part, double *squares);    /* of a tensor */
 ptrdiff_t fs_pieces(const fs_job *job);         /* of the parameters that have a sum of their own */
 /* what DELTAS writes of each row: hidden activations, then the deltas of all layers, side by side */
 ptrdiff_t fs_delta_row_width(const fs_job *job);
 void fs_write_activations_and_deltas(const fs_job *job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n);
+
+/* ---- steps of whole matrices (orthogonal.c) ---- */
+
+/* The step of a tensor whose gradient is a direction already; all of the team come here. */
+void fs_orthogonalize(const fs_job *job, fs_team *team, const fs_layer *layer, const fs_tensor *tensor,
+                      const fs_rule *rule, int rank, int size);
 
 /* ---- networks without a hidden layer in small batches (linear_path.c) ---- */
 
@@ -147,7 +156,8 @@ void fs_linear_epoch(fs_job *job);
 /* Chooses everything but the input's kind and padding; returns how many of so many threads the pass can use. */
 int fs_plan(fs_job *job, int threads);
 void fs_choose_kind(const fs_job *job, fs_layer *layer, int kind);
-void fs_pad_activations(fs_job *job);           /* the distance between rows of what a layer computes */
+ptrdiff_t fs_padded(ptrdiff_t cols, ptrdiff_t item);     /* a distance between rows that suits the cache */
+void fs_pad_activations(fs_job *job);           /* that of what a layer computes */
 void fs_count_steps(fs_job *job);               /* of the rows that were chosen, in batches not longer than all of them */
 ptrdiff_t fs_blocks_of(const fs_job *job);
 int fs_skipping_pays(const fs_job *job);        /* whether so much of a few rows is zero that leaving it out saves time */

@@ -77,6 +77,35 @@ static void bind_layer(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t rows,
     job->work.scratch_size = fs_max(job->work.scratch_size, (layer->ops->scratch(layer) * item + 127) / 64 * 64);
 }
 
+/* whether the gradient of all parameters outlives its tiles */
+static int keeps_gradient(const fs_job *job) {
+    return job->mode == FS_TRAIN && (job->step.batch > FS_CHUNK_ROWS || job->step.clip_norm > 0);
+}
+
+/* for rules that need whole matrices: their directions, and what makes one of them after the other orthogonal */
+static void bind_matrices(fs_job *job, char *base, ptrdiff_t *used) {
+    const ptrdiff_t item = job->ops->item;
+    fs_matrix *matrix = &job->work.matrix;
+    ptrdiff_t iterate = 0, gram = 0, pieces = 0;
+    FS_EACH_TENSOR(job, layer, tensor) {
+        const ptrdiff_t cols = fs_min(tensor->rows, tensor->cols), size = fs_padded(cols, item) * item;
+        if (!fs_traits[tensor->rule].whole_matrix)
+            continue;
+        if (!keeps_gradient(job))
+            tensor->gradient = fs_arena_alloc(base, used, tensor->rows * tensor->cols * item);
+        iterate = fs_max(iterate, fs_max(tensor->rows, tensor->cols) * size);
+        gram = fs_max(gram, cols * size);
+        pieces = fs_max(pieces, fs_pieces_in(tensor->rows));
+    }
+    if (!pieces)
+        return;
+    matrix->x = fs_arena_alloc(base, used, iterate);
+    matrix->next = fs_arena_alloc(base, used, iterate);
+    matrix->gram = fs_arena_alloc(base, used, gram);
+    matrix->polynomial = fs_arena_alloc(base, used, gram);
+    matrix->squares = fs_arena_alloc(base, used, pieces * (ptrdiff_t)sizeof(double));
+}
+
 ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads) {
     const ptrdiff_t item = job->ops->item, number = sizeof(double);
     const int whole_batches = job->mode >= FS_GRADIENT;
@@ -97,7 +126,7 @@ ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads) {
     if (job->step.clip_norm > 0)
         work->squares = fs_arena_alloc(base, &used, fs_pieces(job) * number);
     bind_rows(job, base, &used, rows);
-    if (job->mode == FS_TRAIN && (job->step.batch > FS_CHUNK_ROWS || job->step.clip_norm > 0))
+    if (keeps_gradient(job))
         job->net.gradient = fs_arena_alloc(base, &used, job->net.parameters * item);
     for (int l = 0; l < job->net.depth; l++)
         bind_layer(job, base, &used, rows, l);
@@ -105,6 +134,7 @@ ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads) {
         work->scratch_size = fs_max(work->scratch_size, FS_BLOCK_ROWS * job->net.layers[job->net.depth - 1].outputs * item);
     work->scratch = fs_arena_alloc(base, &used, threads * work->scratch_size);
     fs_bind_parameters(job);
+    bind_matrices(job, base, &used);
     FS_EACH_TENSOR(job, layer, tensor)
         if (tensor->ld != tensor->cols) {
             tensor->home = tensor->value;
