@@ -51,8 +51,8 @@ OPTIONS = """    Parameters
         eta, a number, or a function from the step (0, 1, 2, ...) to a number such as those of ``fastsgd.schedules``.
         All other options are given by their keyword; numbers are at least 0 and finite.
     weight_decay : float
-        Acts on every parameter, biases too, as in PyTorch: g gains ``weight_decay * w``. (AdamW instead shrinks w by
-        ``eta * weight_decay * w``, apart from the gradient.)
+        Acts on every parameter, biases too, as in PyTorch: g gains ``weight_decay * w``. (AdamW, NAdamW,
+        ScheduleFreeAdamW, Lion and Muon instead shrink w by ``eta * weight_decay * w``, apart from the gradient.)
     l2, l1 : float
         Act on weights only: g gains ``l2 * w`` and ``l1 * sign(w)``, the derivatives of ``l2/2 * sum(w**2)`` and
         ``l1 * sum(abs(w))``.

@@ -128,7 +128,7 @@ class ScheduleFreeAdamW(Optimizer):
 
     A network that is being trained has y as its parameters; validation, checkpoints and the network that ``train``
     leaves have x. ``Network.step`` leaves y. The learning rate needs no schedule but a rise, such as
-    ``schedules.WarmUp(100, 0.0025)``; ``average`` and ``max_norm`` are a ValueError.
+    ``schedules.WarmUp(100, 0.0025)``. ``average`` and ``max_norm`` are refused with a ValueError.
 
     >>> ScheduleFreeAdamW(0.0025, beta_1=0.95).averages
     True
