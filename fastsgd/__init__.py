@@ -22,10 +22,13 @@ from fastsgd.optimizers import (
     Adam,
     AdamW,
     Lion,
+    Muon,
+    NAdamW,
     Optimizer,
     ParameterGroup,
     PassiveAggressive,
     RMSprop,
+    ScheduleFreeAdamW,
     State,
 )
 from fastsgd.runs import callbacks, checkpoint, history
@@ -42,10 +45,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "GradientError",
-           "History", "JSONLogger", "LearningRates", "Lion", "MLflowLogger", "Network", "Optimizer", "ParameterGroup",
-           "PassiveAggressive", "Progress", "RMSprop", "ReduceOnPlateau", "Run", "Schedule", "State",
-           "TensorBoardLogger", "TimeLimit", "check_gradient", "config", "datasets", "descent", "initialise_from_data",
-           "interop", "layers", "losses", "optimizers", "plots", "schedules", "streams", "train", "train_stream"]
+           "History", "JSONLogger", "LearningRates", "Lion", "MLflowLogger", "Muon", "NAdamW", "Network", "Optimizer",
+           "ParameterGroup", "PassiveAggressive", "Progress", "RMSprop", "ReduceOnPlateau", "Run", "Schedule",
+           "ScheduleFreeAdamW", "State", "TensorBoardLogger", "TimeLimit", "check_gradient", "config", "datasets",
+           "descent", "initialise_from_data", "interop", "layers", "losses", "optimizers", "plots", "schedules",
+           "streams", "train", "train_stream"]
 
 for _name in __all__:
     if isinstance(globals()[_name], type):      # so that help and pickles need not know in which room a class lives

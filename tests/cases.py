@@ -26,6 +26,9 @@ OPTIMIZERS = [  # epsilons well above rounding, so that a gradient of rounding e
     fastsgd.RMSprop(0.01, epsilon=1e-2, l2=0.1, bias_rate=2.0),
     fastsgd.RMSprop(0.01, epsilon=1e-2, momentum=0.5),
     fastsgd.Adagrad(0.05, epsilon=1e-3, l1=0.01),
+    fastsgd.NAdamW(0.01, epsilon=1e-3, weight_decay=0.1, momentum_decay=0.1, l2=0.01),
+    fastsgd.ScheduleFreeAdamW(lambda step: min(0.01, 0.003 + 0.003 * step), epsilon=1e-3, weight_decay=0.1, l1=0.01),
+    fastsgd.Muon(0.01, epsilon=1e-3, weight_decay=0.1, l2=0.01, momentum=0.8),
 ]
 AROUND = [  # what may go with any optimizer
     {"clip_norm": 0.05}, {"clip_value": 0.002}, {"clip_delta": 0.2}, {"max_norm": 0.5}, {"average": "polyak"},

@@ -19,7 +19,8 @@ SMOKE = {
         "test_extras.py::test_limits_and_averages_agree_with_the_reference",
         "test_rows.py::test_kernel_agrees_with_reference",
         "test_rows.py::test_skipping_zeros_changes_no_bit[500-33-float32]",
-        "test_rows.py::test_a_few_rows_equal_many", "test_functions.py::test_extremes"],
+        "test_rows.py::test_a_few_rows_equal_many", "test_functions.py::test_extremes",
+        "test_muon.py::test_it_follows_its_papers"],
     "gradients are those of the costs": [
         "test_gradient.py::test_the_check_passes_on_real_digits",
         "test_gradient.py::test_a_gradient_wrong_by_a_tenth_of_a_percent_fails",

@@ -64,10 +64,13 @@ def test_a_run_that_was_interrupted_goes_on_to_the_same_bits(digits, tmp_path, s
     assert os.listdir(tmp_path) == ["run.ckpt"]
 
 
-@pytest.mark.parametrize("seed", [None, 5])
-def test_every_step_of_a_run_is_one_to_go_on_from(digits, tmp_path, seed):
+@pytest.mark.parametrize(("optimizer", "seed"), [
+    (fastsgd.SGD(0.1, momentum=0.9), None), (fastsgd.SGD(0.1, momentum=0.9), 5),
+    (fastsgd.NAdamW(0.01, momentum_decay=0.5), 5), (fastsgd.ScheduleFreeAdamW(WarmUp(7, 0.01)), 5),
+    (fastsgd.Muon(0.01, clip_norm=1.0), 5)])
+def test_every_step_of_a_run_is_one_to_go_on_from(digits, tmp_path, optimizer, seed):
     net, X, y = start(digits)
-    settings = {"epochs": 3, "optimizer": fastsgd.SGD(0.1, momentum=0.9), "validation": 0.3, "seed": seed}
+    settings = {"epochs": 3, "optimizer": optimizer, "validation": 0.3, "seed": seed}
     paths = []
 
     class Copy(fastsgd.Callback):
@@ -584,6 +587,7 @@ PLACE = {"steps": 5, "steps_at_epoch": 2, "cost": 1.5, "score": 3.0, "seconds": 
     ({"factors": ((3, 1.0),)}, "factors is ((3, 1.0),)"), ({"steps": 1}, "1 steps, 2 before the epoch"),
     ({"steps_at_epoch": -1}, "5 steps, -1 before the epoch"), ({"cost": np.nan}, "cost is nan"),
     ({"rate_factor": np.inf}, "rate_factor is inf"), ({"cumulative_l1": -np.inf}, "cumulative_l1 is -inf"),
+    ({"mu_product": np.nan}, "mu_product is nan"), ({"weight_sum": 1}, "weight_sum is 1"),
     ({"factors": [[2, 1.0]]}, "its passes lack 1 steps"),
     ({"factors": [[-3, 1.0]]}, "a pass has -3 steps and the factor 1.0"),
     ({"factors": [[3, np.nan]]}, "a pass has 3 steps and the factor nan"),

@@ -13,7 +13,7 @@ import pytest
 
 import fastsgd
 from fastsgd.cli.main import main
-from fastsgd.cli.train_options import SCHEDULES
+from fastsgd.cli.train_options import OPTIMIZERS, SCHEDULES
 from fastsgd.tables.encoding import Category, Encoding, Number
 from fastsgd.tables.read import read_table
 
@@ -146,6 +146,8 @@ def test_numbers_match_levels_that_are_written_alike():
     (["train", "houses.csv", "--target", "area", "--task", "classification"], "classification needs a target of"),
     (["train", "flowers.csv", "--target", "kind", "--learning-rate", "-1"], "learning_rate must be at least 0"),
     (["train", "flowers.csv", "--target", "kind", "--momentum", "0.5"], "--momentum does not go with --optimizer adam"),
+    (["train", "flowers.csv", "--target", "kind", "--optimizer", "schedule_free_adamw", "--average", "0.9"],
+     "average must be None, got 0.9: ScheduleFreeAdamW has its own"),
     (["train", "flowers.csv", "--target", "kind", "--batch-size", "0"], "batch_size must be at least 1"),
     (["train", "flowers.csv", "--target", "kind", "--validation", "1"], "--validation must be at least 0 and below 1"),
     (["train", "flowers.csv", "--target", "kind", "--threads", "0"], "threads must be at least 1"),
@@ -430,6 +432,14 @@ def test_schedules_of_the_command_line(tables, schedule):
     rates = [float(row[3]) for row in read("run/log.csv")[1:]]
     assert rates[0] < rates[1] or schedule == "one-cycle"
     assert rates[-1] == 0.1 if schedule == "constant" else rates[-1] < 0.1
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_optimizers_of_the_command_line(tables, optimizer):
+    assert main([*TRAIN, "--epochs", "3", "--optimizer", optimizer, "--weight-decay", "0.01"]) == 0
+    names, *rows = read("run/log.csv")
+    costs = [float(row[names.index("cost")]) for row in rows]
+    assert costs[-1] < costs[0]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")

@@ -118,7 +118,7 @@ def test_signatures_show_what_is_meant():
     assert "cumulative_l1" in inspect.signature(fastsgd.SGD).parameters
     shared = inspect.signature(fastsgd.Optimizer).parameters
     for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad, fastsgd.Lion,
-                 fastsgd.PassiveAggressive):
+                 fastsgd.NAdamW, fastsgd.ScheduleFreeAdamW, fastsgd.Muon, fastsgd.PassiveAggressive):
         for name in shared:
             assert re.search(rf"^    .*\b{name}\b.* : ", kind.__doc__, re.MULTILINE), (kind, name)
 

@@ -492,6 +492,8 @@ def test_what_cannot_be_used_is_said():
             (lambda: descent.race(net, X, y, (1, None), learning_rates=(0.1, -1)), ValueError, "learning_rate must"),
             (lambda: descent.trajectory(net, X, y, optimizer=fastsgd.SGD(0.1, average="polyak"), seed=0), ValueError,
              "not average"),
+            (lambda: descent.trajectory(net, X, y, optimizer=fastsgd.ScheduleFreeAdamW(), seed=0), ValueError,
+             "not average"),
             (lambda: descent.trajectory(net, X, y, (), seed=0), ValueError, "batch_sizes must not be empty"),
             (lambda: descent.trajectory(net, X, y, (60,), seed=0), ValueError, "at most the rows of X, 50, got 60"),
             (lambda: descent.trajectory(net, X, y, steps=0, seed=0), ValueError, "steps must be at least 1"),

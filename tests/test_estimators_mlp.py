@@ -158,6 +158,18 @@ def test_any_optimizer_with_its_schedule_and_limits():
 
 
 @quiet
+@pytest.mark.parametrize("optimizer", [fastsgd.NAdamW(0.01), fastsgd.ScheduleFreeAdamW(0.01), fastsgd.Muon(0.01)],
+                         ids=lambda optimizer: optimizer.kind)
+def test_optimizers_that_carry_numbers_average_or_take_whole_matrices(optimizer):
+    once = MLPClassifier((32,), optimizer=optimizer, max_iter=12, tol=0.0, shuffle=False, random_state=0).fit(X, Y)
+    parts = MLPClassifier((32,), optimizer=optimizer, shuffle=False, random_state=0)
+    for _ in range(12):
+        parts = pickle.loads(pickle.dumps(parts.partial_fit(X, Y, classes=np.unique(Y))))
+    np.testing.assert_array_equal(parts.coefs_[0], once.coefs_[0])
+    assert once.score(X, Y) > 0.9
+
+
+@quiet
 def test_dropout_and_label_smoothing_reach_the_training():
     plain, dropped, smoothed = (MLPClassifier((32,), max_iter=5, random_state=0, **more).fit(X, Y)
                                 for more in ({}, {"dropout": 0.5}, {"label_smoothing": 0.3}))

@@ -186,6 +186,20 @@ def test_any_optimizer_keeps_the_penalty():
     assert weaker.score(X, Y) > 0.75
 
 
+@quiet
+@pytest.mark.parametrize("optimizer", [fastsgd.NAdamW(0.01), fastsgd.ScheduleFreeAdamW(0.01), fastsgd.Muon(0.01)],
+                         ids=lambda optimizer: optimizer.kind)
+def test_linear_models_take_optimizers_for_networks(optimizer):
+    clf = SGDClassifier("log_loss", optimizer=optimizer, batch_size=32, random_state=0).fit(X, Y)
+    assert clf.score(X, Y) > 0.75
+    averaged = SGDClassifier("log_loss", optimizer=optimizer, batch_size=32, average=True, random_state=0)
+    if optimizer.averages:
+        with pytest.raises(ValueError, match="average must be None, got 'polyak'"):
+            averaged.fit(X, Y)
+    else:
+        assert averaged.fit(X, Y).score(X, Y) > 0.7
+
+
 def test_validation_rows_of_the_user_and_what_counts():
     clf = SGDClassifier(early_stopping=True, scoring="f1_macro", random_state=0)
     clf.fit(X[:300], Y[:300], X_val=X[300:], y_val=Y[300:], sample_weight_val=np.ones(150))

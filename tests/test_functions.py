@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastsgd import config
-from fastsgd.engine import _kernel
+from fastsgd.engine import _kernel, reference
 
 # Largest error allowed, in units in the last place of the right result, where that result is a normal number.
 ULP = {"exp": 2, "expm1": 2, "tanh": 3, "logistic": 3, "log": 2, "softplus": 3, "selu": 3, "mish": 4}
@@ -116,6 +116,30 @@ def test_waves_of_whole_turns(dtype):
         ends = _kernel.function(name, np.array([np.nan, np.inf, 1e30, -1e9, 0, 0.25, -0.5], dtype))
         assert np.isnan(ends[0])
         assert (abs(ends[2:]) <= 1).all()
+
+
+def powers(base, most):
+    """base^t for t = 0 .. most, correctly rounded: of integers that keep 400 bits."""
+    numerator, denominator = base.as_integer_ratio()
+    power = 1 << 400
+    for _ in range(most + 1):
+        yield math.ldexp(power, -400) if power >= 1 << 336 else 0.0
+        power = power * numerator // denominator
+
+
+@pytest.mark.parametrize("base", [0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999])
+def test_powers_are_correctly_rounded(base):
+    """So that bias corrections are the same on every system: glibc's pow is off by a bit in one of a thousand."""
+    right = list(powers(base, 100_000))
+    assert [_kernel.power(base, t) for t in range(100_001)] == right
+    assert [reference.power(base, t) for t in range(0, 100_001, 7)] == right[::7]
+    assert max(abs(power - base**t) for t, power in enumerate(right)) < 3e-16
+
+
+@pytest.mark.parametrize("power", [_kernel.power, reference.power])
+def test_powers_at_the_edges(power):
+    assert [power(base, t) for base, t in ((0.0, 0), (0.0, 1), (0.5, 64), (0.5, 65), (1.0, 2**53), (0.9, 2**53))] == [
+        1, 0, 2.0**-64, 0, 1, 0]
 
 
 def test_small_results_are_flushed_to_zero_not_denormal():

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cases import SEED
+from cases import OPTIMIZERS, SEED
 
 from fastsgd import config
 from fastsgd.engine import machine
@@ -33,7 +33,7 @@ def test_kernel_agrees_with_reference_on(isa):
 BITS = """
 import hashlib, numpy as np, scipy.sparse, fastsgd
 from cases import OPTIMIZERS
-from fastsgd.layers import LayerNorm, ParametricActivation, Residual
+from fastsgd.layers import *
 rng = np.random.default_rng(0)
 for dtype in ("float32", "float64"):
     for sizes, activation, batch_size in (([50, 40, 10], "relu", 30), ([33, 70, 17, 3], "tanh", 7),
@@ -47,6 +47,18 @@ for dtype in ("float32", "float64"):
             history = fastsgd.train(net, X, y, optimizer=optimizer, batch_size=batch_size, epochs=1, seed=0, threads=2)
             digest = hashlib.sha256(net.params.tobytes() + net.predict(X).tobytes() + repr(history.cost).encode())
             print(dtype, sizes, optimizer.kind, digest.hexdigest())
+    numbers = rng.standard_normal((900, 21))
+    edges = quantile_edges(numbers, 9)
+    X = np.column_stack([numbers, rng.integers(0, 5, 900), rng.integers(-1, 70, 900)])
+    y = rng.integers(0, 3, 900)
+    for encoding in (None, LinearReLU(3), Periodic(3, 5, 0.3), PBLD(4, 7, 0.5), PiecewiseLinear(edges),
+                     PiecewiseLinear(edges, 3)):
+        for members, sharing in ((1, "none"), (2, "none"), (3, "batch"), (4, "mini")):
+            net = fastsgd.Network([23, Columns({21: 5, 22: 70}, numbers=encoding), Scale(), 36, 40, 3], dtype=dtype,
+                                  seed=0, members=members, sharing=sharing)
+            fastsgd.train(net, X, y, optimizer=fastsgd.AdamW(0.01), batch_size=64, epochs=1, seed=0, threads=2)
+            digest = hashlib.sha256(net.params.tobytes() + net.predict(X).tobytes())
+            print(dtype, encoding, members, sharing, digest.hexdigest())
     for sizes, batch_size in (([37, 1], 1), ([61, 11], 1), ([40, 3], 5)):
         for optimizer in (fastsgd.SGD(0.01, l2=0.01, average="polyak"),
                           fastsgd.SGD(0.01, l1=0.01, l2=0.1, cumulative_l1=True),
@@ -70,7 +82,7 @@ def test_instruction_sets_and_sizes_of_caches_give_the_same_bits():
     plans += [{"FASTSGD_ISA": sets[0], "FASTSGD_CACHES": sizes} for sizes in ("64,1K", "1M,64M")]
     found = [python("-c", f"import sys; sys.path.append({tests!r})" + BITS, **plan) for plan in plans]
     assert found[0].returncode == 0, found[0].stderr
-    assert found[0].stdout.count("float") == 120 + 72
+    assert found[0].stdout.count("float") == 10 * len(OPTIMIZERS) + 72 + 48
     for plan, other in zip(plans[1:], found[1:], strict=True):
         assert other.stdout == found[0].stdout, plan
 

@@ -338,7 +338,7 @@ def test_layers_that_cannot_be_used_are_refused_by_name():
 def test_each_kind_has_the_learning_rate_factor_of_its_tensors():
     net = make(ALL_KINDS)
     optimizer = fastsgd.SGD(0.1, groups={"gain": ParameterGroup(3.0)})
-    factors = {tensor.name: optimizer.factors(tensor, net.layers[tensor.layer]) for tensor in net.architecture.tensors}
+    factors = {tensor.name: optimizer.factors(tensor, net.architecture) for tensor in net.architecture.tensors}
     assert factors["activation.3"] == (0.3, 1, 0)
     assert factors["gain.2"] == (3, 1, 0)
     assert factors["shift.2"] == (1, 1, 0)

@@ -44,7 +44,8 @@ assert counter.allocations() > 0, "the counter does not count"
 for sizes, activation, optimizer, batch_size, dropout in (
         ([20, 300, 5], "gelu", fastsgd.Adam(), 50, ()), ([20, 30, 5], "relu", fastsgd.SGD(0.01), 50, ()),
         ([20, 30, 5], "relu", fastsgd.SGD(0.01, clip_norm=1, max_norm=1, average=0.9), 50, (0.5,)),
-        ([20, 30, 5], "tanh", fastsgd.SGD(0.01, momentum=0.9), 1500, ())):
+        ([20, 30, 5], "tanh", fastsgd.SGD(0.01, momentum=0.9), 1500, ()),
+        ([20, 60, 50, 5], "relu", fastsgd.Muon(), 50, ()), ([20, 30, 5], "relu", fastsgd.ScheduleFreeAdamW(), 50, ())):
     net = fastsgd.Network(sizes, activation, seed=0)
     X, y = checked.check(net, rng.standard_normal((50, 20)), rng.integers(0, 5, 50))
     order = np.zeros(100 * batch_size, dtype=np.int64)

@@ -16,6 +16,10 @@ PAIRS = [
     (fastsgd.Adam(0.01, beta_1=0.8, beta_2=0.95, epsilon=1e-5, weight_decay=0.1), "Adam",
      {"lr": 0.01, "betas": (0.8, 0.95), "eps": 1e-5, "weight_decay": 0.1}),
     (fastsgd.AdamW(0.01, weight_decay=0.1), "AdamW", {"lr": 0.01, "weight_decay": 0.1}),
+    (fastsgd.NAdamW(0.01, weight_decay=0.1), "NAdam", {"lr": 0.01, "weight_decay": 0.1,
+                                                       "decoupled_weight_decay": True}),
+    (fastsgd.NAdamW(0.01, beta_1=0.8, epsilon=1e-5, weight_decay=0.0, momentum_decay=0.2), "NAdam",
+     {"lr": 0.01, "betas": (0.8, 0.999), "eps": 1e-5, "momentum_decay": 0.2}),
     (fastsgd.RMSprop(0.01), "RMSprop", {"lr": 0.01}),
     (fastsgd.RMSprop(0.01, rho=0.9, momentum=0.7, weight_decay=0.1), "RMSprop",
      {"lr": 0.01, "alpha": 0.9, "momentum": 0.7, "weight_decay": 0.1}),
@@ -29,12 +33,14 @@ PAIRS = [
 
 @pytest.fixture
 def torch():
-    """On one thread: on several, networks of so few units are mostly waiting."""
+    """On one thread: on several, networks of so few units are mostly waiting. NAdam's product has the default dtype."""
     torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
     yield torch
     torch.set_num_threads(threads)
+    torch.set_default_dtype(dtype)
 
 
 @pytest.mark.parametrize(("optimizer", "name", "arguments"), PAIRS, ids=[str(pair[0]) for pair in PAIRS])
@@ -97,6 +103,41 @@ def test_lion_in_the_kernel_is_that_of_the_reference_on_any_number_of_threads(di
     assert differ.mean() <= {"float32": 0.01, "float64": 0}[dtype]
     for other in trained[2:]:
         np.testing.assert_array_equal(trained[1], other)
+
+
+def test_schedule_free_follows_its_paper(digits):
+    """Algorithm 1 of Defazio et al. 2024, told here again with y and z alone, as its authors' package keeps them."""
+    (X, y), _ = digits
+    net = fastsgd.Network([64, 12, 10], "tanh", dtype="float64", seed=0)
+    twin, rate = net.copy(), fastsgd.schedules.WarmUp(20, 0.01)
+    optimizer = fastsgd.ScheduleFreeAdamW(rate, beta_1=0.8, beta_2=0.95, epsilon=1e-6, weight_decay=0.1)
+    z, v, weight_sum = twin.params.copy(), np.zeros_like(twin.params), 0.0
+    for step in range(60):
+        g = twin.gradient(X[20 * step:20 * step + 20], y[20 * step:20 * step + 20])
+        gamma = rate(step) * np.sqrt(1 - 0.95 ** (step + 1))
+        weight_sum += gamma**2
+        c = gamma**2 / weight_sum
+        v = 0.95 * v + 0.05 * g**2
+        d = g / (np.sqrt(v) + 1e-6) + 0.1 * twin.params
+        twin.params = (1 - c) * twin.params + c * z + gamma * (0.8 * (1 - c) - 1) * d
+        z = z - gamma * d
+        net.step(X[20 * step:20 * step + 20], y[20 * step:20 * step + 20], optimizer)
+        np.testing.assert_allclose(net.params, twin.params, rtol=0, atol=1e-12)
+    x = twin.params + (1 - 1 / 0.8) * (z - twin.params)
+    trained = fastsgd.Network([64, 12, 10], "tanh", dtype="float64", seed=0)
+    history = fastsgd.train(trained, X[:1200], y[:1200], optimizer=optimizer, batch_size=20, epochs=1, shuffle=False,
+                            validation=(X, y))
+    np.testing.assert_allclose(trained.params, x, rtol=0, atol=1e-12)
+    assert history.validation_cost == [trained.cost(X, y)]
+
+
+def test_steps_without_a_rate_leave_schedule_free_where_it_is(digits):
+    (X, y), _ = digits
+    net = fastsgd.Network([64, 10], seed=0)
+    before = net.params.copy()
+    for kernel in ("fused", "reference"):
+        fastsgd.train(net, X, y, optimizer=fastsgd.ScheduleFreeAdamW(0.0), epochs=1, kernel=kernel)
+        np.testing.assert_array_equal(net.params, before)
 
 
 def test_penalties_are_the_derivatives_they_claim_to_be():
@@ -162,6 +203,11 @@ def test_a_function_of_the_step_is_a_schedule(digits):
     (lambda: fastsgd.SGD(average=1.1), "average must be 'polyak' or a number above 0 and below 1, got 1.1"),
     (lambda: fastsgd.SGD(average="mean"), "average must be 'polyak' or a number above 0 and below 1, got 'mean'"),
     (lambda: fastsgd.SGD(average_from=-1), "average_from must be at least 0"),
+    (lambda: fastsgd.NAdamW(momentum_decay=-1), "momentum_decay must be at least 0 and finite, got -1"),
+    (lambda: fastsgd.Muon(scale="adam"), "scale must be 'rms' or 'original', got 'adam'"),
+    (lambda: fastsgd.Muon(momentum=1), "momentum must be at least 0 and below 1, got 1"),
+    (lambda: fastsgd.ScheduleFreeAdamW(average=0.9), "average must be None, got 0.9: ScheduleFreeAdamW has its own"),
+    (lambda: fastsgd.ScheduleFreeAdamW(max_norm=2), "max_norm must be None, got 2.0: ScheduleFreeAdamW makes"),
     (lambda: fastsgd.Adam(clip_norm=1, clip_value=1), "clip_norm=1 and clip_value=1 exclude each other"),
 ])
 def test_values_out_of_range(make, message):
@@ -177,7 +223,8 @@ def test_values_of_a_wrong_kind(make):
 
 
 def test_only_the_learning_rate_is_positional():
-    for make in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad, fastsgd.Lion):
+    for make in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.NAdamW, fastsgd.ScheduleFreeAdamW, fastsgd.RMSprop,
+                 fastsgd.Adagrad, fastsgd.Lion, fastsgd.Muon):
         assert make(0.25).learning_rate == 0.25
         with pytest.raises(TypeError, match="positional argument"):
             make(0.1, 0.9)

@@ -23,6 +23,7 @@ CASES = [
     ([784, 128, 10], "relu", fastsgd.SGD(0.1), 100),
     ([784, 16, 16, 10], "logistic", fastsgd.SGD(0.1, momentum=0.9), 10),
     ([54, 256, 256, 7], "tanh", fastsgd.Adam(), 256),
+    ([54, 256, 256, 7], "tanh", fastsgd.Muon(), 256),
     ([200, 600, 300, 10], "gelu", fastsgd.RMSprop(), 333),
     ([784, 128, 10], "relu", fastsgd.SGD(0.1, momentum=0.9), None),
 ]

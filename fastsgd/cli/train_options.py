@@ -9,8 +9,8 @@ from fastsgd.model.architecture import ACTIVATIONS
 from fastsgd.tables.reading import add_column_options, add_reading_options
 
 OPTIMIZERS = {kind.kind: kind
-              for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.RMSprop, fastsgd.Adagrad,
-                           fastsgd.Lion)}
+              for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.NAdamW, fastsgd.ScheduleFreeAdamW,
+                           fastsgd.RMSprop, fastsgd.Adagrad, fastsgd.Lion, fastsgd.Muon)}
 SCHEDULES = ("constant", "cosine", "one-cycle", "flat-cosine", "step", "exponential", "inverse-scaling")
 OF_LOSSES = {"delta": "huber_delta", "quantile": "quantile"}         # their parameters, and the options of these
 LOSSES = losses.names(losses.CLASSES, losses.QUANTITIES, losses.COUNTS, parameters=tuple(OF_LOSSES))
@@ -66,7 +66,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     descent.add_argument("--schedule", default="constant", choices=SCHEDULES, help="of the learning rate over the "
                          "whole run: step is a tenth after each third, exponential ends at a hundredth (%(default)s)")
     descent.add_argument("--warm-up", type=float, default=0.0, metavar="EPOCHS", help="in which the rate rises first")
-    descent.add_argument("--momentum", type=float, help="for sgd and rmsprop")
+    descent.add_argument("--momentum", type=float, help="for sgd, rmsprop and muon")
     descent.add_argument("--weight-decay", type=float)
     descent.add_argument("--clip-norm", type=float, help="longest gradient")
     descent.add_argument("--max-norm", type=float, help="longest weights into a hidden unit")

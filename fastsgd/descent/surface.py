@@ -218,7 +218,7 @@ def trajectory(net: Network, X: RowsLike, y: ArrayLike, batch_sizes: Iterable[in
     for each in optimizers:
         check_optimizer(each)
         check_fits(each, net.architecture)
-        if each.average is not None:
+        if each.averages:
             raise ValueError(f"optimizer must not average the parameters, whose path it would hide, got {each!r}")
     for size in sizes:
         check_batch_size(size, len(X))

@@ -8,7 +8,8 @@ cdef extern from "csrc/fastsgd.h" nogil:
         FS_SOFTMAX, FS_EXP
         FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE
         FS_POISSON, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
-        FS_SGD, FS_ADAM, FS_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION, FS_PASSIVE_AGGRESSIVE
+        FS_SGD, FS_ADAM, FS_ADAMW, FS_NADAMW, FS_SCHEDULE_FREE_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION
+        FS_MUON, FS_PASSIVE_AGGRESSIVE
         FS_MAX_TEAM, FS_BLOCK_ROWS, FS_CHUNK_ROWS
 
     ctypedef struct fs_target:
@@ -23,11 +24,19 @@ cdef extern from "csrc/fastsgd.h" nogil:
         double rate
         const double* squares
 
+    ctypedef struct fs_carried:
+        double cumulative_l1, mu_product, weight_sum
+
     ctypedef struct fs_rule:
-        int kind, nesterov, truncates_l1
-        double learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, l1, l2, correction_1, correction_2
-        double cumulative_l1
+        int kind, nesterov, matches_rms, truncates_l1
+        double learning_rate, momentum, beta_1, beta_2, epsilon, weight_decay, l1, l2, mu_decay
+        double correction_1, correction_2, gradient_share, average_weight
+        fs_carried carried
         double clip_value, clip_factor
+
+    ctypedef struct fs_rule_traits:
+        bint whole_matrix
+    const fs_rule_traits fs_traits[]
 
     ctypedef struct fs_input:
         const void* rows
@@ -49,6 +58,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
 
     enum:
         FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING, FS_ADAPTER, FS_ACTIVATION, FS_GAIN, FS_SHIFT
+        FS_MAX_SLOTS
     enum:
         FS_W
 
@@ -58,10 +68,14 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* value
         ptrdiff_t ld
         void* home
-        void* slots[2]
+        void* slots[FS_MAX_SLOTS]
         void* gradient
         unsigned char* touched
+        int rule
         double rate_factor, decay_factor, penalty_factor, unit
+
+    ctypedef struct fs_matrix:
+        void* x
 
     enum:
         FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_AFFINE, FS_DENSE_MEMBERS, FS_COLUMNS
@@ -139,6 +153,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         int (*function)(const char* name, ptrdiff_t n, const void* x, void* y) noexcept nogil
         int (*all_finite)(ptrdiff_t n, const void* x) noexcept nogil
         double (*multiply_adds)(ptrdiff_t rounds) noexcept nogil
+        double (*power)(double base, uint64_t t) noexcept nogil
 
     double fs_sum(ptrdiff_t n, const double* values) noexcept nogil
     void fs_touch(ptrdiff_t size, const void* memory) noexcept nogil
@@ -188,7 +203,7 @@ cdef extern from "csrc/job.h" nogil:
         fs_layer* layers
         ptrdiff_t parameters
         void* params
-        void* slots[2]
+        void* slots[FS_MAX_SLOTS]
         void* gradient
         void* average
 
@@ -209,7 +224,6 @@ cdef extern from "csrc/job.h" nogil:
         const double* averaging_weights
         double clip_norm, max_norm
         bint weighted_steps, average_is_weights
-        double cumulative_l1
         uint64_t seed
         ptrdiff_t steps_before, block, flush_steps
 
@@ -218,6 +232,7 @@ cdef extern from "csrc/job.h" nogil:
         double* score
         double* weight
         double* squares
+        fs_matrix matrix
         char* scratch
         ptrdiff_t scratch_size
         void* out
@@ -225,6 +240,7 @@ cdef extern from "csrc/job.h" nogil:
     ctypedef struct fs_result:
         double cost, score
         ptrdiff_t steps
+        fs_carried carried
         bint invalid_row
 
     ctypedef struct fs_job
@@ -263,14 +279,15 @@ cdef extern from "csrc/job.h" nogil:
     void fs_apply_sample_weight(fs_job* job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t begin)
     void fs_weight_costs(const fs_job* job, ptrdiff_t first, ptrdiff_t n, double* cost, double* score)
     double fs_weight_of(const fs_job* job, ptrdiff_t first, ptrdiff_t rows)
-    double fs_cumulative_l1_after(const fs_job* job, ptrdiff_t steps)
-    fs_rule fs_rule_of_step(const fs_job* job, ptrdiff_t step, double batch_weight)
+    fs_rule fs_rule_of_step(const fs_job* job, ptrdiff_t step, double batch_weight, fs_carried before)
     bint fs_accumulate_cost(fs_job* job, fs_team* team, const fs_chunk* chunk, int rank, int size)
     bint fs_poll_is_due(const fs_job* job)
     void fs_square_gradient(fs_job* job, int rank, int size)
     ptrdiff_t fs_pieces(const fs_job* job)
     ptrdiff_t fs_delta_row_width(const fs_job* job)
     void fs_write_activations_and_deltas(const fs_job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n)
+    void fs_orthogonalize(const fs_job* job, fs_team* team, const fs_layer* layer, const fs_tensor* tensor,
+                          const fs_rule* rule, int rank, int size)
     void fs_linear_epoch(fs_job* job)
     void fs_choose_kind(const fs_job* job, fs_layer* layer, int kind)
     int fs_plan(fs_job* job, int threads)

@@ -45,7 +45,7 @@ cdef void epoch(fs_job* job, fs_team* team, int rank) noexcept nogil:
     cdef fs_rule rule
     cdef int size                     # of the team that makes the step; the others look on
     cdef bint tried = False
-    cdef double cumulative_l1 = fs_cumulative_l1_after(job, job.control.team.first_step)
+    rule.carried = job.result.carried
     for step in range(job.control.team.first_step, job.step.steps):
         size = min(job.control.team.trial_size or FS_MAX_TEAM, fs_team_size(team))
         if job.control.team.trial_over and not tried:
@@ -57,10 +57,7 @@ cdef void epoch(fs_job* job, fs_team* team, int rank) noexcept nogil:
         chunk.first, chunk.done, chunk.step = step * job.step.batch, 0, step
         batch_rows = min(job.step.batch, job.data.rows - chunk.first)
         chunk.batch_weight = fs_weight_of(job, chunk.first, batch_rows) if not job.step.weighted_steps else <double>batch_rows
-        rule = fs_rule_of_step(job, step, chunk.batch_weight)
-        if job.mode == FS_TRAIN:
-            cumulative_l1 += job.step.learning_rates[step] * rule.l1 * rule.truncates_l1
-            rule.cumulative_l1 = cumulative_l1
+        rule = fs_rule_of_step(job, step, chunk.batch_weight, rule.carried)
         while chunk.done < batch_rows:
             chunk.rows = min(job.step.chunk_rows, batch_rows - chunk.done)
             chunk.first_of_batch = chunk.done == 0
@@ -156,6 +153,12 @@ cdef void complete_step(fs_job* job, fs_team* team, ptrdiff_t step, fs_rule* rul
                 part = fs_part_of(tensor, l, rank, size)
                 if part.rows:
                     job.ops.apply_gradient(tensor, rule, part.first, part.rows)
+    if job.work.matrix.x != NULL:
+        for l in range(job.net.depth):
+            for t in range(job.net.layers[l].tensors):
+                tensor = &job.net.layers[l].tensor[t]
+                if fs_traits[tensor.rule].whole_matrix:
+                    fs_orthogonalize(job, team, &job.net.layers[l], tensor, rule, rank, size)
     if job.step.max_norm:
         fs_team_barrier(team)
         for l in range(job.net.depth - 1):
@@ -169,6 +172,8 @@ cdef void complete_step(fs_job* job, fs_team* team, ptrdiff_t step, fs_rule* rul
         first, end = fs_share(job.net.parameters, rank, size), fs_share(job.net.parameters, rank + 1, size)
         job.ops.average(end - first, job.step.averaging_weights[step], <char*>job.net.params + first * job.ops.item,
                         <char*>job.net.average + first * job.ops.item)
+    if rank == 0:
+        job.result.carried = rule.carried
 
 
 cdef void forward_pass(fs_job* job, fs_team* team, int rank) noexcept nogil:
@@ -282,9 +287,9 @@ BASES = {"identity": FS_IDENTITY_BASIS, "piecewise": FS_PIECEWISE, "waves": FS_W
 MAX_THREADS = FS_MAX_TEAM
 POLL_SECONDS = FS_POLL_SECONDS
 OPTIMIZERS = {
-    "sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD,
-    "lion": FS_LION,
-    "passive_aggressive": FS_PASSIVE_AGGRESSIVE,
+    "sgd": FS_SGD, "adam": FS_ADAM, "adamw": FS_ADAMW, "nadamw": FS_NADAMW,
+    "schedule_free_adamw": FS_SCHEDULE_FREE_ADAMW, "rmsprop": FS_RMSPROP, "adagrad": FS_ADAGRAD, "lion": FS_LION,
+    "muon": FS_MUON, "passive_aggressive": FS_PASSIVE_AGGRESSIVE,
 }
 BACKENDS = ("auto", "native", "blas")
 
@@ -355,7 +360,8 @@ cdef trained(Pass this, state):
     """What the state gains of a pass; its steps."""
     cdef fs_job* job = &this.job
     state.steps += job.result.steps
-    state.cumulative_l1 = fs_cumulative_l1_after(job, job.result.steps)
+    state.cumulative_l1, state.mu_product = job.result.carried.cumulative_l1, job.result.carried.mu_product
+    state.weight_sum = job.result.carried.weight_sum
     state.cost, state.score = job.result.cost, job.result.score
     this.raise_errors()
     return job.result.steps

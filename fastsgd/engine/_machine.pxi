@@ -32,6 +32,11 @@ def function(name, x):
     return y
 
 
+def power(double base, uint64_t t):
+    """base^t as bias corrections have it."""
+    return fs_operations(1).power(base, t)
+
+
 def get_num_threads():
     """The limit that was set, or 0."""
     return fastsgd_get_num_threads()
@@ -120,7 +125,7 @@ def product_seconds(architecture, params, X, target, config, state, learning_rat
     memset(&chunk, 0, sizeof(fs_chunk))
     chunk.rows, chunk.batch_weight = job.step.block, <double>job.step.block
     chunk.first_of_batch = chunk.last_of_batch = True
-    rule = fs_rule_of_step(job, 0, chunk.batch_weight)
+    rule = fs_rule_of_step(job, 0, chunk.batch_weight, job.result.carried)
     fs_copy_padded(job, True)
     with nogil:
         rows_phase(job, &chunk, 0, 1)

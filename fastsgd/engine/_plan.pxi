@@ -149,10 +149,12 @@ cdef fs_rule rule_of(optimizer):
     rule.kind = OPTIMIZERS[optimizer.kind]
     rule.momentum = getattr(optimizer, "momentum", 0)
     rule.nesterov = getattr(optimizer, "nesterov", False)
+    rule.matches_rms = getattr(optimizer, "scale", "") == "rms"
     rule.truncates_l1 = getattr(optimizer, "cumulative_l1", False)
     rule.beta_1 = getattr(optimizer, "beta_1", 0)
     rule.beta_2 = getattr(optimizer, "beta_2", getattr(optimizer, "rho", 0))
     rule.epsilon = getattr(optimizer, "epsilon", 0)
+    rule.mu_decay = getattr(optimizer, "mu_decay", 0)
     rule.weight_decay = optimizer.weight_decay
     rule.l1 = optimizer.l1
     rule.l2 = optimizer.l2
@@ -176,11 +178,14 @@ cdef bind_step(fs_job* job, config, state, params, const double[::1] learning_ra
     job.step.alpha = optimizer.alpha
     job.step.steps_before = state.steps
     job.result.cost, job.result.score = state.cost, state.score
-    require(len(state.slots) == optimizer.slots and (state.average is None) == (optimizer.average is None),
+    job.result.carried.cumulative_l1, job.result.carried.mu_product = state.cumulative_l1, state.mu_product
+    job.result.carried.weight_sum = state.weight_sum
+    require(len(state.slots) == optimizer.slots and (state.average is not None) == optimizer.averages,
             "state does not fit the optimizer")
-    for i in range(len(state.slots)):
-        job.net.slots[i] = floats(state.slots[i], job, job.net.parameters, "state", kept, True)
-    if state.average is not None:
+    for i, memory in enumerate(optimizer.memory(state)):
+        require(i < FS_MAX_SLOTS, "an optimizer has too many slots")
+        job.net.slots[i] = floats(memory, job, job.net.parameters, "state", kept, True)
+    if optimizer.average is not None:
         job.net.average = floats(state.average, job, job.net.parameters, "state", kept, True)
         averaging = optimizer.averaging_weights(state.steps, job.step.steps)
         kept.append(averaging)
@@ -188,7 +193,6 @@ cdef bind_step(fs_job* job, config, state, params, const double[::1] learning_ra
     job.step.clip_norm, job.step.max_norm = optimizer.clip_norm or 0, optimizer.max_norm or 0
     job.step.seed = config.seed
     job.step.weighted_steps = config.weighted_steps
-    job.step.cumulative_l1 = state.cumulative_l1
     if config.label_smoothing > 0:
         job.data.smoothed = True
         job.data.smooth_keep = 1 - config.label_smoothing
@@ -241,8 +245,7 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
     fs_pad_activations(job)
     of_tensor = {f"{name}.{part.number}": l for l, part in enumerate(parts) for name in part.tensors}
     for tensor in architecture.tensors:
-        add_tensor(job, of_tensor[tensor.name], tensor, None if config is None else config.optimizer.factors(
-            tensor, architecture.layers[tensor.layer]))
+        add_tensor(job, of_tensor[tensor.name], tensor, architecture, None if config is None else config.optimizer)
     if job.mode == FS_PREDICT and architecture.scales_output:
         layer = &job.net.layers[job.net.depth - 1]
         layer.scale = copy_of(architecture.output_scale, job, layer.outputs, "output_scale", kept)
@@ -307,7 +310,7 @@ cdef bind_options(fs_job* job, fs_layer* layer, described, parts, list kept):
             layer.next_add, before.add = before.add, layer
 
 
-cdef add_tensor(fs_job* job, int l, described, factors):
+cdef add_tensor(fs_job* job, int l, described, architecture, optimizer):
     """The next tensor of a layer."""
     cdef fs_layer* layer = &job.net.layers[l]
     cdef fs_tensor* tensor = &layer.tensor[layer.tensors]
@@ -319,9 +322,9 @@ cdef add_tensor(fs_job* job, int l, described, factors):
         tensor.cols = shape[len(shape) - 1]
     tensor.rows = described.size // tensor.cols
     tensor.ld, tensor.unit = tensor.cols, 1
-    if factors is not None:
-        tensor.unit = described.unit
-        tensor.rate_factor, tensor.decay_factor, tensor.penalty_factor = factors
+    if optimizer is not None:
+        tensor.unit, tensor.rule = described.unit, OPTIMIZERS[optimizer.rule_of(described, architecture)]
+        tensor.rate_factor, tensor.decay_factor, tensor.penalty_factor = optimizer.factors(described, architecture)
     layer.tensors += 1
     job.net.parameters += tensor.rows * tensor.cols
 

@@ -54,7 +54,8 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
             each.cost = each.score = 0.0
         if not training:
             return first
-        state.steps, state.cumulative_l1 = states[training[0]].steps, states[training[0]].cumulative_l1
+        state.steps = states[training[0]].steps
+        state.adopt(states)
         first += steps
         if (poll or _kernel.check_signals)(min(first * batch, len(order))):
             break

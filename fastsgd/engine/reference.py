@@ -48,24 +48,22 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
         if not math.isfinite(cost):
             break
         state.steps += 1
-        if getattr(config.optimizer, "cumulative_l1", False):
-            state.cumulative_l1 += learning_rates[steps] * config.optimizer.l1
+        carry(config.optimizer, state, learning_rates[steps])
         weight = len(rows) if sample_weight is None or config.weighted_steps else sample_weight[rows].sum()
         gradients = [g / weight if weight else 0 * g for g in gradients]
         gradients = clip(config.optimizer, [g * g.dtype.type(tensor.unit) for tensor, g in
                                             zip(architecture.tensors, gradients, strict=True)])
         for tensor, g in zip(architecture.tensors, gradients, strict=True):
-            factors = config.optimizer.factors(tensor, architecture.layers[tensor.layer])
-            arrays = [tensor.of(params), g, *(tensor.of(slot) for slot in state.slots)]
+            arrays = [tensor.of(params), g, *(tensor.of(memory) for memory in config.optimizer.memory(state))]
             chosen = touched(architecture, tensor, X[rows])
             w, g, *slots = arrays if chosen is None else [array[chosen] for array in arrays]
-            update(config.optimizer, w, slots, g, factors, learning_rates[steps], state.steps, weight,
-                   state.cumulative_l1, tensor.unit)
+            update(config.optimizer, config.optimizer.rule_of(tensor, architecture), w, slots, g,
+                   config.optimizer.factors(tensor, architecture), learning_rates[steps], weight, state, tensor.unit)
             if chosen is not None:
                 for array, changed in zip((arrays[0], *arrays[2:]), (w, *slots), strict=True):
                     array[chosen] = changed
         constrain(config.optimizer, architecture, params)
-        if state.average is not None:
+        if config.optimizer.average is not None:
             state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
         steps += 1
         if poll is not None and time.monotonic() - polled >= 0.1:
@@ -382,54 +380,124 @@ def averaging_weights_of(optimizer, first_step, steps):
     return optimizer.averaging_weights(first_step, steps) if optimizer.average is not None else ()
 
 
-def update(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, cumulative_l1=0.0, unit=1.0):
-    """One step on the array w = unit * v and its part of the optimizer's slots, in place; v has the gradient g.
+def carry(optimizer, state, learning_rate):
+    """Brings what the rule carries from step to step, besides its slots, to the step that ``state`` counts."""
+    if getattr(optimizer, "cumulative_l1", False):
+        state.cumulative_l1 += learning_rate * optimizer.l1
+    if optimizer.kind == "nadamw":
+        state.mu_product *= nadam_momentum(optimizer, state.steps)
+    if optimizer.kind == "schedule_free_adamw":
+        state.weight_sum += schedule_free_weight(optimizer, learning_rate, state.steps)
 
-    ``factors`` multiply the learning rate, weight_decay, and l1 and l2 for this array. ``cumulative_l1`` is the sum
-    of learning_rate * l1 up to this step, for l1 that truncates.
+
+def nadam_momentum(optimizer, t):
+    """mu_t; see NAdamW in optimizers/rules.py."""
+    return optimizer.beta_1 * (1 - 0.5 * power(optimizer.mu_decay, t))
+
+
+def schedule_free_weight(optimizer, learning_rate, t):
+    """What step t counts in the average of ScheduleFreeAdamW."""
+    return learning_rate**2 * (1 - power(optimizer.beta_2, t))
+
+
+def power(base, t):
+    """base^t of a base from 0 to 1 and a whole t, correctly rounded; 0 where it is below 2^-64.
+
+    By squaring, in pairs of a number and what its rounding left out.
+    """
+    result, square = (1.0, 0.0), (base, 0.0)
+    while t:
+        if square[0] < 2.0**-64:
+            return 0.0
+        if t % 2:
+            result = multiply_pairs(result, square)
+        square = multiply_pairs(square, square)
+        t //= 2
+    return result[0] if result[0] >= 2.0**-64 else 0.0
+
+
+def multiply_pairs(a, b):
+    """The product of two such pairs; its rounding error is found by halves of 26 bits (Dekker 1971)."""
+    a_high, b_high = (x * (2.0**27 + 1) - (x * (2.0**27 + 1) - x) for x in (a[0], b[0]))
+    a_low, b_low = a[0] - a_high, b[0] - b_high
+    product = a[0] * b[0]
+    error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    low = error + (a[0] * b[1] + a[1] * b[0])
+    high = product + low
+    return high, low - (high - product)
+
+
+def update(optimizer, kind, w, slots, g, factors, learning_rate, batch_weight, state, unit=1.0):
+    """One step on the array w = unit * v and its part of the optimizer's slots, in place, by the rule ``kind`` for v.
+
+    g is the gradient of v. ``factors`` multiply the learning rate, weight_decay, and l1 and l2 for this array.
     """
     unit = w.dtype.type(unit)
     truncates = getattr(optimizer, "cumulative_l1", False) and optimizer.l1 * factors.penalty > 0
-    v = w / unit
-    apply_rule(optimizer, v, slots, g, factors, learning_rate, t, batch_weight, truncates)
-    w[...] = v * unit
+    places = [w, *slots[::2]] if kind == "schedule_free_adamw" else [w]        # which have the unit, too
+    for place in places:
+        place /= unit
+    apply_rule(optimizer, kind, w, slots, g, factors, learning_rate, batch_weight, state, truncates)
+    for place in places:
+        place *= unit
     if truncates:
-        truncate(w, slots[-1], unit * factors.rate * factors.penalty * cumulative_l1)
+        truncate(w, slots[-1], unit * factors.rate * factors.penalty * state.cumulative_l1)
 
 
-def apply_rule(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, truncates):
+def apply_rule(optimizer, kind, w, slots, g, factors, learning_rate, batch_weight, state, truncates):
     """The optimizer's rule for w in place, but for l1 that truncates."""
-    kind = optimizer.kind
     l1 = 0 if truncates else optimizer.l1 * factors.penalty
     l2 = factors.penalty * (optimizer.l2 + (optimizer.alpha / batch_weight if batch_weight else 0))
     weight_decay = factors.decay * optimizer.weight_decay
-    learning_rate = factors.rate * learning_rate
+    rate = factors.rate * learning_rate
     if kind == "passive_aggressive" or (kind == "sgd" and not optimizer.momentum):
-        shrink = max(0, 1 - learning_rate * (l2 + weight_decay))
-        rate = learning_rate if kind == "sgd" else factors.rate
-        w[...] = shrink * w - learning_rate * l1 * np.sign(w) - rate * g
+        shrink = max(0, 1 - rate * (l2 + weight_decay))
+        w[...] = shrink * w - rate * l1 * np.sign(w) - (rate if kind == "sgd" else factors.rate) * g
         return
     g = g + l2 * w + l1 * np.sign(w)
-    if kind in ("adamw", "lion"):
-        w -= learning_rate * weight_decay * w
-    else:
+    if kind in ("adamw", "nadamw", "lion", "muon"):
+        w -= rate * weight_decay * w
+    elif kind != "schedule_free_adamw":                # where it acts on z
         g = g + weight_decay * w
 
     if kind == "sgd":
         slots[0][...] = optimizer.momentum * slots[0] + g
         g = g + optimizer.momentum * slots[0] if optimizer.nesterov else slots[0]
-        w -= learning_rate * g
+        w -= rate * g
     elif kind in ("adam", "adamw"):
         m, v = slots
         m[...] = optimizer.beta_1 * m + (1 - optimizer.beta_1) * g
         v[...] = optimizer.beta_2 * v + (1 - optimizer.beta_2) * g * g
-        m_hat = m / (1 - optimizer.beta_1 ** t)
-        v_hat = v / (1 - optimizer.beta_2 ** t)
-        w -= learning_rate * m_hat / (np.sqrt(v_hat) + optimizer.epsilon)
+        m_hat = m / (1 - power(optimizer.beta_1, state.steps))
+        v_hat = v / (1 - power(optimizer.beta_2, state.steps))
+        w -= rate * m_hat / (np.sqrt(v_hat) + optimizer.epsilon)
+    elif kind == "nadamw":
+        m, v = slots
+        m[...] = optimizer.beta_1 * m + (1 - optimizer.beta_1) * g
+        v[...] = optimizer.beta_2 * v + (1 - optimizer.beta_2) * g * g
+        mu, mu_next = (nadam_momentum(optimizer, t) for t in (state.steps, state.steps + 1))
+        m_hat = mu_next / (1 - state.mu_product * mu_next) * m + (1 - mu) / (1 - state.mu_product) * g
+        v_hat = v / (1 - power(optimizer.beta_2, state.steps))
+        w -= rate * m_hat / (np.sqrt(v_hat) + optimizer.epsilon)
+    elif kind == "schedule_free_adamw":
+        z, v, x = slots                                 # w is y
+        v[...] = optimizer.beta_2 * v + (1 - optimizer.beta_2) * g * g
+        correction = math.sqrt(1 - power(optimizer.beta_2, state.steps))
+        z -= rate * correction * (g / (np.sqrt(v) + optimizer.epsilon) + weight_decay * w)
+        weight = schedule_free_weight(optimizer, learning_rate, state.steps)
+        x += w.dtype.type(weight / state.weight_sum if weight else 0) * (z - x)
+        w[...] = x + (1 - optimizer.beta_1) * (z - x)
     elif kind == "lion":
         (m,) = slots
-        w -= learning_rate * np.sign(optimizer.beta_1 * m + (1 - optimizer.beta_1) * g)
+        w -= rate * np.sign(optimizer.beta_1 * m + (1 - optimizer.beta_1) * g)
         m[...] = optimizer.beta_2 * m + (1 - optimizer.beta_2) * g
+    elif kind == "muon":
+        m = slots[0]
+        m[...] = optimizer.momentum * m + g
+        g = g + optimizer.momentum * m if optimizer.nesterov else m
+        inputs, outputs = w.shape
+        scale = 0.2 * math.sqrt(max(w.shape)) if optimizer.scale == "rms" else math.sqrt(max(1, outputs / inputs))
+        w -= rate * scale * orthogonalize(g)
     elif kind == "rmsprop":
         v = slots[0]
         v[...] = optimizer.rho * v + (1 - optimizer.rho) * g * g
@@ -437,10 +505,20 @@ def apply_rule(optimizer, w, slots, g, factors, learning_rate, t, batch_weight, 
         if optimizer.momentum:
             slots[1][...] = optimizer.momentum * slots[1] + g
             g = slots[1]
-        w -= learning_rate * g
+        w -= rate * g
     elif kind == "adagrad":
         slots[0][...] += g * g
-        w -= learning_rate * g / (np.sqrt(slots[0]) + optimizer.epsilon)
+        w -= rate * g / (np.sqrt(slots[0]) + optimizer.epsilon)
+
+
+def orthogonalize(g):
+    """U V^T of a matrix U S V^T, roughly: five steps of Newton and Schulz, see Muon in optimizers/rules.py."""
+    norm = math.sqrt(float((g.astype(float) ** 2).sum()))
+    x = (g if len(g) >= g.shape[1] else g.T) * g.dtype.type(1 / max(norm, 1e-7))
+    for _ in range(5):
+        gram = x.T @ x
+        x = x @ (3.4445 * np.eye(len(gram), dtype=g.dtype) - 4.7750 * gram + 2.0315 * gram @ gram)
+    return x if len(g) >= g.shape[1] else x.T
 
 
 def truncate(w, l1_applied, penalty):

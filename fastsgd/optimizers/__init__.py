@@ -11,9 +11,21 @@ Without momentum SGD shrinks w by the factor ``max(0, 1 - eta * (l2 + weight_dec
 momentum, beta_1, beta_2 and rho are below 1. ValueError or TypeError say what cannot be used.
 """
 from fastsgd.optimizers.base import Optimizer, ParameterGroup, check_fits, check_optimizer, check_state
-from fastsgd.optimizers.rules import SGD, Adagrad, Adam, AdamW, Lion, PassiveAggressive, RMSprop
-from fastsgd.optimizers.state import State, aligned_zeros
+from fastsgd.optimizers.rules import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    Lion,
+    Muon,
+    NAdamW,
+    PassiveAggressive,
+    RMSprop,
+    ScheduleFreeAdamW,
+)
+from fastsgd.optimizers.state import CARRIED, State, aligned_zeros
 from fastsgd.optimizers.step import StepConfig
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Optimizer", "ParameterGroup", "PassiveAggressive", "RMSprop",
-           "State", "StepConfig", "aligned_zeros", "check_fits", "check_optimizer", "check_state"]
+__all__ = ["CARRIED", "SGD", "Adagrad", "Adam", "AdamW", "Lion", "Muon", "NAdamW", "Optimizer", "ParameterGroup",
+           "PassiveAggressive", "RMSprop", "ScheduleFreeAdamW", "State", "StepConfig", "aligned_zeros", "check_fits",
+           "check_optimizer", "check_state"]

@@ -13,7 +13,8 @@ import numpy as np
 
 from fastsgd.arguments import check_factor, is_number
 from fastsgd.deprecation import warn_of
-from fastsgd.layers import ROLES, Layer, Tensor
+from fastsgd.layers import ROLES, Tensor
+from fastsgd.model.architecture import Architecture
 from fastsgd.optimizers.parameters import Parameters
 from fastsgd.optimizers.state import State, aligned_zeros
 
@@ -54,8 +55,8 @@ OPTIONS = """    Parameters
         for a network of several members it may be a sequence of these, one for each.
         All other options are given by their keyword; numbers are at least 0 and finite.
     weight_decay : float
-        Acts on every parameter, biases too, as in PyTorch: g gains ``weight_decay * w``. (AdamW instead shrinks w by
-        ``eta * weight_decay * w``, apart from the gradient.)
+        Acts on every parameter, biases too, as in PyTorch: g gains ``weight_decay * w``. (AdamW, NAdamW,
+        ScheduleFreeAdamW, Lion and Muon instead shrink w by ``eta * weight_decay * w``, apart from the gradient.)
     l2, l1 : float
         Act on weights only: g gains ``l2 * w`` and ``l1 * sign(w)``, the derivatives of ``l2/2 * sum(w**2)`` and
         ``l1 * sum(abs(w))``.
@@ -104,6 +105,7 @@ class Optimizer(Parameters):
 
     kind: ClassVar[str]
     flags: ClassVar[tuple[str, ...]] = ("nesterov", "cumulative_l1", "squared")
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"scale": ("rms", "original")}
     above_zero: ClassVar[tuple[str, ...]] = ("clip_norm", "clip_value", "clip_delta", "max_norm")
     below_one: ClassVar[tuple[str, ...]] = ("momentum", "beta_1", "beta_2", "rho")
 
@@ -126,6 +128,10 @@ class Optimizer(Parameters):
                 continue
             if name == "average":
                 object.__setattr__(self, name, _checked_average(value))
+                continue
+            if name in self.choices:
+                if value not in self.choices[name]:
+                    raise ValueError(f"{name} must be {' or '.join(map(repr, self.choices[name]))}, got {value!r}")
                 continue
             if name in self.above_zero and value is None:
                 continue
@@ -159,16 +165,30 @@ class Optimizer(Parameters):
         """How many numbers per parameter the rule remembers between steps."""
         return 0
 
-    def factors(self, tensor: Tensor, layer: Layer) -> Factors:
-        """What acts on a tensor of a layer: its role's, its layer's and its own group, one after the other.
+    @property
+    def averages(self) -> bool:
+        """Whether training ends with an average of the parameters."""
+        return self.average is not None
+
+    def memory(self, state: State) -> list[np.ndarray]:
+        """The arrays of a state that the rule reads and changes, each laid out like the parameters."""
+        return list(state.slots)
+
+    def rule_of(self, tensor: Tensor, architecture: Architecture) -> str:
+        """The ``kind`` of the rule that changes a tensor."""
+        return self.kind
+
+    def factors(self, tensor: Tensor, architecture: Architecture) -> Factors:
+        """What acts on a tensor: its role's, its layer's and its own group, one after the other.
 
         >>> from fastsgd import SGD
         >>> from fastsgd.model.architecture import Architecture
         >>> net = Architecture.dense((3, 2), ("identity",), "squared_error", (0.0, 0.0))
-        >>> SGD(0.1, groups={"bias": ParameterGroup(2.0, 0.0)}).factors(net.tensors[1], net.layers[0])
+        >>> SGD(0.1, groups={"bias": ParameterGroup(2.0, 0.0)}).factors(net.tensors[1], net)
         Factors(rate=2.0, decay=0.0, penalty=0.0)
         """
-        rate, decay, penalty = layer.rate_factor(tensor.role), 1.0, float(tensor.role == "weight")
+        rate, decay = architecture.layers[tensor.layer].rate_factor(tensor.role), 1.0
+        penalty = float(tensor.role == "weight")
         if tensor.role == "bias":
             rate *= self.bias_rate
         for group in self._groups_of(tensor.role, tensor.layer, tensor.name):
@@ -263,7 +283,7 @@ class Optimizer(Parameters):
         """
         self._check_dtype(params.dtype)
         average = None
-        if self.average is not None:
+        if self.averages:
             average = aligned_zeros(params.shape, params.dtype)
             average[:] = params
         return State(aligned_zeros(self._slots_shape(params), params.dtype), average, rule=self._rule)
@@ -349,7 +369,7 @@ def check_state(state, optimizer: Optimizer, params: np.ndarray) -> None:
         raise TypeError(f"state must be what optimizer.state(net.params) returns, got {type(state).__name__}")
     optimizer._check_dtype(params.dtype)
     if state.slots.shape != optimizer._slots_shape(params) or state.slots.dtype != params.dtype or \
-            (state.average is None) != (optimizer.average is None) or state.rule not in ("", optimizer._rule):
+            (state.average is not None) != optimizer.averages or state.rule not in ("", optimizer._rule):
         of = f" of {state.rule}" if state.rule else ""
         raise ValueError(f"state is not one of {optimizer!r} for {params.size:,} parameters of {params.dtype}: it has "
                          f"slots{of} of shape {state.slots.shape} and {state.slots.dtype}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
-from fastsgd.optimizers import Optimizer, State
+from fastsgd.optimizers import CARRIED, Optimizer, State
 
 # The names in the file, which are those of its first version.
 ON_DISK = {"rng_at_start": "first_draw", "rng_at_epoch": "draw", "cumulative_l1": "penalty"}
@@ -26,7 +27,9 @@ class Counters:
     factors: list                    # [steps, factor of their learning rates] of each pass of the present epoch
     rng_at_start: dict               # the generator's state before it drew anything,
     rng_at_epoch: dict               # and before it drew the order of the present epoch
-    cumulative_l1: float = 0.0       # of the optimizer's State
+    cumulative_l1: Any = 0.0         # these are of the optimizer's State, of each member where there are several
+    mu_product: Any = 1.0
+    weight_sum: Any = 0.0
     stopped: list = field(default_factory=list)      # numbers of members that have diverged
 
     @classmethod
@@ -37,19 +40,21 @@ class Counters:
 
     def as_json(self) -> dict:
         """A dict of numbers, lists and dicts."""
-        return {ON_DISK.get(name, name): value for name, value in vars(self).items() if name != "stopped" or value}
+        unused = {"stopped": [], "mu_product": 1.0, "weight_sum": 0.0}            # which older files lack
+        return {ON_DISK.get(name, name): value for name, value in vars(self).items()
+                if name not in unused or value != unused[name]}
 
     def checked(self) -> Counters:
         """These, with the factors of as many steps as were made; ValueError where they do not fit each other."""
         for name, kind in (("steps", int), ("steps_at_epoch", int), ("cost", float), ("score", float),
-                           ("seconds", float), ("rate_factor", float), ("factors", list), ("cumulative_l1", float),
-                           ("stopped", list)):
+                           ("seconds", float), ("rate_factor", float), ("factors", list), ("stopped", list),
+                           *((name, float | list) for name in CARRIED)):
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
         if not 0 <= self.steps_at_epoch <= self.steps < 2**53:
             raise ValueError(f"{self.steps} steps, {self.steps_at_epoch} before the epoch")
-        for name in ("cost", "seconds", "rate_factor", "cumulative_l1"):
-            if not math.isfinite(getattr(self, name)):
+        for name in ("cost", "seconds", "rate_factor", *CARRIED):
+            if not np.isfinite(getattr(self, name)).all():
                 raise ValueError(f"{name} is {getattr(self, name)}")
         if not all(type(number) is int and 0 <= number < 2**31 for number in self.stopped):
             raise ValueError(f"stopped is {self.stopped!r}")
@@ -132,13 +137,16 @@ class RunState:
         return Counters(steps=engine.steps, steps_at_epoch=self.steps_at_epoch, cost=float(engine.cost),
                         score=float(engine.score), seconds=float(self.seconds), rate_factor=float(self.rate_factor),
                         factors=factors, rng_at_start=dict(self.rng_at_start), rng_at_epoch=dict(self.rng_at_epoch),
-                        cumulative_l1=float(engine.cumulative_l1), stopped=np.flatnonzero(engine.stopped).tolist())
+                        stopped=np.flatnonzero(engine.stopped).tolist(),
+                        **{name: np.array(getattr(engine, name), float).tolist() for name in CARRIED})
 
     def restore(self, counters: Counters, evaluated: bool, members: int) -> None:
         """Takes over the counters of a checkpoint; ``evaluated`` says whether its last step was followed by one."""
         engine = self.of_optimizer
         engine.steps, self.steps_at_epoch = counters.steps, counters.steps_at_epoch
-        engine.cost, engine.score, engine.cumulative_l1 = counters.cost, counters.score, counters.cumulative_l1
+        engine.cost, engine.score = counters.cost, counters.score
+        for name in CARRIED:
+            setattr(engine, name, getattr(counters, name))
         engine.stopped = np.isin(np.arange(members), counters.stopped)
         self.seconds, self.rate_factor, self.factors = counters.seconds, counters.rate_factor, counters.factors
         self.acting_factor = self.rate_factor

@@ -30,7 +30,10 @@ enum {
     FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE,
     FS_POISSON, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
 };
-enum { FS_SGD, FS_ADAM, FS_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION, FS_PASSIVE_AGGRESSIVE };
+enum {                 /* the optimizers' rules */
+    FS_SGD, FS_ADAM, FS_ADAMW, FS_NADAMW, FS_SCHEDULE_FREE_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION,
+    FS_MUON, FS_PASSIVE_AGGRESSIVE
+};
 
 /* ---- what one block of rows is compared with ---- */
 
@@ -50,21 +53,39 @@ typedef struct {
 
 /* ---- how one step changes a parameter; the formulas are in rules.inc ---- */
 
+typedef struct {              /* what a rule carries from step to step besides its memory of each parameter */
+    double cumulative_l1;     /* the sum of learning_rate * l1, for the optimizer's option of this name */
+    double mu_product;        /* of NAdam's momenta mu_1 .. mu_t */
+    double weight_sum;        /* of schedule-free's average: the squares of its rates */
+} fs_carried;
+
 typedef struct {
     int kind;                 /* FS_SGD ... */
     int nesterov;
+    int matches_rms;          /* Muon: its steps are as long as Adam's */
     int truncates_l1;         /* the optimizer's cumulative_l1: L1 as a penalty that weights pay when they are touched */
     double learning_rate;
-    double momentum;          /* SGD, RMSprop */
+    double momentum;          /* SGD, RMSprop, Muon */
     double beta_1, beta_2;    /* Adam; beta_2 is also RMSprop's rho */
     double epsilon;
     double weight_decay, l1, l2;
-    double cumulative_l1;     /* then: the sum of learning_rate * l1, this step's too */
-    double correction_1;      /* 1 - beta_1^t, Adam's bias corrections of step t */
+    double mu_decay;          /* NAdam: of 1 - mu_t / beta_1, in a step */
+    double correction_1;      /* 1 - beta_1^t, of Adam's bias in step t; NAdam: (1 - mu_1 .. mu_(t+1)) / mu_(t+1) */
     double correction_2;      /* sqrt(1 - beta_2^t) */
+    double gradient_share;    /* NAdam: (1 - mu_t) / (1 - mu_1 .. mu_t), of g itself beside its mean */
+    double average_weight;    /* schedule-free: this step's part of weight_sum */
+    fs_carried carried;       /* with this step */
     double clip_value;        /* largest entry of a gradient, 0 for no limit */
     double clip_factor;       /* what the gradient is multiplied by, so that its length has a limit; else 1 */
 } fs_rule;
+
+typedef struct {              /* what a rule asks of the step around it */
+    int plain;                /* it may come down to w -= rate * g, which products do on their way */
+    int decays_apart;         /* weight_decay acts on w and not on g */
+    int whole_matrix;         /* it makes of g a direction; the step is made when the whole matrix has one (orthogonal.c) */
+} fs_rule_traits;
+
+extern const fs_rule_traits fs_traits[];        /* of FS_SGD ... (job.c) */
 
 /* ---- where the rows of the data come from ---- */
 
@@ -90,6 +111,7 @@ typedef struct {
 /* ---- parameters: a matrix, or a row of as many numbers as a layer has columns ---- */
 
 enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING, FS_ADAPTER, FS_ACTIVATION, FS_GAIN, FS_SHIFT };   /* roles */
+enum { FS_MAX_SLOTS = 3 };
 
 typedef struct {
     int role;
@@ -98,14 +120,25 @@ typedef struct {
     void *value;              /* (rows, cols) */
     ptrdiff_t ld;             /* between the rows of value; those of the arrays below touch each other */
     void *home;               /* where value lies in the parameters, while the step works on a copy; or NULL */
-    void *slots[2];           /* the optimizer's memory, or NULL */
+    void *slots[FS_MAX_SLOTS];          /* the optimizer's memory, or NULL */
     void *gradient;           /* or NULL where none is kept */
     unsigned char *touched;   /* (rows,) where a step changes only rows that its batch has: whether it does; or NULL */
+    int rule;                 /* FS_SGD ...: how it changes */
     double rate_factor;       /* of the learning rate, */
     double decay_factor;      /* of weight_decay, */
     double penalty_factor;    /* and of l1 and l2 */
     double unit;              /* the optimizer's parameters times this are the value; 1 but for the NTK parametrisation */
 } fs_tensor;
+
+/* ---- a matrix that is made nearly orthogonal (orthogonal.inc) ---- */
+
+typedef struct {
+    ptrdiff_t rows, cols;     /* rows >= cols: those of a tensor, or of its transpose */
+    ptrdiff_t ld;             /* between the rows of all that follows */
+    void *x, *next;           /* (rows, cols) the present iterate and the next */
+    void *gram, *polynomial;  /* (cols, cols) x^T x; what the next is x times */
+    double *squares;          /* (pieces,) of the tensor's direction */
+} fs_matrix;
 
 /* ---- a layer: what it computes and where its numbers lie ---- */
 
@@ -251,6 +284,15 @@ typedef struct {
     /* what a whole gradient allows: its squares; and the optimizer's step of rows of a tensor */
     double (*sum_of_squares)(ptrdiff_t n, const void *x);
     void (*apply_gradient)(const fs_tensor *tensor, const fs_rule *rule, ptrdiff_t first, ptrdiff_t rows);
+    /* Newton-Schulz: x from rows of a tensor's gradient, multiplied by a factor; a thread's part of x^T x, of the
+     * polynomial, and rows of the next x; the step of rows of a tensor along x */
+    void (*begin_matrix)(const fs_matrix *matrix, const fs_tensor *tensor, double factor, ptrdiff_t first,
+                         ptrdiff_t rows);
+    void (*gram)(const fs_matrix *matrix, int rank, int size);
+    void (*polynomial)(const fs_matrix *matrix, int rank, int size);
+    void (*iterate)(const fs_matrix *matrix, ptrdiff_t first, ptrdiff_t rows);
+    void (*step_along)(const fs_matrix *matrix, const fs_tensor *tensor, const fs_rule *rule, ptrdiff_t first,
+                       ptrdiff_t rows);
     /* columns of a matrix, each at most so long */
     void (*constrain)(const fs_tensor *tensor, ptrdiff_t first, ptrdiff_t cols, double max_norm);
     /* average += weight (w - average) */
@@ -275,6 +317,9 @@ typedef struct {
     int (*all_finite)(ptrdiff_t n, const void *x);
     /* runs multiply-adds in registers, and returns how many floating-point operations they were */
     double (*multiply_adds)(ptrdiff_t rounds);
+    /* base^t of a base from 0 to 1 and a whole t, correctly rounded; 0 below 2^-64, which is nothing beside the 1 that it
+     * is taken from */
+    double (*power)(double base, uint64_t t);
 } fs_ops;
 
 double fs_sum(ptrdiff_t n, const double *values);  /* in an order that n alone decides */

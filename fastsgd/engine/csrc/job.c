@@ -12,18 +12,19 @@ ptrdiff_t fs_share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size) { return th
 
 ptrdiff_t fs_pieces_in(ptrdiff_t rows) { return (rows + PIECE_ROWS - 1) / PIECE_ROWS; }
 
+fs_part fs_part_of_rows(ptrdiff_t rows, int turn, int size) {
+    const ptrdiff_t pieces = fs_pieces_in(rows);
+    const ptrdiff_t first = fs_min(rows, PIECE_ROWS * fs_share(pieces, turn, size));
+    return (fs_part){first, fs_min(rows, PIECE_ROWS * fs_share(pieces, turn + 1, size)) - first};
+}
+
 fs_part fs_part_of(const fs_tensor *tensor, int l, int rank, int size) {
-    const ptrdiff_t turn = (rank + l) % size, pieces = fs_pieces_in(tensor->rows);
-    fs_part part = {0, 0};
+    const int turn = (rank + l) % size;
     if (rank >= size)
-        return part;
-    if (tensor->rows == 1) {
-        part.rows = turn == 0;
-        return part;
-    }
-    part.first = fs_min(tensor->rows, PIECE_ROWS * fs_share(pieces, turn, size));
-    part.rows = fs_min(tensor->rows, PIECE_ROWS * fs_share(pieces, turn + 1, size)) - part.first;
-    return part;
+        return (fs_part){0, 0};
+    if (tensor->rows == 1)
+        return (fs_part){0, turn == 0};
+    return fs_part_of_rows(tensor->rows, turn, size);
 }
 
 /* ---- rows ---- */
@@ -148,30 +149,70 @@ void fs_apply_sample_weight(fs_job *job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t
 
 /* ---- the step ---- */
 
-double fs_cumulative_l1_after(const fs_job *job, ptrdiff_t steps) {
-    double cumulative_l1 = job->step.cumulative_l1;
-    if (job->mode == FS_TRAIN)
-        for (ptrdiff_t step = 0; step < steps; step++)
-            cumulative_l1 += job->step.learning_rates[step] * job->step.rule.l1 * job->step.rule.truncates_l1;
-    return cumulative_l1;
+const fs_rule_traits fs_traits[] = {
+    [FS_SGD] = {.plain = 1},
+    [FS_ADAM] = {0},
+    [FS_ADAMW] = {.decays_apart = 1},
+    [FS_NADAMW] = {.decays_apart = 1},
+    [FS_SCHEDULE_FREE_ADAMW] = {.decays_apart = 1},
+    [FS_RMSPROP] = {0},
+    [FS_ADAGRAD] = {0},
+    [FS_LION] = {.decays_apart = 1},
+    [FS_MUON] = {.decays_apart = 1, .whole_matrix = 1},
+    [FS_PASSIVE_AGGRESSIVE] = {.plain = 1},
+};
+
+/* Dozat 2016, with PyTorch's warm-up */
+static double nadam_momentum(const fs_ops *ops, const fs_rule *rule, uint64_t t) {
+    return rule->beta_1 * (1 - 0.5 * ops->power(rule->mu_decay, t));
 }
 
-fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight) {
+static void correct_nadam(const fs_ops *ops, fs_rule *rule, uint64_t t) {
+    const double mu = nadam_momentum(ops, rule, t), next = nadam_momentum(ops, rule, t + 1);
+    rule->carried.mu_product *= mu;
+    rule->gradient_share = (1 - mu) / (1 - rule->carried.mu_product);
+    rule->correction_1 = (1 - rule->carried.mu_product * next) / next;       /* infinite where beta_1 is 0 */
+}
+
+/* Defazio et al. 2024: the rate is the corrected one, its square the weight. */
+static void weigh_schedule_free(fs_rule *rule) {
+    const double rate = rule->learning_rate * rule->correction_2, weight = rate * rate;
+    rule->carried.weight_sum += weight;
+    rule->average_weight = weight > 0 ? weight / rule->carried.weight_sum : 0;
+}
+
+fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight, fs_carried before) {
     fs_rule rule = job->step.rule;
-    const double t = (double)(job->step.steps_before + step + 1);
+    const uint64_t t = (uint64_t)(job->step.steps_before + step + 1);
     if (job->mode != FS_TRAIN)
         return rule;
     rule.learning_rate = job->step.learning_rates[step];
-    rule.correction_1 = 1 - pow(rule.beta_1, t);
-    rule.correction_2 = sqrt(1 - pow(rule.beta_2, t));
-    rule.clip_factor = 1;
+    rule.carried = before;
+    rule.carried.cumulative_l1 += rule.learning_rate * rule.l1 * rule.truncates_l1;
+    rule.correction_1 = rule.correction_2 = rule.clip_factor = 1;
     if (batch_weight > 0)
         rule.l2 += job->step.alpha / batch_weight;
-    if (rule.kind == FS_PASSIVE_AGGRESSIVE) {           /* the deltas are steps already; the rate is left to the penalties */
+    switch (rule.kind) {
+    case FS_ADAM:
+    case FS_ADAMW:
+    case FS_MUON:                                       /* for what AdamW changes */
+        rule.correction_1 = 1 - job->ops->power(rule.beta_1, t);
+        rule.correction_2 = sqrt(1 - job->ops->power(rule.beta_2, t));
+        break;
+    case FS_NADAMW:
+        correct_nadam(job->ops, &rule, t);
+        rule.correction_2 = sqrt(1 - job->ops->power(rule.beta_2, t));
+        break;
+    case FS_SCHEDULE_FREE_ADAMW:
+        rule.correction_2 = sqrt(1 - job->ops->power(rule.beta_2, t));
+        weigh_schedule_free(&rule);
+        break;
+    case FS_PASSIVE_AGGRESSIVE:               /* the deltas are steps already; the rate is left to the penalties */
         rule.l1 *= rule.learning_rate;
         rule.l2 *= rule.learning_rate;
         rule.weight_decay *= rule.learning_rate;
         rule.learning_rate = 1;
+        break;
     }
     return rule;
 }
@@ -209,17 +250,19 @@ ptrdiff_t fs_pieces(const fs_job *job) {
     return pieces;
 }
 
+void fs_square_pieces(const fs_job *job, const fs_tensor *tensor, fs_part part, double *squares) {
+    const ptrdiff_t end = fs_pieces_in(part.first + part.rows);
+    for (ptrdiff_t piece = part.first / PIECE_ROWS; piece < end; piece++) {
+        const ptrdiff_t row = piece * PIECE_ROWS;
+        squares[piece] = job->ops->sum_of_squares(fs_min(PIECE_ROWS, tensor->rows - row) * tensor->cols,
+                                                  (const char *)tensor->gradient + row * tensor->cols * job->ops->item);
+    }
+}
+
 void fs_square_gradient(fs_job *job, int rank, int size) {
     double *squares = job->work.squares;
     FS_EACH_TENSOR(job, layer, tensor) {
-        const fs_part part = fs_part_of(tensor, (int)(layer - job->net.layers), rank, size);
-        const ptrdiff_t end = fs_pieces_in(part.first + part.rows);
-        for (ptrdiff_t piece = part.first / PIECE_ROWS; piece < end; piece++) {
-            const ptrdiff_t row = piece * PIECE_ROWS;
-            squares[piece] = job->ops->sum_of_squares(
-                fs_min(PIECE_ROWS, tensor->rows - row) * tensor->cols,
-                (const char *)tensor->gradient + row * tensor->cols * job->ops->item);
-        }
+        fs_square_pieces(job, tensor, fs_part_of(tensor, (int)(layer - job->net.layers), rank, size), squares);
         squares += fs_pieces_in(tensor->rows);
     }
 }

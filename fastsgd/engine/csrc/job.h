@@ -13,7 +13,7 @@ typedef struct {
     fs_layer *layers;
     ptrdiff_t parameters;     /* how many */
     void *params;
-    void *slots[2];           /* the optimizer's memory, laid out like params */
+    void *slots[FS_MAX_SLOTS];          /* the optimizer's memory, laid out like params */
     void *gradient;           /* laid out like params, where it has to outlive a tile; or NULL */
     void *average;            /* of the parameters, laid out like them; or NULL */
 } fs_network;
@@ -37,7 +37,6 @@ typedef struct {
     const double *learning_rates, *averaging_weights;   /* (steps,) */
     double clip_norm, max_norm;         /* 0 for no limit */
     int weighted_steps;       /* a gradient is divided by the rows of its batch, not by their weights */
-    double cumulative_l1;     /* the sum of learning rates times l1 before the first step */
     uint64_t seed;            /* of dropout */
     ptrdiff_t steps_before;   /* t - 1 at the first step */
     ptrdiff_t block;          /* rows gathered at once: a batch's, or those of a few */
@@ -52,6 +51,7 @@ typedef struct {
     double *cost, *score;     /* (chunk,) of each row; (blocks,) in a forward pass */
     double *weight;           /* (chunk,) of each row, or NULL */
     double *squares;          /* (pieces,) of the gradient, or NULL */
+    fs_matrix matrix;         /* its arrays suit the largest, and are NULL where no rule needs a whole matrix */
     double *row_squares;      /* (chunk,) of each row, where its step depends on them; or NULL */
     char *scratch;            /* of each thread */
     ptrdiff_t scratch_size;
@@ -67,6 +67,7 @@ typedef struct {              /* what rank 0 writes between the barriers */
     double cost, score;       /* of all batches; and of the present one */
     double batch_cost, batch_score;
     ptrdiff_t steps;
+    fs_carried carried;       /* after these steps */
     int invalid_row;          /* a label, or a row of a CSR matrix, that cannot be */
 } fs_result;
 
@@ -119,6 +120,7 @@ ptrdiff_t fs_share(ptrdiff_t things, ptrdiff_t rank, ptrdiff_t size);
 /* whole pieces of a matrix; of layer l, as the odd one goes to another thread in each */
 fs_part fs_part_of(const fs_tensor *tensor, int l, int rank, int size);
 ptrdiff_t fs_members(const fs_job *job);        /* that share the network, and have each row once: 1 for other networks */
+fs_part fs_part_of_rows(ptrdiff_t rows, int turn, int size);            /* the same of any rows, in turn */
 /* rows first .. first + n of the epoch become rows begin .. begin + n of the workspace, with their targets */
 void fs_gather(fs_job *job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n);
 /* cost, score and delta of the output layer for rows begin .. begin + n of the workspace, all members' */
@@ -129,18 +131,24 @@ void fs_apply_sample_weight(fs_job *job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t
 void fs_weight_costs(const fs_job *job, ptrdiff_t first, ptrdiff_t n, double *cost, double *score);
 /* the sum of the weights of so many rows of the epoch */
 double fs_weight_of(const fs_job *job, ptrdiff_t first, ptrdiff_t rows);
-/* the sum of learning rates times l1 after so many steps of the pass, added up as they do */
-double fs_cumulative_l1_after(const fs_job *job, ptrdiff_t steps);
-fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight);
+/* the coefficients of a step; "before" is what the rule carries from the step before it */
+fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight, fs_carried before);
 /* whether the step may be made; rank 0 adds up costs and says whether it is time to poll */
 int fs_accumulate_cost(fs_job *job, fs_team *team, const fs_chunk *chunk, int rank, int size);
 int fs_poll_is_due(const fs_job *job);
 /* the squares of this thread's part of the gradient; each piece has its own sum, whoever makes it */
 void fs_square_gradient(fs_job *job, int rank, int size);
+void fs_square_pieces(const fs_job *job, const fs_tensor *tensor, fs_part part, double *squares);    /* of a tensor */
 ptrdiff_t fs_pieces(const fs_job *job);         /* of the parameters that have a sum of their own */
 /* what DELTAS writes of each row: hidden activations, then the deltas of all layers, side by side */
 ptrdiff_t fs_delta_row_width(const fs_job *job);
 void fs_write_activations_and_deltas(const fs_job *job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n);
+
+/* ---- steps of whole matrices (orthogonal.c) ---- */
+
+/* The step of a tensor whose gradient is a direction already; all of the team come here. */
+void fs_orthogonalize(const fs_job *job, fs_team *team, const fs_layer *layer, const fs_tensor *tensor,
+                      const fs_rule *rule, int rank, int size);
 
 /* ---- networks without a hidden layer in small batches (linear_path.c) ---- */
 
@@ -151,7 +159,8 @@ void fs_linear_epoch(fs_job *job);
 /* Chooses everything but the input's kind and padding; returns how many of so many threads the pass can use. */
 int fs_plan(fs_job *job, int threads);
 void fs_choose_kind(const fs_job *job, fs_layer *layer, int kind);
-void fs_pad_activations(fs_job *job);           /* the distance between rows of what a layer computes */
+ptrdiff_t fs_padded(ptrdiff_t cols, ptrdiff_t item);     /* a distance between rows that suits the cache */
+void fs_pad_activations(fs_job *job);           /* that of what a layer computes */
 void fs_count_steps(fs_job *job);               /* of the rows that were chosen, in batches not longer than all of them */
 ptrdiff_t fs_blocks_of(const fs_job *job);
 int fs_skipping_pays(const fs_job *job);        /* whether so much of a few rows is zero that leaving it out saves time */

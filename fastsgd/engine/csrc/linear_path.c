@@ -129,6 +129,7 @@ static int linear_step(fs_job *job, ptrdiff_t step, ptrdiff_t first, ptrdiff_t a
     }
     if (linear->l1_applied) {
         linear->cumulative_l1 += asked;
+        job->result.carried.cumulative_l1 = linear->cumulative_l1;
         linear->l1_pending += asked / linear->scale;
         for (ptrdiff_t i = 0; i < n; i++)
             job->ops->truncate_row(linear, &job->work.line[i]);
@@ -140,7 +141,7 @@ static int linear_step(fs_job *job, ptrdiff_t step, ptrdiff_t first, ptrdiff_t a
 
 void fs_linear_epoch(fs_job *job) {
     job->work.linear.scale = job->work.linear.average_b = 1;
-    job->work.linear.cumulative_l1 = job->step.cumulative_l1;
+    job->work.linear.cumulative_l1 = job->result.carried.cumulative_l1;
     for (ptrdiff_t first = 0, step = 0, rows; first < job->data.rows; first += rows) {
         rows = job->data.rows - first < job->step.block ? job->data.rows - first : job->step.block;
         fs_gather(job, first, 0, rows);

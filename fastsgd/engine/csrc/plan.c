@@ -61,17 +61,18 @@ int fs_skipping_pays(const fs_job *job) {
 
 /* ---- where rows begin ---- */
 
+ptrdiff_t fs_padded(ptrdiff_t cols, ptrdiff_t item) {
+    const ptrdiff_t line = LINE / item;
+    ptrdiff_t ld = cols * item >= WIDE_ROW ? (cols + line - 1) / line * line : cols;
+    if (ld * item % 512 == 0)
+        ld += line;                                     /* or a column's entries would meet in a few sets of the cache */
+    return ld;
+}
+
 void fs_pad_activations(fs_job *job) {
-    const ptrdiff_t item = job->ops->item, line = LINE / item;
     for (int l = 0; l < job->net.depth; l++) {
         fs_layer *layer = &job->net.layers[l];
-        layer->ld = layer->outputs;
-        if (l == job->net.depth - 1)
-            return;
-        if (layer->outputs * item >= WIDE_ROW)
-            layer->ld = (layer->outputs + line - 1) / line * line;
-        if (layer->ld * item % 512 == 0)
-            layer->ld += line;                          /* or a column's entries would meet in a few sets of the cache */
+        layer->ld = l == job->net.depth - 1 ? layer->outputs : fs_padded(layer->outputs, job->ops->item);
     }
 }
 

@@ -30,7 +30,7 @@ void fs_bind_parameters(fs_job *job) {
         const ptrdiff_t at = tensor->offset * job->ops->item;
         tensor->value = within(job->net.params, at);
         tensor->gradient = within(job->net.gradient, at);
-        for (int s = 0; s < 2; s++)
+        for (int s = 0; s < FS_MAX_SLOTS; s++)
             tensor->slots[s] = within(job->net.slots[s], at);
     }
 }
@@ -119,6 +119,30 @@ static void bind_columns(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t row
         bind_embeddings(job, base, used, rows);
 }
 
+/* for rules that need whole matrices: their directions, and what makes one of them after the other orthogonal */
+static void bind_matrices(fs_job *job, char *base, ptrdiff_t *used) {
+    const ptrdiff_t item = job->ops->item;
+    fs_matrix *matrix = &job->work.matrix;
+    ptrdiff_t iterate = 0, gram = 0, pieces = 0;
+    FS_EACH_TENSOR(job, layer, tensor) {
+        const ptrdiff_t cols = fs_min(tensor->rows, tensor->cols), size = fs_padded(cols, item) * item;
+        if (!fs_traits[tensor->rule].whole_matrix)
+            continue;
+        if (!keeps_gradient(job))
+            tensor->gradient = fs_arena_alloc(base, used, tensor->rows * tensor->cols * item);
+        iterate = fs_max(iterate, fs_max(tensor->rows, tensor->cols) * size);
+        gram = fs_max(gram, cols * size);
+        pieces = fs_max(pieces, fs_pieces_in(tensor->rows));
+    }
+    if (!pieces)
+        return;
+    matrix->x = fs_arena_alloc(base, used, iterate);
+    matrix->next = fs_arena_alloc(base, used, iterate);
+    matrix->gram = fs_arena_alloc(base, used, gram);
+    matrix->polynomial = fs_arena_alloc(base, used, gram);
+    matrix->squares = fs_arena_alloc(base, used, pieces * (ptrdiff_t)sizeof(double));
+}
+
 ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads) {
     const ptrdiff_t item = job->ops->item, number = sizeof(double);
     const int whole_batches = job->mode >= FS_GRADIENT;
@@ -149,6 +173,7 @@ ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads) {
         work->scratch_size = fs_max(work->scratch_size, FS_BLOCK_ROWS * job->net.layers[job->net.depth - 1].outputs * item);
     work->scratch = fs_arena_alloc(base, &used, threads * work->scratch_size);
     fs_bind_parameters(job);
+    bind_matrices(job, base, &used);
     FS_EACH_TENSOR(job, layer, tensor)
         if (tensor->ld != tensor->cols) {
             tensor->home = tensor->value;
