@@ -30,7 +30,7 @@ def test_random_networks_agree_and_come_back(dtype):
         found = outputs(module, X)
         assert found.dtype == net.dtype
         assert difference(found, net.predict(X)) < {"float32": 1e-5, "float64": 1e-13}[dtype]
-        twin = from_torch(module, net.loss)
+        twin = from_torch(module, net.loss_function)
         assert twin.architecture.activations == net.architecture.activations
         assert np.allclose(twin.output_scale, net.output_scale, rtol=1e-7)
         assert twin.dtype == net.dtype

@@ -16,7 +16,7 @@ PACKAGE = Path(fastsgd.__file__).parent
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_name_and_an_object_mean_the_same(name):
     kind = LOSSES[name]
-    nets = [fastsgd.Network([4, 3], loss=loss, seed=0) for loss in (name, kind())]
+    nets = [fastsgd.Network([4, kind.outputs_for(3)], loss=loss, seed=0) for loss in (name, kind())]
     assert nets[0].architecture == nets[1].architecture
     assert (nets[1].loss, nets[1].loss_function, repr(nets[0])) == (name, kind(), repr(nets[1]))
     assert kind.__name__ in losses.__all__

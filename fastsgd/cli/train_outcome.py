@@ -23,7 +23,7 @@ COMPARED_ROWS = 10_000      # on which the cost before the training and after it
 def cost(options: argparse.Namespace, net: fastsgd.Network, X: np.ndarray, y: np.ndarray, kept: np.ndarray) -> float:
     """Of the rows to train on, or some of them, weighted as in the training."""
     some = kept[::-(-len(kept) // COMPARED_ROWS)]
-    weight = check_class_weight(options.class_weight, y[some], net.loss, net.sizes[-1])
+    weight = check_class_weight(options.class_weight, y[some], net.loss, net.architecture.targets)
     return net.cost(X[some], y[some], sample_weight=weight)
 
 

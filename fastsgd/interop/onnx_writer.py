@@ -11,7 +11,7 @@ from fastsgd.deprecation import keyword_only
 from fastsgd.files.atomic import write_atomically
 from fastsgd.interop.answers import Answers, answers_of, class_array, table_answers
 from fastsgd.interop.layers import third_party
-from fastsgd.interop.onnx_graph import Graph, activate, network
+from fastsgd.interop.onnx_graph import Graph, activate, in_order, network
 from fastsgd.interop.onnx_table import encoded, in_own_units
 from fastsgd.network.given import is_estimator
 from fastsgd.network.network import Network
@@ -112,6 +112,8 @@ def _answer(graph: Graph, answers: Answers, outputs: str, dtype) -> None:
         number = graph("ArgMax", outputs, axis=1, keepdims=0)
     else:
         number = graph("Cast", graph("Greater", outputs, answers.threshold), to=7)          # int64
+    if answers.share == "in order":
+        number = graph("ReduceSum", number, graph.constant("columns", np.array([1])))
     if answers.several:
         graph.give("label", number, np.int64, count)
     else:
@@ -130,6 +132,11 @@ def _probabilities(graph: Graph, answers: Answers, outputs: str) -> str:
     if answers.share == "softmax":
         return activate(graph, "softmax", outputs)
     count, each = answers.net.sizes[-1], outputs
+    if answers.share == "in order":             # 1, the outputs from the largest on, 0: their differences
+        falling = in_order(graph, outputs, count, descending=True)
+        differences = np.eye(count, count + 1, 1, graph.dtype) - np.eye(count, count + 1, 0, graph.dtype)
+        return graph("Gemm", falling, graph.constant("differences", differences),
+                     graph.constant("first", np.eye(1, count + 1, 0, graph.dtype)))
     if answers.share == "logistic" and count > 1:       # of logarithms, none of which is rounded to that of 0
         return activate(graph, "softmax", graph("Neg", activate(graph, "softplus", graph("Neg", outputs))))
     if answers.share == "logistic":             # not Sigmoid, whose float32 loses the digits of what is nearly 0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastsgd.deprecation import keyword_only
-from fastsgd.interop.layers import Layer, network_of, third_party
+from fastsgd.interop.layers import Layer, network_of, third_party, unit_of_targets
 from fastsgd.losses import Loss
 from fastsgd.network.given import as_network
 from fastsgd.network.network import Network
@@ -50,13 +50,13 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
     """
     net = as_network(net).folded()
     torch = third_party("torch")
-    from fastsgd.interop.torch_own import Exp, ScaleInput, ScaleOutput
+    from fastsgd.interop.torch_own import Exp, MeanAndDeviation, ScaleInput, ScaleOutput, Sorted
     nn = torch.nn
     made = {
         "logistic": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU,
         "gelu": nn.GELU, "silu": nn.SiLU, "exp": Exp,
         "softplus": lambda: nn.Softplus(threshold=40),       # beyond 20, its own, a float64 would lose digits
-        "softmax": lambda: nn.Softmax(dim=1),
+        "softmax": lambda: nn.Softmax(dim=1), "sorted": Sorted, "mean_and_deviation": MeanAndDeviation,
     }
     architecture = net.architecture
 
@@ -77,8 +77,11 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
             modules.append(made[activation]())
     if not output_activation and architecture.activations[-1] != "identity":
         modules.pop()
+        if architecture.scales_output and architecture.activations[-1] == "mean_and_deviation":
+            raise ValueError("output_activation=False leaves logarithms of deviations, which a unit cannot be given: set "
+                             "net.output_scale to 1 and net.output_offset to 0")
     if architecture.scales_output:
-        modules.append(ScaleOutput(*tensors(architecture.output_scale, architecture.output_offset)))
+        modules.append(ScaleOutput(*tensors(*architecture.unit_of_outputs)))
     return nn.Sequential(*modules).eval()
 
 
@@ -90,7 +93,7 @@ def from_torch(module, loss: str | Loss | None = None) -> Network:
     module : torch.nn.Module
         A Linear, or Sequentials, nested or not, of Linear (float32 or float64, with or without bias), ReLU, LeakyReLU
         (slope 0.01), ELU (alpha 1), GELU (exact), SiLU, Softplus (beta 1), Sigmoid, Tanh, and at the end Softmax over
-        the columns. Identity, Dropout and Flatten are passed over.
+        the columns, or what :func:`to_torch` puts there. Identity, Dropout and Flatten are passed over.
     loss : str or Loss, optional
         The network's loss. Without it the last activation decides: Softmax cross_entropy, Sigmoid
         binary_cross_entropy, Tanh and none squared_error. A module that ends without an activation is taken for what
@@ -109,9 +112,10 @@ def from_torch(module, loss: str | Loss | None = None) -> Network:
     Network([4, 8, 3], activation='relu', loss='cross_entropy', dtype='float32')
     """
     torch = third_party("torch")
-    from fastsgd.interop.torch_own import Exp, ScaleInput, ScaleOutput
+    from fastsgd.interop.torch_own import Exp, MeanAndDeviation, ScaleInput, ScaleOutput, Sorted
     nn = torch.nn
-    elementwise = [*(getattr(nn, name) for name in ELEMENTWISE), Exp]
+    own = {Exp: "exp", Sorted: "sorted", MeanAndDeviation: "mean_and_deviation"}
+    elementwise = [*(getattr(nn, name) for name in ELEMENTWISE), *own]
     layers: list[Layer] = []
     scaling: dict[str, np.ndarray] = {}
     complete = True                             # no layer is waiting for its activation
@@ -125,7 +129,7 @@ def from_torch(module, loss: str | Loss | None = None) -> Network:
         elif _is(part, *elementwise, nn.Softmax):
             if complete:
                 raise ValueError(f"{where} must follow a Linear, which has one activation")
-            name = _activation(nn, part)
+            name = own.get(type(part)) or _activation(nn, part)
             if name is None:
                 raise ValueError(f"{where} has arguments for which fastsgd has no activation")
             layers[-1] = replace(layers[-1], activation=name)
@@ -137,7 +141,9 @@ def from_torch(module, loss: str | Loss | None = None) -> Network:
                   or (_is(part, nn.Flatten) and (part.start_dim, part.end_dim) == (1, -1))):
             raise ValueError(f"{where} is not part of a chain of dense layers; allowed are Sequential, Linear, "
                              f"{', '.join(ELEMENTWISE)}, Softmax, Identity, Dropout, Flatten, and to_torch's own "
-                             "Exp, ScaleInput and ScaleOutput")
+                             "Exp, Sorted, MeanAndDeviation, ScaleInput and ScaleOutput")
+    if "output_scale" in scaling:
+        scaling |= unit_of_targets(layers[-1].activation, scaling["output_scale"], scaling["output_offset"])
     return network_of(layers, loss, **scaling)
 
 
@@ -149,7 +155,7 @@ def _activation(nn, part) -> str | None:
         if _is(part, getattr(nn, kind)):
             same = all(getattr(part, key) == value for key, value in arguments.items())
             return name if same and getattr(part, "threshold", STRAIGHT_FROM) >= STRAIGHT_FROM else None
-    return "exp"
+    return None
 
 
 def _is(part, *kinds: type) -> bool:

@@ -36,24 +36,24 @@ void fs_gather(fs_job *job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) {
     const fs_data *data = &job->data;
     const int64_t *order = data->order ? data->order + first : NULL;
     const int64_t *next = order && first + job->step.batch + n <= data->rows ? order + job->step.batch : NULL;
-    const ptrdiff_t outputs = output_of(job)->outputs;
-    char *targets = (char *)job->work.targets + begin * outputs * job->ops->item;
+    const ptrdiff_t cols = data->target.cols;
+    char *targets = (char *)job->work.targets + begin * cols * job->ops->item;
     if (!job->ops->gather(&data->input, order, next, first, &job->net.layers[0], begin, n))
         job->result.invalid_row = 1;
     if (data->target.labels) {
         for (ptrdiff_t i = 0; i < n; i++) {
             const int32_t label = data->target.labels[row_at(job, first + i)];
-            const int valid = 0 <= label && label < outputs;
+            const int valid = 0 <= label && label < data->target.classes;
             if (!valid)
                 job->result.invalid_row = 1;
             job->work.labels[begin + i] = valid ? label : 0;
         }
     } else if (data->target.targets) {
-        job->ops->gather_rows(data->target.targets, outputs, order, first, n, targets);
+        job->ops->gather_rows(data->target.targets, cols, order, first, n, targets);
     }
     if (data->smoothed)
-        job->ops->smooth(n, outputs, data->target.labels ? job->work.labels + begin : NULL, data->smooth_keep,
-                         data->smooth_share, targets);
+        job->ops->smooth(n, cols, data->target.labels ? job->work.labels + begin : NULL, data->target.in_order,
+                         data->smooth_keep, data->smooth_share, targets);
 }
 
 void fs_output_delta(fs_job *job, ptrdiff_t begin, ptrdiff_t n, ptrdiff_t step, double *cost, double *score, char *scratch) {
@@ -62,7 +62,7 @@ void fs_output_delta(fs_job *job, ptrdiff_t begin, ptrdiff_t n, ptrdiff_t step, 
     if (target.labels)
         target.labels = job->work.labels + begin;
     if (job->data.smoothed || !target.labels) {
-        target.targets = (char *)job->work.targets + begin * output->outputs * job->ops->item;
+        target.targets = (char *)job->work.targets + begin * target.cols * job->ops->item;
         if (target.loss == FS_CROSS_ENTROPY)
             target.labels = NULL;
     }
