@@ -78,7 +78,8 @@ def make_net(sizes, activation, loss, output, dtype, rng):
     sizes = [*sizes[:-1], fitting(sizes[-1], loss)]
     net = fastsgd.Network(sizes, activation, make_loss(loss, output, sizes[-1], rng), output=output, dtype=dtype)
     # Small for exponentials: a run that diverges would compare one overflow with another.
-    net.params[:] = (0.2 if net.architecture.activations[-1] in EXPONENTIAL else 0.4) * rng.standard_normal(net.params.size)
+    size = 0.2 if net.architecture.activations[-1] in EXPONENTIAL else 0.4
+    net.params[:] = size * rng.standard_normal(net.params.size)
     return net
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from itertools import zip_longest
 
 import numpy as np
 
@@ -234,10 +233,11 @@ class Quantity:
         return float((abs(self.y - self.predicted[:, 0]) <= 1.96 * self.deviation).mean())
 
     def coverage(self) -> list[str]:
-        """What the figures, in order, say of the part of the rows that a prediction covers."""
+        """Of each figure what it says of the part of the rows that a prediction covers, if anything."""
+        said = [f"; {part:.1%} of the rows below" for part in self.below()]
         if self.deviation is not None:
-            return [f"; {self.within():.1%} of the rows within 1.96 deviations"]
-        return [f"; {part:.1%} of the rows below" for part in self.below()]
+            said = [f"; {self.within():.1%} of the rows within 1.96 deviations"]
+        return said + [""] * (len(self.measured) - len(said))
 
     def doubts(self) -> list[str]:
         """What is minimised, where the model does that no better than a constant."""
@@ -251,7 +251,7 @@ class Quantity:
             return {"quantiles": {f"{q:g}": {"pinball_loss": value, "baseline": baseline, "below": below}
                                   for q, (_, value, baseline, _), below in
                                   zip(self.quantiles, self.measured, self.below(), strict=True)}}
-        more = {} if self.deviation is None else {"within_1.96_deviations": self.within()}
+        more = {} if self.deviation is None else {"coverage_95": self.within()}
         return {"r2": self.r2, **more, **{name.lower(): value for name, value, _, _ in self.measured},
                 "baseline": {name.lower(): baseline for name, _, baseline, _ in self.measured}}
 
@@ -270,8 +270,7 @@ class QuantityScores:
         lines = []
         for target in self.targets:
             parts = [f"{name} {_number(value)} ({what}: {_number(baseline)}{more})"
-                     for (name, value, baseline, what), more in zip_longest(target.measured, target.coverage(),
-                                                                            fillvalue="")]
+                     for (name, value, baseline, what), more in zip(target.measured, target.coverage(), strict=True)]
             parts += [f"R^2 {target.r2:.4f}"] * math.isfinite(target.r2)
             name = f"{printable(target.name)[:40]}: " if len(self.targets) > 1 else ""
             lines.append(f"{name}{', '.join(parts)} on {self.rows:,} rows")
@@ -294,7 +293,7 @@ class QuantityScores:
             if len(self.targets) > 1:
                 lines += ["", printable(target.name)[:40]]
             width = max(len(name) for name, *_ in target.measured)
-            for (name, value, baseline, what), more in zip_longest(target.measured, target.coverage(), fillvalue=""):
+            for (name, value, baseline, what), more in zip(target.measured, target.coverage(), strict=True):
                 lines.append(f"{name:{width}}  {_number(value)}  ({_number(baseline)} by predicting {what}{more})")
             if math.isfinite(target.r2):
                 lines.append(f"{'R^2':{width}}  {target.r2:.4f}  (0 by predicting the mean)")

@@ -29,7 +29,7 @@ def cost(options: argparse.Namespace, net: fastsgd.Network, X: np.ndarray, y: np
 
 def require_descent(options: argparse.Namespace, before: float, after: float) -> None:
     """ArithmeticError where the training did harm: its model is not worth a file."""
-    if not after <= 1.001 * before:
+    if not after <= before + 0.001 * abs(before):
         raise ArithmeticError(f"the training raised the cost of its own rows from {before:.4g} to {after:.4g}: the "
                               f"model is worse than before its first step and is not saved; {smaller_rate(options)}")
 

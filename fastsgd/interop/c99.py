@@ -187,7 +187,8 @@ def _classes(answers: Answers, fields: dict) -> tuple[str, str]:
         shared = templates.SHARED_LOGISTIC.format(**fields)
     elif share == "clipped":
         shared = templates.SHARED.format(**fields, each=each)
-    kind = ("levels" if share == "in order" else "each" if answers.several else "largest" if answers.threshold is None else "second" if share else "side")
+    kind = ("levels" if share == "in order" else "each" if answers.several else
+            "largest" if answers.threshold is None else "second" if share else "side")
     return templates.CLASSES.format(**fields), templates.NAMES.format(**fields) + templates.CLASSIFY[kind].format(
         **fields, each=each, share=shared)
 

@@ -90,8 +90,8 @@ def follow(operation: str, operands: list, attributes: dict[str, Any], where: st
 
     Raises ValueError or TypeError for what a chain of dense layers does not do.
     """
-    if operation == "Where" and isinstance(operands[0], np.ndarray) and operands[0].size > 1:
-        return _mean_and_deviation(*operands, where)
+    if operation == "Where" and len(operands) == 3 and isinstance(operands[0], np.ndarray) and operands[0].size > 1:
+        return _mean_and_deviation(operands[0], operands[1], operands[2], where)
     if operation in elementwise.OPERATIONS:
         moved = _moved(operation, *operands) if len(operands) == 2 else None
         return moved or _apply(operation, operands, attributes, where)

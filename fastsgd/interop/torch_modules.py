@@ -78,7 +78,7 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
     if not output_activation and architecture.activations[-1] != "identity":
         modules.pop()
         if architecture.scales_output and architecture.activations[-1] == "mean_and_deviation":
-            raise ValueError("output_activation=False leaves logarithms of deviations, which a unit cannot be given: set "
+            raise ValueError("output_activation=False leaves logarithms of deviations, which cannot be scaled: set "
                              "net.output_scale to 1 and net.output_offset to 0")
     if architecture.scales_output:
         modules.append(ScaleOutput(*tensors(*architecture.unit_of_outputs)))

@@ -64,12 +64,12 @@ def constant_cost(net: Network, y: np.ndarray, weight: np.ndarray | None = None)
     return checked.mean_cost(constant, np.zeros((len(y), 1), net.dtype), y, 1, weight)
 
 
-def output_alone(net: Network, loss_parameters: tuple[float, ...], dtype) -> Network:
-    """A network of one column and one output for each of these parameters, with the output and the loss of another.
+def output_alone(net: Network, loss_parameters: tuple[float, ...], dtype, columns: int = 1) -> Network:
+    """A network of so many columns and one output for each of these numbers, with the output and the loss of another.
 
     All its parameters are 0.
     """
-    layers = chain((1, len(loss_parameters)), net.architecture.activations[-1:])
+    layers = chain((columns, len(loss_parameters)), net.architecture.activations[-1:])
     architecture = replace(net.architecture, layers=layers, loss_parameters=loss_parameters, input_scale=(1.0,),
                            input_offset=(0.0,))
     return Network._from_parts(architecture, np.zeros(architecture.parameters, dtype), {})
