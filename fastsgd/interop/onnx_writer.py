@@ -33,7 +33,7 @@ def to_onnx(net: Network | Any, path=None, *, columns: bool = False) -> Any:
     - a classifier: "label" (rows,), what ``predict`` returns, int64 or strings as the estimator's own classes are
       (several yes-or-no labels: int64 (rows, labels)), and "probabilities" (rows, classes), what ``predict_proba``
       does, in the order of ``classes_``; where there are none, "scores", what ``decision_function`` returns;
-    - a regressor: "prediction", what ``predict`` returns.
+    - a regressor: "prediction", what ``predict`` returns, with the loss gaussian_nll the deviations behind it.
 
     The names of its columns are in ``metadata_props["feature_names"]``, as JSON. To have such a graph back as a
     network, write ``estimator.network_``.
