@@ -1,10 +1,13 @@
 """Is the cost of each loss what its sources say, on any number of threads, and are predictions what the loss is for?"""
 import numpy as np
 import pytest
-from cases import LOSSES, make_net, make_targets
+from cases import LOSSES, TOLERANCE, StepConfig, agree, make_net, make_targets, one_epoch
 
 import fastsgd
 from fastsgd import losses
+from fastsgd.engine import _kernel, reference
+from fastsgd.losses import LOSSES as LOSSES_OF
+from fastsgd.network import checked
 from fastsgd.network.checked import check_targets
 from fastsgd.network.classes import labels_of, probabilities_of
 from fastsgd.network.derived import before_output
@@ -56,6 +59,22 @@ def test_no_constant_is_better_than_the_best(loss, output):
     assert echo.cost(np.tile(best, (400, 1)), y, sample_weight=weight) == pytest.approx(least, rel=1e-12)
     for step in 0.05 * np.vstack([np.eye(4), -np.eye(4)]):
         assert echo.cost(np.tile(best + step, (400, 1)), y, sample_weight=weight) > least - 1e-12
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("loss", "output"), LOSSES)
+def test_small_steps_without_a_hidden_layer_agree_with_the_reference(loss, output, dtype):
+    rng = np.random.default_rng(0)
+    for outputs, batch_size in ((1 + LOSSES_OF[loss].targets.classes, 1), (4, 1), (3, 2)):
+        net = make_net([9, outputs], "relu", loss, output, dtype, rng)
+        X, y = checked.check(net, rng.standard_normal((60, 9)), make_targets(loss, output, 60, outputs, rng))
+        for optimizer in (fastsgd.SGD(0.002, l2=0.1, average=0.9), fastsgd.SGD(0.02, clip_delta=0.3)):
+            config, order = StepConfig(optimizer, batch_size), rng.permutation(60)
+            assert _kernel.flush_interval(net.architecture, X, config) > 0, "the linear path"
+            found, expected = (one_epoch(module, net, X, y, order, config) for module in (_kernel, reference))
+            agree("params", found[0], expected[0], TOLERANCE[dtype])
+            agree("cost", found[1].cost, expected[1].cost, TOLERANCE[dtype])
+            assert found[1].score == pytest.approx(expected[1].score, rel=TOLERANCE[dtype])
 
 
 def test_streams_and_validation_rows_take_every_loss():
