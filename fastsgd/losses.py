@@ -307,7 +307,9 @@ class Quantile(Loss):
 
     Several quantiles of one target may cross. With ``Network(output="sorted")``, where they must rise from output to
     output, each row's predictions are sorted, which never makes their loss larger (Chernozhukov, Fernandez-Val and
-    Galichon 2010). Cost, score and gradient are of the outputs before that: a network is trained as without.
+    Galichon 2010). Cost, score and gradient are of the outputs before that: a network is trained as without. Trained
+    through the sort, or on a first quantile and increments, it predicted worse where quantiles were many
+    (docs/decisions.md).
 
     >>> Quantile([0.1, 0.9])
     Quantile(quantile=(0.1, 0.9))
