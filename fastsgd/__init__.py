@@ -13,6 +13,7 @@ from fastsgd import datasets, descent, interop, layers, losses, optimizers, plot
 from fastsgd.deprecation import old_names
 from fastsgd.engine.machine import config
 from fastsgd.model import architecture
+from fastsgd.network.calibration import calibrate_temperature
 from fastsgd.network.data_init import initialise_from_data
 from fastsgd.network.gradient_check import GradientError, check_gradient
 from fastsgd.network.network import Network
@@ -47,9 +48,9 @@ __version__ = "0.1.0"
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "GradientError",
            "History", "JSONLogger", "LearningRates", "Lion", "MLflowLogger", "Muon", "NAdamW", "Network", "Optimizer",
            "ParameterGroup", "PassiveAggressive", "Progress", "RMSprop", "ReduceOnPlateau", "Run", "Schedule",
-           "ScheduleFreeAdamW", "State", "TensorBoardLogger", "TimeLimit", "check_gradient", "config", "datasets",
-           "descent", "initialise_from_data", "interop", "layers", "losses", "optimizers", "plots", "schedules",
-           "streams", "train", "train_stream"]
+           "ScheduleFreeAdamW", "State", "TensorBoardLogger", "TimeLimit", "calibrate_temperature", "check_gradient",
+           "config", "datasets", "descent", "initialise_from_data", "interop", "layers", "losses", "optimizers",
+           "plots", "schedules", "streams", "train", "train_stream"]
 
 for _name in __all__:
     if isinstance(globals()[_name], type):      # so that help and pickles need not know in which room a class lives

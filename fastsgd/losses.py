@@ -20,9 +20,9 @@ from typing import Any, ClassVar, Self
 
 from fastsgd.arguments import is_number
 
-__all__ = ["AbsoluteError", "BinaryCrossEntropy", "CrossEntropy", "EpsilonInsensitive", "Hinge", "Huber", "Loss",
-           "ModifiedHuber", "Perceptron", "Poisson", "Quantile", "SquaredEpsilonInsensitive", "SquaredError",
-           "SquaredHinge"]
+__all__ = ["AbsoluteError", "BinaryCrossEntropy", "CrossEntropy", "EpsilonInsensitive", "Focal", "Gamma", "GaussianNLL",
+           "Hinge", "Huber", "Loss", "ModifiedHuber", "Ordinal", "Perceptron", "Poisson", "Quantile",
+           "SquaredEpsilonInsensitive", "SquaredError", "SquaredHinge", "Tweedie"]
 
 MAX_NUMBER = 1e30                # that a network may be given as a parameter
 
@@ -32,16 +32,22 @@ class Targets:
     """A kind of targets, and what follows from it."""
 
     metric: str                          # "accuracy" or "r2"
+    classes: bool = False                # a row is of one class, by its label
+    in_order: bool = False               # classes have an order, and an output stands between two neighbours
     one_vs_rest: bool = False            # networks of several outputs take class labels, too
     probabilities: bool = False          # targets lie between 0 and 1, and may be smoothed
     has_unit: bool = False               # targets may have a unit of their own, output_scale and output_offset
+    sign: str = ""                       # what quantities must be, "at least 0" or "above 0"
 
 
-CLASSES = Targets("accuracy", probabilities=True)                       # one class per row: labels, or shares of 1
+CLASSES = Targets("accuracy", classes=True, probabilities=True)         # one class per row: labels, or shares of 1
+LABELS = Targets("accuracy", classes=True)                              # labels alone
+LEVELS = Targets("accuracy", classes=True, in_order=True)               # labels whose order counts
 YES_OR_NO = Targets("accuracy", one_vs_rest=True, probabilities=True)   # 0 or 1, or between, for each output
 MARGINS = Targets("accuracy", one_vs_rest=True)                         # -1 or 1 (0 is taken for -1) for each output
 QUANTITIES = Targets("r2", has_unit=True)
-COUNTS = Targets("r2")                                                  # at least 0
+COUNTS = Targets("r2", sign="at least 0")
+POSITIVE = Targets("r2", sign="above 0")
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,9 @@ class Loss:
     name: ClassVar[str]                                 # as ``Network(loss=...)`` and model files have it
     targets: ClassVar[Targets]
     outputs: ClassVar[tuple[str, ...]] = ("identity",)  # the output activations that it allows, its own first
-    constant: ClassVar[str] = "median"                  # the best constant prediction, or nearly: the mean,
-                                                        # its sign, the median or quantile
+    outputs_per_target: ClassVar[int] = 1
+    constant: ClassVar[str] = "median"                  # the best constant prediction, or nearly: the mean, its sign,
+                                                        # mean and deviation, the median or quantile
     bounded_slope: ClassVar[bool] = True                # however large the error
     of_one_target: ClassVar[bool] = False               # whether all outputs may be of one target, (rows, 1)
     passive_aggressive: ClassVar[bool] = False          # whether the optimizer of that name is for it
@@ -64,6 +71,24 @@ class Loss:
             raise TypeError(f"{type(self).__name__} is no loss to be used; allowed are {_names_of_classes()}")
         if name := self.parameter():
             object.__setattr__(self, name, self._checked(getattr(self, name)))
+
+    @classmethod
+    def targets_of(cls, outputs: int) -> int:
+        """How many columns of targets, or classes, so many outputs are for.
+
+        >>> SquaredError.targets_of(4), GaussianNLL.targets_of(4), Ordinal.targets_of(4)
+        (4, 2, 5)
+        """
+        return outputs // cls.outputs_per_target + cls.targets.in_order
+
+    @classmethod
+    def outputs_for(cls, targets: int) -> int:
+        """How many outputs so many columns of targets, or classes, need.
+
+        >>> SquaredError.outputs_for(4), GaussianNLL.outputs_for(2), Ordinal.outputs_for(5)
+        (4, 4, 4)
+        """
+        return (targets - cls.targets.in_order) * cls.outputs_per_target
 
     @classmethod
     def parameter(cls) -> str | None:
@@ -137,7 +162,7 @@ def names(*kinds: Targets, parameters: Sequence[str] = ()) -> list[str]:
     """Of the losses for these kinds of targets, those without a parameter or with one of these.
 
     >>> names(QUANTITIES, parameters=["delta"])
-    ['squared_error', 'absolute_error', 'huber']
+    ['squared_error', 'absolute_error', 'huber', 'gaussian_nll']
     """
     return [name for name, loss in LOSSES.items() if loss.targets in kinds
             and loss.parameter() in (None, *parameters)]
@@ -180,6 +205,51 @@ class BinaryCrossEntropy(Loss):
 
     name = "binary_cross_entropy"
     targets = YES_OR_NO
+    outputs = ("logistic",)
+    constant = "mean"
+
+
+@dataclass(frozen=True)
+class Focal(Loss):
+    """``-(1 - a)^gamma log a`` of a softmax, a being the output of the row's class (Lin et al. 2017, arXiv 1708.02002).
+
+    Rows that are told well count less, the more so the larger ``gamma``; 0 makes it cross_entropy. Slope: that of
+    cross_entropy times (1 - a)^gamma - gamma a (1 - a)^(gamma - 1) log a. t is a class label. The outputs are less sure
+    than the shares of the classes are; :func:`fastsgd.calibrate_temperature` makes them probabilities again.
+
+    >>> Focal(-1)
+    Traceback (most recent call last):
+    ...
+    ValueError: Focal: gamma must be a number of at least 0, at most 100, got -1
+    """
+
+    gamma: float = 2.0
+    name = "focal"
+    targets = LABELS
+    outputs = ("softmax",)
+    constant = "mean"
+    allowed = "of at least 0, at most 100"
+
+    @staticmethod
+    def _allows(value):
+        return 0 <= value <= 100
+
+
+class Ordinal(Loss):
+    """``-t log a - (1 - t) log(1 - a)`` of logistic outputs, t of output k being 1 where the class is above k, else 0.
+
+    For classes 0 .. K - 1 whose order counts, such as ratings (Niu et al. 2016): y are class labels, output k of K - 1
+    is the probability of a class above k. Slope: a - t. A row's class is the number of its outputs above 1/2, by which
+    ``score`` goes: ``(net.predict(X) > 0.5).sum(axis=1)``. The outputs have weights of their own, so that a row's need
+    not fall from each to the next.
+
+    >>> import fastsgd
+    >>> fastsgd.Network([3, 4], loss=Ordinal(), seed=0).score([[0, 0, 0]], [0])             # of 5 classes
+    1.0
+    """
+
+    name = "ordinal"
+    targets = LEVELS
     outputs = ("logistic",)
     constant = "mean"
 
@@ -235,6 +305,12 @@ class Quantile(Loss):
 
     ``quantile`` is q, between 0 and 1: one for all outputs, or one each. Slope: -q where t > a, 1 - q where t < a.
 
+    Several quantiles of one target may cross. With ``Network(output="sorted")``, where they must rise from output to
+    output, each row's predictions are sorted, which never makes their loss larger (Chernozhukov, Fernandez-Val and
+    Galichon 2010). Cost, score and gradient are of the outputs before that: a network is trained as without. Trained
+    through the sort, or on a first quantile and increments, it predicted worse where quantiles were many
+    (docs/decisions.md).
+
     >>> Quantile([0.1, 0.9])
     Quantile(quantile=(0.1, 0.9))
     """
@@ -242,6 +318,7 @@ class Quantile(Loss):
     quantile: float | Sequence[float] = 0.5
     name = "quantile"
     targets = QUANTITIES
+    outputs = ("identity", "sorted")
     constant = "quantile"
     of_one_target = True
     allowed = "above 0 and below 1"
@@ -262,7 +339,32 @@ class Quantile(Loss):
         return 0 < value < 1
 
 
-# ---- counts ----
+class GaussianNLL(Loss):
+    """``s + (t - m)^2 / (2 exp(2 s))``: the negative log-likelihood of a normal distribution, less log(2 pi) / 2.
+
+    Its mean m and the logarithm s of its standard deviation are outputs (Nix and Weigend 1994): of k targets, the means
+    are the first k outputs and the logarithms the last k, of which predictions are exp(s), the deviations. Slopes:
+    (m - t) exp(-2 s) and 1 - (t - m)^2 exp(-2 s). R^2 is that of the means. ``output_scale`` and ``output_offset`` are
+    the targets': deviations are scaled, but not shifted.
+
+    The curvature in s is 2 wherever the deviation is right, small or large. The slopes grow without limit where a
+    deviation is far too small: Adam stands that, SGD wants ``clip_delta`` or ``clip_norm``.
+
+    >>> import fastsgd
+    >>> net = fastsgd.Network([3, 2], loss=GaussianNLL(), output_scale=5.0, output_offset=20.0, seed=0)
+    >>> net.predict([[0, 0, 0]]).tolist()                           # a mean and a deviation
+    [[20.0, 5.0]]
+    """
+
+    name = "gaussian_nll"
+    targets = QUANTITIES
+    outputs = ("mean_and_deviation",)
+    outputs_per_target = 2
+    constant = "mean and deviation"
+    bounded_slope = False
+
+
+# ---- counts and other quantities that are not negative ----
 
 class Poisson(Loss):
     """``t log(t / a) - t + a``, half the Poisson deviance, of an output exp(z). Slope: a - t.
@@ -270,11 +372,52 @@ class Poisson(Loss):
     t is a count, or another quantity of at least 0.
     """
 
+    power: ClassVar[float] = 1.0
     name = "poisson"
     targets = COUNTS
     outputs = ("exp",)
     constant = "mean"
     bounded_slope = False
+
+
+class Gamma(Loss):
+    """``t / a - log(t / a) - 1``, half the gamma deviance, of an output exp(z). Slope: 1 - t / a.
+
+    t is above 0; its standard deviation is taken to grow like its mean, as that of amounts does.
+    """
+
+    power: ClassVar[float] = 2.0
+    name = "gamma"
+    targets = POSITIVE
+    outputs = ("exp",)
+    constant = "mean"
+    bounded_slope = False
+
+
+@dataclass(frozen=True)
+class Tweedie(Loss):
+    """``t^(2 - p) / ((1 - p)(2 - p)) - t a^(1 - p) / (1 - p) + a^(2 - p) / (2 - p)``, half the Tweedie deviance.
+
+    The output is exp(z), p is ``power``, between poisson's 1 and gamma's 2: amounts of which many are 0, such as claims
+    (Tweedie 1984, Jorgensen 1987). t is at least 0. Slope: a^(2 - p) - t a^(1 - p).
+
+    >>> Tweedie(2)
+    Traceback (most recent call last):
+    ...
+    ValueError: Tweedie: power must be a number above 1 and below 2, got 2
+    """
+
+    power: float = 1.5
+    name = "tweedie"
+    targets = COUNTS
+    outputs = ("exp",)
+    constant = "mean"
+    bounded_slope = False
+    allowed = "above 1 and below 2"
+
+    @staticmethod
+    def _allows(value):
+        return 1 < value < 2
 
 
 # ---- margins: t is -1 or 1 ----
@@ -347,8 +490,9 @@ class SquaredEpsilonInsensitive(EpsilonInsensitive):
 
 
 LOSSES: dict[str, type[Loss]] = {loss.name: loss for loss in (
-    CrossEntropy, BinaryCrossEntropy, SquaredError, AbsoluteError, Huber, Quantile, Poisson, Hinge, Perceptron,
-    SquaredHinge, ModifiedHuber, EpsilonInsensitive, SquaredEpsilonInsensitive)}
+    CrossEntropy, BinaryCrossEntropy, Focal, Ordinal, SquaredError, AbsoluteError, Huber, Quantile, GaussianNLL,
+    Poisson, Gamma, Tweedie, Hinge, Perceptron, SquaredHinge, ModifiedHuber, EpsilonInsensitive,
+    SquaredEpsilonInsensitive)}
 
 if __doc__:                      # and not by python -OO
     __doc__ += "\nname, output activations, cost:\n\n" + "\n".join(

@@ -35,6 +35,7 @@ AROUND = [  # what may go with any optimizer
     {"average": 0.9, "average_from": 2},
     {"clip_norm": 0.1, "max_norm": 1.0, "average": 0.5},
 ]
+EXPONENTIAL = ("exp", "mean_and_deviation")
 TOLERANCE = {"float64": 1e-10, "float32": 2e-5}
 
 FULL = os.environ.get("FASTSGD_TEST_FULL", "") not in ("", "0")
@@ -42,7 +43,7 @@ FULL = os.environ.get("FASTSGD_TEST_FULL", "") not in ("", "0")
 SEED = int(os.environ.setdefault("FASTSGD_TEST_SEED", f"{datetime.date.today():%Y%m%d}"))
 
 __all__ = ["ACTIVATIONS", "AROUND", "FULL", "LOSSES", "MARGINS", "OPTIMIZERS", "SEED", "TOLERANCE", "StepConfig",
-           "agree", "make_net", "make_targets", "one_epoch", "random_sizes", "sample"]
+           "agree", "fitting", "make_loss", "make_net", "make_targets", "one_epoch", "random_sizes", "sample"]
 
 
 def sample(*axes, share, salt=()):
@@ -87,15 +88,34 @@ def random_sizes(rng):
     return [width, *entries(int(rng.integers(1, 6)), width, 0), int(rng.integers(2, 5))]
 
 
+def fitting(outputs, loss):
+    """So many outputs, or one more where a loss needs two for each target."""
+    kind = losses.LOSSES[loss]
+    return kind.outputs_for(-(-outputs // kind.outputs_per_target) + kind.targets.in_order)
+
+
+def make_loss(loss, output, outputs, rng):
+    """A loss of that name with parameters that are not its defaults."""
+    quantiles = rng.uniform(0.1, 0.9, outputs)
+    return losses.with_parameters(loss, delta=0.7, quantile=np.sort(quantiles) if output == "sorted" else quantiles,
+                                  gamma=rng.choice([0.0, 0.5, 1.5, 3.0]), power=rng.uniform(1.2, 1.8))
+
+
 def make_net(sizes, activation, loss, output, dtype, rng):
-    loss = losses.with_parameters(loss, delta=0.7, quantile=rng.uniform(0.1, 0.9, sizes[-1]))
-    net = fastsgd.Network(sizes, activation, loss, output=output, dtype=dtype)
-    # Small for the exponential output: a run that diverges would compare one overflow with another.
-    net.params[:] = (0.2 if net.loss == "poisson" else 0.4) * rng.standard_normal(net.params.size)
+    sizes = [*sizes[:-1], fitting(sizes[-1], loss)]
+    net = fastsgd.Network(sizes, activation, make_loss(loss, output, sizes[-1], rng), output=output, dtype=dtype)
+    # Small for exponentials: a run that diverges would compare one overflow with another.
+    size = 0.2 if net.architecture.activations[-1] in EXPONENTIAL else 0.4
+    net.params[:] = size * rng.standard_normal(net.params.size)
     return net
 
 
 def make_targets(loss, output, rows, outputs, rng):
+    """For a network that was made with so many outputs."""
+    kind = losses.LOSSES[loss].targets
+    columns = losses.LOSSES[loss].targets_of(fitting(outputs, loss))
+    if kind.classes and not kind.probabilities:
+        return rng.integers(0, columns, rows)
     if loss == "cross_entropy":
         return rng.integers(0, outputs, rows) if rng.random() < 0.7 else rng.dirichlet(np.ones(outputs), rows)
     if loss == "binary_cross_entropy":
@@ -105,9 +125,9 @@ def make_targets(loss, output, rows, outputs, rng):
     if loss in MARGINS:
         labels = rng.integers(0, outputs, rows)
         return labels if outputs > 1 and rng.random() < 0.5 else rng.choice([-1, 1], (rows, outputs))
-    if loss == "poisson":
-        return rng.poisson(1.5, (rows, outputs))
-    return rng.standard_normal((rows, outputs))
+    if kind.sign:
+        return rng.poisson(1.5, (rows, outputs)) if kind.sign == "at least 0" else rng.uniform(0.2, 3, (rows, outputs))
+    return rng.standard_normal((rows, 1 if output == "sorted" else columns))
 
 
 def one_epoch(module, net, X, y, order, recipe, threads=1, sample_weight=None, **more):

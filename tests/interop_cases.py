@@ -2,7 +2,7 @@
 import os
 
 import numpy as np
-from cases import LOSSES, random_sizes
+from cases import LOSSES, fitting, make_loss, random_sizes
 
 import fastsgd
 from fastsgd import losses
@@ -18,21 +18,20 @@ def random_network(rng, dtype="float32"):
     depth = int(rng.integers(0, 5))
     sizes = [round(200 ** rng.uniform()) for _ in range(depth + 2)]
     loss, output = LOSSES[rng.integers(len(LOSSES))]
-    if loss == "cross_entropy":
-        sizes[-1] = max(2, sizes[-1])
+    sizes[-1] = fitting(max(1 + losses.LOSSES[loss].targets.classes, sizes[-1]), loss)
     columns = sizes[0]
     scaling = [{}, {"input_scale": rng.uniform(0.1, 2)}, {"input_offset": rng.uniform(-1, 1)},
                {"input_scale": rng.uniform(0.1, 2, columns), "input_offset": rng.uniform(-1, 1, columns)}]
     activations = [str(name) for name in rng.choice(ACTIVATIONS, depth)]
     seed = int(rng.integers(2**31))
-    loss = losses.with_parameters(loss, delta=0.4, quantile=rng.uniform(0.1, 0.9, sizes[-1]))
+    loss = make_loss(loss, output, sizes[-1], rng)
     net = fastsgd.Network(sizes, activations, loss, output=output, dtype=dtype, seed=seed, **scaling[rng.integers(4)])
     for b in net.biases:
         b[:] = 0.1 * rng.standard_normal(b.shape)
-    if loss.targets.has_unit and net.architecture.activations[-1] == "identity" and rng.random() < 0.7:
-        outputs = sizes[-1]
-        net.output_scale = rng.choice([1.0, 1000.0]) if rng.random() < 0.5 else rng.uniform(0.1, 9, outputs)
-        net.output_offset = rng.choice([0.0, -3.0]) if rng.random() < 0.5 else rng.uniform(-9, 9, outputs)
+    if net.architecture.takes_unit and rng.random() < 0.7:
+        one, targets = output == "sorted", net.architecture.targets
+        net.output_scale = rng.choice([1.0, 1000.0]) if one or rng.random() < 0.5 else rng.uniform(0.1, 9, targets)
+        net.output_offset = rng.choice([0.0, -3.0]) if one or rng.random() < 0.5 else rng.uniform(-9, 9, targets)
     return net
 
 

@@ -4,8 +4,11 @@ An entry is a file, a test of it or one of its cases; one that is no more stops 
 """
 SMOKE = {
     "the house is in order": ["test_layout.py", "test_deprecation.py"],
-    "layers and losses": ["test_layers.py", "test_losses.py",
-                          "test_ntk.py::test_a_hundred_steps_are_those_of_pytorch_on_v"],
+    "layers and losses": [
+        "test_layers.py", "test_losses.py", "test_ntk.py::test_a_hundred_steps_are_those_of_pytorch_on_v",
+        "test_costs.py::test_sorted_quantiles_do_not_cross_and_are_trained_as_without",
+        "test_costs.py::test_ordinal_is_the_cross_entropy_of_its_thresholds",
+        "test_calibration.py::test_the_log_loss_is_least"],
     "the kernel does what the reference says": [
         *(f"test_kernel.py::test_kernel_agrees_with_reference[{case}]" for case in (
             "relu-cross_entropy-softmax-float32", "tanh-squared_error-identity-float64",

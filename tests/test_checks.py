@@ -183,11 +183,13 @@ def test_weights_of_classes():
     np.testing.assert_allclose(check([0, 5], np.array([[0], [1], [0.5]]), "binary_cross_entropy", 1), [0, 5, 0])
     np.testing.assert_allclose(check([4, 5], np.array([[-1], [1]]), "hinge", 1), [4, 5])
     assert check([0, 0, 0], y, "cross_entropy", 3).tolist() == [0, 0, 0, 0]        # train looks at the product
-    with says(ValueError, "class_weight needs cross_entropy, or class labels, or one output of binary_cross_entropy, "
-                          "hinge, perceptron, squared_hinge, modified_huber; this network has binary_cross_entropy"):
+    with says(ValueError, "class_weight needs cross_entropy, focal, ordinal, or class labels, or one output of "
+                          "binary_cross_entropy, hinge, perceptron, squared_hinge, modified_huber; "
+                          "this network has binary_cross_entropy"):
         check("balanced", np.eye(2), "binary_cross_entropy", 2)
-    with says(ValueError, "class_weight needs cross_entropy, or class labels, or one output of binary_cross_entropy, "
-                          "hinge, perceptron, squared_hinge, modified_huber; this network has squared_error"):
+    with says(ValueError, "class_weight needs cross_entropy, focal, ordinal, or class labels, or one output of "
+                          "binary_cross_entropy, hinge, perceptron, squared_hinge, modified_huber; "
+                          "this network has squared_error"):
         check("balanced", np.ones((2, 1)), "squared_error", 1)
     with says(ValueError, "class_weight of the rows must not be negative; class_weight of the rows[0] is -1"):
         check([-1, 1, 1], y, "cross_entropy", 3)
@@ -387,7 +389,7 @@ def test_files_of_tensors(tmp_path):
 
 @pytest.mark.parametrize("loss", losses.LOSSES)
 def test_parameters_of_losses_are_kept(tmp_path, loss):
-    loss = losses.with_parameters(loss, delta=0.25, epsilon=0.25, quantile=[0.25, 0.75])
+    loss = losses.with_parameters(loss, delta=0.25, epsilon=0.25, quantile=[0.25, 0.75], gamma=0.25, power=1.25)
     net = fastsgd.Network([2, 2], loss=loss)
     net.save(tmp_path / "net")
     assert fastsgd.Network.load(tmp_path / "net").architecture == net.architecture

@@ -177,7 +177,7 @@ def test_deltas_and_costs_on_a_plane_agree_with_the_reference(loss, output, acti
         net, X, y = case(loss, output, rng, sizes, activation, dtype, rows)
         found = []
         for module in MODULES:
-            out = np.empty((rows, sum(sizes[1:-1]) + sum(sizes[1:])), dtype)
+            out = np.empty((rows, sum(net.sizes[1:-1]) + sum(net.sizes[1:])), dtype)
             cost = module.deltas(net.architecture, net.params, X, y, out, threads=threads)
             Z, *directions = np.random.default_rng(1).standard_normal((3, rows, sizes[0])).astype(dtype)
             on_plane = module.cost_on_plane(net.architecture, net.params, Z, directions, (0.3, -0.7), activation, y,

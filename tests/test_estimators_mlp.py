@@ -215,6 +215,42 @@ def test_several_quantiles_at_once():
 
 
 @quiet
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_means_come_with_deviations_where_they_are_asked_for(solver):
+    rng = np.random.default_rng(0)
+    rows = rng.uniform(-1, 1, (2000, 2))
+    y = np.stack([rows[:, 0] + rng.standard_normal(2000) * np.exp(rows[:, 1]), rng.standard_normal(2000)], axis=1)
+    for columns in (0, slice(2)):
+        model = MLPRegressor("gaussian_nll", (16,), "tanh", solver=solver, learning_rate_init=0.01, random_state=0,
+                             early_stopping=solver == "adam").fit(rows, y[:, columns])
+        mean, deviation = model.predict(rows, return_std=True)
+        np.testing.assert_array_equal(mean, model.predict(rows))
+        assert mean.shape == deviation.shape == y[:, columns].shape
+        assert model.n_outputs_ == 2 * y[:, columns].size / 2000
+        first = deviation if deviation.ndim == 1 else deviation[:, 0]
+        assert np.corrcoef(np.log(first), rows[:, 1])[0, 1] > 0.9
+        assert model.score(rows, y[:, columns]) == pytest.approx(sklearn.metrics.r2_score(y[:, columns], mean))
+        assert -1 < model.loss_ < 2
+    with pytest.raises(ValueError, match="return_std needs the loss gaussian_nll, this model has huber"):
+        MLPRegressor("huber", (4,), max_iter=2).fit(rows, y[:, 0]).predict(rows, return_std=True)
+
+
+@quiet
+@pytest.mark.parametrize(("loss", "power"), [("gamma", 2), ("tweedie", 1.3)])
+def test_amounts_by_lbfgs_are_scikit_learns_generalised_linear_models(loss, power):
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((400, 2))
+    y = rng.gamma(2, np.exp(rows @ [0.5, -0.3] + 1)) * (rng.random(400) < (1 if power == 2 else 0.7))
+    theirs = sklearn.linear_model.TweedieRegressor(power=power, link="log", alpha=0, tol=1e-10, max_iter=1000)
+    theirs.fit(rows, y)
+    ours = MLPRegressor(loss, (), solver="lbfgs", alpha=0, tol=1e-12, tweedie_power=power if power < 2 else 1.5,
+                        random_state=0).fit(rows, y)
+    np.testing.assert_allclose(ours.coefs_[0][:, 0], theirs.coef_, atol=1e-5)
+    with pytest.raises(ValueError, match="y must not be negative for"):
+        ours.fit(rows, -y)
+
+
+@quiet
 def test_validation_rows_of_the_user():
     clf = MLPClassifier((32,), learning_rate_init=0.01, max_iter=12, random_state=0)
     clf.fit(X[:300], Y[:300], X_val=X[300:], y_val=Y[300:])

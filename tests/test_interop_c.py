@@ -235,6 +235,10 @@ def test_files_of_different_networks_do_not_compile(tmp_path):
     ({"loss": "binary_cross_entropy"}, "Of 2 yes-or-no labels, out[k] is the probability of label k."),
     ({"sizes": [3, 1], "loss": "binary_cross_entropy"}, "out[0] is the probability of yes."),
     ({"loss": "poisson"}, "trained with the loss poisson; its outputs are exp."),
+    ({"loss": "ordinal"}, "Of 3 classes in order, out[k] is the probability of a class above class k."),
+    ({"loss": "gaussian_nll"}, "out[0] is the mean of the target and out[1] its standard deviation."),
+    ({"loss": "gaussian_nll", "sizes": [3, 4], "output_scale": 2},
+     "Of 2 targets, out[k] is the mean of target k and out[2 + k] its standard deviation, in the units of the "),
 ])
 def test_the_header_says_what_comes_out(tmp_path, arguments, text):
     net = fastsgd.Network(**{"sizes": [3, 2]} | arguments)

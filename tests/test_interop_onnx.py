@@ -181,7 +181,9 @@ def arrays(seed=0):
     made = {name: rng.uniform(0.5, 1, shape).astype("float32") for name, shape in shapes.items()}
     return made | {"half": np.float32(0.5), "two": np.float32([2]), "one": np.float32(1),
                    "root": np.float32(np.sqrt(2)), "square": np.ones((4, 4), np.float32),
-                   "shape": np.array([-1, 3]), "keep": np.array([0, -1]), "no": np.array(False), "yes": np.array(True)}
+                   "shape": np.array([-1, 3]), "keep": np.array([0, -1]), "no": np.array(False), "yes": np.array(True),
+                   "four": np.array([4]), "odd": np.array([[False, True] * 2]),
+                   "first": np.array([[True, True, False, False]])}
 
 
 def dense(activation):
@@ -303,6 +305,31 @@ def test_the_units_of_outputs_come_back_and_of_older_files_are_one():
     assert from_onnx(model).architecture == net.architecture
 
 
+def test_the_units_of_means_and_of_sorted_outputs_come_back():
+    means = fastsgd.Network([2, 3, 4], loss="gaussian_nll", seed=0, output_scale=[2.0, 3.0], output_offset=[1.0, -1.0])
+    ranks = fastsgd.Network([2, 3, 2], loss=fastsgd.losses.Quantile([0.1, 0.6]), output="sorted", seed=0,
+                            output_scale=2.0, output_offset=1.0)
+    for net in (means, ranks):
+        model = to_onnx(net)
+        X = random_rows(np.random.default_rng(0), net)
+        twin = from_onnx(model)
+        assert twin.architecture == net.architecture
+        other = from_onnx(model, net.loss_function)
+        assert other.architecture.activations == net.architecture.activations
+        for each in (twin, other):
+            np.testing.assert_array_equal(each.predict(X), net.predict(X))
+        onnx.checker.check_model(model, full_check=True)
+        assert difference(run(model, X), net.predict(X)) < 1e-6
+    model = to_onnx(means)
+    for tensor in model.graph.initializer:
+        if tensor.name == "output_offset":
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.float32([1, -1, 0, 0.5]), "output_offset"))
+    with pytest.raises(ValueError, match="the graph scales its output otherwise"):
+        from_onnx(model)
+    with pytest.raises(ValueError, match=r"deviations must be scaled as their means are, by \[2.0, 3.0\], and"):
+        from_onnx(model, "gaussian_nll")
+
+
 def test_the_caller_decides_the_loss():
     model = graph(READ["no activation between"], arrays())
     assert from_onnx(model, loss="cross_entropy").architecture.activations == ("identity", "softmax")
@@ -410,6 +437,20 @@ REFUSED = {  # nodes, what is done to the model, the message
     "softmax over rows": ([("Gemm", "xWb", "z"), ("Softmax", "z", "y", {"axis": 0})], None, "over the columns"),
     "relu after softmax": ([("Gemm", "xWb", "z"), ("Softmax", "z", "a"), ("Relu", "a", "y")], None,
                            "may follow a Softmax"),
+    "sorted downwards": ([("Gemm", "xWb", "z"), ("TopK", ["z", "four"], "y", {"axis": 1})], None, "sort all of its"),
+    "some of the sorted": ([("Gemm", "xWb", "z"), ("TopK", ["z", "two"], "y", {"axis": 1, "largest": 0})], None,
+                           "sort all of its columns"),
+    "sorted inside": ([("Gemm", "xWb", "z"), ("TopK", ["z", "four"], "a", {"axis": 1, "largest": 0}),
+                       ("Gemm", "aVc", "y")], None, r"node 'n2' \(Gemm\): sorted must come last"),
+    "sorted twice": ([("Gemm", "xWb", "z"), ("TopK", ["z", "four"], "a", {"axis": 1, "largest": 0}),
+                      ("TopK", ["a", "four"], "y", {"axis": 1, "largest": 0})], None, "sorted must come last"),
+    "relu after sorting": ([("Gemm", "xWb", "z"), ("TopK", ["z", "four"], "a", {"axis": 1, "largest": 0}),
+                            ("Relu", "a", "y")], None, "nothing but a scale and an offset may follow sorted"),
+    "sorted rows": ([("TopK", ["x", "four"], "y", {"axis": 1, "largest": 0})], None, "sort all of its columns"),
+    "another condition": ([("Gemm", "xWb", "z"), ("Exp", "z", "a"), ("Where", ["odd", "z", "a"], "y")], None,
+                          "only that of means and deviations can be read"),
+    "another deviation": ([("Gemm", "xWb", "z"), ("Softplus", "z", "a"), ("Where", ["first", "z", "a"], "y")], None,
+                          "only that of means and deviations can be read"),
     "scaled softmax": ([("Gemm", "xWb", "z"), ("Softmax", "z", "a"), ("Mul", ["a", "half"], "y")], None,
                        "may follow a Softmax"),
     "scaled after an activation": ([("Gemm", "xWb", "z"), ("Tanh", "z", "a"), ("Mul", "ab", "y")], None,
@@ -500,7 +541,7 @@ def test_mutated_files_load_or_raise_value_error(tmp_path_factory, data):
 
 
 CHANGES = ["Gemm", "MatMul", "Add", "Sub", "Mul", "Div", "Max", "Min", "Where", "Relu", "LeakyRelu", "Elu", "Sigmoid",
-           "Tanh", "Softplus", "Softmax", "Exp", "Abs", "Neg", "Identity", "Transpose", "Flatten", "Reshape"]
+           "TopK", "Tanh", "Softplus", "Softmax", "Exp", "Abs", "Neg", "Identity", "Transpose", "Flatten", "Reshape"]
 
 
 def test_no_changed_graph_is_read_as_something_else():

@@ -12,6 +12,7 @@ import pytest
 
 import fastsgd
 from fastsgd.interop import from_onnx, to_c, to_onnx
+from fastsgd.network.classes import labels_of, probabilities_of
 from fastsgd.tables.columns import Category, Date, Number
 from fastsgd.tables.encoding import Encoding
 
@@ -105,7 +106,8 @@ def told(library, name, net, encoding, rows, scratch=None):
     """What the compiled function of rows returns and fills."""
     classes = bool(encoding.classes)
     function = getattr(library, f"{name}_{'classify' if classes else 'predict'}_row")
-    out = np.empty((len(next(iter(rows.values()))), net.sizes[-1]), net.dtype if classes else float)
+    out = np.empty((len(next(iter(rows.values()))), len(encoding.classes) or net.sizes[-1]),
+                   net.dtype if classes else float)
     more = () if scratch is None else (ctypes.c_void_p(scratch.ctypes.data),)
     returned = [function(ctypes.byref(row), ctypes.c_void_p(each.ctypes.data), *more)
                 for row, each in zip(c_rows(encoding, rows), out, strict=True)]
@@ -131,6 +133,46 @@ def test_c_takes_the_values_of_a_table(tmp_path):
         rows_too_large = {**rows, "number": np.full(11, 1e300 if net.dtype == np.float32 else math.nan)}
         returned, out = told(library, name, net, encoding, rows_too_large)
         assert (set(returned) == {-1}) == (net.dtype == np.float32)         # what is missing takes the median
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("target", "loss"), [("rank", "ordinal"), (("y", "z"), "gaussian_nll"), ("y", "quantile")])
+def test_exports_of_other_losses(tmp_path, target, loss, dtype):
+    """In C and in ONNX: classes in order; means and deviations; sorted quantiles."""
+    rows = {name: values for name, values in table().items() if name in ("number", "y", "z")}
+    rows["rank"] = np.array([3, 1, 2, 2, 5, 5, 1, 3, 2, 5])
+    quantile = (0.1, 0.5, 0.8) if loss == "quantile" else ()
+    encoding = Encoding.learn(rows, target, drop={"rank", "y", "z"} - set(np.atleast_1d(target)), own_units=True,
+                              quantiles=quantile)
+    kind = fastsgd.losses.with_parameters(loss, quantile=quantile)
+    units = {} if encoding.classes else {"output_scale": encoding.target_scale(),
+                                         "output_offset": encoding.target_offset()}
+    net = fastsgd.Network([1, 5, kind.outputs_for(encoding.outputs)], "tanh", kind, seed=3, dtype=dtype,
+                          output="sorted" if quantile else None, **units)
+    net.params[:] = 2 * np.random.default_rng(1).standard_normal(net.params.size)
+    net.metadata["table"] = encoding.to_json()
+    rows = {"number": np.linspace(-3, 3, 25)}
+    outputs = net.predict(encoding.rows(rows, dtype))
+    to_c(net, tmp_path / "net")
+    returned, out = told(compiled(tmp_path, "net"), "net", net, encoding, rows)
+    if loss != "ordinal":
+        assert set(returned) == {0}
+        np.testing.assert_allclose(out, outputs, rtol=1e-5)
+    else:
+        labels, probabilities = (function(outputs, net.architecture.loss_type.targets) for function in (
+            labels_of, probabilities_of))
+        assert len({*labels.tolist()}) > 1
+        assert returned == labels.tolist()
+        np.testing.assert_allclose(out, probabilities, rtol=1e-4, atol=1e-6)
+    onnx = pytest.importorskip("onnx")
+    exported = to_onnx(net, columns=True)
+    onnx.checker.check_model(exported, full_check=True)
+    found = run(exported, encoding, rows)
+    if loss != "ordinal":
+        np.testing.assert_allclose(found["prediction"], outputs, rtol=1e-5)
+    else:
+        np.testing.assert_array_equal(found["label"], np.array(encoding.classes)[labels])
+        np.testing.assert_allclose(found["probabilities"], probabilities, rtol=1e-4, atol=1e-6)
 
 
 def test_c_refuses_what_is_missing_where_the_model_does(tmp_path):

@@ -31,7 +31,7 @@ def test_random_networks_agree_and_come_back(dtype):
         found = outputs(module, X)
         assert found.dtype == net.dtype
         assert difference(found, net.predict(X)) < {"float32": 1e-5, "float64": 1e-13}[dtype]
-        twin = from_torch(module, net.loss)
+        twin = from_torch(module, net.loss_function)
         assert twin.architecture.activations == net.architecture.activations
         assert np.allclose(twin.output_scale, net.output_scale, rtol=1e-7)
         assert twin.dtype == net.dtype
@@ -122,9 +122,27 @@ def test_the_units_of_outputs_come_last():
         from_torch(module, "cross_entropy")
 
 
+def test_the_units_of_means_and_of_sorted_outputs_come_back():
+    means = fastsgd.Network([3, 4], loss="gaussian_nll", seed=0, output_scale=[2.0, 3.0], output_offset=[1.0, -1.0])
+    ranks = fastsgd.Network([3, 2], loss=fastsgd.losses.Quantile([0.1, 0.6]), output="sorted", seed=0, output_scale=2.0)
+    for net in (means, ranks):
+        twin = from_torch(to_torch(net), net.loss_function)
+        assert twin.architecture == net.architecture
+    with pytest.raises(ValueError, match="output_activation=False leaves logarithms of deviations"):
+        to_torch(means, output_activation=False)
+    module = to_torch(means)
+    module[-1].offset[3] = 1.0
+    with pytest.raises(ValueError, match="deviations must be scaled as their means are"):
+        from_torch(module, "gaussian_nll")
+    with pytest.raises(ValueError, match="output 'sorted' needs quantiles that rise"):
+        from_torch(to_torch(ranks))
+
+
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-def test_the_module_can_be_scripted():
-    net = fastsgd.Network([4, 5, 1], "gelu", "poisson", seed=0, input_scale=[1, 2, 3, 4])
+@pytest.mark.parametrize("loss", ["poisson", "gaussian_nll", "quantile"])
+def test_the_module_can_be_scripted(loss):
+    loss = fastsgd.losses.with_parameters(loss, quantile=[0.1, 0.9])
+    net = fastsgd.Network([4, 5, 2], "gelu", loss, seed=0, input_scale=[1, 2, 3, 4], output=loss.outputs[-1])
     X = np.random.default_rng(0).standard_normal((6, 4)).astype("float32")
     module = to_torch(net)
     np.testing.assert_allclose(outputs(torch.jit.script(module), X), outputs(module, X), rtol=1e-6)

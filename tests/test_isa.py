@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cases import OPTIMIZERS, SEED
+from cases import LOSSES, OPTIMIZERS, SEED
 
 from fastsgd import config
 from fastsgd.engine import machine
@@ -32,7 +32,7 @@ def test_kernel_agrees_with_reference_on(isa):
 
 BITS = """
 import hashlib, numpy as np, scipy.sparse, fastsgd
-from cases import OPTIMIZERS
+from cases import LOSSES, OPTIMIZERS, make_net, make_targets
 from fastsgd.layers import *
 rng = np.random.default_rng(0)
 for dtype in ("float32", "float64"):
@@ -59,6 +59,12 @@ for dtype in ("float32", "float64"):
             fastsgd.train(net, X, y, optimizer=fastsgd.AdamW(0.01), batch_size=64, epochs=1, seed=0, threads=2)
             digest = hashlib.sha256(net.params.tobytes() + net.predict(X).tobytes())
             print(dtype, encoding, members, sharing, digest.hexdigest())
+    for loss, output in LOSSES:
+        net = make_net([20, 30, 4], "tanh", loss, output, dtype, rng)
+        X, y = rng.standard_normal((300, 20)), make_targets(loss, output, 300, 4, rng)
+        history = fastsgd.train(net, X, y, optimizer=fastsgd.SGD(0.01), batch_size=70, epochs=2, seed=0)
+        digest = hashlib.sha256(net.params.tobytes() + net.predict(X).tobytes() + repr(history.cost).encode())
+        print(dtype, loss, output, digest.hexdigest())
     for sizes, batch_size in (([37, 1], 1), ([61, 11], 1), ([40, 3], 5)):
         for optimizer in (fastsgd.SGD(0.01, l2=0.01, average="polyak"),
                           fastsgd.SGD(0.01, l1=0.01, l2=0.1, cumulative_l1=True),
@@ -82,7 +88,7 @@ def test_instruction_sets_and_sizes_of_caches_give_the_same_bits():
     plans += [{"FASTSGD_ISA": sets[0], "FASTSGD_CACHES": sizes} for sizes in ("64,1K", "1M,64M")]
     found = [python("-c", f"import sys; sys.path.append({tests!r})" + BITS, **plan) for plan in plans]
     assert found[0].returncode == 0, found[0].stderr
-    assert found[0].stdout.count("float") == 10 * len(OPTIMIZERS) + 72 + 48
+    assert found[0].stdout.count("float") == 10 * len(OPTIMIZERS) + 2 * len(LOSSES) + 72 + 48
     for plan, other in zip(plans[1:], found[1:], strict=True):
         assert other.stdout == found[0].stdout, plan
 

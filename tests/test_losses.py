@@ -16,7 +16,7 @@ PACKAGE = Path(fastsgd.__file__).parent
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_name_and_an_object_mean_the_same(name):
     kind = LOSSES[name]
-    nets = [fastsgd.Network([4, 3], loss=loss, seed=0) for loss in (name, kind())]
+    nets = [fastsgd.Network([4, kind.outputs_for(3)], loss=loss, seed=0) for loss in (name, kind())]
     assert nets[0].architecture == nets[1].architecture
     assert (nets[1].loss, nets[1].loss_function, repr(nets[0])) == (name, kind(), repr(nets[1]))
     assert kind.__name__ in losses.__all__
@@ -45,6 +45,17 @@ def test_parameters():
     (lambda: losses.Quantile([]), ValueError, "Quantile: quantile must be a number or one for each output, got none"),
     (lambda: losses.SquaredEpsilonInsensitive(-1), ValueError,
      "SquaredEpsilonInsensitive: epsilon must be a number of at least 0, at most 1e.30, got -1"),
+    (lambda: losses.Focal(-0.1), ValueError, "Focal: gamma must be a number of at least 0, at most 100, got -0.1"),
+    (lambda: losses.Tweedie(1), ValueError, "Tweedie: power must be a number above 1 and below 2, got 1"),
+    (lambda: fastsgd.Network([2, 3], loss="gaussian_nll"), ValueError,
+     "sizes: gaussian_nll needs 2 outputs per target, got 3"),
+    (lambda: fastsgd.Network([2, 3], loss=losses.Quantile([0.1, 0.9, 0.5]), output="sorted"), ValueError,
+     r"output 'sorted' needs quantiles that rise from output to output, got \[0.1, 0.9, 0.5\]"),
+    (lambda: fastsgd.Network([2, 2], loss=losses.Quantile([0.1, 0.9]), output="sorted", output_scale=[1, 2]),
+     ValueError, r"output_scale and output_offset must be one number each where outputs are sorted, got \[1.0, 2.0\] "
+                 r"and \[0.0\]"),
+    (lambda: fastsgd.Network([2, 4], loss="gaussian_nll", output_scale=[1, 2, 3]), ValueError,
+     "output_scale must be one number or 2, one per target, got 3"),
     (lambda: losses.Loss(), TypeError, "Loss is no loss to be used; allowed are CrossEntropy, .*"),
     (lambda: fastsgd.Network([2, 1], loss=losses.Huber), ValueError, r"loss must be one of .*, or of fastsgd.losses, "
                                                                      r"got the class Huber: give Huber\(\)"),

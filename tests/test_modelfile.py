@@ -21,6 +21,9 @@ def make(**arguments):
 NETS = [
     {}, {"dtype": "float64"}, {"loss": "squared_error", "output": "tanh"}, {"loss": losses.Huber(0.3)},
     {"loss": losses.Quantile([0.2, 0.7])}, {"loss": "poisson"}, {"loss": "binary_cross_entropy"},
+    {"loss": losses.Quantile([0.2, 0.7]), "output": "sorted", "output_scale": 3.0}, {"loss": losses.Tweedie(1.3)},
+    {"loss": "gaussian_nll", "output_scale": 3.0, "output_offset": 1.0}, {"loss": losses.Focal(0.5)},
+    {"loss": "ordinal"},
 ]
 
 

@@ -102,26 +102,32 @@ def extremes(dtype) -> np.ndarray:
     return np.random.default_rng(0).permutation(X)
 
 
-def targets(loss, rows):
+def targets(loss, output):
+    """Of one row each, for three outputs, or four where there are two for each target."""
     kinds = {"cross_entropy": [[1, 0, 0], [0.5, 0.5, 0]], "binary_cross_entropy": [[1, 0, 1], [0.5, 0, 1]],
-             "poisson": [[0, 1, 3]], **{name: [[1, -1, 1]] for name in MARGINS}}
-    return [np.tile(np.array(kind, float), (rows, 1)) for kind in kinds.get(loss, [[0, 1, -3], [3e38, -3e38, 0]])]
+             "focal": [[0], [1]], "ordinal": [[0], [2], [3]], "sorted": [[0], [3e38], [-3e38]],
+             "gaussian_nll": [[0, 1], [3e38, -3e38]], "poisson": [[0, 1, 3]], "gamma": [[1e-30, 1, 3e38]],
+             "tweedie": [[0, 1, 3], [1e-30, 0, 3e38]], **{name: [[1, -1, 1]] for name in MARGINS}}
+    found = kinds.get(output) or kinds.get(loss) or [[0, 1, -3], [3e38, -3e38, 0]]
+    return [np.array([row], float) for row in found]
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")               # of NumPy, where the reference overflows
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(("loss", "output"), LOSSES)
 def test_never_nan_where_mathematics_gives_a_number(loss, output, dtype):
-    net = single_layer(3, dtype, loss=loss, output=output)
+    net = make_net([3, 3], "relu", loss, output, dtype, np.random.default_rng(1))
+    net.params[:] = 0
+    np.fill_diagonal(net.weights[0], 1)
     X = extremes(dtype)
     assert not np.isnan(net.predict(X)).any()
-    for y in targets(loss, 400):
+    for y in targets(loss, output):
         for i in range(0, len(X) - 4, max(len(X) // 400, 1)):
-            rows, target = checked.check(net, X[i:i + 1], y[:1])
+            rows, target = checked.check(net, X[i:i + 1], y)
             cost, expected = (module.cost(net.architecture, net.params, rows, target)[0]
                               for module in (_kernel, reference))
             assert not np.isnan(cost), (X[i], y[0])
-            slopes = np.empty((1, 3), dtype)
+            slopes = np.empty((1, net.sizes[-1]), dtype)
             _kernel.deltas(net.architecture, net.params, rows, target, slopes)
             assert not np.isnan(slopes).any(), (X[i], y[0], slopes)
             if expected < 1e30:

@@ -387,6 +387,15 @@ def test_a_confusion_matrix_has_a_diagonal_that_is_seen_and_names_that_fit(class
     assert ax.get_window_extent().width > 150
 
 
+def test_a_confusion_matrix_of_classes_in_order():
+    net = fastsgd.Network([6, 3], loss="ordinal", seed=0)
+    X = np.random.default_rng(0).standard_normal((50, 6)).astype("f4")
+    y = np.where(np.arange(50) < 40, (net.predict(X) > 0.5).sum(axis=1), 0)
+    ax = plots.confusion(net, X, y)
+    assert f"{net.score(X, y):.2%} of 50 rows" in ax.get_title()
+    assert len(ax.get_xticklabels()) == 4
+
+
 def test_names_that_become_alike_when_they_are_shortened_get_a_number():
     from fastsgd.plots.training import _shortened
     names = ["short", "the same beginning 1 and the same ending", "the same beginning 2 and the same ending"]

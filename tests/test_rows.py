@@ -202,7 +202,7 @@ def test_units_that_cannot_be():
                                ({"output_offset": [1, 2, 3]}, "output_offset must be one number or 2, one per output"),
                                ({"output_offset": float("nan")}, "output_offset must hold numbers between"),
                                ({"output_scale": 2, "loss": "poisson"}, "are for losses of quantities .* has poisson"),
-                               ({"output_scale": 2, "output": "tanh"}, "with the output identity; .* with tanh")):
+                               ({"output_scale": 2, "output": "tanh"}, "with the output identity or .* with tanh")):
         with pytest.raises(ValueError, match=message):
             fastsgd.Network([3, 2], **{"loss": "squared_error", **arguments})
     net = fastsgd.Network([3, 2], seed=0)

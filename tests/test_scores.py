@@ -43,7 +43,7 @@ def test_scores_of_quantities_are_those_of_scikit_learn():
     assert scores.mae(y, found) == pytest.approx(metrics.mean_absolute_error(y, found))
     assert scores.r2(y, found) == pytest.approx(metrics.r2_score(y, found))
     assert scores.pinball(y, found, 0.2) == pytest.approx(metrics.mean_pinball_loss(y, found, alpha=0.2))
-    assert scores.poisson_deviance(y, found) == pytest.approx(metrics.mean_poisson_deviance(y, found))
+    assert scores.deviance(y, found) == pytest.approx(metrics.mean_poisson_deviance(y, found))
 
 
 def test_a_class_without_rows_or_predictions_has_no_figure():

@@ -1,4 +1,5 @@
 """Does ``fastsgd train`` make enough steps, minimise what is asked for, and say when the result is worth nothing?"""
+import json
 import re
 import tomllib
 
@@ -163,7 +164,84 @@ def test_counts_by_poisson(tables, capsys):
                      capsys.readouterr().err)
 
 
+@pytest.mark.parametrize(("target", "more", "column"), [
+    ("visits", ["--loss", "tweedie", "--tweedie-power", "1.2"], "predicted_visits"),
+    ("price", ["--loss", "gamma"], "predicted_price"),
+    ("price", ["--loss", "gaussian_nll"], "predicted_price,deviation_price"),
+    ("price", ["--quantile", "0.1,0.5,0.9", "--sorted-quantiles"],
+     "predicted_price_q0.1,predicted_price_q0.5,predicted_price_q0.9")])
+def test_more_losses_of_quantities(tables, capsys, target, more, column):
+    drop = [option for name in {"price", "visits", "weight", "sign"} - {target} for option in ("--drop", name)]
+    arguments = ["train", "prices.npz", "--target", target, *drop, "--hidden", "8", *more, "--learning-rate", "0.01"]
+    assert main([*arguments, "--run", "r", "--out", "m.safetensors"]) == 0
+    told = capsys.readouterr().err
+    assert "no better" not in told
+    assert {"tweedie": "held-out rows: deviance ", "gamma": "held-out rows: deviance ",
+            "gaussian_nll": "% of the rows within 1.96 deviations), RMSE"}.get(more[1], "q0.1 pinball loss") in told
+    net = fastsgd.Network.load("m.safetensors")
+    assert main(["train", "--config", "r/config.toml", "--run", "again", "--out", "n.safetensors"]) == 0
+    assert (fastsgd.Network.load("n.safetensors").params == net.params).all()
+    capsys.readouterr()
+    assert main(["predict", "m.safetensors", "prices.npz"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head == column
+    found = np.array([list(map(float, row.split(","))) for row in rows])
+    if "sorted" in more[-1]:
+        assert (np.diff(found) >= 0).all()
+    if more[1] == "gaussian_nll":
+        np.testing.assert_allclose(found, net.predict(Encoding.from_json(net.metadata["table"]).rows(
+            dict(np.load("prices.npz")))), rtol=1e-4)
+    assert main(["evaluate", "m.safetensors", "prices.npz", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    if more[1] == "gaussian_nll":
+        assert 0.8 < figures["coverage_95"] <= 1
+        assert figures["nll"] < figures["baseline"]["nll"]
+    elif "loss" in more[0]:
+        assert figures["deviance"] < figures["baseline"]["deviance"]
+
+
+@pytest.mark.parametrize("more", [["--loss", "ordinal"], ["--loss", "focal", "--focal-gamma", "1"]])
+def test_more_losses_of_classes(tables, capsys, more):
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal(ROWS)
+    np.savez("stars.npz", a=a, stars=np.digitize(a + 0.3 * rng.standard_normal(ROWS), [-1, 0, 1]) + 2,
+             word=np.where(a > 0, "good", "bad"))
+    stars = ["train", "stars.npz", "--out", "m.safetensors", "--hidden", "8", *more]
+    assert main([*stars, "--target", "stars", "--drop", "word", "--class-weight", "balanced"]) == 0
+    net = fastsgd.Network.load("m.safetensors")
+    assert net.sizes[-1] == (3 if "ordinal" in more else 4)
+    capsys.readouterr()
+    assert main(["evaluate", "m.safetensors", "stars.npz", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["accuracy"] > 0.6
+    assert figures["log_loss"] < figures["baseline"]["log_loss"]
+    assert ("distance" in figures) is ("ordinal" in more)
+    assert main(["evaluate", "m.safetensors", "stars.npz"]) == 0
+    assert ("distance  0." in capsys.readouterr().out) is ("ordinal" in more)
+    assert main(["predict", "m.safetensors", "stars.npz", "--probabilities"]) == 0
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert head == "predicted_stars,p_2,p_3,p_4,p_5"
+    found = np.array([list(map(float, row.split(","))) for row in rows])
+    assert np.mean(found[:, 0] == np.load("stars.npz")["stars"]) == pytest.approx(figures["accuracy"])
+    np.testing.assert_allclose(found[:, 1:].sum(axis=1), 1, rtol=1e-5)
+    if "ordinal" in more:
+        assert main([*stars, "--target", "word", "--drop", "stars"]) == 1
+        assert ("--loss ordinal needs classes that are numbers, whose order is theirs; target 'word' has text such as "
+                "'bad'") in capsys.readouterr().err
+
+
+def test_gamma_needs_amounts_above_0(tables, capsys):
+    assert main(["train", "prices.npz", "--loss", "gamma", "--target", "visits", "--out", "m.safetensors"]) == 1
+    assert re.search(r"--loss gamma is for quantities above 0, but target 'visits' is 0 in row \d+, counted from 0",
+                     capsys.readouterr().err)
+
+
 @pytest.mark.parametrize(("more", "said"), [
+    (["--sorted-quantiles"], "--sorted-quantiles is for --loss quantile"),
+    (["--sorted-quantiles", "--loss", "huber"], "--sorted-quantiles is for --loss quantile, got --loss huber"),
+    (["--sorted-quantiles", "--quantile", "0.1,0.9", "--target", "z"], "is for one target, got y, z"),
+    (["--focal-gamma", "1", "--loss", "ordinal"], "--focal-gamma is for --loss focal, got --loss ordinal"),
+    (["--loss", "ordinal", "--task", "regression"], "--loss ordinal is for classification, got --task regression"),
     (["--epochs", "0"], "--epochs must be at least 1, or auto, got 0; a network that made no step predicts nothing"),
     (["--quantile", "0.5", "--loss", "huber"], "--quantile is for --loss quantile, got --loss huber"),
     (["--huber-delta", "1", "--loss", "poisson"], "--huber-delta is for --loss huber, got --loss poisson"),

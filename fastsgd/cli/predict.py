@@ -11,6 +11,7 @@ from fastsgd.cli.console import say, tell, warn
 from fastsgd.cli.prediction_file import ARROW, KINDS, LINES, as_text, check_kind, write_table
 from fastsgd.cli.scorecard import in_own_units, scorecard
 from fastsgd.files.atomic import refuse_replacing
+from fastsgd.network.classes import labels_of, probabilities_of
 from fastsgd.runs.loggers import to_json
 from fastsgd.tables.encoding import Encoding, rows_with_targets
 from fastsgd.tables.read import read_for, read_table
@@ -40,7 +41,7 @@ def load(path: str) -> tuple[fastsgd.Network, Encoding]:
     if "table" not in net.metadata:
         raise ValueError(f"{path} has no table encoding: it was not written by 'fastsgd train'")
     encoding = Encoding.from_json(net.metadata["table"])
-    if (encoding.width, encoding.outputs) != (net.sizes[0], net.sizes[-1]):
+    if (encoding.width, encoding.outputs) != (net.sizes[0], net.architecture.targets):
         raise ValueError(f"{path} is damaged: its table encoding does not fit its network")
     return net, encoding
 
@@ -100,17 +101,20 @@ def _require(table: dict[str, np.ndarray], names, path: str, what: str) -> None:
 
 
 def _predictions(net: fastsgd.Network, encoding: Encoding, X: np.ndarray, probabilities: bool) -> dict[str, list]:
-    """``predicted_TARGET``, of quantiles ``predicted_TARGET_q0.1``, of classes ``p_CLASS``."""
+    """``predicted_TARGET``, of quantiles ``predicted_TARGET_q0.1``, of classes ``p_CLASS``, ``deviation_TARGET``."""
     if encoding.classes:
-        outputs = net.predict(X)
-        found = {f"predicted_{encoding.target.name}": encoding.labels(outputs)}
+        outputs, kind = net.predict(X), net.architecture.loss_type.targets
+        found = {f"predicted_{encoding.target.name}": [encoding.classes[i] for i in labels_of(outputs, kind)]}
         if probabilities:
-            found |= {f"p_{level}": outputs[:, i].astype(float).tolist() for i, level in enumerate(encoding.classes)}
+            each = probabilities_of(outputs, kind).astype(float).T.tolist()
+            found |= {f"p_{level}": values for level, values in zip(encoding.classes, each, strict=True)}
         return found
     names = [f"predicted_{name}" for name in encoding.target_names]
     outputs = in_own_units(net, encoding, X)
     if len(encoding.quantiles) > 1:
         names = [f"{name}_q{q:g}" for name in names for q in encoding.quantiles]
+    if outputs.shape[1] > len(names):
+        names += [f"deviation_{name}" for name in encoding.target_names]
     return {name: outputs[:, i].tolist() for i, name in enumerate(names)}
 
 

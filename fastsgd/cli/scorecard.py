@@ -12,6 +12,8 @@ import numpy as np
 
 from fastsgd.cli import scores
 from fastsgd.cli.console import printable
+from fastsgd.losses import Loss, as_loss
+from fastsgd.network.classes import labels_of, probabilities_of
 from fastsgd.network.network import Network
 from fastsgd.tables.encoding import Encoding
 
@@ -26,18 +28,21 @@ def scorecard(net: Network, encoding: Encoding, X: np.ndarray, y: np.ndarray) ->
     """Of a model on rows and targets as ``encoding.rows`` and ``encoding.targets`` give them."""
     cost, metric = net.evaluate(X, y)
     if encoding.classes:
-        outputs = net.predict(X)
-        table = scores.confusion(y, outputs.argmax(axis=1), len(encoding.classes))
+        kind, outputs = net.architecture.loss_type.targets, net.predict(X)
+        table = scores.confusion(y, labels_of(outputs, kind), len(encoding.classes))
+        outputs = probabilities_of(outputs, kind)
         return ClassScores(len(X), cost, tuple(map(str, encoding.classes)), table, scores.log_loss(y, outputs),
-                           scores.auc_of_classes(y, outputs))
+                           scores.auc_of_classes(y, outputs), kind.in_order)
     predicted, names = in_own_units(net, encoding, X), encoding.target_names
+    predicted, deviations = np.split(predicted, [net.architecture.targets], axis=1)
     truth = np.asarray(y, float).reshape(len(X), -1)
     truth = np.repeat(truth, predicted.shape[1] // truth.shape[1], axis=1)
     if not encoding.own_units:
         truth = truth * encoding.target_scale() + encoding.target_offset()
     each = predicted.shape[1] // len(names)
     return QuantityScores(len(X), cost, metric, tuple(
-        Quantity(name, net.loss, truth[:, i * each], predicted[:, i * each:(i + 1) * each], encoding.quantiles)
+        Quantity(name, net.loss_function, truth[:, i * each], predicted[:, i * each:(i + 1) * each],
+                 encoding.quantiles, deviations[:, i] if deviations.size else None)
         for i, name in enumerate(names)))
 
 
@@ -52,7 +57,8 @@ def in_own_units(net: Network, encoding: Encoding, X: np.ndarray) -> np.ndarray:
         return net.predict(X).astype(float)
     plain = net.copy()
     plain.output_scale, plain.output_offset = 1.0, 0.0
-    return plain.predict(X).astype(float) * net.output_scale + net.output_offset
+    scale, offset = net.architecture.unit_of_outputs
+    return plain.predict(X).astype(float) * scale + offset
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class ClassScores:
     confusion: np.ndarray
     log_loss: float
     auc: float
+    in_order: bool = False
 
     @property
     def accuracy(self) -> float:
@@ -77,6 +84,16 @@ class ClassScores:
         return self.confusion.sum(axis=1) / self.rows
 
     @property
+    def distance(self) -> tuple[float, float]:
+        """How many places lie between a row's class and the one that is found, on average; and between that and the
+        median class."""
+        places = np.arange(len(self.classes))
+        counts = self.confusion.sum(axis=1)
+        median = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
+        return (float((self.confusion * abs(places[:, np.newaxis] - places)).sum()) / self.rows,
+                float((counts * abs(places - median)).sum()) / self.rows)
+
+    @property
     def log_loss_of_shares(self) -> float:
         """The log loss of predicting these for every row."""
         there = self.shares[self.shares > 0]
@@ -87,6 +104,8 @@ class ClassScores:
         parts = [f"accuracy {self.accuracy:.4f} on {self.rows:,} rows (always {self._frequent()}: "
                  f"{self.shares.max():.4f})",
                  f"log loss {self.log_loss:.4f} (the classes' shares: {self.log_loss_of_shares:.4f})"]
+        if self.in_order:
+            parts.insert(1, "distance {:.4f} places (the median class: {:.4f})".format(*self.distance))
         return ", ".join(parts + [f"AUC {self.auc:.4f}"] * math.isfinite(self.auc))
 
     def doubt(self) -> str | None:
@@ -113,6 +132,8 @@ class ClassScores:
         """Figures, classes and a confusion table."""
         told = [("accuracy", self.accuracy, f"{self.shares.max():.4f} by always predicting {self._frequent()}"),
                 ("log loss", self.log_loss, f"{self.log_loss_of_shares:.4f} by predicting the classes' shares")]
+        if self.in_order:
+            told.insert(1, ("distance", self.distance[0], f"places; {self.distance[1]:.4f} by the median class"))
         if math.isfinite(self.auc):
             told.append(("AUC", self.auc, "0.5 by guessing" if len(self.classes) == 2 else
                          "each class against the rest, the mean; 0.5 by guessing"))
@@ -158,6 +179,8 @@ class ClassScores:
                                                        "log_loss": self.log_loss_of_shares},
                          "classes": {name: {"rows": int(self.confusion[i].sum()), "precision": float(right[i]),
                                             "recall": float(found[i])} for i, name in enumerate(self.classes)}}
+        if self.in_order:
+            figures["distance"], figures["baseline"]["distance"] = self.distance
         if len(self.classes) <= MAX_IN_JSON:
             figures["confusion"] = self.confusion.tolist()
         return _finite(figures)
@@ -168,10 +191,11 @@ class Quantity:
     """One target: its values y (rows,) and predictions (rows, 1), or (rows, quantiles)."""
 
     name: str
-    loss: str
+    loss: str | Loss
     y: np.ndarray = field(repr=False)
     predicted: np.ndarray = field(repr=False)
     quantiles: tuple[float, ...] = ()
+    deviation: np.ndarray | None = field(default=None, repr=False)              # (rows,) that is predicted, too
 
     @property
     def measured(self) -> list[tuple[str, float, float, str]]:
@@ -181,12 +205,18 @@ class Quantity:
             return [(f"q{q:g} pinball loss", scores.pinball(y, self.predicted[:, i], q),
                      scores.pinball(y, np.full(len(y), np.quantile(y, q, method="inverted_cdf")), q), "a constant")
                     for i, q in enumerate(self.quantiles)]
+        loss = as_loss(self.loss)
         a, mean, median = self.predicted[:, 0], np.full(len(y), y.mean()), np.full(len(y), np.median(y))
         found = [("RMSE", scores.rmse(y, a), scores.rmse(y, mean), "the mean"),
                  ("MAE", scores.mae(y, a), scores.mae(y, median), "the median")]
-        if self.loss == "poisson" and y.max() > 0 and a.min() > 0:
-            found.insert(0, ("deviance", scores.poisson_deviance(y, a), scores.poisson_deviance(y, mean), "the mean"))
-        return found[::-1] if self.loss == "absolute_error" else found
+        power = getattr(loss, "power", 0.0)
+        if power and y.max() > 0 and a.min() > 0 and (power < 2 or y.min() > 0):
+            found.insert(0, ("deviance", scores.deviance(y, a, power), scores.deviance(y, mean, power), "the mean"))
+        if self.deviation is not None and y.std() > 0 and self.deviation.min() > 0:
+            found.insert(0, ("NLL", scores.negative_log_likelihood(y, a, self.deviation),
+                             scores.negative_log_likelihood(y, mean, np.full(len(y), y.std())),
+                             "the mean and the deviation"))
+        return found[::-1] if loss.name == "absolute_error" else found
 
     @property
     def r2(self) -> float:
@@ -197,11 +227,23 @@ class Quantity:
         """Of each quantile the part of the rows that are not above it."""
         return [float((self.y <= self.predicted[:, i]).mean()) for i in range(len(self.quantiles))]
 
+    def within(self) -> float:
+        """The part of the rows not further from the mean than 1.96 deviations, which should be 0.95."""
+        assert self.deviation is not None
+        return float((abs(self.y - self.predicted[:, 0]) <= 1.96 * self.deviation).mean())
+
+    def coverage(self) -> list[str]:
+        """Of each figure what it says of the part of the rows that a prediction covers, if anything."""
+        said = [f"; {part:.1%} of the rows below" for part in self.below()]
+        if self.deviation is not None:
+            said = [f"; {self.within():.1%} of the rows within 1.96 deviations"]
+        return said + [""] * (len(self.measured) - len(said))
+
     def doubts(self) -> list[str]:
         """What is minimised, where the model does that no better than a constant."""
         return [f"{name} of {printable(self.name)[:40]!r} {_number(value)} ({what}: {_number(baseline)})"
                 for name, value, baseline, what in self.measured[:max(1, len(self.quantiles))]
-                if not value < baseline and baseline > 0 and len(self.y) >= MIN_ROWS]
+                if not value < baseline and (baseline > 0 or name == "NLL") and len(self.y) >= MIN_ROWS]
 
     def figures(self) -> dict:
         """For JSON."""
@@ -209,7 +251,8 @@ class Quantity:
             return {"quantiles": {f"{q:g}": {"pinball_loss": value, "baseline": baseline, "below": below}
                                   for q, (_, value, baseline, _), below in
                                   zip(self.quantiles, self.measured, self.below(), strict=True)}}
-        return {"r2": self.r2, **{name.lower(): value for name, value, _, _ in self.measured},
+        more = {} if self.deviation is None else {"coverage_95": self.within()}
+        return {"r2": self.r2, **more, **{name.lower(): value for name, value, _, _ in self.measured},
                 "baseline": {name.lower(): baseline for name, _, baseline, _ in self.measured}}
 
 
@@ -226,9 +269,8 @@ class QuantityScores:
         """A line, or one per target."""
         lines = []
         for target in self.targets:
-            below = [f"; {part:.1%} of the rows below" for part in target.below()] or [""] * 3
             parts = [f"{name} {_number(value)} ({what}: {_number(baseline)}{more})"
-                     for (name, value, baseline, what), more in zip(target.measured, below, strict=False)]
+                     for (name, value, baseline, what), more in zip(target.measured, target.coverage(), strict=True)]
             parts += [f"R^2 {target.r2:.4f}"] * math.isfinite(target.r2)
             name = f"{printable(target.name)[:40]}: " if len(self.targets) > 1 else ""
             lines.append(f"{name}{', '.join(parts)} on {self.rows:,} rows")
@@ -251,9 +293,8 @@ class QuantityScores:
             if len(self.targets) > 1:
                 lines += ["", printable(target.name)[:40]]
             width = max(len(name) for name, *_ in target.measured)
-            for i, (name, value, baseline, what) in enumerate(target.measured):
-                below = f"; {target.below()[i]:.1%} of the rows below" if target.quantiles else ""
-                lines.append(f"{name:{width}}  {_number(value)}  ({_number(baseline)} by predicting {what}{below})")
+            for (name, value, baseline, what), more in zip(target.measured, target.coverage(), strict=True):
+                lines.append(f"{name:{width}}  {_number(value)}  ({_number(baseline)} by predicting {what}{more})")
             if math.isfinite(target.r2):
                 lines.append(f"{'R^2':{width}}  {target.r2:.4f}  (0 by predicting the mean)")
         return "\n".join(lines)

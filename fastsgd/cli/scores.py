@@ -120,11 +120,26 @@ def pinball(y: np.ndarray, predicted: np.ndarray, quantile: float) -> float:
     return float(np.maximum(quantile * above, (quantile - 1) * above).mean())
 
 
-def poisson_deviance(y: np.ndarray, predicted: np.ndarray) -> float:
-    """The mean Poisson deviance of counts y, at least 0, from predictions above 0.
+def deviance(y: np.ndarray, predicted: np.ndarray, power: float = 1.0) -> float:
+    """The mean Tweedie deviance of y, at least 0, from predictions above 0: of Poisson's by default, of gamma's for 2.
 
-    >>> poisson_deviance(np.array([0.0, 2.0]), np.array([1.0, 2.0]))
+    >>> deviance(np.array([0.0, 2.0]), np.array([1.0, 2.0]))
     1.0
     """
     logs = np.log(np.where(y > 0, y, 1) / np.where(y > 0, predicted, 1))
-    return float(2 * (y * logs - y + predicted).mean())
+    if power == 1:
+        return float(2 * (y * logs - y + predicted).mean())
+    if power == 2:
+        return float(2 * (y / predicted - logs - 1).mean())
+    left = 2 - power
+    each = y ** left / ((1 - power) * left) - y * predicted ** (1 - power) / (1 - power) + predicted ** left / left
+    return float(2 * each.mean())
+
+
+def negative_log_likelihood(y: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> float:
+    """The mean of -log of normal densities.
+
+    >>> round(negative_log_likelihood(np.zeros(2), np.zeros(2), np.ones(2)), 4)
+    0.9189
+    """
+    return float((np.log(deviation) + ((y - mean) / deviation) ** 2 / 2).mean()) + math.log(2 * math.pi) / 2

@@ -55,7 +55,7 @@ def still_falling(history: History) -> bool:
     part = epochs // 4
     for costs in lists:
         late, before = sum(costs[-part:]) / part, sum(costs[-2 * part:-part]) / part
-        if not before - late > max(0.05 * late, 0.01 * costs[0]):
+        if not before - late > max(0.05 * abs(late), 0.01 * abs(costs[0])):
             return False
     return True
 
@@ -69,4 +69,4 @@ def rising_since(history: History) -> int | None:
     costs = history.validation_cost
     if len(costs) < 4 or len(costs) - 1 - (best := costs.index(min(costs))) < len(costs) / 4:
         return None
-    return best + 1 if costs[-1] > 1.1 * costs[best] else None
+    return best + 1 if costs[-1] > costs[best] + 0.1 * abs(costs[best]) else None

@@ -36,7 +36,7 @@ from fastsgd.cli.train_options import OF_LOSSES, OF_MODEL, OPTIMIZERS
 from fastsgd.cli.train_outcome import shell
 from fastsgd.data.checks import generator
 from fastsgd.files.atomic import check_writable, refuse_replacing
-from fastsgd.losses import CLASSES, COUNTS, LOSSES, with_parameters
+from fastsgd.losses import LOSSES, Loss, with_parameters
 from fastsgd.runs.checkpoint import CheckpointData
 from fastsgd.runs.feeds import steps_in
 from fastsgd.tables.encoding import Encoding, rows_with_targets
@@ -148,9 +148,14 @@ def _check_loss(options: argparse.Namespace) -> None:
                 raise ValueError(f"--{name.replace('_', '-')} is for --loss {loss}, got --loss {options.loss}")
     if options.loss == "quantile" and options.quantile is None:
         options.quantile = [0.5]
+    if options.sorted_quantiles and options.loss != "quantile":
+        got = f", got --loss {options.loss}" if options.loss else ""
+        raise ValueError(f"--sorted-quantiles is for --loss quantile{got}")
+    if options.sorted_quantiles and len(options.target) > 1:
+        raise ValueError(f"--sorted-quantiles is for one target, got {', '.join(options.target)}")
     if options.loss is None:
         return
-    kind = "classification" if LOSSES[options.loss].targets is CLASSES else "regression"
+    kind = "classification" if LOSSES[options.loss].targets.classes else "regression"
     if options.task not in ("auto", kind):
         raise ValueError(f"--loss {options.loss} is for {kind}, got --task {options.task}")
     options.task = kind
@@ -213,34 +218,39 @@ def _begin(options: argparse.Namespace):
     if not given:
         net = _network(options, encoding)
     X, y = encoding.rows(table, net.dtype, warn if given else None), encoding.targets(table, net.dtype)
-    if net.architecture.loss_type.targets is COUNTS:
-        _check_counts(net.loss, encoding, y)
+    if net.architecture.loss_type.targets.sign:
+        _check_sign(net.architecture.loss_type, encoding, y)
         if not given:
             net.biases[-1][:] = np.log(np.maximum(y.reshape(len(y), -1)[kept].mean(axis=0), 1e-6))
     return net, encoding, X, y, kept, held_out
 
 
 def _network(options: argparse.Namespace, encoding: Encoding) -> fastsgd.Network:
-    loss = options.loss or encoding.loss
-    loss = with_parameters(loss, delta=options.huber_delta, quantile=encoding.quantiles * len(encoding.target_names))
-    more: dict = {}
+    known = {parameter: getattr(options, name) for parameter, name in OF_LOSSES.items()}
+    loss = with_parameters(options.loss or encoding.loss, **{
+        **known, "quantile": encoding.quantiles * len(encoding.target_names)})
+    if loss.targets.in_order and any(isinstance(level, str) for level in encoding.classes):
+        raise ValueError(f"--loss {loss.name} needs classes that are numbers, whose order is theirs; target "
+                         f"{encoding.target.name!r} has text such as {encoding.classes[0]!r:.40}")
+    more: dict = {"output": "sorted"} if options.sorted_quantiles else {}
     if loss.targets.has_unit:
-        more = {"output_scale": encoding.target_scale(), "output_offset": encoding.target_offset()}
+        more |= {"output_scale": encoding.target_scale(), "output_offset": encoding.target_offset()}
     with warnings.catch_warnings():             # of float32 predictions: the command scales them in float64
         warnings.simplefilter("ignore", UserWarning)
-        net = fastsgd.Network([encoding.width, *options.hidden, encoding.outputs], options.activation, loss,
-                              dtype=options.dtype, seed=options.seed, **more)
+        net = fastsgd.Network([encoding.width, *options.hidden, loss.outputs_for(encoding.outputs)],
+                              options.activation, loss, dtype=options.dtype, seed=options.seed, **more)
     net.metadata["table"] = encoding.to_json()
     return net
 
 
-def _check_counts(loss: str, encoding: Encoding, y: np.ndarray) -> None:
-    columns = y.reshape(len(y), -1)
+def _check_sign(loss: type[Loss], encoding: Encoding, y: np.ndarray) -> None:
+    columns, sign = y.reshape(len(y), -1), loss.targets.sign
     for i, name in enumerate(encoding.target_names):
-        if columns[:, i].min() < 0:
-            row = int(columns[:, i].argmin())
-            raise ValueError(f"--loss {loss} is for counts and other quantities of at least 0, but target {name!r} is "
-                             f"{columns[row, i]:g} in row {row}, counted from 0")
+        row = int(columns[:, i].argmin())
+        if columns[row, i] < 0 or (sign == "above 0" and columns[row, i] == 0):
+            what = f"counts and other quantities of {sign}" if sign == "at least 0" else f"quantities {sign}"
+            raise ValueError(f"--loss {loss.name} is for {what}, but target {name!r} is {columns[row, i]:g} in row "
+                             f"{row}, counted from 0")
 
 
 def _saved(options: argparse.Namespace) -> CheckpointData | None:

@@ -12,9 +12,11 @@ OPTIMIZERS = {kind.kind: kind
               for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.NAdamW, fastsgd.ScheduleFreeAdamW,
                            fastsgd.RMSprop, fastsgd.Adagrad, fastsgd.Lion, fastsgd.Muon)}
 SCHEDULES = ("constant", "cosine", "one-cycle", "flat-cosine", "step", "exponential", "inverse-scaling")
-OF_LOSSES = {"delta": "huber_delta", "quantile": "quantile"}         # their parameters, and the options of these
-LOSSES = losses.names(losses.CLASSES, losses.QUANTITIES, losses.COUNTS, parameters=tuple(OF_LOSSES))
-OF_MODEL = ("task", "drop", "keep", "missing", "loss", *OF_LOSSES.values(), "hidden", "activation",
+OF_LOSSES = {option.rpartition("_")[2]: option for option in (
+    "huber_delta", "quantile", "focal_gamma", "tweedie_power")}         # their parameters, and the options of these
+LOSSES = losses.names(losses.CLASSES, losses.LABELS, losses.LEVELS, losses.QUANTITIES, losses.COUNTS, losses.POSITIVE,
+                      parameters=tuple(OF_LOSSES))
+OF_MODEL = ("task", "drop", "keep", "missing", "loss", *OF_LOSSES.values(), "sorted_quantiles", "hidden", "activation",
             "dtype")            # that a model file settles
 
 
@@ -55,8 +57,14 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
                          "for quantities)")
     network.add_argument("--quantile", type=quantiles, metavar="0.1,0.5,0.9", help="which quantiles --loss quantile "
                          "predicts, an output each (0.5)")
+    network.add_argument("--sorted-quantiles", action="store_true", help="quantiles of one target that never cross: "
+                         "each row's predictions are sorted")
     network.add_argument("--huber-delta", type=float, metavar="DELTA", help="the error, in standard deviations of the "
                          "target, from which --loss huber is linear (1)")
+    network.add_argument("--focal-gamma", type=float, metavar="GAMMA", help="how much less --loss focal counts rows "
+                         "that are told well (2)")
+    network.add_argument("--tweedie-power", type=float, metavar="POWER", help="of the mean, with which the variance of "
+                         "--loss tweedie grows: between 1 and 2 (1.5)")
     network.add_argument("--dropout", type=float, default=0.0, help="part of the hidden units left out in a step")
     network.add_argument("--dtype", default="float32", choices=["float32", "float64"])
 

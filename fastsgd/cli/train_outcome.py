@@ -23,13 +23,13 @@ COMPARED_ROWS = 10_000      # on which the cost before the training and after it
 def cost(options: argparse.Namespace, net: fastsgd.Network, X: np.ndarray, y: np.ndarray, kept: np.ndarray) -> float:
     """Of the rows to train on, or some of them, weighted as in the training."""
     some = kept[::-(-len(kept) // COMPARED_ROWS)]
-    weight = check_class_weight(options.class_weight, y[some], net.loss, net.sizes[-1])
+    weight = check_class_weight(options.class_weight, y[some], net.loss, net.architecture.targets)
     return net.cost(X[some], y[some], sample_weight=weight)
 
 
 def require_descent(options: argparse.Namespace, before: float, after: float) -> None:
     """ArithmeticError where the training did harm: its model is not worth a file."""
-    if not after <= 1.001 * before:
+    if not after <= before + 0.001 * abs(before):
         raise ArithmeticError(f"the training raised the cost of its own rows from {before:.4g} to {after:.4g}: the "
                               f"model is worse than before its first step and is not saved; {smaller_rate(options)}")
 

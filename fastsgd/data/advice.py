@@ -8,7 +8,6 @@ import numpy as np
 
 from fastsgd.data.checks import Csr
 from fastsgd.deprecation import warn_at_caller
-from fastsgd.losses import COUNTS
 from fastsgd.model.architecture import Architecture
 
 FAR = 10.0                       # from 1, up or down: of the root mean square of a column or a target
@@ -108,15 +107,15 @@ def _of_targets(architecture: Architecture, y: np.ndarray, too_small: bool) -> s
         means, spreads = y.mean(axis=0), y.std(axis=0)
         sizes = np.maximum(abs(means), spreads)
     output = int(np.argmax(sizes)) if sizes.max() > FAR else int(np.argmin(spreads))
-    if sizes[output] <= FAR and not (too_small and loss.targets is not COUNTS and 0 < spreads[output] < 1 / FAR):
+    if sizes[output] <= FAR and not (too_small and not loss.targets.sign and 0 < spreads[output] < 1 / FAR):
         return ""
     scale = np.broadcast_to(architecture.output_scale, means.shape)[output]
     mean = means[output] * scale + np.broadcast_to(architecture.output_offset, means.shape)[output]
     spread = spreads[output] * scale
     several = y.shape[1] > 1 and not loss.of_one_target
-    if loss.targets is COUNTS:
+    if loss.targets.sign:
         cure = "divide it by its mean"
-    elif not loss.targets.has_unit or last != "identity":
+    elif not architecture.takes_unit:
         cure = f"scale it into the range of the {last} output"
     elif several:
         cure = "give the network their units, output_scale=y.std(axis=0) and output_offset=y.mean(axis=0)"

@@ -13,7 +13,7 @@ import numpy as np
 from fastsgd.arguments import is_number
 from fastsgd.files.atomic import require_regular
 from fastsgd.layers import UNKNOWN
-from fastsgd.losses import CLASSES, COUNTS, LOSSES, MARGINS, names
+from fastsgd.losses import LOSSES, MARGINS
 from fastsgd.model.architecture import Architecture
 
 
@@ -195,24 +195,30 @@ def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[floa
 
 
 def check_targets(y, rows: int, architecture: Architecture, dtype: np.dtype, name: str = "y") -> np.ndarray:
-    """y as the kernel takes it: int32 class labels (rows,) or a contiguous (rows, outputs) array of targets."""
+    """y as the kernel takes it: int32 class labels (rows,) or a contiguous array of targets (rows, columns)."""
     array, outputs, loss = as_numbers(y, name), architecture.sizes[-1], architecture.loss
     kind = architecture.loss_type.targets
     if array.ndim not in (1, 2):
         raise ValueError(f"{name} must be 1-D or 2-D, got shape {array.shape}")
     if len(array) != rows:
         raise ValueError(f"{name} must have one entry per row of X ({rows}), got {len(array)}")
-    if kind is CLASSES and (array.ndim == 1 or array.shape[1] == 1):
-        return check_labels(array.reshape(-1), outputs, name)
+    if kind.classes and (array.ndim == 1 or array.shape[1] == 1):
+        return check_labels(array.reshape(-1), architecture.targets, name)
+    if kind.classes and not kind.probabilities:
+        raise ValueError(f"{name} must be class labels ({rows},) for {loss}, got shape {array.shape}")
     if kind.one_vs_rest and array.ndim == 1 and outputs > 1:
         return check_labels(array, outputs, name)
     if array.ndim == 1:
         array = array[:, np.newaxis]
     if array.shape[1] == 1 and architecture.loss_type.of_one_target:
         array = np.broadcast_to(array, (rows, outputs))      # every quantile of the same quantity
-    if array.shape[1] != outputs:
-        raise ValueError(f"{name} must have shape ({rows}, {outputs}), outputs being the network's last size; "
-                         f"got {array.shape}")
+    if array.shape[1] != architecture.targets:
+        per_target = architecture.loss_type.outputs_per_target
+        which = "outputs being the network's last size" if per_target == 1 else (
+            f"one column for each {per_target} of the network's {outputs} outputs")
+        raise ValueError(f"{name} must have shape ({rows}, {architecture.targets}), {which}; got {array.shape}")
+    if architecture.activations[-1] == "sorted" and (array != array[:, :1]).any():
+        raise ValueError(f"{name} must be one target, ({rows}, 1), where outputs are sorted; its columns differ")
     if architecture.scales_output:                           # in double: differences of large numbers
         array = (to_dtype(array, np.dtype(float), name) - architecture.output_offset) / architecture.output_scale
     array = np.ascontiguousarray(to_dtype(array, dtype, name))
@@ -223,13 +229,16 @@ def check_targets(y, rows: int, architecture: Architecture, dtype: np.dtype, nam
         return np.where(array > 0, array, dtype.type(-1))
     if kind.probabilities and (array.min() < 0 or array.max() > 1):
         raise ValueError(f"{name} must lie between 0 and 1 for {loss}, got {array.min()} to {array.max()}")
-    if kind is CLASSES:
+    if kind.classes:
         sums = array.sum(axis=1)
         at = int(abs(sums - 1).argmax())
         if abs(sums[at] - 1) > 1e-3:
             raise ValueError(f"{name} must have rows that sum to 1 for {loss}; row {at} sums to {sums[at]:g}")
-    if kind is COUNTS and array.min() < 0:
+    if kind.sign and array.min() < 0:
         raise ValueError(f"{name} must not be negative for {loss}, got {array.min()}")
+    if kind.sign == "above 0" and array.min() < np.finfo(dtype).tiny:
+        raise ValueError(f"{name} must be above 0 for {loss}, in {dtype} at least {np.finfo(dtype).tiny:.3g}, got "
+                         f"{array.min()}")
     return array
 
 
@@ -290,11 +299,12 @@ def check_class_weight(class_weight, y: np.ndarray, loss: str, classes: int,
     kind = LOSSES[loss].targets
     if kind.one_vs_rest and y.ndim == 2 and y.shape[1] == 1:
         labels, classes = (y[:, 0] > 0.5).astype(int), 2
-    elif kind is CLASSES:
+    elif kind.classes:
         labels = y if y.ndim == 1 else y.argmax(axis=1)
     else:
         others = [name for name, other in LOSSES.items() if other.targets.one_vs_rest]
-        raise ValueError(f"class_weight needs {' or '.join(names(CLASSES))}, or class labels, or one output of "
+        of_classes = [name for name, other in LOSSES.items() if other.targets.classes]
+        raise ValueError(f"class_weight needs {', '.join(of_classes)}, or class labels, or one output of "
                          f"{', '.join(others)}; this network has {loss}")
     weights = weights_of_classes(class_weight, labels, classes, sample_weight)
     return check_sample_weight(weights[labels], len(labels), "class_weight of the rows", all_zero=True)

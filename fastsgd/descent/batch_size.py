@@ -118,7 +118,7 @@ def suggest_batch_size(net: Network, X: RowsLike, y: ArrayLike,
     optimizer : Optimizer
         Taken as it is with every batch size; of a schedule the highest learning rate.
     target : float, optional
-        The mean cost over the rows, below that at the start; a tenth of it by default.
+        The mean cost over the rows, below that at the start; a tenth of that by default.
     batch_sizes : iterable of int, optional
         To choose from; 1, 2, 5, 10, ... 5,000 by default, as far as there are rows.
     seconds : float
@@ -168,7 +168,7 @@ def suggest_batch_size(net: Network, X: RowsLike, y: ArrayLike,
     judged_X, judged_y = X[judged], y[judged]
     start = net.cost(judged_X, judged_y, threads=threads)
     require_finite(start)
-    target = 0.1 * start if target is None else float(target)
+    target = min(0.1 * start, 1.9 * start) if target is None else float(target)         # a likelihood's may be negative
     if not target < start or target == -math.inf:
         raise ValueError(f"target must be below the cost at the start, {start:.4g}, got {target!r}")
 
@@ -213,7 +213,7 @@ def _noise_on_the_way(problem: Problem, judged: np.ndarray, optimizer: Optimizer
     """The noise scale where the logarithm of the cost is halfway to the target, or where a tenth of the time ends."""
     X, y, pilot = problem.X, problem.y, problem.net.copy()
     descend(replace(problem, net=pilot, seed=0), min(100, len(X)), optimizer, seconds / 10,
-            judged=(X[judged], y[judged]), target=math.sqrt(start * target) if start * target > 0 else target,
+            judged=(X[judged], y[judged]), target=math.sqrt(start * target) if min(start, target) > 0 else target,
             in_place=True)
     rows = judged[np.linspace(0, len(judged) - 1, min(NOISE_ROWS, len(judged))).astype(int)]
     if len(rows) < 2:

@@ -4,10 +4,11 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 cdef extern from "csrc/fastsgd.h" nogil:
     enum:
         FS_IDENTITY, FS_LOGISTIC, FS_TANH, FS_RELU, FS_LEAKY_RELU, FS_ELU, FS_GELU, FS_SILU, FS_SOFTPLUS
-        FS_SELU, FS_MISH, FS_HARD_SIGMOID, FS_HARD_SWISH, FS_HARD_TANH, FS_RELU6
-        FS_SOFTMAX, FS_EXP
-        FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE
-        FS_POISSON, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
+        FS_SELU, FS_MISH, FS_HARD_SIGMOID, FS_HARD_SWISH, FS_HARD_TANH, FS_RELU6, FS_EXP
+        FS_SOFTMAX, FS_SORTED, FS_MEAN_AND_DEVIATION
+        FS_CROSS_ENTROPY, FS_FOCAL, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE
+        FS_GAUSSIAN_NLL, FS_POISSON, FS_GAMMA, FS_TWEEDIE, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER
+        FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
         FS_SGD, FS_ADAM, FS_ADAMW, FS_NADAMW, FS_SCHEDULE_FREE_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION
         FS_MUON, FS_PASSIVE_AGGRESSIVE
         FS_MAX_TEAM, FS_BLOCK_ROWS, FS_CHUNK_ROWS
@@ -16,7 +17,10 @@ cdef extern from "csrc/fastsgd.h" nogil:
         int loss, output
         const void* parameters
         const int32_t* labels
+        ptrdiff_t classes
+        int in_order
         const void* targets
+        ptrdiff_t cols
         double* output_costs
         double clip_delta
         const void* positive_weight

@@ -268,12 +268,13 @@ ACTIVATIONS = {
     "identity": FS_IDENTITY, "logistic": FS_LOGISTIC, "tanh": FS_TANH, "relu": FS_RELU, "leaky_relu": FS_LEAKY_RELU,
     "elu": FS_ELU, "gelu": FS_GELU, "silu": FS_SILU, "softplus": FS_SOFTPLUS, "selu": FS_SELU, "mish": FS_MISH,
     "hard_sigmoid": FS_HARD_SIGMOID, "hard_swish": FS_HARD_SWISH, "hard_tanh": FS_HARD_TANH, "relu6": FS_RELU6,
-    "softmax": FS_SOFTMAX, "exp": FS_EXP,
+    "exp": FS_EXP, "softmax": FS_SOFTMAX, "sorted": FS_SORTED, "mean_and_deviation": FS_MEAN_AND_DEVIATION,
 }
 LOSSES = {
-    "cross_entropy": FS_CROSS_ENTROPY, "binary_cross_entropy": FS_BINARY_CROSS_ENTROPY,
-    "squared_error": FS_SQUARED_ERROR, "absolute_error": FS_ABSOLUTE_ERROR, "huber": FS_HUBER,
-    "quantile": FS_QUANTILE, "poisson": FS_POISSON, "hinge": FS_HINGE, "perceptron": FS_HINGE,
+    "cross_entropy": FS_CROSS_ENTROPY, "focal": FS_FOCAL, "binary_cross_entropy": FS_BINARY_CROSS_ENTROPY,
+    "ordinal": FS_BINARY_CROSS_ENTROPY, "squared_error": FS_SQUARED_ERROR, "absolute_error": FS_ABSOLUTE_ERROR,
+    "huber": FS_HUBER, "quantile": FS_QUANTILE, "gaussian_nll": FS_GAUSSIAN_NLL, "poisson": FS_POISSON,
+    "gamma": FS_GAMMA, "tweedie": FS_TWEEDIE, "hinge": FS_HINGE, "perceptron": FS_HINGE,
     "squared_hinge": FS_SQUARED_HINGE, "modified_huber": FS_MODIFIED_HUBER,
     "epsilon_insensitive": FS_EPSILON_INSENSITIVE, "squared_epsilon_insensitive": FS_SQUARED_EPSILON_INSENSITIVE,
 }

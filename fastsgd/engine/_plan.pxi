@@ -93,7 +93,7 @@ cdef class Pass:
             raise self.error
         if self.job.result.invalid_row:
             if self.target is not None and self.target.ndim == 1:
-                check_range[int32_t](self.target, self.job.net.layers[self.job.net.depth - 1].outputs, "labels")
+                check_range[int32_t](self.target, self.job.data.target.classes, "labels")
             check_codes(self.X, self.categories)
             raise ValueError("X has a column index out of range, rows outside the matrix, or columns that do not rise")
 
@@ -248,8 +248,9 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
         add_tensor(job, of_tensor[tensor.name], tensor, architecture, None if config is None else config.optimizer)
     if job.mode == FS_PREDICT and architecture.scales_output:
         layer = &job.net.layers[job.net.depth - 1]
-        layer.scale = copy_of(architecture.output_scale, job, layer.outputs, "output_scale", kept)
-        layer.offset = copy_of(architecture.output_offset, job, layer.outputs, "output_offset", kept)
+        scale, offset = architecture.unit_of_outputs
+        layer.scale = copy_of(scale, job, layer.outputs, "output_scale", kept)
+        layer.offset = copy_of(offset, job, layer.outputs, "output_offset", kept)
 
 
 class EngineLayer(NamedTuple):
@@ -385,20 +386,23 @@ cdef bind_target(fs_job* job, architecture, target, list kept):
     """Labels or targets of all rows."""
     cdef const int32_t[::1] labels
     cdef ptrdiff_t outputs = job.net.layers[job.net.depth - 1].outputs
+    kind = architecture.loss_type.targets
     job.data.target.loss = LOSSES[architecture.loss]
+    job.data.target.cols = outputs // architecture.loss_type.outputs_per_target
     job.data.target.output = ACTIVATIONS[architecture.layers[len(architecture.layers) - 1].activation]
     job.data.target.parameters = copy_of(architecture.loss_parameters, job, outputs, "loss_parameters", kept)
     require(len(target) == job.data.rows, "target and X differ in length")
     if target.ndim == 1:
-        require(job.data.target.loss == FS_CROSS_ENTROPY or architecture.loss_type.targets.one_vs_rest,
-                f"{architecture.loss} takes no labels")
+        require(kind.classes or kind.one_vs_rest, f"{architecture.loss} takes no labels")
         labels = target
         job.data.target.labels = &labels[0]
-        job.data.smoothed = job.data.target.loss != FS_CROSS_ENTROPY      # labels become targets of 0 and 1, or -1 and 1
+        job.data.target.classes, job.data.target.in_order = architecture.targets, kind.in_order
+        job.data.smoothed = kind.one_vs_rest or kind.in_order     # labels become targets of 0 and 1, or -1 and 1
         job.data.smooth_keep = 1 if job.data.target.loss == FS_BINARY_CROSS_ENTROPY else 2
         job.data.smooth_share = 0 if job.data.target.loss == FS_BINARY_CROSS_ENTROPY else -1
     else:
-        job.data.target.targets = floats(target, job, job.data.rows * outputs, "target", kept)
+        require(kind.probabilities or not kind.classes, f"{architecture.loss} takes labels")
+        job.data.target.targets = floats(target, job, job.data.rows * job.data.target.cols, "target", kept)
 
 
 cdef enum:                            # of a step on the linear path (csrc/linear_path.c)

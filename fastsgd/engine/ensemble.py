@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 
 from fastsgd.engine import _kernel
-from fastsgd.losses import CLASSES, MARGINS
+from fastsgd.losses import MARGINS
 
 SECONDS_BETWEEN_POLLS = 0.05
 SECONDS_PER_FLOP, SECONDS_PER_STEP = 2e-11, 1.5e-6        # of one thread, roughly
@@ -115,10 +115,12 @@ def _steps_between_polls(architecture, X, config, threads: int) -> int:
 def _scores(architecture, predictions: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Of each row, as the engine counts: 1 where its class is right, single outputs that are, or the squared error."""
     targets = architecture.loss_type.targets
-    if target.ndim == 1 or targets is CLASSES:
+    if target.ndim == 1 or targets.classes:
         labels = target if target.ndim == 1 else target.argmax(axis=1)
-        return (predictions.argmax(axis=1) == labels).astype(float)
+        found = (predictions > 0.5).sum(axis=1) if targets.in_order else predictions.argmax(axis=1)
+        return (found == labels).astype(float)
     if targets.metric == "accuracy":
         yes = predictions > (0 if targets is MARGINS else 0.5)
         return (yes == (target > (0 if targets is MARGINS else 0.5))).sum(axis=1, dtype=float)
-    return ((predictions - target).astype(float) ** 2).sum(axis=1)
+    means = predictions[:, :target.shape[1]]             # a deviation may stand behind each
+    return ((means - target).astype(float) ** 2).sum(axis=1)

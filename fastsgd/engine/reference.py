@@ -122,7 +122,8 @@ def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
     """The output layer's activations of every row, or of those numbered in ``rows``, into ``out`` (rows, outputs)."""
     a = forward(architecture, params, X if rows is None else X[rows])[1][-1]
     if architecture.scales_output:
-        a = a * np.array(architecture.output_scale, a.dtype) + np.array(architecture.output_offset, a.dtype)
+        scale, offset = (np.array(values, a.dtype) for values in architecture.unit_of_outputs)
+        a = a * scale + offset
     out[:] = a if a.ndim == 2 else a.mean(axis=1)
 
 
@@ -260,22 +261,35 @@ def cost_and_delta(architecture, z, target, sample_weight=None, config=None, row
     ``output_costs`` gains the costs of each output, without any weights, where it is given.
     """
     loss, output = architecture.loss, architecture.activations[-1]
-    if loss == "cross_entropy":
+    if loss in ("cross_entropy", "focal"):
         if target.ndim == 1:
             target = one_hot(target, z.shape[1], z.dtype)
         right = z.argmax(axis=1) == target.argmax(axis=1)
         shifted = np.maximum(z - z.max(axis=1, keepdims=True), np.finfo(z.dtype).min)
         log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         delta = np.exp(log_p) * target.sum(axis=1, keepdims=True) - target
-        return _weighted(-target * log_p, right[:, np.newaxis], limit(config, delta), sample_weight)
-    a = activate(output, z)
+        costs = -target * log_p
+        if loss == "focal":
+            factor, steeper = focus(architecture.loss_parameters[0], costs.sum(axis=1, keepdims=True))
+            costs, delta = factor * costs, steeper * delta
+        return _weighted(costs, right[:, np.newaxis], limit(config, delta), sample_weight)
+    if loss == "gaussian_nll":
+        mean, logarithm = np.split(z, 2, axis=1)
+        error = mean - target
+        with np.errstate(over="ignore"):
+            inverse = np.exp(-logarithm)
+        u = product(error, inverse)
+        delta = np.hstack([product(u, inverse), 1 - u * u])
+        return _weighted(logarithm + u * u / 2, error * error, limit(config, delta).astype(z.dtype), sample_weight)
+    a = z if output == "sorted" else activate(output, z)
     right = None
     if target.ndim == 1:
-        right = (z.argmax(axis=1) == target)[:, np.newaxis]
+        named = (z > 0).sum(axis=1) if loss == "ordinal" else z.argmax(axis=1)
+        right = (named == target)[:, np.newaxis]
         target = one_vs_rest(loss, target, z, config.label_smoothing if config is not None else 0)
     error = a - target
     p = np.array(architecture.loss_parameters, dtype=z.dtype)
-    if loss == "binary_cross_entropy":
+    if loss in ("binary_cross_entropy", "ordinal"):
         costs = np.logaddexp(z, z.dtype.type(0)) - target * z
         right, delta = (z > 0) == (target > 0.5) if right is None else right, error
     elif loss in ("hinge", "perceptron", "squared_hinge", "modified_huber"):
@@ -309,6 +323,13 @@ def cost_and_delta(architecture, z, target, sample_weight=None, config=None, row
         log_t = np.log(np.where(target > 0, target, 1))
         costs = target * (log_t - z) + error
         delta = error
+    elif loss == "gamma":
+        delta = 1 - target * np.exp(-z)
+        costs = z - np.log(target) - delta
+    elif loss == "tweedie":
+        down, up = product(target, np.exp((1 - p) * z)), np.exp((2 - p) * z)
+        delta = up - down
+        costs = target ** (2 - p) / ((1 - p) * (2 - p)) - down / (1 - p) + up / (2 - p)
     if output_costs is not None:
         output_costs += costs.sum(axis=0, dtype=float)
     delta = limit(config, delta)
@@ -328,11 +349,30 @@ def limit(config, delta):
 
 
 def one_vs_rest(loss, labels, z, smoothing):
-    """The targets (rows, outputs) that class labels stand for: yes for a row's own class, no for all others."""
+    """The targets (rows, outputs) that class labels stand for: yes for a row's own class, no for all others.
+
+    Of classes in order yes for those below a row's own.
+    """
+    if loss == "ordinal":
+        return (np.arange(z.shape[1]) < labels[:, np.newaxis]).astype(z.dtype)
     yes = one_hot(labels, z.shape[1], z.dtype)
     if loss != "binary_cross_entropy":
         return 2 * yes - 1
     return ((1 - smoothing) * yes + smoothing / 2).astype(z.dtype)
+
+
+def focus(gamma, cost):
+    """What focal multiplies cost and slope of cross_entropy by, where the latter's cost is -log a."""
+    a, rest = np.exp(-cost), -np.expm1(-cost)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = np.where(rest > 0, rest ** cost.dtype.type(gamma), gamma == 0).astype(cost.dtype)
+        return factor, factor * np.where(rest > 0, 1 + gamma * product(a, cost) / rest, 1).astype(cost.dtype)
+
+
+def product(x, y):
+    """x y, where 0 times infinity is 0."""
+    with np.errstate(invalid="ignore"):
+        return np.where((x == 0) & np.isinf(y) | np.isinf(x) & (y == 0), 0, x * y).astype(x.dtype)
 
 
 def longest_step(optimizer, costs, squares, learning_rate):

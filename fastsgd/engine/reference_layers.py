@@ -270,6 +270,11 @@ def _mish_slope(z):
     return t + z * _logistic(z) * (1 - t * t)
 
 
+def _mean_and_deviation(z):
+    mean, logarithm = np.split(z, 2, axis=-1)
+    return np.concatenate([mean, np.exp(logarithm)], axis=-1)
+
+
 def _softmax(z):
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
@@ -283,7 +288,7 @@ def softmax_of_wide_logits(x, W, b):
 
 
 def activate(name, z):
-    """The activation of that name, elementwise (softmax: over each row)."""
+    """The activation of that name, elementwise (softmax, sorted, mean_and_deviation: over each row)."""
     return {
         "identity": lambda: z,
         "logistic": lambda: _logistic(z),
@@ -301,6 +306,8 @@ def activate(name, z):
         "hard_tanh": lambda: np.clip(z, -1, 1),
         "relu6": lambda: np.clip(z, 0, 6),
         "softmax": lambda: _softmax(z),
+        "sorted": lambda: np.sort(z, axis=-1),
+        "mean_and_deviation": lambda: _mean_and_deviation(z),
         "exp": lambda: np.exp(z),
     }[name]()
 

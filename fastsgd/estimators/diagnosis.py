@@ -5,7 +5,6 @@ import numpy as np
 from scipy.sparse import issparse
 
 from fastsgd.data.advice import FAR, is_far, sizes_of_columns, some_rows
-from fastsgd.losses import COUNTS
 from fastsgd.network.derived import before_output
 from fastsgd.network.network import Network
 from fastsgd.runs.baseline import LITTLE, best_constant, constant_cost, output_alone
@@ -37,7 +36,7 @@ def regression_cause(net: Network, X, targets: np.ndarray, weight: np.ndarray | 
         name = "the target y" if targets.shape[1] == 1 or loss.of_one_target else f"column {i} of y"
         said = f"The fit explains nothing of {name}: its mean cost is {cost:.4g}, that of a constant {least:.4g}."
         if far[i]:
-            cure = "divide it by its mean" if loss.targets is COUNTS else (
+            cure = "divide it by its mean" if loss.targets.sign else (
                 "standardise it, for example by sklearn.compose.TransformedTargetRegressor(model, "
                 "transformer=StandardScaler())")
             said += (f" It has mean {means[i]:.3g} and standard deviation {spreads[i]:.3g}, far from the unit size "
@@ -123,14 +122,15 @@ def few_steps(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, s
 
 
 def _costs_of_output(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, i: int) -> tuple[float, float]:
-    """The mean cost of a network's output i, and that of the best constant there."""
-    echo = output_alone(net, net.architecture.loss_parameters[i:i + 1], float)
-    echo.params = [1.0, 0.0]
+    """The mean cost of what a network says of target i, and that of the best constant there."""
+    outputs = range(i, net.sizes[-1], net.architecture.targets)
+    echo = output_alone(net, tuple(net.architecture.loss_parameters[j] for j in outputs), float, len(outputs))
+    echo.weights[0][:] = np.eye(len(outputs))
     y = targets[:, i:i + 1].astype(float)
-    received = before_output(net).predict(X)[:, i:i + 1].astype(float)
+    received = before_output(net).predict(X)[:, outputs].astype(float)
     if not np.isfinite(received).all():
         return np.inf, 0.0
-    constant = np.full_like(received, best_constant(echo, y, weight)[0])
+    constant = np.broadcast_to(best_constant(echo, y, weight), received.shape)
     return (echo.cost(received, y, sample_weight=weight), echo.cost(constant, y, sample_weight=weight))
 
 

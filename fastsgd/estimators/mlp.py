@@ -21,7 +21,7 @@ from fastsgd.estimators.base import FLOATS, logarithms, weights_for_classes
 from fastsgd.estimators.diagnosis import classification_cause, regression_cause
 from fastsgd.estimators.mlp_base import MultilayerPerceptron
 from fastsgd.estimators.stopping import r2_metric
-from fastsgd.losses import COUNTS, QUANTITIES, names, with_parameters
+from fastsgd.losses import COUNTS, LOSSES, POSITIVE, QUANTITIES, names, with_parameters
 from fastsgd.network.derived import before_output
 
 
@@ -243,11 +243,13 @@ class MLPRegressor(RegressorMixin, MultilayerPerceptron):
     Parameters
     ----------
     loss : str
-        squared_error, poisson, absolute_error, huber or quantile.
+        squared_error, poisson, absolute_error, huber, quantile, gaussian_nll, gamma or tweedie.
     quantile : float or sequence of float
         With loss "quantile": several make ``predict`` return a column for each, of one target.
     huber_delta : float
         With loss "huber": the error from which on it counts linearly.
+    tweedie_power : float
+        With loss "tweedie": the power of the mean, above 1 and below 2, with which the variance grows.
     hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, \
 shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, \
 beta_1, beta_2, epsilon, n_iter_no_change, max_fun, optimizer, dropout, scoring, callbacks, progress, n_jobs
@@ -278,9 +280,10 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
 
     _parameter_constraints: ClassVar[dict] = {
         **MultilayerPerceptron._parameter_constraints,
-        "loss": [StrOptions(set(names(QUANTITIES, COUNTS, parameters=("delta", "quantile"))))],
+        "loss": [StrOptions(set(names(QUANTITIES, COUNTS, POSITIVE, parameters=("delta", "quantile", "power"))))],
         "quantile": [Interval(Real, 0, 1, closed="neither"), "array-like"],
         "huber_delta": [Interval(Real, 0, None, closed="neither")],
+        "tweedie_power": [Interval(Real, 1, 2, closed="neither")],
     }
 
     def __init__(self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam",
@@ -288,7 +291,7 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
                  max_iter=200, shuffle=True, random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9,
                  nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999,
                  epsilon=1e-8, n_iter_no_change=10, max_fun=15000, optimizer=None, dropout=0.0, quantile=0.5,
-                 huber_delta=1.0, scoring=None, callbacks=None, progress=False, n_jobs=None):
+                 huber_delta=1.0, tweedie_power=1.5, scoring=None, callbacks=None, progress=False, n_jobs=None):
         self._keep(locals())
 
     @available_if(MultilayerPerceptron._has_partial_fit)
@@ -307,11 +310,18 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
         """
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def predict(self, X):
-        """The targets of each row, (rows,), or (rows, targets or quantiles) where there are several."""
+    def predict(self, X, return_std=False):
+        """The targets of each row, (rows,), or (rows, targets or quantiles) where there are several.
+
+        With ``return_std``, which needs the loss gaussian_nll, ``(means, standard deviations)``.
+        """
         self._require_fitted()
-        outputs = self._outputs(self._network(), X)
-        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+        net = self._network()
+        found = [part[:, 0] if part.shape[1] == 1 else part
+                 for part in np.split(self._outputs(net, X), [net.architecture.targets], axis=1)]
+        if return_std and not found[1].size:
+            raise ValueError(f"return_std needs the loss gaussian_nll, this model has {self.loss}")
+        return tuple(found) if return_std else found[0]
 
     def score(self, X, y, sample_weight=None):
         """R^2; for several quantiles the mean over them of the part of the pinball loss that is explained (D^2)."""
@@ -325,7 +335,7 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
         return self.loss
 
     def _loss_function(self):
-        return with_parameters(self.loss, delta=self.huber_delta, quantile=self.quantile)
+        return with_parameters(self.loss, delta=self.huber_delta, quantile=self.quantile, power=self.tweedie_power)
 
     def _quantiles(self) -> list[float] | None:
         return list(self.quantile) if self.loss == "quantile" and np.ndim(self.quantile) else None
@@ -352,11 +362,12 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
         return targets if quantiles is None else np.repeat(targets, len(quantiles), axis=1)
 
     def _outputs_of(self, targets):
-        return targets.shape[1]
+        return LOSSES[self.loss].outputs_for(targets.shape[1])
 
     def _shown_loss(self, cost):
         # scikit-learn takes the mean of squared errors over the targets, and the sum of Poisson's.
-        return cost if self.loss == "poisson" else cost / self.n_outputs_
+        kind = LOSSES[self.loss]
+        return cost if kind.targets.sign else cost / kind.targets_of(self.n_outputs_)
 
     def _cause(self, net, data, weight, metric):
         return regression_cause(net, data.X, data.targets, weight, metric)
@@ -368,5 +379,5 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.target_tags.positive_only = self.loss == "poisson"
+        tags.target_tags.positive_only = bool(LOSSES[self.loss].targets.sign)
         return tags

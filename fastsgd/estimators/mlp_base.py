@@ -61,7 +61,7 @@ class MultilayerPerceptron(EngineEstimator):
         "optimizer": [Optimizer, None],
         "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
     }
-    _network_parameters = frozenset({"activation", "loss", "huber_delta", "quantile"})
+    _network_parameters = frozenset({"activation", "loss", "huber_delta", "quantile", "tweedie_power"})
     _fitted_attribute = "coefs_"
     _not_for_lbfgs: ClassVar[dict] = {"optimizer": None, "dropout": 0.0, "callbacks": None, "progress": False}
 

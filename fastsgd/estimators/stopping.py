@@ -126,7 +126,7 @@ def r2_metric(targets: np.ndarray, trained: np.ndarray) -> Callable | None:
 
 
 def _r2(y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> float:
-    return float(r2_score(y, outputs, sample_weight=weight))
+    return float(r2_score(y, outputs[:, :y.shape[1]], sample_weight=weight))         # without the deviations
 
 
 def _r2_or_nan(y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> float:

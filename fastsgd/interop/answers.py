@@ -29,7 +29,8 @@ class Answers:
         Whether a row may have several labels, or none.
     share : str, optional
         How outputs become probabilities: "outputs" are such, "softmax", or "logistic" and "clipped" of each, divided
-        by their sum where there are several. None where there are none, only decision values.
+        by their sum where there are several, or "in order" where they are of a class above each. None where there are
+        none, only decision values.
     """
 
     net: Network
@@ -81,9 +82,11 @@ def table_answers(net: Any) -> tuple[Answers, Encoding | None]:
     if not isinstance(net, Network) or "table" not in net.metadata:
         return answers_of(net), None
     encoding = Encoding.from_json(net.metadata["table"])
-    if (encoding.width, encoding.outputs) != (net.sizes[0], net.sizes[-1]):
+    if (encoding.width, encoding.outputs) != (net.sizes[0], net.architecture.targets):
         raise ValueError(f"net.metadata['table'] describes {encoding.width} inputs and {encoding.outputs} outputs, the "
-                         f"network has {net.sizes[0]} and {net.sizes[-1]}")
+                         f"network has {net.sizes[0]} and {net.architecture.targets}")
+    if encoding.classes and net.architecture.loss_type.targets.in_order:
+        return Answers(net, encoding.classes, 0.5, share="in order"), encoding
     tells = net.architecture.activations[-1] in ("softmax", "logistic")
     return Answers(net, encoding.classes, share="outputs" if tells or not encoding.classes else None), encoding
 

@@ -132,6 +132,9 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
 def _meaning(answers: Answers) -> str:
     net, outputs = answers.net, answers.net.sizes[-1]
     output = net.architecture.activations[-1]
+    targets = net.architecture.targets
+    if net.architecture.loss_type.targets.in_order:
+        return f"Of {targets} classes in order, out[k] is the probability of a class above class k."
     if answers.share != "outputs":
         return ("out[0] is the decision value: above 0 the row is of the second class." if outputs == 1 else
                 f"Of {outputs} classes, out[k] is the decision value of class k; the largest wins.")
@@ -141,6 +144,10 @@ def _meaning(answers: Answers) -> str:
         return ("out[0] is the probability of yes." if outputs == 1 else
                 f"Of {outputs} yes-or-no labels, out[k] is the probability of label k.")
     units = ", in the units of the targets" if net.architecture.scales_output else ""
+    if output == "mean_and_deviation":
+        return ("out[0] is the mean of the target and out[1] its standard deviation" if targets == 1 else
+                f"Of {targets} targets, out[k] is the mean of target k and out[{targets} + k] its standard deviation"
+                ) + f"{units}."
     return f"It was trained with the loss {net.loss}; its outputs are {output}{units}."
 
 
@@ -171,7 +178,7 @@ def _classes(answers: Answers, fields: dict) -> tuple[str, str]:
         "threshold": f"{answers.threshold}{fields['f']}",
     }
     share = answers.share
-    each = None if share in (None, "softmax") else templates.SHARES[share].format(
+    each = None if share in (None, "softmax", "in order") else templates.SHARES[share].format(
         **fields, a="a[0]" if several == 1 else "out[k]")
     shared = ""
     if share == "softmax":
@@ -180,7 +187,8 @@ def _classes(answers: Answers, fields: dict) -> tuple[str, str]:
         shared = templates.SHARED_LOGISTIC.format(**fields)
     elif share == "clipped":
         shared = templates.SHARED.format(**fields, each=each)
-    kind = ("each" if answers.several else "largest" if answers.threshold is None else "second" if share else "side")
+    kind = ("levels" if share == "in order" else "each" if answers.several else
+            "largest" if answers.threshold is None else "second" if share else "side")
     return templates.CLASSES.format(**fields), templates.NAMES.format(**fields) + templates.CLASSIFY[kind].format(
         **fields, each=each, share=shared)
 
@@ -267,8 +275,8 @@ def _source(net: Network, activations: Iterable[str], fields: dict) -> Iterator[
         else:
             yield templates.LAYERS[function].format(**fields).encode()
     for activation in dict.fromkeys(activations):                       # each once
-        if activation == "softmax":
-            yield templates.SOFTMAX.format(**fields).encode()
+        if activation in templates.WHOLE_ROWS:
+            yield templates.WHOLE_ROWS[activation].format(**fields).encode()
         elif activation != "identity":
             expression = templates.EXPRESSIONS[activation].format(**fields)
             yield templates.ELEMENTWISE.format(**fields, activation=activation, expression=expression).encode()
@@ -278,8 +286,9 @@ def _source(net: Network, activations: Iterable[str], fields: dict) -> Iterator[
 def _scaled(net: Network, name: str, end: str, number: str) -> tuple[str, list[tuple[str, np.ndarray]]]:
     """A number of the input or the output scaled, as an expression of i, and the tables that it takes."""
     tables = []
-    for table, sign, neutral in ((f"{end}_scale", "*", 1.0), (f"{end}_offset", "+", 0.0)):
-        numbers = getattr(net.architecture, table)
+    own = net.architecture
+    scale, offset = own.unit_of_outputs if end == "output" else (own.input_scale, own.input_offset)
+    for table, sign, neutral, numbers in ((f"{end}_scale", "*", 1.0, scale), (f"{end}_offset", "+", 0.0, offset)):
         values = np.array(numbers, net.dtype)
         if len(numbers) > 1:
             tables.append((table, values))

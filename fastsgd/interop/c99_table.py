@@ -31,8 +31,8 @@ def table_of(encoding: Encoding, fields: dict, largest_stack: int) -> tuple[str,
     row = f"const {name}_row *row"
     starts = [0, *accumulate(column.width for column in columns)][:-1]
     classes = bool(encoding.classes)
-    units = [] if classes else [
-        f"    out[{k}] = " + (f"a[{k}]" if encoding.own_units else f"a[{k}] * {scale!r} + {_signed(offset)}") + ";"
+    units = [f"    out[{k}] = a[{k}];" for k in range(int(fields["outputs"]))] if encoding.own_units else [
+        f"    out[{k}] = a[{k}] * {scale!r} + {_signed(offset)};"
         for k, (scale, offset) in enumerate(zip(encoding.target_scale(), encoding.target_offset(), strict=True))]
     rest = f"scratch + {encoding.width}" if wide else "scratch"
     fields = {

@@ -139,7 +139,8 @@ EXPRESSIONS = {
     "relu6": "a[i] < 0 ? 0 : a[i] > 6 ? 6 : a[i]",
     "exp": "exp{f}(a[i])",
 }
-SOFTMAX = """\
+WHOLE_ROWS = {
+    "softmax": """\
 static void {name}_softmax({real} *a, int n)
 {{
     {real} largest = a[0], sum = 0;
@@ -153,7 +154,29 @@ static void {name}_softmax({real} *a, int n)
         a[i] /= sum;
 }}
 
-"""
+""",
+    "sorted": """\
+static void {name}_sorted({real} *a, int n)
+{{
+    for (int i = 1; i < n; i++) {{
+        const {real} x = a[i];
+        int at = i;
+        for (; at > 0 && a[at - 1] > x; at--)
+            a[at] = a[at - 1];
+        a[at] = x;
+    }}
+}}
+
+""",
+    "mean_and_deviation": """\
+static void {name}_mean_and_deviation({real} *a, int n)
+{{
+    for (int i = n / 2; i < n; i++)
+        a[i] = exp{f}(a[i]);
+}}
+
+""",
+}
 FEATURES = """
 /* The columns of x, in order:
 {listed} */
@@ -200,6 +223,26 @@ CLASSIFY = {       # by what is said of a row
     out[1] = {each};
     out[0] = 1 - out[1];
     return a[0] > {threshold};
+}}
+""",
+    "levels": """\
+{classify}
+{{
+    int level = 0;
+
+    {name}_predict(x, out + 1{scratch_argument});
+    for (int k = 1; k < {NAME}_CLASSES; k++) {{    /* from the largest on: of classes above the first, the second ... */
+        const {real} above = out[k];
+        int at = k;
+        level += above > {threshold};
+        for (; at > 1 && out[at - 1] < above; at--)
+            out[at] = out[at - 1];
+        out[at] = above;
+    }}
+    out[0] = 1;
+    for (int k = 0; k + 1 < {NAME}_CLASSES; k++)
+        out[k] -= out[k + 1];
+    return level;
 }}
 """,
     "side": """\

@@ -76,6 +76,20 @@ def arrays_of(layer: Layer | Other) -> tuple[np.ndarray, ...]:
     return (layer.W, layer.b) if isinstance(layer, Layer) else layer.arrays
 
 
+def unit_of_targets(output: str, scale: np.ndarray, offset: np.ndarray) -> dict[str, np.ndarray]:
+    """``output_scale`` and ``output_offset`` of a network whose outputs have these: each one number or one per output.
+
+    ValueError where deviations are not scaled like their means, or shifted.
+    """
+    if output == "mean_and_deviation" and max(len(scale), len(offset)) > 1:
+        scale, offset = (np.broadcast_to(values, (max(len(scale), len(offset)),)) for values in (scale, offset))
+        (scale, of_deviations), (offset, shift) = (np.split(values, 2) for values in (scale, offset))
+        if (scale != of_deviations).any() or shift.any():
+            raise ValueError(f"deviations must be scaled as their means are, by {scale.tolist()}, and not shifted, got "
+                             f"{of_deviations.tolist()} and {shift.tolist()}")
+    return {"output_scale": scale, "output_offset": offset}
+
+
 def third_party(name: str) -> Any:
     """The package of this name, which is also the name of the extra that installs it."""
     try:

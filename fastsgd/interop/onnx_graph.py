@@ -29,11 +29,12 @@ class Graph:
         self.taken: set[str] = set()            # names that only the caller may give
         self.domains: set[str] = {""}
 
-    def __call__(self, operation: str, *inputs: str | float, **attributes) -> str:
+    def __call__(self, operation: str, *inputs: str | float, unused: int = 0, **attributes) -> str:
         names = [value if isinstance(value, str) else self.constant(f"{value:.17g}", value) for value in inputs]
         name = self._free(f"{operation}.{len(self.nodes)}")
         self.domains.add(attributes.get("domain", ""))
-        self.nodes.append(self.helper.make_node(operation, names, [name], name=name, **attributes))
+        outputs = [name, *(self._free(f"{name}.{i}") for i in range(1, unused + 1))]
+        self.nodes.append(self.helper.make_node(operation, names, outputs, name=name, **attributes))
         return name
 
     def constant(self, name: str, values) -> str:
@@ -79,14 +80,15 @@ def network(graph: Graph, net: Network, rows: str) -> str:
         if number in architecture.skips:
             a = graph("Add", a, received[architecture.skips[number]])
     if architecture.scales_output:
-        for operation, name in (("Mul", "output_scale"), ("Add", "output_offset")):
-            values = np.broadcast_to(getattr(architecture, name), net.sizes[-1:]).astype(graph.dtype)
-            a = graph(operation, a, graph.constant(name, values))
+        scale, offset = (np.broadcast_to(values, net.sizes[-1:]).astype(graph.dtype)
+                         for values in architecture.unit_of_outputs)
+        a = graph("Mul", a, graph.constant("output_scale", scale))
+        a = graph("Add", a, graph.constant("output_offset", offset))
     return a
 
 
 def _dense(graph: Graph, layer: Any, x: str, W: str, b: str) -> str:
-    return activate(graph, layer.activation, graph("Gemm", x, W, b))
+    return activate(graph, layer.activation, graph("Gemm", x, W, b), layer.outputs)
 
 
 def _parametric_activation(graph: Graph, layer: Any, x: str, w: str) -> str:
@@ -110,8 +112,8 @@ LAYERS: dict[str, Callable[..., str]] = {       # of the graph, the layer, what 
 }
 
 
-def activate(graph: Graph, name: str, z: str) -> str:
-    """Adds the activation of that name to the graph."""
+def activate(graph: Graph, name: str, z: str, outputs: int = 1) -> str:
+    """Adds the activation of that name to the graph; those of whole rows need to know the outputs."""
     if graph.dtype == np.float64 and name in COMPOSED:
         return COMPOSED[name](graph, z)
     return {
@@ -133,6 +135,18 @@ def activate(graph: Graph, name: str, z: str) -> str:
         "hard_swish": lambda: graph("Mul", z, activate(graph, "hard_sigmoid", z)),
         "hard_tanh": lambda: graph("Max", graph("Min", z, 1.0), -1.0),
         "relu6": lambda: graph("Min", graph("Relu", z), 6.0),
-        "softmax": lambda: graph("Softmax", z, axis=1),
         "exp": lambda: graph("Exp", z),
+        "softmax": lambda: graph("Softmax", z, axis=1),
+        "sorted": lambda: in_order(graph, z, outputs, descending=False),
+        "mean_and_deviation": lambda: graph("Where", graph.constant("means", means(outputs)), z, graph("Exp", z)),
     }[name]()
+
+
+def in_order(graph: Graph, rows: str, columns: int, descending: bool) -> str:
+    """Adds what sorts each row of so many columns."""
+    return graph("TopK", rows, graph.constant("all", np.array([columns])), axis=1, largest=int(descending), unused=1)
+
+
+def means(outputs: int) -> np.ndarray:
+    """Which of the outputs mean_and_deviation are means, (1, outputs)."""
+    return np.arange(outputs)[np.newaxis] < outputs // 2

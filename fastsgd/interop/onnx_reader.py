@@ -15,7 +15,7 @@ import numpy as np
 
 from fastsgd.files.atomic import require_regular
 from fastsgd.files.bounded_json import ROOM, parse_json
-from fastsgd.interop.layers import network_of, third_party
+from fastsgd.interop.layers import network_of, third_party, unit_of_targets
 from fastsgd.interop.onnx_rows import OPERATIONS, Base, Rows, follow, scaled
 from fastsgd.interop.onnx_writer import to_onnx
 from fastsgd.losses import Loss, as_loss
@@ -95,9 +95,13 @@ def _network(onnx, model, loss: str | Loss | None) -> Network:
             return _rebuilt(onnx, model, whole, properties)
         base = _rows(onnx, model).settled()
         if described is None or loss is not None:
-            layers = tuple(scaled(layer, base.scale, base.offset) for layer in base.layers[-1:])
+            layers, unit = base.layers, {}
+            if base.complete:
+                unit = unit_of_targets(layers[-1].activation, base.scale, base.offset)
+            else:
+                layers = (*layers[:-1], *(scaled(layer, base.scale, base.offset) for layer in layers[-1:]))
             scale, offset = base.input or (base.scale, base.offset)
-            net = network_of((*base.layers[:-1], *layers), loss, input_scale=scale, input_offset=offset)
+            net = network_of(layers, loss, input_scale=scale, input_offset=offset, **unit)
         else:
             net = _described(base, described)
     net.metadata.update(_own(properties))
@@ -137,9 +141,9 @@ def _described(base: Base, text: str) -> Network:
         if json.loads(json.dumps(asdict(net.architecture))) != fields:
             raise ValueError(f"the graph is {net}")
         scale, offset = base.input or (base.scale, base.offset)
+        unit = net.architecture.unit_of_outputs
         for what, found, expected in (("input", scale, net.input_scale), ("input", offset, net.input_offset),
-                                      ("output", base.scale, net.output_scale),
-                                      ("output", base.offset, net.output_offset)):
+                                      ("output", base.scale, unit[0]), ("output", base.offset, unit[1])):
             if not np.all(np.asarray(found, net.dtype) == np.asarray(expected, net.dtype)):
                 raise ValueError(f"the graph scales its {what} otherwise")
     except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:

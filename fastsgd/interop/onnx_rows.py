@@ -16,7 +16,7 @@ from fastsgd.interop.layers import Layer
 from fastsgd.model.architecture import ACTIVATIONS
 
 UNCHANGED = ("Identity", "Dropout", "Cast", "Flatten", "Reshape")
-OPERATIONS = ("Gemm", "MatMul", *elementwise.OPERATIONS, "Softmax", *UNCHANGED)
+OPERATIONS = ("Gemm", "MatMul", *elementwise.OPERATIONS, "Softmax", "TopK", *UNCHANGED)
 FLOAT, DOUBLE = 1, 11           # of onnx.TensorProto.DataType
 
 
@@ -31,6 +31,7 @@ class Base:
     biased: bool = False            # whether the last layer has its biases already
     width: int | None = None        # columns, where known
     flat: bool = True               # whether it is (rows, columns)
+    complete: bool = False          # whether the last layer has an activation of whole rows: a unit may follow
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +56,23 @@ class Rows:
         line = None if self.function is None else self.function.line
         if line is not None:
             return replace(base, scale=base.scale * line[0], offset=base.offset * line[0] + line[1])
+        if base.complete:
+            raise ValueError(f"nothing but a scale and an offset may follow {base.layers[-1].activation}, which "
+                             f"{self.where} does")
         name = "softmax" if self.function is None else activation_of(self.function)
         if name is None:
             raise ValueError(f"what {self.where} gives is none of fastsgd's activations: {', '.join(ACTIVATIONS)}, "
                              "and softmax and exp after the last layer")
-        if not base.layers:
-            raise ValueError(f"{self.where} comes before the first layer, where only a scale and an offset are allowed")
-        last = scaled(base.layers[-1], base.scale, base.offset)
-        return replace(base, layers=(*base.layers[:-1], replace(last, activation=name)), scale=np.ones(1),
-                       offset=np.zeros(1))
+        return _activated(base, name, self.where)
+
+
+def _activated(base: Base, name: str, where: str) -> Base:
+    """The base with an activation of its last layer, which takes in scale and offset."""
+    if not base.layers:
+        raise ValueError(f"{where} comes before the first layer, where only a scale and an offset are allowed")
+    last = scaled(base.layers[-1], base.scale, base.offset)
+    return replace(base, layers=(*base.layers[:-1], replace(last, activation=name)), scale=np.ones(1),
+                   offset=np.zeros(1))
 
 
 def scaled(layer: Layer, scale: np.ndarray, offset: np.ndarray) -> Layer:
@@ -81,6 +90,8 @@ def follow(operation: str, operands: list, attributes: dict[str, Any], where: st
 
     Raises ValueError or TypeError for what a chain of dense layers does not do.
     """
+    if operation == "Where" and len(operands) == 3 and isinstance(operands[0], np.ndarray) and operands[0].size > 1:
+        return _mean_and_deviation(operands[0], operands[1], operands[2], where)
     if operation in elementwise.OPERATIONS:
         moved = _moved(operation, *operands) if len(operands) == 2 else None
         return moved or _apply(operation, operands, attributes, where)
@@ -95,9 +106,30 @@ def follow(operation: str, operands: list, attributes: dict[str, Any], where: st
         if attributes.get("axis", 1) not in (1, -1) or not rows.plain:
             raise ValueError("it must follow a layer, over the columns (axis 1 or -1)")
         return Rows(rows.base, None, where)
+    if operation == "TopK":
+        if not rows.plain or attributes.get("axis", -1) not in (1, -1) or attributes.get("largest", 1) or \
+                others[0].tolist() != [rows.base.width]:
+            raise ValueError("it must follow a layer and sort all of its columns (axis 1 or -1, largest 0)")
+        return _complete(rows.base, "sorted", where)
     if operation not in UNCHANGED:
         raise ValueError("it does not leave the rows as they are")
     return replace(rows, base=_unchanged(operation, rows.base, others, attributes))
+
+
+def _complete(base: Base, name: str, where: str) -> Rows:
+    """The rows after an activation of whole rows."""
+    if base.complete:
+        raise ValueError(f"{base.layers[-1].activation} must come last")
+    return Rows(replace(_activated(base, name, where), biased=True, complete=True), Z, where)
+
+
+def _mean_and_deviation(chosen: np.ndarray, rows, others, where: str) -> Rows:
+    """The rows after Where(means, z, exp(z))."""
+    if not (isinstance(rows, Rows) and isinstance(others, Rows) and rows.base is others.base and rows.plain and
+            others.function == elementwise.exp(Z) and rows.base.width and not rows.base.width % 2
+            and np.array_equal(chosen.reshape(-1), np.arange(rows.base.width) < rows.base.width // 2)):
+        raise ValueError("of constant conditions only that of means and deviations can be read")
+    return _complete(rows.base, "mean_and_deviation", where)
 
 
 def _apply(operation: str, operands: list, attributes: dict[str, Any], where: str) -> Rows:
@@ -154,6 +186,8 @@ def _moved(operation: str, left, right) -> Rows | None:
 
 def _layer(rows: Rows, W: np.ndarray, b: np.ndarray | None = None) -> Rows:
     base = rows.settled()
+    if base.complete:
+        raise ValueError(f"{base.layers[-1].activation} must come last")
     if not base.flat:
         raise ValueError("the network's input must be (rows, columns), or be made so by a Flatten")
     if W.ndim != 2 or not W.size or base.width not in (None, len(W)):

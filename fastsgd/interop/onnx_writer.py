@@ -11,7 +11,7 @@ from fastsgd.deprecation import keyword_only
 from fastsgd.files.atomic import write_atomically
 from fastsgd.interop.answers import Answers, answers_of, class_array, table_answers
 from fastsgd.interop.layers import third_party
-from fastsgd.interop.onnx_graph import Graph, activate, network
+from fastsgd.interop.onnx_graph import Graph, activate, in_order, network
 from fastsgd.interop.onnx_table import encoded, in_own_units
 from fastsgd.network.given import is_estimator
 from fastsgd.network.model_file import in_json
@@ -34,7 +34,7 @@ def to_onnx(net: Network | Any, path=None, *, columns: bool = False) -> Any:
     - a classifier: "label" (rows,), what ``predict`` returns, int64 or strings as the estimator's own classes are
       (several yes-or-no labels: int64 (rows, labels)), and "probabilities" (rows, classes), what ``predict_proba``
       does, in the order of ``classes_``; where there are none, "scores", what ``decision_function`` returns;
-    - a regressor: "prediction", what ``predict`` returns.
+    - a regressor: "prediction", what ``predict`` returns, with the loss gaussian_nll the deviations behind it.
 
     The names of its columns are in ``metadata_props["feature_names"]``, as JSON. To have such a graph back as a
     network, write ``estimator.network_``.
@@ -115,6 +115,8 @@ def _answer(graph: Graph, answers: Answers, outputs: str, dtype) -> None:
         number = graph("ArgMax", outputs, axis=1, keepdims=0)
     else:
         number = graph("Cast", graph("Greater", outputs, answers.threshold), to=7)          # int64
+    if answers.share == "in order":
+        number = graph("ReduceSum", number, graph.constant("columns", np.array([1])))
     if answers.several:
         graph.give("label", number, np.int64, count)
     else:
@@ -133,6 +135,11 @@ def _probabilities(graph: Graph, answers: Answers, outputs: str) -> str:
     if answers.share == "softmax":
         return activate(graph, "softmax", outputs)
     count, each = answers.net.sizes[-1], outputs
+    if answers.share == "in order":             # 1, the outputs from the largest on, 0: their differences
+        falling = in_order(graph, outputs, count, descending=True)
+        differences = np.eye(count, count + 1, 1, graph.dtype) - np.eye(count, count + 1, 0, graph.dtype)
+        return graph("Gemm", falling, graph.constant("differences", differences),
+                     graph.constant("first", np.eye(1, count + 1, 0, graph.dtype)))
     if answers.share == "logistic" and count > 1:       # of logarithms, none of which is rounded to that of 0
         return activate(graph, "softmax", graph("Neg", activate(graph, "softplus", graph("Neg", outputs))))
     if answers.share == "logistic":             # not Sigmoid, whose float32 loses the digits of what is nearly 0

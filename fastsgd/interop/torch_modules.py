@@ -9,7 +9,7 @@ import numpy as np
 
 from fastsgd import layers as kinds
 from fastsgd.deprecation import keyword_only
-from fastsgd.interop.layers import Layer, Other, arrays_of, network_of, third_party
+from fastsgd.interop.layers import Layer, Other, arrays_of, network_of, third_party, unit_of_targets
 from fastsgd.losses import Loss
 from fastsgd.network.given import as_network
 from fastsgd.network.network import Network
@@ -55,7 +55,16 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
     """
     net = as_network(net).folded()
     torch = third_party("torch")
-    from fastsgd.interop.torch_own import Exp, ParametricActivation, Residual, Scale, ScaleInput, ScaleOutput
+    from fastsgd.interop.torch_own import (
+        Exp,
+        MeanAndDeviation,
+        ParametricActivation,
+        Residual,
+        Scale,
+        ScaleInput,
+        ScaleOutput,
+        Sorted,
+    )
     nn = torch.nn
     made = {
         "identity": nn.Identity,
@@ -63,7 +72,7 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
         "gelu": nn.GELU, "silu": nn.SiLU, "selu": nn.SELU, "mish": nn.Mish, "hard_sigmoid": nn.Hardsigmoid,
         "hard_swish": nn.Hardswish, "hard_tanh": nn.Hardtanh, "relu6": nn.ReLU6, "exp": Exp,
         "softplus": lambda: nn.Softplus(threshold=40),       # beyond 20, its own, a float64 would lose digits
-        "softmax": lambda: nn.Softmax(dim=1),
+        "softmax": lambda: nn.Softmax(dim=1), "sorted": Sorted, "mean_and_deviation": MeanAndDeviation,
     }
     architecture = net.architecture
 
@@ -101,8 +110,11 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
         modules.insert(0, ScaleInput(*tensors(architecture.input_scale, architecture.input_offset)))
     if not output_activation and architecture.activations[-1] != "identity":
         modules.pop()
+        if architecture.scales_output and architecture.activations[-1] == "mean_and_deviation":
+            raise ValueError("output_activation=False leaves logarithms of deviations, which cannot be scaled: set "
+                             "net.output_scale to 1 and net.output_offset to 0")
     if architecture.scales_output:
-        modules.append(ScaleOutput(*tensors(architecture.output_scale, architecture.output_offset)))
+        modules.append(ScaleOutput(*tensors(*architecture.unit_of_outputs)))
     return nn.Sequential(*modules).eval()
 
 
@@ -136,9 +148,19 @@ def from_torch(module, loss: str | Loss | None = None) -> Network:
     Network([4, 8, 3], activation='relu', loss='cross_entropy', dtype='float32')
     """
     torch = third_party("torch")
-    from fastsgd.interop.torch_own import Exp, ParametricActivation, Residual, Scale, ScaleInput, ScaleOutput
+    from fastsgd.interop.torch_own import (
+        Exp,
+        MeanAndDeviation,
+        ParametricActivation,
+        Residual,
+        Scale,
+        ScaleInput,
+        ScaleOutput,
+        Sorted,
+    )
     nn = torch.nn
-    elementwise = [*(getattr(nn, name) for name in ELEMENTWISE), Exp]
+    own = {Exp: "exp", Sorted: "sorted", MeanAndDeviation: "mean_and_deviation"}
+    elementwise = [*(getattr(nn, name) for name in ELEMENTWISE), *own]
     layers: list[Layer | Other] = []
     starts: list[int] = []                      # of the blocks that are open
     scaling: dict[str, np.ndarray] = {}
@@ -171,7 +193,8 @@ def from_torch(module, loss: str | Loss | None = None) -> Network:
             layers.append(Other(kinds.Scale(), (_array(part.weight, where),)))
             complete = True
         elif _is(part, *elementwise, nn.Softmax):
-            name, last = _activation(nn, part), layers[-1] if layers else None
+            name = own.get(type(part)) or _activation(nn, part)
+            last = layers[-1] if layers else None
             if name is None:
                 raise ValueError(f"{where} has arguments for which fastsgd has no activation")
             if isinstance(last, Other) and last.kind.kind in ("layer_norm", "add") and name in kinds.ACTIVATIONS:
@@ -188,8 +211,10 @@ def from_torch(module, loss: str | Loss | None = None) -> Network:
                   or (_is(part, nn.Flatten) and (part.start_dim, part.end_dim) == (1, -1))):
             raise ValueError(f"{where} is not part of a chain of dense layers; allowed are Sequential, Linear, "
                              f"{', '.join(ELEMENTWISE)}, Softmax, LayerNorm of the columns with weight and bias, "
-                             "Identity, Dropout, Flatten, and to_torch's own Exp, Scale, ParametricActivation, "
-                             "Residual, ScaleInput and ScaleOutput")
+                             "Identity, Dropout, Flatten, and to_torch's own Exp, Sorted, MeanAndDeviation, Scale, "
+                             "ParametricActivation, Residual, ScaleInput and ScaleOutput")
+    if "output_scale" in scaling and isinstance(layers[-1], Layer):
+        scaling |= unit_of_targets(layers[-1].activation, scaling["output_scale"], scaling["output_offset"])
     return network_of(layers, loss, **scaling)
 
 
@@ -209,7 +234,7 @@ def _activation(nn, part) -> str | None:
         if _is(part, getattr(nn, kind)):
             same = all(getattr(part, key) == value for key, value in arguments.items())
             return name if same and getattr(part, "threshold", STRAIGHT_FROM) >= STRAIGHT_FROM else None
-    return "exp"
+    return None
 
 
 def _is(part, *kinds: type) -> bool:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import pairwise
 from numbers import Integral
 from typing import Any, Self
 
@@ -24,10 +25,11 @@ from fastsgd.layers import (
     in_blocks,
     share,
 )
-from fastsgd.losses import CLASSES, LOSSES, MAX_NUMBER, Loss, as_loss
+from fastsgd.losses import LOSSES, MAX_NUMBER, Loss, as_loss
 
 __all__ = ["ACTIVATIONS", "Architecture"]
 
+WITH_UNIT = ("identity", "sorted", "mean_and_deviation")       # outputs whose targets may have a unit of their own
 MAX_PARAMETERS = 2**31 - 1
 
 
@@ -37,8 +39,8 @@ class Architecture:
 
     ``loss_parameters`` are those of the loss, one number per output
     (:meth:`fastsgd.losses.Loss.parameters`). The first layer receives
-    ``x * input_scale + input_offset``, each one number or one per column; what the last layer computes,
-    times ``output_scale`` plus ``output_offset``, each one number or one per output, is the prediction.
+    ``x * input_scale + input_offset``, each one number or one per column; ``output_scale`` and ``output_offset``, each
+    one number or one per column of targets, are the unit of targets and predictions.
     Several ``members`` are as many networks of these layers, one behind the other in the flat parameters, or with
     ``sharing`` one network whose layers know of its members.
 
@@ -73,6 +75,9 @@ class Architecture:
             hidden = _without_those_of_others(sizes, hidden)
         loss = as_loss(loss)
         output = _check_output(loss, output, sizes[-1])
+        if output == "sorted" and any(b <= a for a, b in pairwise(loss.parameters(sizes[-1]))):
+            raise ValueError("output 'sorted' needs quantiles that rise from output to output, got "
+                             f"{list(loss.parameters(sizes[-1]))}")
         layers = chain(sizes, (*hidden, output))
         members = check_whole("members", members, least=1)
         if sharing not in SHARINGS:
@@ -97,15 +102,42 @@ class Architecture:
 
     def with_output(self, output_scale, output_offset) -> Architecture:
         """The same but for the units of its targets and predictions."""
-        changed = replace(self, output_scale=_one_or_each("output_scale", output_scale, self.sizes[-1], "output"),
-                          output_offset=_one_or_each("output_offset", output_offset, self.sizes[-1], "output"))
+        what = "output" if self.targets == self.sizes[-1] else "target"
+        changed = replace(self, output_scale=_one_or_each("output_scale", output_scale, self.targets, what),
+                          output_offset=_one_or_each("output_offset", output_offset, self.targets, what))
         if not min(changed.output_scale) >= 1 / MAX_NUMBER:
             raise ValueError(f"output_scale must be at least {1 / MAX_NUMBER:g}, got {min(changed.output_scale)!r}")
-        if changed.scales_output and not (self.loss_type.targets.has_unit and self.activations[-1] == "identity"):
+        if changed.scales_output and not self.takes_unit:
             allowed = [name for name, loss in LOSSES.items() if loss.targets.has_unit]
             raise ValueError(f"output_scale and output_offset are for losses of quantities ({', '.join(allowed)}) with "
-                             f"the output identity; this network has {self.loss} with {self.activations[-1]}")
+                             f"the output {' or '.join(WITH_UNIT)}; this network has {self.loss} with "
+                             f"{self.activations[-1]}")
+        if self.activations[-1] == "sorted" and len({*changed.output_scale}) * len({*changed.output_offset}) > 1:
+            raise ValueError("output_scale and output_offset must be one number each where outputs are sorted, got "
+                             f"{list(changed.output_scale)} and {list(changed.output_offset)}")
         return changed
+
+    @property
+    def takes_unit(self) -> bool:
+        """Whether targets may have a unit of their own."""
+        return self.loss_type.targets.has_unit and self.activations[-1] in WITH_UNIT
+
+    @property
+    def unit_of_outputs(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """What outputs are multiplied by, and what is then added to them: each one number or one per output.
+
+        >>> Architecture.checked([1, 2], "relu", "gaussian_nll", None, 1, 0, 5, 20).unit_of_outputs
+        ((5.0, 5.0), (20.0, 0.0))
+        """
+        if self.activations[-1] != "mean_and_deviation" or not self.scales_output:
+            return self.output_scale, self.output_offset
+        scale, offset = (values * (self.targets // len(values)) for values in (self.output_scale, self.output_offset))
+        return scale * 2, offset + (0.0,) * self.targets
+
+    @property
+    def targets(self) -> int:
+        """How many columns of targets, or classes, the outputs are for."""
+        return self.loss_type.targets_of(self.sizes[-1])
 
     @property
     def loss_type(self) -> type[Loss]:
@@ -302,7 +334,9 @@ def _check_activation(activation, hidden: int) -> tuple[str, ...]:
 def _check_output(loss: Loss, output, outputs: int) -> str:
     if output is not None and output not in loss.outputs:
         raise ValueError(f"output for {loss.name} must be {' or '.join(loss.outputs)}, got {output!r}")
-    if loss.targets is CLASSES and outputs < 2:
+    if loss.outputs_for(loss.targets_of(outputs)) != outputs:
+        raise ValueError(f"sizes: {loss.name} needs {loss.outputs_per_target} outputs per target, got {outputs}")
+    if loss.targets.classes and loss.targets_of(outputs) < 2:
         raise ValueError(f"sizes: {loss.name} needs an output per class, at least 2, got 1; "
                          f"for one yes-or-no output use loss='binary_cross_entropy'")
     return output or loss.outputs[0]

@@ -14,7 +14,6 @@ from fastsgd.data import advice, checks
 from fastsgd.data.checks import Csr
 from fastsgd.engine import ensemble
 from fastsgd.engine.machine import choose_threads
-from fastsgd.losses import CLASSES
 from fastsgd.model.architecture import Architecture
 from fastsgd.optimizers import Optimizer, State, StepConfig
 
@@ -97,7 +96,7 @@ def metric_of(net: _Network, y: np.ndarray, weight: np.ndarray | None = None,
         y, weight = y[chosen], None if weight is None else weight[chosen]
     if net.architecture.loss_type.targets.metric == "accuracy":
         counted = len(y) if weight is None else float(weight.sum())
-        per_row = 1 if net.architecture.loss_type.targets is CLASSES or y.ndim == 1 else y.shape[1]
+        per_row = 1 if net.architecture.loss_type.targets.classes or y.ndim == 1 else y.shape[1]
         return lambda score: score / (counted * per_row)
     if weight is not None and not weight.all():
         y, weight = y[weight > 0], weight[weight > 0]

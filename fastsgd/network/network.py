@@ -47,7 +47,8 @@ class Network:
         ``losses.Huber(2.0)``, or its name for the default parameter: cross_entropy, squared_error, huber and others,
         whose formulas ``help(fastsgd.losses)`` has. It fixes the output layer's activation and what targets there are.
     output : str, optional
-        With squared_error also "logistic" or "tanh": the classic digit network with the quadratic cost.
+        With squared_error also "logistic" or "tanh": the classic digit network with the quadratic cost; with quantile
+        also "sorted": predictions that do not cross.
     dtype : "float32" or "float64"
     seed : int or None
         Seed of the initial weights; None draws one from the operating system.
@@ -79,7 +80,7 @@ class Network:
         part of the network and of its file.
     output_scale, output_offset : float or sequence of float
         The unit of targets that are quantities: predictions are what the last layer computes, times output_scale plus
-        output_offset, and targets are compared as ``(y - output_offset) / output_scale``; one number for all outputs,
+        output_offset, and targets are compared as ``(y - output_offset) / output_scale``; one number for all targets,
         or one each. The spread and the mean of y make targets of unit size, which the usual learning rates and
         initial weights are meant for. ``cost`` and ``gradient`` are of the targets so scaled, as are a loss's delta
         and epsilon; ``predict`` and R^2 know nothing of it. They are part of the network and of its file.
@@ -104,11 +105,13 @@ class Network:
     -----
     X is an array (rows, columns) of finite real numbers, columns being the first of ``sizes``; uint8 rows are used as
     they are, a quarter of the memory (``input_scale=1/255`` makes bytes a unit). It may be a SciPy sparse matrix, which
-    is never made dense. y is (rows,)
-    class labels 0 .. outputs - 1 or (rows, outputs) probabilities for cross_entropy, else (rows, outputs)
-    targets, or (rows,) where there is one output. With binary_cross_entropy and the losses whose targets are -1 and 1,
-    networks of several outputs take class labels (rows,) too: then each output is trained one-vs-rest, and a row
-    is right where its largest output is that of its class.
+    is never made dense.
+
+    y is (rows, outputs) targets, half as many columns for gaussian_nll, or (rows,) where there is one. It is (rows,)
+    class labels 0 .. outputs - 1 or (rows, outputs) probabilities for cross_entropy, labels for focal, and labels 0 ..
+    outputs for ordinal. With binary_cross_entropy and the losses whose targets are -1 and 1, networks of several
+    outputs take class labels (rows,) too: then each output is trained one-vs-rest, and a row is right where its largest
+    output is that of its class.
 
     Threads: predict, cost, score, evaluate and gradient of one network may run at once; step and train must not
     run beside anything else on the same network.
@@ -243,7 +246,7 @@ class Network:
 
     @property
     def output_scale(self) -> float | np.ndarray:
-        """What the last layer's numbers are multiplied by: a float, or one per output. May be assigned."""
+        """What the last layer's numbers are multiplied by: a float, or one per target. May be assigned."""
         return _one_or_many(self.architecture.output_scale)
 
     @output_scale.setter
@@ -252,7 +255,7 @@ class Network:
 
     @property
     def output_offset(self) -> float | np.ndarray:
-        """What is then added to them: a float, or one per output. May be assigned."""
+        """What is then added to them: a float, or one per target. May be assigned."""
         return _one_or_many(self.architecture.output_offset)
 
     @output_offset.setter
@@ -366,7 +369,7 @@ class Network:
     # ---- what it does ----
 
     def predict(self, X: RowsLike, out: np.ndarray | None = None, threads: int | None = None) -> np.ndarray:
-        """The output layer's activations, (rows, outputs): probabilities for a classifier.
+        """The output layer's activations, (rows, outputs): probabilities for a classifier, in the unit of the targets.
 
         They are written into ``out`` where it is given: a contiguous array of that shape and of the network's dtype.
         A few rows of a contiguous array of the network's dtype take about a microsecond.

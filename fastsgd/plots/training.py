@@ -9,6 +9,7 @@ import numpy as np
 
 from fastsgd.deprecation import keyword_only
 from fastsgd.losses import MARGINS
+from fastsgd.network.classes import labels_of, probabilities_of
 from fastsgd.network.given import as_network, as_network_and_rows, classes_of, require_result
 from fastsgd.network.network import Network
 from fastsgd.plots._axes import (
@@ -205,17 +206,17 @@ def confusion(net: Network, X: RowsLike, y: ArrayLike, classes: Sequence[str] | 
     outputs, labels = net.predict(X), np.asarray(y)
     if labels.ndim == 2 and outputs.shape[1] == labels.shape[1] == 1:
         labels = labels[:, 0]
-    count = max(2, net.sizes[-1])
+    count = max(2, net.architecture.targets)
     if labels.ndim != 1 or len(labels) != len(outputs) or labels.min() < 0 or labels.max() >= count:
         raise ValueError(f"y must be {len(outputs)} class labels from 0 to {count - 1}, got an array of shape "
                          f"{labels.shape}" + (f" from {labels.min()} to {labels.max()}" if labels.size else ""))
     names = [str(i) for i in range(count)] if classes is None else [str(name) for name in classes]
     if len(names) != count:
         raise ValueError(f"classes must have {count} names, got {len(names)}")
-    if outputs.shape[1] == 1:
-        outputs = np.hstack([-outputs if net.architecture.loss_type.targets is MARGINS else 1 - outputs, outputs])
-    labels = labels.astype(int)
-    said = outputs.argmax(axis=1)
+    kind, labels = net.architecture.loss_type.targets, labels.astype(int)
+    if outputs.shape[1] == 1 and not kind.in_order:
+        outputs = np.hstack([-outputs if kind is MARGINS else 1 - outputs, outputs])
+    said, outputs = labels_of(outputs, kind), probabilities_of(outputs, kind)
     matrix = np.zeros((count, count), int)
     np.add.at(matrix, (labels, said), 1)
     shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))

@@ -17,7 +17,7 @@ from fastsgd.runs.history import History
 FEW_STEPS = 20                   # with fewer no warning is due
 ABSURD = 100.0                   # a mean cost of an output that no classifier should have
 LEARNED = 0.98                   # of the constant's cost: with less of it something has been learned
-RARELY = 1e-6                    # the least share of a class, whose logarithm is taken
+RARELY = 1e-6                    # the least share of a class, mean or deviation whose logarithm is taken
 LITTLE = 1e-5                    # a constant's cost that leaves nothing to be learned, as of a single class
 
 
@@ -29,11 +29,16 @@ def best_constant(net: Network, y: np.ndarray, weight: np.ndarray | None = None)
     architecture = net.architecture
     loss, output = architecture.loss_type, architecture.activations[-1]
     if y.ndim == 1:
-        shares = np.bincount(y, weight, net.sizes[-1]) / (len(y) if weight is None else weight.sum())
+        shares = np.bincount(y, weight, architecture.targets) / (len(y) if weight is None else weight.sum())
     else:
         shares = np.average(y.astype(float), axis=0, weights=weight)
     if loss.targets is MARGINS and y.ndim == 1:
         shares = 2 * shares - 1
+    if loss.targets.in_order:
+        shares = 1 - np.cumsum(shares)[:-1]
+    if loss.constant == "mean and deviation":
+        squares = np.average((y - shares) ** 2, axis=0, weights=weight)
+        return np.concatenate([shares, np.log(np.maximum(np.sqrt(squares), RARELY))])
     if loss.constant == "sign of mean":
         return np.sign(shares)
     if loss.constant == "mean":
@@ -59,12 +64,12 @@ def constant_cost(net: Network, y: np.ndarray, weight: np.ndarray | None = None)
     return checked.mean_cost(constant, np.zeros((len(y), 1), net.dtype), y, 1, weight)
 
 
-def output_alone(net: Network, loss_parameters: tuple[float, ...], dtype) -> Network:
-    """A network of one column and one output for each of these parameters, with the output and the loss of another.
+def output_alone(net: Network, loss_parameters: tuple[float, ...], dtype, columns: int = 1) -> Network:
+    """A network of so many columns and one output for each of these numbers, with the output and the loss of another.
 
     All its parameters are 0.
     """
-    layers = chain((1, len(loss_parameters)), net.architecture.activations[-1:])
+    layers = chain((columns, len(loss_parameters)), net.architecture.activations[-1:])
     architecture = replace(net.architecture, layers=layers, loss_parameters=loss_parameters, input_scale=(1.0,),
                            input_offset=(0.0,))
     return Network._from_parts(architecture, np.zeros(architecture.parameters, dtype), {})

@@ -7,8 +7,9 @@ import numpy as np
 
 from fastsgd.data.checks import Csr, to_dtype
 from fastsgd.engine import ensemble
-from fastsgd.losses import CLASSES, MARGINS
+from fastsgd.losses import MARGINS
 from fastsgd.network import checked
+from fastsgd.network.classes import labels_of, probabilities_of
 from fastsgd.network.network import Network
 from fastsgd.runs.feeds import readable_in_place
 
@@ -105,13 +106,14 @@ def _scorer(name: str, net: Network) -> Metric:
         """What a scorer asks for its predictions: those given to it as X."""
 
         def __init__(self):
-            self.classes_ = np.arange(max(2, net.sizes[-1]))
+            self.classes_ = np.arange(max(2, net.architecture.targets))
 
         def predict(self, outputs):
             if net.metric != "accuracy":
+                outputs = outputs[:, :net.architecture.targets]                # not the deviations
                 return outputs[:, 0] if outputs.shape[1] == 1 else outputs
-            if kind is CLASSES or labels:
-                return outputs.argmax(axis=1)
+            if kind.classes or labels:
+                return labels_of(outputs, kind)
             yes = outputs > (0 if kind is MARGINS else 0.5)
             return yes.astype(int)[:, 0] if outputs.shape[1] == 1 else yes.astype(int)
 
@@ -120,7 +122,8 @@ def _scorer(name: str, net: Network) -> Metric:
                 return outputs[:, 0] if outputs.shape[1] == 1 else outputs
         else:
             def predict_proba(self, outputs):
-                return np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+                found = probabilities_of(outputs, kind)
+                return np.hstack([1 - found, found]) if found.shape[1] == 1 else found
 
         def __sklearn_is_fitted__(self):
             return True
@@ -128,7 +131,7 @@ def _scorer(name: str, net: Network) -> Metric:
     def measure(y: np.ndarray, outputs: np.ndarray) -> float:
         nonlocal labels
         labels = y.ndim == 1
-        if y.ndim == 2 and kind is CLASSES:
+        if y.ndim == 2 and kind.classes:
             y = y.argmax(axis=1)
         if y.ndim == 2 and kind is MARGINS:
             y = (y > 0).astype(int)

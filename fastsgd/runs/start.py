@@ -203,7 +203,7 @@ class Start:
 def _weight_in_training(net, y: np.ndarray, of_rows: np.ndarray | None,
                         class_weight) -> tuple[np.ndarray | None, str]:
     """What each row counts in training, by itself and by its class, and what messages call it."""
-    of_classes = check_class_weight(class_weight, y, net.loss, net.sizes[-1], of_rows)
+    of_classes = check_class_weight(class_weight, y, net.loss, net.architecture.targets, of_rows)
     if of_classes is None:
         named = "sample_weight"
         return None if of_rows is None else weights_of_gradients(of_rows, named, net.dtype), named

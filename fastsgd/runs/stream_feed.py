@@ -7,7 +7,6 @@ import numpy as np
 
 from fastsgd.data.advice import some_rows
 from fastsgd.data.checks import Csr, check_class_weight, check_sample_weight, copy_if_shared, stack
-from fastsgd.losses import CLASSES
 from fastsgd.network import checked
 from fastsgd.network.network import Network
 from fastsgd.runs.feeds import WINDOW_BYTES, Segment, prefetch
@@ -120,7 +119,7 @@ class Stream:
             raise ValueError(f"{name}: X is {kind[0]} and y {kind[1]}-D, but before they were {self._kind[0]} and "
                              f"{self._kind[1]}-D")
         w = check_sample_weight(weight[0], len(X), f"{name}: sample_weight", all_zero=True) if weight else None
-        by_class = check_class_weight(self._class_weight, y, self._net.loss, self._net.sizes[-1])
+        by_class = check_class_weight(self._class_weight, y, self._net.loss, self._net.architecture.targets)
         w = by_class if w is None else w if by_class is None else w * by_class
         w = check_sample_weight(w, len(X), f"{name}: sample_weight", all_zero=True, dtype=self._net.dtype)
         return Segment(X, y, w, None)
@@ -155,9 +154,9 @@ class Tally:
 
     def __init__(self, net: Network):
         self._classes = net.metric == "accuracy"
-        self._per_row = 1 if net.architecture.loss_type.targets is CLASSES else net.sizes[-1]
+        self._per_row = 1 if net.architecture.loss_type.targets.classes else net.sizes[-1]
         self.weight, self._shift = 0.0, None
-        self._sum = self._squares = np.zeros(net.sizes[-1])
+        self._sum = self._squares = np.zeros(net.architecture.targets)
 
     def add(self, y: np.ndarray, weight: np.ndarray | None) -> None:
         self.weight += len(y) if weight is None else float(weight.sum())

@@ -79,7 +79,7 @@ class Encoding:
 
     @property
     def outputs(self) -> int:
-        """How many a network for the target has."""
+        """Classes, or quantities and quantiles of them: what the network's outputs are for."""
         return len(self.classes) or len(self.target_columns) * max(1, len(self.quantiles))
 
     @property

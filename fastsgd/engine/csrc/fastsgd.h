@@ -15,10 +15,10 @@
 
 /* ---- names shared with Python; _kernel.pyx exports them under their Python spelling ---- */
 
-enum {                 /* activations; from FS_SOFTMAX on only at the output */
+enum {                 /* activations; from FS_EXP on only at the output, from FS_SOFTMAX on of whole rows */
     FS_IDENTITY, FS_LOGISTIC, FS_TANH, FS_RELU, FS_LEAKY_RELU, FS_ELU, FS_GELU, FS_SILU, FS_SOFTPLUS,
-    FS_SELU, FS_MISH, FS_HARD_SIGMOID, FS_HARD_SWISH, FS_HARD_TANH, FS_RELU6,
-    FS_SOFTMAX, FS_EXP
+    FS_SELU, FS_MISH, FS_HARD_SIGMOID, FS_HARD_SWISH, FS_HARD_TANH, FS_RELU6, FS_EXP,
+    FS_SOFTMAX, FS_SORTED, FS_MEAN_AND_DEVIATION
 };
 
 /* whether the derivative is kept, as the value does not tell it */
@@ -26,9 +26,10 @@ static inline int fs_stores_slope(int activation) {
     return activation == FS_GELU || activation == FS_SILU || activation == FS_MISH || activation == FS_HARD_SWISH;
 }
 
-enum {
-    FS_CROSS_ENTROPY, FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE,
-    FS_POISSON, FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
+enum {                 /* losses; up to FS_GAUSSIAN_NLL of whole rows, the others of one output each */
+    FS_CROSS_ENTROPY, FS_FOCAL, FS_GAUSSIAN_NLL,
+    FS_BINARY_CROSS_ENTROPY, FS_SQUARED_ERROR, FS_ABSOLUTE_ERROR, FS_HUBER, FS_QUANTILE, FS_POISSON, FS_GAMMA, FS_TWEEDIE,
+    FS_HINGE, FS_SQUARED_HINGE, FS_MODIFIED_HUBER, FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
 };
 enum {                 /* the optimizers' rules */
     FS_SGD, FS_ADAM, FS_ADAMW, FS_NADAMW, FS_SCHEDULE_FREE_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION,
@@ -40,12 +41,15 @@ enum {                 /* the optimizers' rules */
 typedef struct {
     int loss;
     int output;               /* activation of the output layer */
-    const void *parameters;   /* (cols,) huber: delta, quantile: tau, hinge: margin, epsilon; unused otherwise */
+    const void *parameters;   /* (outputs,) huber: delta, quantile: tau, hinge: margin, focal: gamma ...; unused otherwise */
     const int32_t *labels;    /* (rows,) class of each row, or NULL */
-    const void *targets;      /* (rows, cols) where there are no labels, or where each output tells its class from the rest */
-    double *output_costs;     /* (cols,) gains the costs of each output, without any weights; or NULL */
+    ptrdiff_t classes;        /* that labels number */
+    int in_order;             /* a label is the number of the first outputs that should say yes, not the one output */
+    const void *targets;      /* (rows, cols) where there are no labels, or where outputs say yes or no */
+    ptrdiff_t cols;
+    double *output_costs;     /* (outputs,) gains the costs of each output, without any weights; or NULL */
     double clip_delta;        /* largest entry of delta, 0 for no limit */
-    const void *positive_weight;                /* (cols,) what a label counts for its own output; or NULL */
+    const void *positive_weight;                /* (outputs,) what a label counts for its own output; or NULL */
     int aggressive, squared;  /* deltas become passive-aggressive steps, in the form that squares the cost */
     double rate;              /* the longest of these steps, or what tames it */
     const double *squares;    /* (rows,) of what the layer receives */
@@ -275,8 +279,9 @@ typedef struct {
      * other classifiers without labels, or the squared error summed over the outputs */
     void (*cost_and_delta)(const fs_target *target, const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n, double *cost,
                            double *score, void *scratch);
-    /* targets (n, cols) = keep * targets + share, where those of labels, if there are any, are 1 and else 0 */
-    void (*smooth)(ptrdiff_t n, ptrdiff_t cols, const int32_t *labels, double keep, double share, void *targets);
+    /* targets (n, cols) = keep * targets + share, where those that labels stand for, if there are any, are 1 and else 0 */
+    void (*smooth)(ptrdiff_t n, ptrdiff_t cols, const int32_t *labels, int in_order, double keep, double share,
+                   void *targets);
     /* the sum of squares of each row that layer 0 receives, (n,) */
     void (*square_rows)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n, double *squares);
     /* delta (n, cols) of each row times its weight */

@@ -52,7 +52,7 @@ void fs_gather(fs_job *job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) {
     const fs_data *data = &job->data;
     const int64_t *order = data->order ? data->order + first : NULL;
     const int64_t *next = order && first + job->step.batch + n <= data->rows ? order + job->step.batch : NULL;
-    const ptrdiff_t outputs = output_of(job)->outputs, size = outputs * job->ops->item, members = fs_members(job);
+    const ptrdiff_t cols = data->target.cols, size = cols * job->ops->item, members = fs_members(job);
     char *targets = (char *)job->work.targets + begin * members * size;
     int32_t *labels = job->work.labels + begin * members;
     fs_layer layer = job->net.layers[0];
@@ -65,18 +65,18 @@ void fs_gather(fs_job *job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) {
     if (data->target.labels) {
         for (ptrdiff_t i = 0; i < n * members; i++) {
             const int32_t label = data->target.labels[row_at(job, first + i / members)];
-            const int valid = 0 <= label && label < outputs;
+            const int valid = 0 <= label && label < data->target.classes;
             if (!valid)
                 job->result.invalid_row = 1;
             labels[i] = valid ? label : 0;
         }
     } else if (data->target.targets) {
-        job->ops->gather_rows(data->target.targets, outputs, order, first, n, targets);
+        job->ops->gather_rows(data->target.targets, cols, order, first, n, targets);
         copy_rows(targets, n, members, size);
     }
     if (data->smoothed)
-        job->ops->smooth(n * members, outputs, data->target.labels ? labels : NULL, data->smooth_keep, data->smooth_share,
-                         targets);
+        job->ops->smooth(n * members, cols, data->target.labels ? labels : NULL, data->target.in_order,
+                         data->smooth_keep, data->smooth_share, targets);
 }
 
 void fs_output_delta(fs_job *job, ptrdiff_t begin, ptrdiff_t n, ptrdiff_t step, double *cost, double *score, char *scratch) {
@@ -85,7 +85,7 @@ void fs_output_delta(fs_job *job, ptrdiff_t begin, ptrdiff_t n, ptrdiff_t step, 
     if (target.labels)
         target.labels = job->work.labels + begin;
     if (job->data.smoothed || !target.labels) {
-        target.targets = (char *)job->work.targets + begin * output->outputs * job->ops->item;
+        target.targets = (char *)job->work.targets + begin * target.cols * job->ops->item;
         if (target.loss == FS_CROSS_ENTROPY)
             target.labels = NULL;
     }

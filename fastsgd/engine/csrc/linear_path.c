@@ -51,7 +51,7 @@ static void fetch_ahead(const fs_job *job, ptrdiff_t place) {
     if (data->target.labels)
         fs_fetch(data->target.labels + row);
     else if (data->target.targets)
-        fs_fetch((const char *)data->target.targets + row * job->net.layers[0].outputs * job->ops->item);
+        fs_fetch((const char *)data->target.targets + row * data->target.cols * job->ops->item);
     if (data->sample_weight)
         fs_fetch(data->sample_weight + row);
 }

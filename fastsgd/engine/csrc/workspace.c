@@ -154,7 +154,7 @@ ptrdiff_t fs_bind_workspace(fs_job *job, char *base, int threads) {
         work->cost = fs_arena_alloc(base, &used, costs * number);
         work->score = fs_arena_alloc(base, &used, costs * number);
         work->labels = fs_arena_alloc(base, &used, all_rows * (ptrdiff_t)sizeof(int32_t));
-        work->targets = fs_arena_alloc(base, &used, all_rows * job->net.layers[job->net.depth - 1].outputs * item);
+        work->targets = fs_arena_alloc(base, &used, all_rows * job->data.target.cols * item);
     }
     if (job->data.target.aggressive)
         work->row_squares = fs_arena_alloc(base, &used, rows * number);

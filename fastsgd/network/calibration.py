@@ -1,0 +1,111 @@
+"""Probabilities that hold: the temperature of a classifier's last layer."""
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastsgd.data.checks import check_sample_weight
+from fastsgd.losses import LOSSES
+from fastsgd.network import checked
+from fastsgd.network.derived import before_output
+from fastsgd.network.given import require_network
+from fastsgd.network.network import Network
+
+if TYPE_CHECKING:
+    from fastsgd.data.typing import ArrayLike, RowsLike
+
+LIMIT = 1000.0                   # of a temperature, and of its inverse
+HALVINGS = 60                    # of the interval of its logarithm, which then is shorter than rounding
+
+
+def calibrate_temperature(net: Network, X: RowsLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None,
+                          threads: int | None = None) -> float:
+    """Divides the last layer of a classifier by the temperature of the least log loss on these rows; returns it.
+
+    Its probabilities are then softmax(z / T) or logistic(z / T), z being what the last layer gave before (Guo et al.
+    2017, arXiv 1706.04599). A network that is too sure of itself has a T above 1. As weights and biases take it in,
+    model files and exports have it too; no row's class changes. Training on undoes it.
+
+    Parameters
+    ----------
+    net : Network
+        With probabilities as outputs: of cross_entropy, binary_cross_entropy, focal or ordinal. Of a fitted
+        ``MLPClassifier`` its ``network_``, with y as class numbers.
+    X, y : arrays
+        Rows that it was not trained on, with targets as ``train`` takes them.
+    sample_weight : array (rows,), optional
+    threads : int, optional
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        Where no temperature from 1/1000 to 1000 is the best: all rows are predicted right, or no better than by chance.
+
+    Examples
+    --------
+    >>> import fastsgd
+    >>> (X, y), (X_test, y_test) = fastsgd.datasets.digits()
+    >>> net = fastsgd.Network([64, 32, 10], seed=0)
+    >>> _ = fastsgd.train(net, X[:1000], y[:1000], optimizer=fastsgd.Adam(0.01), epochs=50, seed=0)
+    >>> before = net.cost(X_test, y_test)
+    >>> calibrate_temperature(net, X[1000:], y[1000:]) > 1
+    True
+    >>> net.cost(X_test, y_test) < before
+    True
+    """
+    require_network(net)
+    output = net.architecture.activations[-1]
+    if net.metric != "accuracy" or output not in ("softmax", "logistic"):
+        allowed = [name for name, loss in LOSSES.items() if loss.targets.metric == "accuracy"
+                   and loss.outputs[0] in ("softmax", "logistic")]
+        raise ValueError(f"net must have probabilities as outputs, with one of the losses {', '.join(allowed)}; this "
+                         f"one has {net.loss}")
+    X, y = checked.check(net, X, y)
+    weight = check_sample_weight(sample_weight, len(X))
+    z = before_output(net).predict(X, threads=threads).astype(float)
+    if not np.isfinite(z).all():
+        raise ValueError("net has logits that are not finite on these rows")
+    t = _targets(net, y)
+
+    def slope(log_inverse: float) -> float:
+        """Of the log loss, along 1 / T; the log loss is convex."""
+        p = _probabilities(output, math.exp(log_inverse) * z)
+        return float(np.average(((p - t) * z).sum(axis=1), weights=weight))
+
+    low, high = -math.log(LIMIT), math.log(LIMIT)
+    if not slope(low) < 0:
+        raise ValueError("no temperature makes these rows more likely than equal probabilities do; are y the classes "
+                         "of X, and was net trained?")
+    if not slope(high) > 0:
+        raise ValueError(f"all {len(X):,} rows are predicted right, so that no temperature is low enough; give more "
+                         "rows, that net was not trained on")
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    temperature = math.exp(-(low + high) / 2)
+    for array in (net.weights[-1], net.biases[-1]):
+        array /= array.dtype.type(temperature)
+    return temperature
+
+
+def _probabilities(output: str, z: np.ndarray) -> np.ndarray:
+    if output == "softmax":
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+    e = np.exp(-abs(z))
+    return np.where(z > 0, 1, e) / (1 + e)
+
+
+def _targets(net: Network, y: np.ndarray) -> np.ndarray:
+    """What the outputs should be, (rows, outputs)."""
+    if y.ndim == 2:
+        return y.astype(float)
+    outputs = np.arange(net.sizes[-1])
+    labels = y[:, np.newaxis]
+    return (outputs < labels if net.architecture.loss_type.targets.in_order else outputs == labels).astype(float)
