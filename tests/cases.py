@@ -105,7 +105,7 @@ def make_net(sizes, activation, loss, output, dtype, rng):
     sizes = [*sizes[:-1], fitting(sizes[-1], loss)]
     net = fastsgd.Network(sizes, activation, make_loss(loss, output, sizes[-1], rng), output=output, dtype=dtype)
     # Small for exponentials: a run that diverges would compare one overflow with another.
-    size = 0.2 if net.architecture.activations[-1] in EXPONENTIAL else 0.4
+    size = 0.16 if net.architecture.activations[-1] in EXPONENTIAL else 0.4
     net.params[:] = size * rng.standard_normal(net.params.size)
     return net
 
@@ -142,6 +142,7 @@ def one_epoch(module, net, X, y, order, recipe, threads=1, sample_weight=None, *
 def agree(name, found, expected, tolerance):
     """Largest difference over largest magnitude, with a message that shows the first values."""
     found, expected = np.asarray(found, dtype=float), np.asarray(expected, dtype=float)
-    error = np.abs(found - expected).max(initial=0) / max(np.abs(expected).max(initial=0), 1e-3)
+    least = 0.1 if "cost" in name else 1e-3          # a deviance near 0 is a small difference of terms of about 1
+    error = np.abs(found - expected).max(initial=0) / max(np.abs(expected).max(initial=0), least)
     assert error <= tolerance, (f"{name}: relative error {error:.3g} above {tolerance:g}; found "
                                 f"{found.ravel()[:5]}, expected {expected.ravel()[:5]}")
