@@ -2,13 +2,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from fastsgd import descent
 from fastsgd.network.derived import for_scaled_targets
 from fastsgd.network.network import Network
-from fastsgd.optimizers import SGD, Optimizer, State
+from fastsgd.optimizers import SGD, Optimizer, Rates, State
 from fastsgd.runs.callback import Callback, Run
 from fastsgd.runs.checkpoint import Checkpoint
 from fastsgd.runs.evaluation import Metric
@@ -29,7 +29,7 @@ def train(net: Network, X: RowsLike | os.PathLike, y: ArrayLike | os.PathLike, *
           validation: tuple | float | None = None, metrics: Iterable[str | Metric] = (),
           evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
           sample_weight: ArrayLike | None = None, class_weight: str | dict | ArrayLike | None = None,
-          dropout: float | Sequence[float] = 0.0, label_smoothing: float = 0.0, accumulate: int = 1,
+          dropout: Rates = 0.0, label_smoothing: float = 0.0, accumulate: int = 1,
           shuffle: bool | str = True, weighted_steps: bool = False, state: State | None = None,
           checkpoint: str | os.PathLike | Checkpoint | None = None, resume: str | os.PathLike | bool = False,
           kernel: str = "fused", backend: str = "auto") -> History:
@@ -81,7 +81,7 @@ def train(net: Network, X: RowsLike | os.PathLike, y: ArrayLike | os.PathLike, *
         sums of their rows' sample_weight. With one-vs-rest labels, as in scikit-learn: how much the rows of a class
         count in the output of that class. It acts on training alone: on the gradient, and on ``history.cost`` and
         ``history.metric``, which are then weighted; validation rows do not meet it.
-    dropout : float or sequence of float
+    dropout : float, function of the step, or sequence of them
         The part of a hidden layer's units that is left out in a step; one for all hidden layers, or one each.
     label_smoothing : float
         The part of a target that is spread evenly over all classes (with binary_cross_entropy over yes and no).
@@ -161,7 +161,7 @@ def train_stream(net: Network, source: Source, *, rows: int | None = None, windo
                  batch_size: int = 100, epochs: int = 1, seed: int | None = None, threads: int | None = None,
                  validation: tuple | None = None, metrics: Iterable[str | Metric] = (),
                  evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
-                 class_weight: dict | ArrayLike | None = None, dropout: float | Sequence[float] = 0.0,
+                 class_weight: dict | ArrayLike | None = None, dropout: Rates = 0.0,
                  label_smoothing: float = 0.0, accumulate: int = 1, weighted_steps: bool = False,
                  checkpoint: str | os.PathLike | Checkpoint | None = None, resume: str | os.PathLike | bool = False,
                  kernel: str = "fused", backend: str = "auto") -> History:

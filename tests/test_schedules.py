@@ -60,6 +60,34 @@ def test_pytorch_gives_the_same_rates():
         np.testing.assert_allclose(ours(np.arange(60)), rates, rtol=1e-6, err_msg=repr(ours))
 
 
+@pytest.mark.parametrize("members", [1, 2])
+def test_dropout_and_decay_may_have_schedules_too(members, tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((200, 8)), rng.integers(0, 3, 200)
+    arguments = {"optimizer": fastsgd.AdamW(CosLog(0.01), weight_decay=FlatCosine(0.5), epsilon=1e-3), "batch_size": 40,
+                 "dropout": [FlatCosine(0.4, flat=0.3), lambda step: 0.3 * (step > 4)], "seed": 1, "epochs": 4}
+    nets = [fastsgd.Network([8, 20, 10, 3], dtype="float64", members=members, seed=0) for _ in range(4)]
+    fastsgd.train(nets[0], X, y, **arguments)
+    fastsgd.train(nets[1], X, y, kernel="reference", **arguments)
+    np.testing.assert_allclose(nets[0].params, nets[1].params, atol=1e-12)
+
+    class StopAt(fastsgd.Callback):
+        def on_evaluation(self, run):
+            run.stop = run.steps == 7
+
+    checked = {"checkpoint": tmp_path / "run.ckpt", "validation": (X[:9], y[:9]), "evaluate_every": 7}
+    fastsgd.train(nets[2], X, y, callbacks=[StopAt()], **arguments, **checked)
+    fastsgd.train(nets[2], X, y, resume=True, **arguments, **checked)
+    np.testing.assert_array_equal(nets[2].params, nets[0].params)
+    fastsgd.train(nets[3], X, y, **{**arguments, "dropout": [0.4, 0.3]})
+    assert (nets[3].params != nets[0].params).any()
+    for wrong in (lambda step: 1.0, lambda step: -0.1, lambda step: "much"):
+        with pytest.raises(ValueError, match=r"dropout\(step\) must return a number, at least 0 and below 1"):
+            fastsgd.train(nets[3], X, y, dropout=wrong)
+    with pytest.raises(ValueError, match=r"weight_decay\(step\) must return a finite number, at least 0"):
+        fastsgd.train(nets[3], X, y, optimizer=fastsgd.SGD(0.1, weight_decay=lambda step: -1.0))
+
+
 def test_steps_left_open_are_those_of_the_run():
     assert Cosine(0.1).over(50) == Cosine(0.1, 50)
     assert Cosine(0.1, 20).over(50) == Cosine(0.1, 20)

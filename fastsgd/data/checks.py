@@ -371,20 +371,24 @@ def check_fraction(value, name: str, least_included: bool = False) -> None:
         raise ValueError(f"{name} must be {'at least' if least_included else 'above'} 0 and below 1, got {value}")
 
 
-def check_rates(dropout, hidden: int) -> tuple[float, ...]:
-    """A dropout rate for each hidden layer from one for all or one each; none where nothing is dropped."""
-    one_for_all = isinstance(dropout, Real)
+def check_rates(dropout, hidden: int) -> tuple[Any, ...]:
+    """A dropout rate for each hidden layer from one for all or one each; none where nothing is dropped.
+
+    A rate is a number, or a function of the step.
+    """
+    one_for_all = isinstance(dropout, Real) or callable(dropout)
     try:
         given = (dropout,) if one_for_all else tuple(dropout)
     except TypeError:
         raise TypeError(f"dropout must be a number, or one per hidden layer, got {dropout!r}") from None
     for rate in given:
-        check_fraction(rate, "dropout", least_included=True)
+        if not callable(rate):
+            check_fraction(rate, "dropout", least_included=True)
     if one_for_all and dropout and not hidden:
         raise ValueError("dropout acts on hidden layers; this network has none")
     if not one_for_all and len(given) != hidden:
         raise ValueError(f"dropout must be one number or {hidden}, one per hidden layer, got {len(given)}")
-    rates = tuple(float(rate) for rate in given) * (hidden if one_for_all else 1)
+    rates = tuple(rate if callable(rate) else float(rate) for rate in given) * (hidden if one_for_all else 1)
     return rates if any(rates) else ()
 
 

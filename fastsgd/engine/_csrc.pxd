@@ -123,7 +123,9 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const fs_layer_ops* ops
         int kind, number
         ptrdiff_t inputs, outputs, copies, weight_rows
-        int activation, drop, tensors
+        int activation, tensors
+        bint drops_units
+        const int32_t* drops
         fs_tensor tensor[FS_MAX_TENSORS]
         fs_columns* columns
         const void** x
@@ -147,7 +149,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         ptrdiff_t item
         const fs_layer_ops* layers
         int (*codes_are_valid)(const fs_layer* layer, ptrdiff_t n, const void* rows) noexcept nogil
-        void (*dropout)(const fs_layer* layer, uint64_t seed, uint64_t step, ptrdiff_t row, ptrdiff_t begin,
+        void (*dropout)(const fs_layer* layer, int drop, uint64_t seed, uint64_t step, ptrdiff_t row, ptrdiff_t begin,
                         ptrdiff_t n) noexcept nogil
         void (*apply_gradient)(const fs_tensor* tensor, const fs_rule* rule, ptrdiff_t first,
                                ptrdiff_t rows) noexcept nogil
@@ -225,6 +227,7 @@ cdef extern from "csrc/job.h" nogil:
         fs_rule rule
         double alpha
         const double* learning_rates
+        const double* weight_decays
         const double* averaging_weights
         double clip_norm, max_norm
         bint weighted_steps, average_is_weights

@@ -101,8 +101,8 @@ cdef void rows_phase(fs_job* job, const fs_chunk* chunk, int rank, int size) noe
         for l in range(job.net.depth):
             copies = layers[l].copies
             layers[l].ops.forward(&layers[l], begin * copies, n * copies)
-            if layers[l].drop:
-                job.ops.dropout(&layers[l], job.step.seed, job.step.steps_before + chunk.step,
+            if layers[l].drops != NULL:
+                job.ops.dropout(&layers[l], layers[l].drops[chunk.step], job.step.seed, job.step.steps_before + chunk.step,
                                 (chunk.done + begin) * copies, begin * copies, n * copies)
         fs_output_delta(job, begin * copies, n * copies, chunk.step, job.work.cost + begin * copies,
                         job.work.score + begin * copies, scratch)

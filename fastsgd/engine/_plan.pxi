@@ -155,7 +155,7 @@ cdef fs_rule rule_of(optimizer):
     rule.beta_2 = getattr(optimizer, "beta_2", getattr(optimizer, "rho", 0))
     rule.epsilon = getattr(optimizer, "epsilon", 0)
     rule.mu_decay = getattr(optimizer, "mu_decay", 0)
-    rule.weight_decay = optimizer.weight_decay
+    rule.weight_decay = 0 if callable(optimizer.weight_decay) else optimizer.weight_decay
     rule.l1 = optimizer.l1
     rule.l2 = optimizer.l2
     rule.clip_value = optimizer.clip_value or 0
@@ -165,7 +165,7 @@ cdef fs_rule rule_of(optimizer):
 
 cdef bind_step(fs_job* job, config, state, params, const double[::1] learning_rates, list kept):
     """What is done with a gradient and around it, and what the run remembers."""
-    cdef const double[::1] averaging
+    cdef const double[::1] averaging, decays
     cdef double[::1] output_costs
     optimizer = config.optimizer
     cdef ptrdiff_t outputs = job.net.layers[job.net.depth - 1].outputs
@@ -175,6 +175,11 @@ cdef bind_step(fs_job* job, config, state, params, const double[::1] learning_ra
     kept.append(learning_rates)
     job.step.average_is_weights = job.step.flush_steps != 0 and average_was_parameters(state, params, optimizer)
     job.step.rule = rule_of(optimizer)
+    if callable(optimizer.weight_decay):
+        decays = optimizer.weight_decays(state.steps, job.step.steps)
+        kept.append(decays)
+        job.step.weight_decays = &decays[0]
+    bind_dropout(job, config, state.steps, kept)
     job.step.alpha = optimizer.alpha
     job.step.steps_before = state.steps
     job.result.cost, job.result.score = state.cost, state.score
@@ -215,6 +220,16 @@ cdef bind_step(fs_job* job, config, state, params, const double[::1] learning_ra
         job.data.target.aggressive, job.data.target.squared = True, optimizer.squared
 
 
+cdef bind_dropout(fs_job* job, config, first_step, list kept):
+    """The rates of each layer at each step."""
+    cdef int l
+    for l in range(job.net.depth - 1):
+        if job.net.layers[l].drops_units:
+            drops = config.drops(job.net.layers[l].number, first_step, job.step.steps)
+            if drops is not None:
+                job.net.layers[l].drops = integers(drops, kept)
+
+
 cdef bint average_was_parameters(state, params, optimizer) except -1:
     """Whether the last step of the pass before left the average equal to the parameters, as a pass that goes on knows."""
     return (state.average is not None and state.steps > 0
@@ -233,8 +248,7 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
     for l, part in enumerate(parts):
         layer = &job.net.layers[l]
         layer.inputs, layer.outputs, layer.copies, layer.number = part.inputs, part.outputs, part.copies, part.number
-        if config is not None and part.has_units and l < job.net.depth - 1:
-            layer.drop = config.drop(part.number)
+        layer.drops_units = part.has_units and l < job.net.depth - 1
         layer.activation = ACTIVATIONS[part.activation]
         fs_choose_kind(job, layer, KINDS[part.kind])
         bind_options(job, layer, architecture.layers[part.number], parts, kept)
@@ -420,8 +434,8 @@ def flush_interval(architecture, X, config):
     """
     optimizer = config.optimizer
     truncates = getattr(optimizer, "cumulative_l1", False)
-    if (len(architecture.layers) > 1 or architecture.ntk or optimizer.groups or optimizer.kind not in ("sgd", "passive_aggressive")
-            or getattr(optimizer, "momentum", 0) or optimizer.clip_norm or optimizer.clip_value
+    if (len(architecture.layers) > 1 or architecture.ntk or optimizer.groups or callable(optimizer.weight_decay)
+            or optimizer.kind not in ("sgd", "passive_aggressive") or getattr(optimizer, "momentum", 0) or optimizer.clip_norm or optimizer.clip_value
             or config.backend == "blas" or (optimizer.l1 and not truncates)
             or (truncates and optimizer.average is not None)):
         return 0

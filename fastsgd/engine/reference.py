@@ -16,6 +16,7 @@ means over rows are weighted; the optimizer may limit the gradient before its ru
 """
 import math
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,6 +35,7 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
     """
     order = np.arange(len(X)) if order is None else order
     weights_of_average = averaging_weights_of(config.optimizer, state.steps, len(learning_rates))
+    weight_decays = config.optimizer.weight_decays(state.steps, len(learning_rates))
     steps = 0
     polled = time.monotonic()
     for first in range(0, len(order), config.batch_size):
@@ -53,12 +55,15 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
         gradients = [g / weight if weight else 0 * g for g in gradients]
         gradients = clip(config.optimizer, [g * g.dtype.type(tensor.unit) for tensor, g in
                                             zip(architecture.tensors, gradients, strict=True)])
+        optimizer = config.optimizer
+        if callable(optimizer.weight_decay):
+            optimizer = replace(optimizer, weight_decay=float(weight_decays[steps]))
         for tensor, g in zip(architecture.tensors, gradients, strict=True):
             arrays = [tensor.of(params), g, *(tensor.of(memory) for memory in config.optimizer.memory(state))]
             chosen = touched(architecture, tensor, X[rows])
             w, g, *slots = arrays if chosen is None else [array[chosen] for array in arrays]
-            update(config.optimizer, config.optimizer.rule_of(tensor, architecture), w, slots, g,
-                   config.optimizer.factors(tensor, architecture), learning_rates[steps], weight, state, tensor.unit)
+            update(optimizer, optimizer.rule_of(tensor, architecture), w, slots, g,
+                   optimizer.factors(tensor, architecture), learning_rates[steps], weight, state, tensor.unit)
             if chosen is not None:
                 for array, changed in zip((arrays[0], *arrays[2:]), (w, *slots), strict=True):
                     array[chosen] = changed
@@ -209,7 +214,9 @@ def dropout_masks(architecture, config, step, rows, dtype):
     """
     masks = []
     for layer, units in enumerate(architecture.sizes[1:-1] if config.dropout else ()):
-        drop, members = config.drop(layer), architecture.members if layer >= architecture.first_of_members else 1
+        drops = config.drops(layer, step, 1)
+        drop = 0 if drops is None else drops[0]
+        members = architecture.members if layer >= architecture.first_of_members else 1
         blocks = -(-units // 16)
         random = np.random.Philox(key=np.array([config.seed, 0], np.uint64),
                                   counter=np.array([0, layer, step, 0], np.uint64))

@@ -210,7 +210,7 @@ class Architecture:
         """How many layers but the last have units, that activations and dropout act on."""
         return sum(layer.has_units for layer in self.layers) - 1
 
-    def for_each_layer(self, values: Sequence[float]) -> tuple[float, ...]:
+    def for_each_layer(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """Numbers for the hidden layers, or none, with 0 for layers between them.
 
         The number of units on which a parametric activation acts is that layer's.

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from numbers import Integral, Real
+from numbers import Integral
 from types import FunctionType, MethodType
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -54,9 +54,10 @@ OPTIONS = """    Parameters
         eta, a number, or a function from the step (0, 1, 2, ...) to a number such as those of ``fastsgd.schedules``;
         for a network of several members it may be a sequence of these, one for each.
         All other options are given by their keyword; numbers are at least 0 and finite.
-    weight_decay : float
-        Acts on every parameter, biases too, as in PyTorch: g gains ``weight_decay * w``. (AdamW, NAdamW,
-        ScheduleFreeAdamW, Lion and Muon instead shrink w by ``eta * weight_decay * w``, apart from the gradient.)
+    weight_decay : float or function
+        A number, or a function of the step like the learning rate. Acts on every parameter, biases too, as in PyTorch:
+        g gains ``weight_decay * w``. (AdamW, NAdamW, ScheduleFreeAdamW, Lion and Muon instead shrink w by
+        ``eta * weight_decay * w``, apart from the gradient.)
     l2, l1 : float
         Act on weights only: g gains ``l2 * w`` and ``l1 * sign(w)``, the derivatives of ``l2/2 * sum(w**2)`` and
         ``l1 * sum(abs(w))``.
@@ -90,7 +91,7 @@ class Optimizer(Parameters):
     """What all optimizers share. Use one of its subclasses."""
 
     learning_rate: Rates = field(kw_only=False)
-    weight_decay: float = 0.0
+    weight_decay: Rate = 0.0
     l1: float = 0.0
     l2: float = 0.0
     alpha: float = 0.0
@@ -117,7 +118,7 @@ class Optimizer(Parameters):
             if name == "groups":
                 object.__setattr__(self, name, _checked_groups(value))
                 continue
-            if name == "learning_rate" and callable(value):
+            if name in ("learning_rate", "weight_decay") and callable(value):
                 continue
             if name == "learning_rate" and isinstance(value, Sequence) and not isinstance(value, str):
                 object.__setattr__(self, name, _checked_rates(value))
@@ -155,7 +156,8 @@ class Optimizer(Parameters):
         self.__dict__.update({"groups": {}, **state, "average": average})
 
     def __repr__(self) -> str:
-        shown = [_shown(self.learning_rate)] + [f"{entry.name}={getattr(self, entry.name)!r}" for entry in fields(self)
+        shown = [_shown(self.learning_rate)] + [f"{entry.name}={_shown(getattr(self, entry.name))}"
+                                              for entry in fields(self)
                                               if entry.name != "learning_rate" and getattr(self, entry.name) != (
                                                   {} if entry.name == "groups" else entry.default)]
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -211,24 +213,20 @@ class Optimizer(Parameters):
         """
         if isinstance(self.learning_rate, tuple):
             return np.stack([self.member(m).learning_rates(first_step, steps) for m in range(len(self.learning_rate))])
-        if not callable(self.learning_rate):
-            return np.full(steps, self.learning_rate)
-        if hasattr(self.learning_rate, "between"):
-            return self.learning_rate.between(first_step, steps)
-        rates = [self.learning_rate(step) for step in range(first_step, first_step + steps)]
-        for step, rate in enumerate(rates, first_step):
-            if not isinstance(rate, Real) or not 0 <= rate < math.inf:
-                raise ValueError(f"learning_rate(step) must return a finite number, at least 0; for step {step} it "
-                                 f"returned {rate!r}")
-        return np.array(rates, dtype=float)
+        return values_of("learning_rate", self.learning_rate, first_step, steps)
+
+    def weight_decays(self, first_step: int, steps: int) -> np.ndarray:
+        """The same of weight_decay, (steps,)."""
+        return values_of("weight_decay", self.weight_decay, first_step, steps)
 
     def over(self, steps: int) -> Self:
         """The same for a run of so many steps: a schedule without a length gets it."""
-        rates = self.learning_rate if isinstance(self.learning_rate, tuple) else (self.learning_rate,)
-        bound = tuple(rate.over(steps) if hasattr(rate, "over") else rate for rate in rates)
-        if bound == rates:
+        rates = self.learning_rate
+        bound = tuple(over(rate, steps) for rate in rates) if isinstance(rates, tuple) else over(rates, steps)
+        decay = over(self.weight_decay, steps)
+        if bound == rates and decay == self.weight_decay:
             return self
-        return replace(self, learning_rate=bound if rates is self.learning_rate else bound[0])
+        return replace(self, learning_rate=bound, weight_decay=decay)
 
     def member(self, number: int) -> Self:
         """The same with the learning rate of one member, where each has its own.
@@ -302,6 +300,27 @@ class Optimizer(Parameters):
     def _rule(self) -> str:
         """Which rule the slots belong to: their shapes do not tell."""
         return type(self).__name__ + "-truncating" * getattr(self, "cumulative_l1", False) if self.slots else ""
+
+
+def values_of(name: str, value: Any, first_step: int, steps: int, limit: float = math.inf) -> np.ndarray:
+    """A number for each of so many steps, (steps,), of a number or of a function of the step.
+
+    ValueError where the function returns what is not from 0 to below the limit.
+    """
+    if not callable(value):
+        return np.full(steps, float(value))
+    of_steps = range(first_step, first_step + steps)
+    found: Any = value.between(first_step, steps) if hasattr(value, "between") else list(map(value, of_steps))
+    for step, one in zip(of_steps, found, strict=True):
+        if not is_number(one) or not 0 <= one < limit:
+            allowed = "finite number, at least 0" if limit == math.inf else f"number, at least 0 and below {limit:g}"
+            raise ValueError(f"{name}(step) must return a {allowed}; for step {step} it returned {one!r}")
+    return np.array(found, dtype=float)
+
+
+def over(value: Any, steps: int) -> Any:
+    """The same for a run of so many steps: a schedule without a length gets it."""
+    return value.over(steps) if hasattr(value, "over") else value
 
 
 def _shown(rate) -> str:

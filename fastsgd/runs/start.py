@@ -22,7 +22,7 @@ from fastsgd.data.checks import (
 from fastsgd.engine import _kernel
 from fastsgd.engine.step_model import choose_threads_of_step
 from fastsgd.network import checked, model_file
-from fastsgd.optimizers import Optimizer, State, StepConfig, check_state
+from fastsgd.optimizers import State, StepConfig, check_state, over
 from fastsgd.runs.baseline import nothing_learned
 from fastsgd.runs.checkpoint import Checkpoint, CheckpointData
 from fastsgd.runs.evaluation import Evaluation
@@ -82,13 +82,13 @@ def train_rows(settings: Settings, X, y, *, batch_size: int | str | None = 100, 
         feed = Blocks(X, y, weight, chosen, batch_size, metric, net.dtype, bool(shuffle))
     else:
         feed = Rows(X, y, weight, chosen, batch_size, metric, bool(shuffle))
-    return start.execute(feed, settings.optimizer.over(settings.epochs * steps_in(rows, batch_size)), state)
+    return start.execute(feed, settings.epochs * steps_in(rows, batch_size), state)
 
 
 def train_batches(settings: Settings, source: Source, *, rows: int | None, window: int | None, shuffle: bool,
                   batch_size: int, seed: int | None, class_weight, resume: str | os.PathLike | bool) -> History:
     """What :func:`fastsgd.train_stream` does."""
-    net, optimizer = settings.net, settings.optimizer
+    net = settings.net
     if settings.fraction is not None:
         raise ValueError(f"validation must be rows, (X, y): a stream has none to hold out, got {settings.fraction}")
     if not callable(source) and not isinstance(source, Iterable):
@@ -113,8 +113,8 @@ def train_batches(settings: Settings, source: Source, *, rows: int | None, windo
     batch_size *= settings.accumulate
     if rows is not None:
         batch_size = min(batch_size, rows)
-        optimizer = optimizer.over(settings.epochs * steps_in(rows, batch_size))
-    return start.execute(Stream(net, source, batch_size, rows, window, shuffle, class_weight), optimizer)
+    steps = None if rows is None else settings.epochs * steps_in(rows, batch_size)
+    return start.execute(Stream(net, source, batch_size, rows, window, shuffle, class_weight), steps)
 
 
 class Start:
@@ -139,10 +139,10 @@ class Start:
         assert suggest is not None
         return suggest(X, y)
 
-    def execute(self, feed: Feed, optimizer: Optimizer, state: State | None = None) -> History:
-        """The whole run, from its beginning or from a checkpoint."""
+    def execute(self, feed: Feed, steps: int | None, state: State | None = None) -> History:
+        """The whole run, from its beginning or from a checkpoint; schedules without a length reach over its steps."""
         settings = self._settings
-        run = self._run(feed, optimizer, state)
+        run = self._run(feed, steps, state)
         steps_before = run.steps
         history = run.execute()
         if run.steps == steps_before:
@@ -166,11 +166,14 @@ class Start:
             return f"{done}its schedule ends there, so to train on, {anew}"
         return f"{done}a larger epochs= trains on"
 
-    def _run(self, feed: Feed, optimizer: Optimizer, state: State | None) -> TrainingRun:
+    def _run(self, feed: Feed, steps: int | None, state: State | None) -> TrainingRun:
         """A run that is about to begin, or to resume."""
         settings, net = self._settings, self._settings.net
-        seed_of_dropout = int(self.rng.integers(2**63)) if settings.dropout else 0
-        config = StepConfig(optimizer, feed.batch_size, dropout=settings.dropout, seed=seed_of_dropout,
+        optimizer, dropout = settings.optimizer, settings.dropout
+        if steps is not None:
+            optimizer, dropout = optimizer.over(steps), tuple(over(rate, steps) for rate in dropout)
+        seed_of_dropout = int(self.rng.integers(2**63)) if dropout else 0
+        config = StepConfig(optimizer, feed.batch_size, dropout=dropout, seed=seed_of_dropout,
                             label_smoothing=settings.label_smoothing, backend=settings.backend,
                             positive_weight=self._positive_weight, weighted_steps=settings.weighted_steps)
         run = TrainingRun(settings, feed, config, evaluation=self.evaluation, rng=self.rng,
@@ -190,7 +193,8 @@ class Start:
         return {"network": repr(net),
                 **{name: details.get(name) for name in ("loss_parameters", "input_scale", "input_offset",
                                                         "output_scale", "output_offset")},
-                "optimizer": repr(config.optimizer), "batch_size": config.batch_size, "dropout": list(config.dropout),
+                "optimizer": repr(config.optimizer), "batch_size": config.batch_size,
+                "dropout": [repr(rate) if callable(rate) else rate for rate in config.dropout],
                 "label_smoothing": config.label_smoothing, "backend": config.backend, "kernel": settings.kernel,
                 "seed": self._seed, "validation": settings.fraction or validation,
                 "evaluate_every": settings.evaluate_every,

@@ -209,7 +209,8 @@ struct fs_layer {
     ptrdiff_t copies;         /* how many times it has each row: once, or from the first layer of members on once for each */
     ptrdiff_t weight_rows;    /* of W, that are collected at a time */
     int activation;
-    int drop;                 /* of 65,536 units those that are dropped on average */
+    int drops_units;          /* whether dropout would act on it */
+    const int32_t *drops;     /* (steps,) of 65,536 units those that are dropped on average; or NULL */
     int tensors;              /* how many there are */
     fs_tensor tensor[FS_MAX_TENSORS];
     fs_columns *columns;      /* of FS_COLUMNS, else NULL */
@@ -272,8 +273,8 @@ typedef struct {
     /* how many numbers of a dense row are not zero */
     ptrdiff_t (*count_nonzero)(const fs_input *input, ptrdiff_t row, ptrdiff_t cols);
     const fs_layer_ops *layers;                 /* one for each kind of layer */
-    /* zeros and enlarges units of a layer with a slope; row begin is row "row" of its batch */
-    void (*dropout)(const fs_layer *layer, uint64_t seed, uint64_t step, ptrdiff_t row, ptrdiff_t begin, ptrdiff_t n);
+    /* zeros and enlarges units of a layer with a slope, "drop" of 65,536 zeros; row begin is row "row" of its batch */
+    void (*dropout)(const fs_layer *layer, int drop, uint64_t seed, uint64_t step, ptrdiff_t row, ptrdiff_t begin, ptrdiff_t n);
     /* layer->a holds z of the output layer and its delta receives dC/dz (they may be the same array); cost and score
      * (n,) receive each row's. A score is 1 for a row classified correctly, the number of outputs that are right for
      * other classifiers without labels, or the squared error summed over the outputs */

@@ -187,6 +187,8 @@ fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight, 
     if (job->mode != FS_TRAIN)
         return rule;
     rule.learning_rate = job->step.learning_rates[step];
+    if (job->step.weight_decays)
+        rule.weight_decay = job->step.weight_decays[step];
     rule.carried = before;
     rule.carried.cumulative_l1 += rule.learning_rate * rule.l1 * rule.truncates_l1;
     rule.correction_1 = rule.correction_2 = rule.clip_factor = 1;

@@ -70,7 +70,7 @@ static void bind_layer(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t batch
     const ptrdiff_t item = job->ops->item, size = rows * layer->ld * item;
     const int is_last = l == job->net.depth - 1;
     layer->x = fs_arena_alloc(base, used, rows * (ptrdiff_t)sizeof(void *));
-    if (job->mode >= FS_DELTAS && (fs_stores_slope(layer->activation) || layer->drop))
+    if (job->mode >= FS_DELTAS && (fs_stores_slope(layer->activation) || layer->drops))
         layer->slope = fs_arena_alloc(base, used, size);
     if (job->mode >= FS_DELTAS && layer->ops->kept)
         layer->kept = fs_arena_alloc(base, used, rows * layer->ops->kept(layer) * item);
