@@ -205,7 +205,7 @@ cdef extern from "csrc/job.h" nogil:
         FS_PREDICT, FS_COST, FS_DELTAS, FS_GRADIENT, FS_TRAIN
 
     ctypedef struct fs_network:
-        int depth
+        int depth, lowest
         fs_layer* layers
         ptrdiff_t parameters
         void* params

@@ -108,7 +108,7 @@ cdef void rows_phase(fs_job* job, const fs_chunk* chunk, int rank, int size) noe
                         job.work.score + begin * copies, scratch)
         if job.work.weight != NULL:
             fs_apply_sample_weight(job, chunk.first + begin, n, begin)
-        for l in range(job.net.depth - 1, 0, -1):
+        for l in range(job.net.depth - 1, job.net.lowest, -1):
             copies = layers[l].copies
             layers[l].ops.backward(&layers[l], &layers[l - 1], begin * copies, n * copies, scratch)
         if layers[0].ops.inward != NULL:

@@ -257,6 +257,8 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
         if l == job.net.depth - 1 and job.mode >= FS_COST:
             layer.activation = FS_IDENTITY          # the cost takes z
     fs_pad_activations(job)
+    while not parts[job.net.lowest].tensors:
+        job.net.lowest += 1
     of_tensor = {f"{name}.{part.number}": l for l, part in enumerate(parts) for name in part.tensors}
     for tensor in architecture.tensors:
         add_tensor(job, of_tensor[tensor.name], tensor, architecture, None if config is None else config.optimizer)

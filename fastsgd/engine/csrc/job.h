@@ -10,6 +10,7 @@ enum { FS_PREDICT, FS_COST, FS_DELTAS, FS_GRADIENT, FS_TRAIN };         /* each 
 
 typedef struct {
     int depth;
+    int lowest;               /* the first layer that has parameters: deltas below it are nobody's */
     fs_layer *layers;
     ptrdiff_t parameters;     /* how many */
     void *params;
