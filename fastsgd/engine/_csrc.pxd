@@ -11,7 +11,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         FS_EPSILON_INSENSITIVE, FS_SQUARED_EPSILON_INSENSITIVE
         FS_SGD, FS_ADAM, FS_ADAMW, FS_NADAMW, FS_SCHEDULE_FREE_ADAMW, FS_RMSPROP, FS_ADAGRAD, FS_LION
         FS_MUON, FS_PASSIVE_AGGRESSIVE
-        FS_MAX_TEAM, FS_BLOCK_ROWS, FS_CHUNK_ROWS
+        FS_MAX_TEAM, FS_BLOCK_ROWS, FS_CHUNK_ROWS, FS_MEMBERS_ROWS
 
     ctypedef struct fs_target:
         int loss, output

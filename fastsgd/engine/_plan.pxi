@@ -244,7 +244,8 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
     parts = engine_layers(architecture)
     job.net.depth = len(parts)
     copies = parts[len(parts) - 1].copies
-    job.step.block_rows, job.step.chunk_rows = FS_BLOCK_ROWS // copies, FS_CHUNK_ROWS // copies
+    job.step.block_rows = FS_BLOCK_ROWS // copies
+    job.step.chunk_rows = FS_CHUNK_ROWS if copies == 1 else FS_MEMBERS_ROWS // copies
     for l, part in enumerate(parts):
         layer = &job.net.layers[l]
         layer.inputs, layer.outputs, layer.copies, layer.number = part.inputs, part.outputs, part.copies, part.number

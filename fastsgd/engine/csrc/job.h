@@ -32,7 +32,7 @@ typedef struct {
 
 typedef struct {
     ptrdiff_t batch, steps;
-    ptrdiff_t block_rows, chunk_rows;   /* of the batch: FS_BLOCK_ROWS and FS_CHUNK_ROWS by the members that share it */
+    ptrdiff_t block_rows, chunk_rows;   /* of the batch: FS_BLOCK_ROWS and FS_CHUNK_ROWS, or by the members that share it */
     fs_rule rule;
     double alpha;             /* l2 of a batch of weight 1 */
     const double *learning_rates, *averaging_weights;   /* (steps,) */
