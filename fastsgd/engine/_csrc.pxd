@@ -159,7 +159,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
         int (*function)(const char* name, ptrdiff_t n, const void* x, void* y) noexcept nogil
         int (*all_finite)(ptrdiff_t n, const void* x) noexcept nogil
         double (*multiply_adds)(ptrdiff_t rounds) noexcept nogil
-        double (*power)(double base, uint64_t t) noexcept nogil
+        void (*powers)(double base, uint64_t t, ptrdiff_t count, double* out) noexcept nogil
 
     double fs_sum(ptrdiff_t n, const double* values) noexcept nogil
     void fs_touch(ptrdiff_t size, const void* memory) noexcept nogil
@@ -228,6 +228,7 @@ cdef extern from "csrc/job.h" nogil:
         double alpha
         const double* learning_rates
         const double* weight_decays
+        const double* powers[2]
         const double* averaging_weights
         double clip_norm, max_norm
         bint weighted_steps, average_is_weights

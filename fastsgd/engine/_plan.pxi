@@ -179,6 +179,7 @@ cdef bind_step(fs_job* job, config, state, params, const double[::1] learning_ra
         decays = optimizer.weight_decays(state.steps, job.step.steps)
         kept.append(decays)
         job.step.weight_decays = &decays[0]
+    bind_powers(job, optimizer, state.steps, kept)
     bind_dropout(job, config, state.steps, kept)
     job.step.alpha = optimizer.alpha
     job.step.steps_before = state.steps
@@ -218,6 +219,19 @@ cdef bind_step(fs_job* job, config, state, params, const double[::1] learning_ra
         require(job.net.depth == 1 and job.data.target.loss in (FS_HINGE, FS_EPSILON_INSENSITIVE),
                 "passive-aggressive steps are for hinge and epsilon_insensitive without a hidden layer")
         job.data.target.aggressive, job.data.target.squared = True, optimizer.squared
+
+
+cdef bind_powers(fs_job* job, optimizer, first_step, list kept):
+    """What corrections of the bias are made of, at each step."""
+    cdef int i
+    cdef double[::1] powers
+    cdef bint nadam = optimizer.kind == "nadamw"
+    for i, name in enumerate(("mu_decay" if nadam else "beta_1", "beta_2")):
+        if job.step.rule.kind in (FS_ADAM, FS_ADAMW, FS_NADAMW, FS_SCHEDULE_FREE_ADAMW, FS_MUON):
+            powers = numpy.empty(job.step.steps + 1)
+            kept.append(powers)
+            job.ops.powers(getattr(optimizer, name), first_step + 1, job.step.steps + 1, &powers[0])
+            job.step.powers[i] = &powers[0]
 
 
 cdef bind_dropout(fs_job* job, config, first_step, list kept):

@@ -263,10 +263,10 @@ enum {
 
 typedef struct {
     ptrdiff_t item;           /* bytes of a number */
-    /* points layer 0's x at the rows wanted, row i of the block being order[i], or first + i without an order; returns 0
-     * where a CSR matrix has a column that the layer has not */
+    /* points x, mostly layer 0's own, at the rows wanted, row i of the block being order[i], or first + i without an order;
+     * returns 0 where a CSR matrix has a column that the layer has not, or a category a code */
     int (*gather)(const fs_input *input, const int64_t *order, const int64_t *next, ptrdiff_t first,
-                  const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n);
+                  const fs_layer *layer, const void **x, ptrdiff_t begin, ptrdiff_t n);
     /* whether the columns of categories in n rows that touch each other hold nothing but their codes */
     int (*codes_are_valid)(const fs_layer *layer, ptrdiff_t n, const void *rows);
     /* out[i] = the same rows of an array x whose rows touch each other */
@@ -324,9 +324,9 @@ typedef struct {
     int (*all_finite)(ptrdiff_t n, const void *x);
     /* runs multiply-adds in registers, and returns how many floating-point operations they were */
     double (*multiply_adds)(ptrdiff_t rounds);
-    /* base^t of a base from 0 to 1 and a whole t, correctly rounded; 0 below 2^-64, which is nothing beside the 1 that it
-     * is taken from */
-    double (*power)(double base, uint64_t t);
+    /* base^t, base^(t + 1) ... of a base from 0 to 1, correctly rounded, (count,); 0 below 2^-64, which is nothing beside
+     * the 1 that they are taken from */
+    void (*powers)(double base, uint64_t t, ptrdiff_t count, double *out);
 } fs_ops;
 
 double fs_sum(ptrdiff_t n, const double *values);  /* in an order that n alone decides */

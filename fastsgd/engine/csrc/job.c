@@ -55,12 +55,11 @@ void fs_gather(fs_job *job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n) {
     const ptrdiff_t cols = data->target.cols, size = cols * job->ops->item, members = fs_members(job);
     char *targets = (char *)job->work.targets + begin * members * size;
     int32_t *labels = job->work.labels + begin * members;
-    fs_layer layer = job->net.layers[0];
-    if (layer.copies > 1)
-        layer.x = job->work.rows;
-    if (!job->ops->gather(&data->input, order, next, first, &layer, begin, n))
+    const fs_layer *layer = &job->net.layers[0];
+    const void **to = layer->copies > 1 ? job->work.rows : layer->x;
+    if (!job->ops->gather(&data->input, order, next, first, layer, to, begin, n))
         job->result.invalid_row = 1;
-    if (layer.copies > 1)
+    if (layer->copies > 1)
         point_at_copies(job, begin, n);
     if (data->target.labels) {
         for (ptrdiff_t i = 0; i < n * members; i++) {
@@ -162,13 +161,9 @@ const fs_rule_traits fs_traits[] = {
     [FS_PASSIVE_AGGRESSIVE] = {.plain = 1},
 };
 
-/* Dozat 2016, with PyTorch's warm-up */
-static double nadam_momentum(const fs_ops *ops, const fs_rule *rule, uint64_t t) {
-    return rule->beta_1 * (1 - 0.5 * ops->power(rule->mu_decay, t));
-}
-
-static void correct_nadam(const fs_ops *ops, fs_rule *rule, uint64_t t) {
-    const double mu = nadam_momentum(ops, rule, t), next = nadam_momentum(ops, rule, t + 1);
+/* Dozat 2016, with PyTorch's warm-up: powers are of mu_decay, at this step and the next. */
+static void correct_nadam(fs_rule *rule, const double *powers) {
+    const double mu = rule->beta_1 * (1 - 0.5 * powers[0]), next = rule->beta_1 * (1 - 0.5 * powers[1]);
     rule->carried.mu_product *= mu;
     rule->gradient_share = (1 - mu) / (1 - rule->carried.mu_product);
     rule->correction_1 = (1 - rule->carried.mu_product * next) / next;       /* infinite where beta_1 is 0 */
@@ -183,7 +178,6 @@ static void weigh_schedule_free(fs_rule *rule) {
 
 fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight, fs_carried before) {
     fs_rule rule = job->step.rule;
-    const uint64_t t = (uint64_t)(job->step.steps_before + step + 1);
     if (job->mode != FS_TRAIN)
         return rule;
     rule.learning_rate = job->step.learning_rates[step];
@@ -198,15 +192,15 @@ fs_rule fs_rule_of_step(const fs_job *job, ptrdiff_t step, double batch_weight, 
     case FS_ADAM:
     case FS_ADAMW:
     case FS_MUON:                                       /* for what AdamW changes */
-        rule.correction_1 = 1 - job->ops->power(rule.beta_1, t);
-        rule.correction_2 = sqrt(1 - job->ops->power(rule.beta_2, t));
+        rule.correction_1 = 1 - job->step.powers[0][step];
+        rule.correction_2 = sqrt(1 - job->step.powers[1][step]);
         break;
     case FS_NADAMW:
-        correct_nadam(job->ops, &rule, t);
-        rule.correction_2 = sqrt(1 - job->ops->power(rule.beta_2, t));
+        correct_nadam(&rule, job->step.powers[0] + step);
+        rule.correction_2 = sqrt(1 - job->step.powers[1][step]);
         break;
     case FS_SCHEDULE_FREE_ADAMW:
-        rule.correction_2 = sqrt(1 - job->ops->power(rule.beta_2, t));
+        rule.correction_2 = sqrt(1 - job->step.powers[1][step]);
         weigh_schedule_free(&rule);
         break;
     case FS_PASSIVE_AGGRESSIVE:               /* the deltas are steps already; the rate is left to the penalties */

@@ -37,6 +37,7 @@ typedef struct {
     double alpha;             /* l2 of a batch of weight 1 */
     const double *learning_rates, *averaging_weights;   /* (steps,) */
     const double *weight_decays;        /* (steps,) or NULL where it stays that of the rule */
+    const double *powers[2];            /* of beta_1 (NAdam: of mu_decay, and one more) and beta_2 at each step; or NULL */
     double clip_norm, max_norm;         /* 0 for no limit */
     int weighted_steps;       /* a gradient is divided by the rows of its batch, not by their weights */
     uint64_t seed;            /* of dropout */
