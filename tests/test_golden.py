@@ -17,13 +17,21 @@ PREDICTIONS = {  # of the rows np.resize(np.linspace(-1, 1, 6), (2, inputs)), wh
     "1/quantiles": [[0.9806327433435866, -0.43745837669643867, -0.7486946861516282],
                     [-0.13477213481449618, -0.0724035987300422, -0.2155715535907594]],
     "1/scaled": [[0.676462709903717], [0.7466756701469421]],
+    "1/table": [[0.371167451, 0.216607571, 0.412225008], [0.069419339, 0.75431931, 0.176261365]],
+    "1/piecewise": [[1.117341161, 2.621795654], [1.117341161, 2.621795654]],
+    "1/members": [[0.363360375, 0.36444664, 0.272193015], [0.363360375, 0.36444664, 0.272193015]],
+    "1/tabm": [[-0.445556909, 0.606622994], [-0.445556909, 0.606622994]],
+    "1/ordinal": [[0.55506289, 0.487093091, 0.574883699], [0.55506289, 0.487093091, 0.574883699]],
 }
 
 
 @pytest.mark.parametrize("name", PREDICTIONS)
 def test_models(name):
     net = fastsgd.Network.load(FOLDER / f"{name}.safetensors")
-    found = net.predict(np.resize(np.linspace(-1, 1, 6), (2, net.sizes[0])))
+    X = np.resize(np.linspace(-1, 1, 6), (2, net.sizes[0]))
+    for column, levels in net.layers[0].categories:
+        X[:, column] = levels - 1, -1 if column == 0 else 0
+    found = net.predict(X)
     np.testing.assert_allclose(found, PREDICTIONS[name], rtol=1e-6)
     assert net.metadata.get("note") == ("Zürich" if name.endswith("classifier") else None)
 
