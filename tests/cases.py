@@ -7,7 +7,7 @@ import numpy as np
 
 import fastsgd
 from fastsgd import losses
-from fastsgd.layers import LayerNorm, ParametricActivation, Residual, Scale
+from fastsgd.layers import BatchNorm, LayerNorm, ParametricActivation, Residual, Scale
 from fastsgd.model.architecture import ACTIVATIONS
 from fastsgd.optimizers import StepConfig
 
@@ -43,7 +43,8 @@ FULL = os.environ.get("FASTSGD_TEST_FULL", "") not in ("", "0")
 SEED = int(os.environ.setdefault("FASTSGD_TEST_SEED", f"{datetime.date.today():%Y%m%d}"))
 
 __all__ = ["ACTIVATIONS", "AROUND", "FULL", "LOSSES", "MARGINS", "OPTIMIZERS", "SEED", "TOLERANCE", "StepConfig",
-           "agree", "fitting", "make_loss", "make_net", "make_targets", "one_epoch", "random_sizes", "sample"]
+           "agree", "fitting", "make_loss", "make_net", "make_targets", "one_epoch", "random_sizes",
+           "randomise", "sample"]
 
 
 def sample(*axes, share, salt=()):
@@ -65,19 +66,21 @@ def sample(*axes, share, salt=()):
     return [tuple(axis[i] for axis, i in zip(axes, each, strict=True)) for each in chosen]
 
 
-def random_sizes(rng):
+def random_sizes(rng, batch_norms=True):
     """Columns, a few entries of any kind, and outputs."""
     width = int(rng.integers(2, 40))
 
     def entries(count, width, deep):
         found = []
-        for kind in rng.integers(0, 6, count):
+        for kind in rng.integers(0, 6 + batch_norms, count):
             if kind == 0:
                 found.append(ParametricActivation(str(rng.choice(ACTIVATIONS))))
             elif kind == 1:
                 found.append(LayerNorm(float(rng.choice([1e-5, 0.1]))))
             elif kind == 2:
                 found.append(Scale())
+            elif kind == 6:
+                found.append(BatchNorm(0.1, float(rng.choice([0.1, 1.0]))))
             elif kind == 3 and deep < 2:
                 found.append(Residual(*entries(int(rng.integers(0, 3)), width, deep + 1), width))
             else:
@@ -101,12 +104,20 @@ def make_loss(loss, output, outputs, rng):
                                   gamma=rng.choice([0.0, 0.5, 1.5, 3.0]), power=rng.uniform(1.2, 1.8))
 
 
+def randomise(net, size, rng):
+    """Parameters that are normal and of that size, running variances their absolute values."""
+    net.params[:] = size * rng.standard_normal(net.params.size)
+    for name, array in net.tensors.items():
+        if name.startswith("variance"):
+            array[:] = abs(array)
+
+
 def make_net(sizes, activation, loss, output, dtype, rng):
     sizes = [*sizes[:-1], fitting(sizes[-1], loss)]
     net = fastsgd.Network(sizes, activation, make_loss(loss, output, sizes[-1], rng), output=output, dtype=dtype)
     # Small for exponentials: a run that diverges would compare one overflow with another.
     size = 0.16 if net.architecture.activations[-1] in EXPONENTIAL else 0.4
-    net.params[:] = size * rng.standard_normal(net.params.size)
+    randomise(net, size, rng)
     return net
 
 

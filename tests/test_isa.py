@@ -38,7 +38,7 @@ rng = np.random.default_rng(0)
 for dtype in ("float32", "float64"):
     for sizes, activation, batch_size in (([50, 40, 10], "relu", 30), ([33, 70, 17, 3], "tanh", 7),
                                           ([600, 130, 5], "gelu", 1100), ([9, 8, 4], "elu", None),
-                                          ([37, LayerNorm(), 70, ParametricActivation("mish"),
+                                          ([37, LayerNorm(), 70, BatchNorm(), ParametricActivation("mish"),
                                             Residual(LayerNorm(), 70), 5], "selu", 40)):
         for optimizer in OPTIMIZERS:
             X = rng.standard_normal((1200, sizes[0])) * (rng.random((1200, sizes[0])) < rng.choice([0.1, 1.0]))

@@ -4,17 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cases import ACTIVATIONS, OPTIMIZERS, SEED, TOLERANCE, StepConfig, agree, one_epoch, random_sizes
+from cases import ACTIVATIONS, OPTIMIZERS, SEED, TOLERANCE, StepConfig, agree, one_epoch, random_sizes, randomise
 
 import fastsgd
 from fastsgd import ParameterGroup
 from fastsgd.data.checks import Csr
 from fastsgd.engine import _kernel, reference
 from fastsgd.files import safetensors
-from fastsgd.layers import Add, LayerNorm, ParametricActivation, Residual, Scale
+from fastsgd.layers import Add, BatchNorm, LayerNorm, ParametricActivation, Residual, Scale
 from fastsgd.network import checked, model_file
 
-ALL_KINDS = [13, Scale(), 20, LayerNorm(0.01), ParametricActivation("selu", 0.3), Residual(LayerNorm(), 31, 20),
+ALL_KINDS = [13, Scale(), 20, LayerNorm(0.01), ParametricActivation("selu", 0.3),
+             Residual(LayerNorm(), 31, BatchNorm(), 20),
              Residual(Residual(20, ParametricActivation("mish")), 16, 20), 3]
 CHAINS = {"first": [13, Scale(2.0), 20, 3], "hidden": [13, 20, Scale(), 3], "many": [13, Scale(), 20, Scale(0.5), 9, 3]}
 GROUPS = {"bias": ParameterGroup(2.0, 0.0), "weight": ParameterGroup(0.5, 3.0), 0: ParameterGroup(1.5),
@@ -23,7 +24,7 @@ GROUPS = {"bias": ParameterGroup(2.0, 0.0), "weight": ParameterGroup(0.5, 3.0), 
 
 def make(sizes, dtype="float64", **arguments):
     net = fastsgd.Network(sizes, "tanh", dtype=dtype, **arguments)
-    net.params[:] = 0.4 * np.random.default_rng(0).standard_normal(net.params.size)
+    randomise(net, 0.4, np.random.default_rng(0))
     return net
 
 
@@ -94,7 +95,7 @@ def test_limits_and_dropout_with_scales(around):
 
 @pytest.mark.parametrize("sizes", [
     CHAINS["first"], CHAINS["many"], [13, LayerNorm(), 20, 3], [13, ParametricActivation("softplus"), 20, 3],
-    [13, Residual(13), 20, 3], [13, Residual(LayerNorm(), 13), 3]], ids=str)
+    [13, BatchNorm(), 20, 3], [13, Residual(13), 20, 3], [13, Residual(LayerNorm(), 13), 3]], ids=str)
 def test_a_first_layer_sees_lists_zeros_and_bytes(sizes):
     net = make(sizes)
     X, y = rows(net, density=0.2)
@@ -252,7 +253,8 @@ def test_what_needs_dense_layers_says_so():
     net = make(CHAINS["many"])
     with pytest.raises(ValueError, match="is for networks of dense layers; this one has scale layers too"):
         fastsgd.descent.gradient_noise(net, *rows(net), batch_size=10)
-    with pytest.raises(ValueError, match="this one has add and layer_norm and parametric_activation and scale layers"):
+    others = "add and batch_norm and layer_norm and parametric_activation and scale"
+    with pytest.raises(ValueError, match=f"this one has {others} layers"):
         fastsgd.descent.cost_surface(make(ALL_KINDS), *rows(net))
 
 
@@ -314,7 +316,7 @@ def test_networks_are_shown_by_what_makes_them_again():
     net = make(ALL_KINDS)
     again = eval(repr(net), {"Network": fastsgd.Network, **vars(fastsgd.layers)})
     assert again.architecture == net.architecture
-    assert "Residual(LayerNorm(epsilon=1e-05), 31, 20), Residual(Residual(20, ParametricActivation(" in repr(net)
+    assert "Residual(LayerNorm(epsilon=1e-05), 31, BatchNorm(epsilon=1e-05, momentum=0.1), 20), Residual(" in repr(net)
     assert Residual(3, Scale()) == Residual(3, Scale()) != Residual(3)
     assert hash(Residual(3, Scale())) == hash(Residual(3, Scale()))
 

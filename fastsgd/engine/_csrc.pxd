@@ -62,7 +62,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
 
     enum:
         FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING, FS_ADAPTER, FS_ACTIVATION, FS_GAIN, FS_SHIFT
-        FS_MAX_SLOTS
+        FS_RUNNING, FS_MAX_SLOTS
     enum:
         FS_W
 
@@ -83,7 +83,8 @@ cdef extern from "csrc/fastsgd.h" nogil:
 
     enum:
         FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_AFFINE, FS_DENSE_MEMBERS, FS_COLUMNS
-        FS_PARAMETRIC_ACTIVATION, FS_LAYER_NORM, FS_ADD, FS_MAX_TENSORS
+        FS_PARAMETRIC_ACTIVATION, FS_LAYER_NORM, FS_BATCH_NORM, FS_ADD, FS_MAX_TENSORS
+        FS_OF_ROWS, FS_OF_DELTAS, FS_OF_RUNNING, FS_TO_RUNNING
         FS_IDENTITY_BASIS, FS_PIECEWISE, FS_WAVES, FS_COSINES
 
     ctypedef struct fs_layer
@@ -97,6 +98,8 @@ cdef extern from "csrc/fastsgd.h" nogil:
         ptrdiff_t (*scratch)(const fs_layer* layer) noexcept nogil
         int on_blas, on_bits, on_lists
         void (*inward)(const fs_layer* layer, ptrdiff_t begin, ptrdiff_t n) noexcept nogil
+        void (*measure)(const fs_layer* layer, int what, ptrdiff_t first, ptrdiff_t cols, ptrdiff_t rows,
+                        void* scratch) noexcept nogil
 
     ctypedef struct fs_columns:
         ptrdiff_t numbers
@@ -140,7 +143,8 @@ cdef extern from "csrc/fastsgd.h" nogil:
         void* delta
         ptrdiff_t ld
         int function
-        double epsilon
+        double epsilon, momentum
+        bint in_training
         const fs_layer* start
         const fs_layer* add
         const fs_layer* next_add
@@ -205,7 +209,7 @@ cdef extern from "csrc/job.h" nogil:
         FS_PREDICT, FS_COST, FS_DELTAS, FS_GRADIENT, FS_TRAIN
 
     ctypedef struct fs_network:
-        int depth, lowest
+        int depth, lowest, meetings
         fs_layer* layers
         ptrdiff_t parameters
         void* params
@@ -275,6 +279,12 @@ cdef extern from "csrc/job.h" nogil:
         bint first_of_batch, last_of_batch
         double batch_weight
 
+    ctypedef struct fs_stage:
+        int first, end, top, bottom
+        bint gathers, turns, ends
+        fs_layer* met
+        int of
+
     ctypedef struct fs_part:
         ptrdiff_t first, rows
 
@@ -294,6 +304,9 @@ cdef extern from "csrc/job.h" nogil:
     ptrdiff_t fs_pieces(const fs_job* job)
     ptrdiff_t fs_delta_row_width(const fs_job* job)
     void fs_write_activations_and_deltas(const fs_job* job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n)
+    fs_stage fs_stage_of(const fs_job* job, int stage)
+    void fs_measure(const fs_job* job, const fs_layer* layer, int what, ptrdiff_t rows, int rank, int size)
+    void fs_measure_all(const fs_job* job, int what, ptrdiff_t rows, int rank, int size)
     void fs_orthogonalize(const fs_job* job, fs_team* team, const fs_layer* layer, const fs_tensor* tensor,
                           const fs_rule* rule, int rank, int size)
     void fs_linear_epoch(fs_job* job)

@@ -54,6 +54,7 @@ cdef class Bound:
         job.net.layers[0].x_bits = self.x_bits if skips else NULL
         if job.data.skips:
             fs_choose_kind(job, &job.net.layers[0], FS_DENSE_SKIPPING if skips else FS_DENSE)
+        fs_measure_all(job, FS_OF_RUNNING, 0, 0, 1)
         job.control.next_block = 0
         job.control.poll, job.control.team.stop = NULL, False
         if job.data.rows > MANY_PRODUCTS // self.products:
@@ -111,7 +112,8 @@ cdef class FewRows:
             products += job.net.layers[l].inputs * job.net.layers[l].outputs
         self.inputs, self.outputs = job.net.layers[0].inputs, job.net.layers[self.depth - 1].outputs
         self.max_rows = min(<ptrdiff_t>FEW_ROWS, <ptrdiff_t>FEW_NUMBERS // widest, <ptrdiff_t>FEW_PRODUCTS // products)
-        if architecture.scales_input or architecture.skips:     # of an add's two operands one would be lost on the stack
+        # of an add's two operands one would be lost on the stack, and figures of a norm are prepared for each call
+        if architecture.scales_input or architecture.skips or architecture.normalises_batches:
             self.max_rows = 0
 
     def __call__(self, X, out):

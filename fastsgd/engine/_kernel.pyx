@@ -10,7 +10,8 @@ A step has two phases and no gradient matrix:
    change in place. Each weight has one owner, so nothing is added up across threads.
 
 Every thread of a team runs ``epoch`` below and meets the others at two barriers a step, or a few more where the
-optimizer asks for what a whole gradient or a whole unit must be known for (``complete_step``). Each number is one chain of
+optimizer asks for what a whole gradient or a whole unit must be known for (``complete_step``), or where a batch norm
+makes rows depend on each other (``rows_phase``). Each number is one chain of
 additions in an order that depends on the shapes alone, so neither the number of threads nor the instruction set can
 change a bit of the result (BLAS, where it is asked for, promises less). That is why a team may be made smaller on the
 way, where that turns out to be faster.
@@ -63,12 +64,13 @@ cdef void epoch(fs_job* job, fs_team* team, int rank) noexcept nogil:
             chunk.first_of_batch = chunk.done == 0
             chunk.last_of_batch = chunk.done + chunk.rows == batch_rows
 
-            rows_phase(job, &chunk, rank, size)
+            rows_phase(job, team, &chunk, rank, size)
             fs_team_barrier(team)
             if not fs_accumulate_cost(job, team, &chunk, rank, size):
                 return
             weights_phase(job, &chunk, &rule, rank, size)
             if job.mode == FS_TRAIN and chunk.last_of_batch:
+                fs_measure_all(job, FS_TO_RUNNING, chunk.rows, rank, size)
                 complete_step(job, team, step, &rule, rank, size)
             fs_team_barrier(team)
             if job.control.team.poll_due:
@@ -88,8 +90,23 @@ cdef void epoch(fs_job* job, fs_team* team, int rank) noexcept nogil:
             return
 
 
-cdef void rows_phase(fs_job* job, const fs_chunk* chunk, int rank, int size) noexcept nogil:
-    """Forward, cost, and deltas back down, for this thread's share of the rows."""
+cdef void rows_phase(fs_job* job, fs_team* team, const fs_chunk* chunk, int rank, int size) noexcept nogil:
+    """Forward, cost, and deltas back down, for this thread's share of the rows: at once, or in stages between which all
+    threads meet before and behind a layer whose rows depend on each other."""
+    cdef fs_stage stage
+    cdef int number
+    for number in range(2 * job.net.meetings + 1):
+        stage = fs_stage_of(job, number)
+        if stage.met != NULL:
+            fs_team_barrier(team)
+            if stage.of == FS_OF_DELTAS or job.mode == FS_TRAIN:
+                fs_measure(job, stage.met, stage.of, chunk.rows, rank, size)
+            fs_team_barrier(team)
+        rows_stage(job, chunk, &stage, rank, size)
+
+
+cdef void rows_stage(fs_job* job, const fs_chunk* chunk, const fs_stage* stage, int rank, int size) noexcept nogil:
+    """What this thread's rows go through between two meetings, a block of them after the other."""
     cdef ptrdiff_t begin = fs_share(chunk.rows, rank, size), end = fs_share(chunk.rows, rank + 1, size), n
     cdef ptrdiff_t copies = fs_members(job)
     cdef char* scratch = job.work.scratch + rank * job.work.scratch_size
@@ -97,21 +114,23 @@ cdef void rows_phase(fs_job* job, const fs_chunk* chunk, int rank, int size) noe
     cdef int l
     while begin < end:
         n = min(job.step.block_rows, end - begin)
-        fs_gather(job, chunk.first + begin, begin, n)
-        for l in range(job.net.depth):
+        if stage.gathers:
+            fs_gather(job, chunk.first + begin, begin, n)
+        for l in range(stage.first, stage.end):
             copies = layers[l].copies
             layers[l].ops.forward(&layers[l], begin * copies, n * copies)
             if layers[l].drops != NULL:
                 job.ops.dropout(&layers[l], layers[l].drops[chunk.step], job.step.seed, job.step.steps_before + chunk.step,
                                 (chunk.done + begin) * copies, begin * copies, n * copies)
-        fs_output_delta(job, begin * copies, n * copies, chunk.step, job.work.cost + begin * copies,
-                        job.work.score + begin * copies, scratch)
-        if job.work.weight != NULL:
-            fs_apply_sample_weight(job, chunk.first + begin, n, begin)
-        for l in range(job.net.depth - 1, job.net.lowest, -1):
+        if stage.turns:
+            fs_output_delta(job, begin * copies, n * copies, chunk.step, job.work.cost + begin * copies,
+                            job.work.score + begin * copies, scratch)
+            if job.work.weight != NULL:
+                fs_apply_sample_weight(job, chunk.first + begin, n, begin)
+        for l in range(stage.top, stage.bottom, -1):
             copies = layers[l].copies
             layers[l].ops.backward(&layers[l], &layers[l - 1], begin * copies, n * copies, scratch)
-        if layers[0].ops.inward != NULL:
+        if stage.ends and layers[0].ops.inward != NULL:
             layers[0].ops.inward(&layers[0], begin, n)
         begin += n
 
@@ -280,10 +299,10 @@ LOSSES = {
 }
 KINDS = {"dense": FS_DENSE, "scale": FS_SCALE, "affine": FS_AFFINE, "member_dense": FS_DENSE_MEMBERS,
          "columns": FS_COLUMNS, "parametric_activation": FS_PARAMETRIC_ACTIVATION, "layer_norm": FS_LAYER_NORM,
-         "add": FS_ADD}
+         "batch_norm": FS_BATCH_NORM, "add": FS_ADD}
 ROLES = {"weight": FS_WEIGHT, "bias": FS_BIAS, "scale": FS_SCALE_FACTOR, "encoding": FS_ENCODING,
          "embedding": FS_EMBEDDING, "adapter": FS_ADAPTER, "activation": FS_ACTIVATION, "gain": FS_GAIN,
-         "shift": FS_SHIFT}
+         "shift": FS_SHIFT, "running": FS_RUNNING}
 BASES = {"identity": FS_IDENTITY_BASIS, "piecewise": FS_PIECEWISE, "waves": FS_WAVES, "cosines": FS_COSINES}
 MAX_THREADS = FS_MAX_TEAM
 POLL_SECONDS = FS_POLL_SECONDS

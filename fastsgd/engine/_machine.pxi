@@ -123,6 +123,7 @@ def product_seconds(architecture, params, X, target, config, state, learning_rat
     this.bind_targets(architecture, target)
     bind_step(job, config, state, params, learning_rates, this.kept)
     require(0 <= l < job.net.depth and (l > 0 or which != 1) and (layer.tensors or which != 2), "no such product")
+    require(job.net.meetings == 0, "products of networks with a batch norm are not timed")
     this.plan(1)
     memset(&chunk, 0, sizeof(fs_chunk))
     chunk.rows, chunk.batch_weight = job.step.block, <double>job.step.block
@@ -130,7 +131,7 @@ def product_seconds(architecture, params, X, target, config, state, learning_rat
     rule = fs_rule_of_step(job, 0, chunk.batch_weight, job.result.carried)
     fs_copy_padded(job, True)
     with nogil:
-        rows_phase(job, &chunk, 0, 1)
+        rows_phase(job, NULL, &chunk, 0, 1)
         began = fs_seconds()
         for i in range(rounds):
             one_product(job, layer, which, &rule, chunk.rows)
@@ -140,7 +141,7 @@ def product_seconds(architecture, params, X, target, config, state, learning_rat
 
 KIND_NAMES = {FS_DENSE: "tiles", FS_DENSE_BLAS: "BLAS", FS_DENSE_SKIPPING: "zeros skipped", FS_DENSE_CSR: "lists",
               FS_SCALE: "scale", FS_PARAMETRIC_ACTIVATION: "parametric activation", FS_LAYER_NORM: "layer norm",
-              FS_ADD: "add", FS_AFFINE: "affine", FS_DENSE_MEMBERS: "tiles for each member", FS_COLUMNS: "columns"}
+              FS_BATCH_NORM: "batch norm", FS_ADD: "add", FS_AFFINE: "affine", FS_DENSE_MEMBERS: "tiles for each member", FS_COLUMNS: "columns"}
 
 
 def describe_plan(architecture, params, X, target, order, config, state, learning_rates, threads=1):

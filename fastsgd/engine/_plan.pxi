@@ -68,6 +68,8 @@ cdef class Pass:
         cdef fs_job* job = &self.job
         cdef int team = self.plan(threads)
         fs_copy_padded(job, True)
+        if job.mode != FS_TRAIN:
+            fs_measure_all(job, FS_OF_RUNNING, 0, 0, 1)
         job.control.team.steps, job.control.team.forward_only = job.step.steps, job.mode <= FS_DELTAS
         return team
 
@@ -260,6 +262,8 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
     copies = parts[len(parts) - 1].copies
     job.step.block_rows = FS_BLOCK_ROWS // copies
     job.step.chunk_rows = FS_CHUNK_ROWS if copies == 1 else FS_MEMBERS_ROWS // copies
+    if architecture.normalises_batches and config is not None:
+        job.step.chunk_rows = architecture.rows_together(config.batch_size)
     for l, part in enumerate(parts):
         layer = &job.net.layers[l]
         layer.inputs, layer.outputs, layer.copies, layer.number = part.inputs, part.outputs, part.copies, part.number
@@ -332,6 +336,10 @@ cdef bind_options(fs_job* job, fs_layer* layer, described, parts, list kept):
         layer.function = ACTIVATIONS[described.function]
     elif layer.kind == FS_LAYER_NORM:
         layer.epsilon = described.epsilon
+    elif layer.kind == FS_BATCH_NORM:
+        layer.epsilon, layer.momentum = described.epsilon, described.momentum
+        layer.in_training = job.mode == FS_TRAIN
+        job.net.meetings += 1
     elif layer.kind == FS_ADD:
         first = [part.number for part in parts].index(layer.number - described.layers)
         layer.start = &job.net.layers[first]

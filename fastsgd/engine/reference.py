@@ -41,10 +41,10 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
     for first in range(0, len(order), config.batch_size):
         rows = order[first:first + config.batch_size]
         masks = dropout_masks(architecture, config, state.steps, len(rows), params.dtype)
-        cost, score, gradients = backpropagate(architecture, params, X[rows],
-                                               smooth(architecture, target[rows], config.label_smoothing, params.dtype),
-                                               None if sample_weight is None else sample_weight[rows], masks,
-                                               config, learning_rates[steps], state.output_costs)
+        targets = smooth(architecture, target[rows], config.label_smoothing, params.dtype)
+        cost, score, gradients, activations = backpropagate(
+            architecture, params, X[rows], targets, None if sample_weight is None else sample_weight[rows], masks,
+            config, learning_rates[steps], state.output_costs)
         state.cost += cost
         state.score += score
         if not math.isfinite(cost):
@@ -59,6 +59,8 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
         if callable(optimizer.weight_decay):
             optimizer = replace(optimizer, weight_decay=float(weight_decays[steps]))
         for tensor, g in zip(architecture.tensors, gradients, strict=True):
+            if tensor.role == "running":
+                continue
             arrays = [tensor.of(params), g, *(tensor.of(memory) for memory in config.optimizer.memory(state))]
             chosen = touched(architecture, tensor, X[rows])
             w, g, *slots = arrays if chosen is None else [array[chosen] for array in arrays]
@@ -67,6 +69,7 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
             if chosen is not None:
                 for array, changed in zip((arrays[0], *arrays[2:]), (w, *slots), strict=True):
                     array[chosen] = changed
+        move_running(architecture, params, config, state, activations)
         constrain(config.optimizer, architecture, params)
         if config.optimizer.average is not None:
             state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
@@ -90,7 +93,7 @@ def gradient(architecture, params, X, target, out, sample_weight=None, threads=1
     Where the cost is not finite the gradient is NaN throughout.
     """
     total = len(X) if sample_weight is None else sample_weight.sum()
-    cost, _, gradients = backpropagate(architecture, params, X, target, sample_weight)
+    cost, _, gradients, _ = backpropagate(architecture, params, X, target, sample_weight)
     out[:] = np.concatenate([g.ravel() for g in gradients]) / total if math.isfinite(cost) else np.nan
     return cost / total
 
@@ -150,13 +153,13 @@ def scaled(architecture, X, dtype):
     return X
 
 
-def forward(architecture, params, X, masks=()):
+def forward(architecture, params, X, masks=(), config=None):
     """Lists of every layer's z and a; ``a`` begins with the input as the first layer receives it.
 
     A hidden layer's a is multiplied by its mask, where there are any.
     """
     zs, activations = [], [scaled(architecture, X, params.dtype)]
-    for layer, (twin, tensors) in enumerate(layers(architecture, params)):
+    for layer, (twin, tensors) in enumerate(layers(architecture, params, config)):
         zs.append(twin.forward(activations[-1], *tensors))
         if layer in architecture.skips:
             zs[-1] = zs[-1] + activations[architecture.skips[layer]]
@@ -172,26 +175,27 @@ def forward(architecture, params, X, masks=()):
 
 def backpropagate(architecture, params, X, target, sample_weight=None, masks=(), config=None, learning_rate=None,
                   output_costs=None):
-    """``(cost, score, [dW_1, db_1, dW_2, ...])``, for each tensor, all summed over the rows, each times its weight.
+    """``(cost, score, [dW_1, db_1, dW_2, ...], [a_0, ...])``: gradients for each tensor, all summed over the rows, each
+    times its weight.
 
     For a passive-aggressive config deltas are the steps that the rows ask for.
     """
     cost, score, activations, found = deltas_of(architecture, params, X, target, sample_weight, masks, config,
                                                 learning_rate, output_costs)
     gradients = []
-    for (twin, tensors), a, delta in zip(layers(architecture, params), activations, found, strict=False):
+    for (twin, tensors), a, delta in zip(layers(architecture, params, config), activations, found, strict=False):
         gradients += twin.gradients(a, delta, *tensors)
-    return cost, score, gradients
+    return cost, score, gradients, activations
 
 
 def deltas_of(architecture, params, X, target, sample_weight=None, masks=(), config=None, learning_rate=None,
               output_costs=None):
     """``(cost, score, [a_0, ...], [delta_1, ...])``: the costs summed, a row of every array for each row of X."""
-    zs, activations = forward(architecture, params, X, masks)
+    zs, activations = forward(architecture, params, X, masks, config)
     cost, score, delta = mean_cost_and_delta(architecture, zs[-1], target, sample_weight, config, activations[0],
                                              learning_rate, output_costs)
     found = [delta]
-    chain = layers(architecture, params)
+    chain = layers(architecture, params, config)
     for layer in reversed(range(1, len(chain))):
         name = architecture.activations[layer - 1]
         a = activate(name, zs[layer - 1]) if masks else activations[layer]
@@ -205,6 +209,18 @@ def deltas_of(architecture, params, X, target, sample_weight=None, masks=(), con
             delta = delta * masks[layer - 1]
         found.insert(0, delta)
     return cost, score, activations, found
+
+
+def move_running(architecture, params, config, state, activations):
+    """What batch norms have instead of a batch's figures outside of training; the average has the same where a rule
+    makes one by itself."""
+    for (twin, tensors), a in zip(layers(architecture, params, config), activations, strict=False):
+        if twin.layer.kind == "batch_norm":
+            twin.move(a, *tensors)
+    if config.optimizer.kind == "schedule_free_adamw":
+        for tensor in architecture.tensors:
+            if tensor.role == "running":
+                tensor.of(state.average)[...] = tensor.of(params)
 
 
 def dropout_masks(architecture, config, step, rows, dtype):

@@ -11,8 +11,9 @@ _erf = np.vectorize(math.erf, otypes=[float])
 class Twin:
     """What computes a layer; the methods of all kinds are those of Dense."""
 
-    def __init__(self, layer):
-        self.layer = layer
+    def __init__(self, layer, together=None):
+        """In training, so many rows of a batch are normalised together."""
+        self.layer, self.together = layer, together
 
 
 class Dense(Twin):
@@ -134,6 +135,52 @@ class LayerNorm(Twin):
         return [_over_rows(self.normal(x)[0] * delta), _over_rows(delta)]
 
 
+class BatchNorm(Twin):
+    """Tensors gain, shift, mean and variance (columns,), the last two the running ones.
+
+    With y = (x - m) / deviation and g = gain * delta, dC/dx is (g - mean of g - y * mean of g * y) / deviation; with
+    running figures g / deviation.
+    """
+
+    def parts(self, rows):
+        """Those that are normalised together."""
+        return [slice(first, first + self.together) for first in range(0, rows, self.together)]
+
+    def normal(self, x, mean, variance):
+        """y of each row, and the deviation."""
+        if self.together is None:
+            deviation = np.sqrt(variance + x.dtype.type(self.layer.epsilon)) + np.zeros_like(x)
+            return (x - mean) / deviation, deviation
+        y, deviation = np.empty_like(x), np.empty_like(x)
+        for part in self.parts(len(x)):
+            centred = x[part] - x[part].mean(axis=0)
+            deviation[part] = np.sqrt((centred * centred).mean(axis=0) + self.layer.epsilon)
+            y[part] = centred / deviation[part]
+        return y, deviation
+
+    def forward(self, x, gain, shift, mean, variance):
+        return self.normal(x, mean, variance)[0] * gain + shift
+
+    def backward(self, x, delta, gain, shift, mean, variance):
+        y, deviation = self.normal(x, mean, variance)
+        g = gain * delta
+        for part in self.parts(len(x)) if self.together is not None else []:
+            g[part] -= g[part].mean(axis=0) + y[part] * (g[part] * y[part]).mean(axis=0)
+        return g / deviation
+
+    def gradients(self, x, delta, gain, shift, mean, variance):
+        y = self.normal(x, mean, variance)[0]
+        return [_over_rows(y * delta), _over_rows(delta), np.zeros_like(mean), np.zeros_like(variance)]
+
+    def move(self, x, gain, shift, mean, variance):
+        """The running figures after a step on these rows, in place."""
+        x = x[self.parts(len(x))[-1]]
+        if len(x) > 1:
+            momentum = x.dtype.type(self.layer.momentum)
+            mean += momentum * (x.mean(axis=0) - mean)
+            variance += momentum * (x.var(axis=0, ddof=1) - variance)
+
+
 class Add(Twin):
     """No tensors. What the block received is added by ``forward``, and its delta by ``deltas_of``."""
 
@@ -241,12 +288,17 @@ class Columns(Twin):
 
 
 LAYERS: dict = {"dense": Dense, "adapted_dense": AdaptedDense, "member_dense": MemberDense, "scale": Scale,
-                "parametric_activation": ParametricActivation, "layer_norm": LayerNorm, "add": Add, "columns": Columns}
+                "parametric_activation": ParametricActivation, "layer_norm": LayerNorm, "batch_norm": BatchNorm,
+                "add": Add, "columns": Columns}
 
 
-def layers(architecture, params):
-    """``[(twin, tensors), ...]``: for each layer what computes it, and views of its part of the flat parameters."""
-    return [(LAYERS[layer.kind](layer), tensors) for layer, tensors in
+def layers(architecture, params, config=None):
+    """``[(twin, tensors), ...]``: for each layer what computes it, and views of its part of the flat parameters.
+
+    Batches are normalised by their own figures where there is the configuration of a step.
+    """
+    together = None if config is None else architecture.rows_together(config.batch_size)
+    return [(LAYERS[layer.kind](layer, together), tensors) for layer, tensors in
             zip(architecture.layers, architecture.arrays(params), strict=True)]
 
 

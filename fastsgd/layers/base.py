@@ -7,8 +7,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-# penalties l1 and l2 act on weights alone
-ROLES = ("weight", "bias", "scale", "encoding", "embedding", "adapter", "activation", "gain", "shift")
+# penalties l1 and l2 act on weights alone, and no optimizer on running figures
+ROLES = ("weight", "bias", "scale", "encoding", "embedding", "adapter", "activation", "gain", "shift", "running")
 
 
 class Tensor(NamedTuple):

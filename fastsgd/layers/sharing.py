@@ -68,6 +68,8 @@ def share(layers: Sequence[Layer], members: int, sharing: str) -> tuple[Layer, .
     places = [i for i, layer in enumerate(layers) if layer.kind == "dense"]
     if sharing == "none" or members == 1:
         return tuple(layers)
+    if any(layer.kind == "batch_norm" for layer in layers):
+        raise ValueError(f"BatchNorm is not for members that share weights, got sharing={sharing!r}; LayerNorm is")
     if len(places) < 2:
         raise ValueError(f"sharing={sharing!r} needs a hidden layer, whose weights are shared")
     if members > MAX_SHARING:

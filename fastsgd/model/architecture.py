@@ -31,6 +31,7 @@ __all__ = ["ACTIVATIONS", "Architecture"]
 
 WITH_UNIT = ("identity", "sorted", "mean_and_deviation")       # outputs whose targets may have a unit of their own
 MAX_PARAMETERS = 2**31 - 1
+MAX_TOGETHER = 1024     # rows of a batch that are normalised together: FS_CHUNK_ROWS of the kernel
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,20 @@ class Architecture:
     def skips(self) -> dict[int, int]:
         """For each layer that ends a block the number of the block's first, whose input it adds."""
         return {number: number - layer.layers for number, layer in enumerate(self.layers) if isinstance(layer, Add)}
+
+    @cached_property
+    def normalises_batches(self) -> bool:
+        """Whether in training the rows of a batch depend on each other."""
+        return any(layer.kind == "batch_norm" for layer in self.layers)
+
+    @staticmethod
+    def rows_together(batch_size: int) -> int:
+        """How many rows of a batch of so many are normalised together: at most 1,024, and as many in each part.
+
+        >>> Architecture.rows_together(256), Architecture.rows_together(3000)
+        (256, 1000)
+        """
+        return -(-batch_size // -(-batch_size // MAX_TOGETHER))
 
     @property
     def is_dense(self) -> bool:

@@ -402,7 +402,8 @@ def check_fits(optimizer: Optimizer, architecture) -> None:
     if isinstance(rates, tuple) and len(rates) != architecture.members:
         raise ValueError(f"learning_rate must be one or {architecture.members}, one per member, got {len(rates)}")
     if optimizer.groups:
-        known = {key for tensor in architecture.tensors for key in (tensor.role, tensor.layer, tensor.name)}
+        known = {key for tensor in architecture.tensors if tensor.role != "running"
+                 for key in (tensor.role, tensor.layer, tensor.name)}
         for key in optimizer.groups:
             if key not in known:
                 raise ValueError(f"groups: this network has no parameters {key!r}; it has "

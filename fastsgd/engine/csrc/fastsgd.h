@@ -114,7 +114,7 @@ typedef struct {
 
 /* ---- parameters: a matrix, or a row of as many numbers as a layer has columns ---- */
 
-enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING, FS_ADAPTER, FS_ACTIVATION, FS_GAIN, FS_SHIFT };   /* roles */
+enum { FS_WEIGHT, FS_BIAS, FS_SCALE_FACTOR, FS_ENCODING, FS_EMBEDDING, FS_ADAPTER, FS_ACTIVATION, FS_GAIN, FS_SHIFT, FS_RUNNING };   /* roles */
 enum { FS_MAX_SLOTS = 3 };
 
 typedef struct {
@@ -148,11 +148,18 @@ typedef struct {
 
 enum {
     FS_DENSE, FS_DENSE_BLAS, FS_DENSE_SKIPPING, FS_DENSE_CSR, FS_SCALE, FS_AFFINE, FS_DENSE_MEMBERS, FS_COLUMNS,
-    FS_PARAMETRIC_ACTIVATION, FS_LAYER_NORM, FS_ADD, FS_LAYER_KINDS
+    FS_PARAMETRIC_ACTIVATION, FS_LAYER_NORM, FS_BATCH_NORM, FS_ADD, FS_LAYER_KINDS
 };
 enum { FS_W, FS_B };          /* tensors of a dense layer: (inputs, outputs) and (outputs,) */
 enum { FS_S, FS_AFFINE_SHIFT };                 /* of a scale, a parametric activation and an affine layer: (outputs,), or a row each member */
-enum { FS_LAYER_GAIN, FS_LAYER_SHIFT };         /* and of a layer norm, (outputs,) each */
+enum { FS_LAYER_GAIN, FS_LAYER_SHIFT, FS_RUNNING_MEAN, FS_RUNNING_VARIANCE };       /* of norms, (outputs,) each */
+enum {                        /* of a batch norm: its figures, (outputs,) each; */
+    FS_MEAN, FS_VARIANCE, FS_INVERSE,           /* of what it receives, the last 1 / deviation; */
+    FS_DELTAS_SUM, FS_PRODUCTS_SUM,             /* of deltas, and of deltas times normal inputs; */
+    FS_DELTAS_MEAN, FS_PRODUCTS_MEAN,           /* and what of them its rows take from each other's deltas */
+    FS_FIGURES
+};
+enum { FS_OF_ROWS, FS_OF_DELTAS, FS_OF_RUNNING, FS_TO_RUNNING };        /* which are made, and of what */
 enum { FS_MAX_TENSORS = 5 };
 
 typedef struct fs_layer fs_layer;
@@ -175,6 +182,9 @@ typedef struct {              /* what a kind of layer does; chosen when a pass i
     int on_blas, on_bits, on_lists;
     /* deltas of what a layer has inside, where it has such; NULL for others */
     void (*inward)(const fs_layer *layer, ptrdiff_t begin, ptrdiff_t n);
+    /* where rows depend on each other: figures FS_OF_ROWS ... of columns first .. first + cols over all rows of the chunk;
+     * NULL for others */
+    void (*measure)(const fs_layer *layer, int what, ptrdiff_t first, ptrdiff_t cols, ptrdiff_t rows, void *scratch);
 } fs_layer_ops;
 
 enum { FS_IDENTITY_BASIS, FS_PIECEWISE, FS_WAVES, FS_COSINES };
@@ -227,7 +237,10 @@ struct fs_layer {
     ptrdiff_t ld;             /* between the rows of a, slope and delta */
     void *kept;               /* (chunk, ops->kept) what forward keeps of each row; or NULL */
     int function;             /* of a parametric activation: FS_RELU ... */
-    double epsilon;           /* of a layer norm */
+    double epsilon;           /* of a norm */
+    double momentum;          /* of a batch norm: how far its running figures move in a step; */
+    int in_training;          /* whether its figures are those of the chunk; */
+    void *figures;            /* (FS_FIGURES, outputs) */
     const fs_layer *start;    /* of an add: the first layer of its block, whose input it adds to its own */
     const fs_layer *add;      /* takes what this layer gives as the input of its block, and has a delta for it; or NULL */
     const fs_layer *next_add; /* of an add: another whose block begins where this one's does; or NULL */

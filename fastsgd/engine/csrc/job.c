@@ -146,6 +146,45 @@ void fs_apply_sample_weight(fs_job *job, ptrdiff_t first, ptrdiff_t n, ptrdiff_t
                                   (char *)output->delta + at * output->ld * job->ops->item);
 }
 
+/* ---- layers whose rows depend on each other ---- */
+
+/* the layer that is the n-th of them from below */
+static int met_as(const fs_job *job, int n) {
+    int l = 0;
+    for (; n > 0 || !job->net.layers[l].ops->measure; l++)
+        n -= job->net.layers[l].ops->measure != NULL;
+    return l;
+}
+
+fs_stage fs_stage_of(const fs_job *job, int stage) {
+    const int meetings = job->net.meetings, depth = job->net.depth, back = 2 * meetings - stage;
+    fs_stage of = {.first = depth, .end = depth, .gathers = stage == 0, .turns = back == meetings, .ends = back == 0,
+                   .of = stage <= meetings ? FS_OF_ROWS : FS_OF_DELTAS};
+    if (stage <= meetings) {
+        of.first = stage ? met_as(job, stage - 1) : 0;
+        of.end = stage < meetings ? met_as(job, stage) : depth;
+    }
+    if (stage >= meetings) {
+        of.top = stage > meetings ? met_as(job, back) : depth - 1;
+        of.bottom = back ? met_as(job, back - 1) : job->net.lowest;
+    }
+    if (stage)
+        of.met = &job->net.layers[stage <= meetings ? of.first : of.top];
+    return of;
+}
+
+void fs_measure(const fs_job *job, const fs_layer *layer, int what, ptrdiff_t rows, int rank, int size) {
+    const ptrdiff_t first = fs_share(layer->outputs, rank, size), end = fs_share(layer->outputs, rank + 1, size);
+    if (first < end)
+        layer->ops->measure(layer, what, first, end - first, rows, job->work.scratch + rank * job->work.scratch_size);
+}
+
+void fs_measure_all(const fs_job *job, int what, ptrdiff_t rows, int rank, int size) {
+    for (int l = 0; job->net.meetings && l < job->net.depth; l++)
+        if (job->net.layers[l].ops->measure)
+            fs_measure(job, &job->net.layers[l], what, rows, rank, size);
+}
+
 /* ---- the step ---- */
 
 const fs_rule_traits fs_traits[] = {

@@ -11,6 +11,7 @@ enum { FS_PREDICT, FS_COST, FS_DELTAS, FS_GRADIENT, FS_TRAIN };         /* each 
 typedef struct {
     int depth;
     int lowest;               /* the first layer that has parameters: deltas below it are nobody's */
+    int meetings;             /* layers whose rows depend on each other */
     fs_layer *layers;
     ptrdiff_t parameters;     /* how many */
     void *params;
@@ -103,6 +104,14 @@ typedef struct {              /* the rows that are in the workspace, a batch or 
     double batch_weight;      /* what its gradient is divided by: its rows, or the sum of their weights */
 } fs_chunk;
 
+typedef struct {              /* what rows go through between two meetings of all threads: layers forward, then back */
+    int first, end;           /* forward */
+    int top, bottom;          /* deltas of top are brought to bottom */
+    int gathers, turns, ends; /* whether rows come in, are compared with their targets, and have all their deltas */
+    fs_layer *met;            /* the layer that was met before; or NULL */
+    int of;                   /* which figures of it are made there */
+} fs_stage;
+
 typedef struct {              /* of the rows of a tensor, that one thread changes */
     ptrdiff_t first, rows;
 } fs_part;
@@ -146,6 +155,13 @@ ptrdiff_t fs_pieces(const fs_job *job);         /* of the parameters that have a
 /* what DELTAS writes of each row: hidden activations, then the deltas of all layers, side by side */
 ptrdiff_t fs_delta_row_width(const fs_job *job);
 void fs_write_activations_and_deltas(const fs_job *job, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t n);
+
+/* ---- layers whose rows depend on each other ---- */
+
+fs_stage fs_stage_of(const fs_job *job, int stage);      /* there are 2 meetings + 1 in a step */
+/* this thread's share of a layer's figures of so many rows */
+void fs_measure(const fs_job *job, const fs_layer *layer, int what, ptrdiff_t rows, int rank, int size);
+void fs_measure_all(const fs_job *job, int what, ptrdiff_t rows, int rank, int size);      /* of all such layers */
 
 /* ---- steps of whole matrices (orthogonal.c) ---- */
 

@@ -72,6 +72,8 @@ static void bind_layer(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t batch
     layer->x = fs_arena_alloc(base, used, rows * (ptrdiff_t)sizeof(void *));
     if (job->mode >= FS_DELTAS && (fs_stores_slope(layer->activation) || layer->drops))
         layer->slope = fs_arena_alloc(base, used, size);
+    if (layer->ops->measure)
+        layer->figures = fs_arena_alloc(base, used, FS_FIGURES * layer->outputs * item);
     if (job->mode >= FS_DELTAS && layer->ops->kept)
         layer->kept = fs_arena_alloc(base, used, rows * layer->ops->kept(layer) * item);
     if (job->mode >= FS_DELTAS || (job->mode == FS_COST && is_last))
