@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from fastsgd import descent
@@ -25,8 +25,8 @@ AUTO_SECONDS = 2.0                       # for the search of batch_size="auto"
 
 def train(net: Network, X: RowsLike | os.PathLike, y: ArrayLike | os.PathLike, *,
           optimizer: Optimizer = SGD(0.1),  # noqa: B008 - a frozen dataclass
-          batch_size: int | str | None = 100, epochs: int = 20, seed: int | None = None, threads: int | None = None,
-          validation: tuple | float | None = None, metrics: Iterable[str | Metric] = (),
+          batch_size: int | str | None = 100, epochs: int = 20, seed: int | Sequence[int] | None = None,
+          threads: int | None = None, validation: tuple | float | None = None, metrics: Iterable[str | Metric] = (),
           evaluate_every: int | None = None, callbacks: Iterable[Callback | Callable[[Run], object]] = (),
           sample_weight: ArrayLike | None = None, class_weight: str | dict | ArrayLike | None = None,
           dropout: Rates = 0.0, label_smoothing: float = 0.0, accumulate: int = 1,
@@ -56,9 +56,10 @@ def train(net: Network, X: RowsLike | os.PathLike, y: ArrayLike | os.PathLike, *
         and moment; ``history.batch_size`` tells it, and given the next time makes the run reproducible.
     epochs : int
         Passes over the rows; 0 trains nothing, but checks all arguments.
-    seed : int or None
+    seed : int, sequence of int or None
         Of the order of the rows, of a validation fraction and of dropout. The same seed gives the same bits, for any
-        number of threads; None draws one from the operating system.
+        number of threads; None draws one from the operating system. Where members share nothing it may be a sequence
+        of one each: then each has orders and dropout of its own, those of its network alone with this seed.
     threads : int or None
         None takes the cores this process may use, fewer where a step is too small to share or the first steps of an
         epoch are quicker with fewer.

@@ -92,3 +92,25 @@ def test_what_cannot_be_calibrated():
     net.params *= np.inf
     with np.errstate(all="ignore"), pytest.raises(ValueError, match="net has logits that are not finite on these rows"):
         calibrate_temperature(net, X, Y)
+
+
+@pytest.mark.parametrize("sharing", ["none", "batch"])
+@pytest.mark.parametrize(("loss", "outputs"), [("cross_entropy", 4), ("binary_cross_entropy", 4), ("ordinal", 3)])
+def test_the_log_loss_of_the_mean_of_members_is_least(loss, outputs, sharing):
+    net = fastsgd.Network([5, 12, outputs], "tanh", loss, dtype="float64", seed=0, members=3, sharing=sharing)
+    fastsgd.train(net, X[:1500], Y[:1500], optimizer=fastsgd.Adam(0.01), epochs=10, seed=0)
+    for array in (net.weights[-1], net.biases[-1]):
+        array *= 4
+
+    def log_loss():
+        p = net.predict(X[1500:])
+        labels = Y[1500:, np.newaxis]
+        t = np.arange(outputs) < labels if loss == "ordinal" else np.arange(outputs) == labels
+        return -np.mean(t * np.log(p) + (0 if loss == "cross_entropy" else (1 - t) * np.log1p(-p)))
+
+    assert calibrate_temperature(net, X[1500:], Y[1500:]) > 1.5
+    least = log_loss()
+    for factor in (0.99, 1.01 / 0.99):
+        for array in (net.weights[-1], net.biases[-1]):
+            array *= factor
+        assert log_loss() > least

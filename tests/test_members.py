@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import fastsgd
+from fastsgd.engine import reference
 from fastsgd.layers import PBLD, Columns, Scale
 from fastsgd.schedules import Cosine
 
@@ -37,6 +38,42 @@ def test_members_are_what_their_networks_alone_would_be(sizes, optimizer):
         fastsgd.train(net, **arguments)
         for number, own_seed in enumerate((5, 7, 5)):
             np.testing.assert_array_equal(net.member(number).params, alone(net, own_seed, **arguments).params)
+
+
+def test_each_may_have_its_own_order_of_the_rows(tmp_path):
+    X, y = digits()
+    seeds, arguments = [3, 1, 3], {"dropout": 0.3, "optimizer": fastsgd.Adam(0.01), "batch_size": 30}
+    net = fastsgd.Network([64, 16, 10], members=3, seed=[5, 5, 5])
+    parted = net.copy()
+    fastsgd.train(net, X, y, epochs=4, seed=seeds, **arguments)
+    for number, seed in enumerate(seeds):
+        one = alone(net, 5, X=X, y=y, epochs=4, seed=seed, **arguments)
+        np.testing.assert_array_equal(net.member(number).params, one.params)
+    assert (net.member(0).params != net.member(1).params).any()
+    path = tmp_path / "run.ckpt"
+    fastsgd.train(parted, X, y, epochs=2, seed=seeds, checkpoint=path, **arguments)
+    with pytest.raises(ValueError, match="seed must be that of each member, as in the checkpoint's run, got 0"):
+        fastsgd.train(parted, X, y, epochs=4, seed=0, checkpoint=path, resume=True, **arguments)
+    fastsgd.train(parted, X, y, epochs=4, seed=seeds, checkpoint=path, resume=True, **arguments)
+    np.testing.assert_array_equal(parted.params, net.params)
+    fastsgd.train(parted, X, y, epochs=1, seed=0, checkpoint=path, **arguments)
+    with pytest.raises(ValueError, match="seed: there are 3, one per member; the checkpoint's run had one for all"):
+        fastsgd.train(parted, X, y, epochs=4, seed=seeds, checkpoint=path, resume=True, **arguments)
+
+
+def test_orders_of_their_own_are_refused_where_there_are_none():
+    X, y = digits()
+    net = fastsgd.Network([64, 10], members=2, seed=0)
+    for seed, options, message in (([1, 2, 3], {}, "seed must be one or 2, one per member, got 3"),
+                                   ([1, -2], {}, "seed must be None or a whole number at least 0, got -2"),
+                                   ([1, 2], {"validation": 0.2}, "one for all members where validation is a fraction"),
+                                   ([1, 2], {"shuffle": "blocks"}, "one for all members where rows are shuffled by")):
+        with pytest.raises(ValueError, match=message):
+            fastsgd.train(net, X, y, epochs=1, seed=seed, **options)
+    with pytest.raises(ValueError, match=r"seed must be one for all members of a stream, got \[1, 2\]"):
+        fastsgd.train_stream(net, [(X, y)], seed=[1, 2])
+    with pytest.raises(TypeError, match="seed must be None or a whole number at least 0, got 'ab'"):
+        fastsgd.train(net, X, y, epochs=1, seed="ab")
 
 
 def test_each_may_have_its_own_learning_rate_and_schedule():
@@ -192,3 +229,22 @@ def test_what_is_for_one_network_says_so():
     for wrong in (0, 1.5, "2"):
         with pytest.raises((ValueError, TypeError), match="members must be"):
             fastsgd.Network([4, 3], members=wrong)
+
+
+@pytest.mark.parametrize("sharing", ["none", "batch", "mini"])
+def test_what_each_predicts_has_the_prediction_as_its_mean(sharing):
+    X, _ = digits(300)
+    net = fastsgd.Network([64, 16, 10], members=3, sharing=sharing, seed=0)
+    each = net.predict_members(X)
+    assert each.shape == (3, 300, 10)
+    np.testing.assert_allclose(each.mean(axis=0), net.predict(X), rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(net.predict_members(X, threads=2), each)
+    if sharing == "none":
+        for number in range(3):
+            np.testing.assert_array_equal(each[number], net.member(number).predict(X))
+    else:
+        expected = np.empty((300, 3, 10), np.float32)
+        reference.predict(net.architecture, net.params, X, expected)
+        np.testing.assert_allclose(np.moveaxis(expected, 1, 0), each, rtol=2e-5, atol=1e-6)
+    one = fastsgd.Network([64, 10], seed=0)
+    np.testing.assert_array_equal(one.predict_members(X)[0], one.predict(X))

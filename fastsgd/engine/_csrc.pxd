@@ -247,6 +247,7 @@ cdef extern from "csrc/job.h" nogil:
         fs_matrix matrix
         char* scratch
         ptrdiff_t scratch_size
+        bint of_each
         void* out
 
     ctypedef struct fs_result:

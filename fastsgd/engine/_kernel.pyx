@@ -222,11 +222,11 @@ cdef void forward_pass(fs_job* job, fs_team* team, int rank) noexcept nogil:
         for l in range(job.net.depth - 1):
             copies = job.net.layers[l].copies
             job.net.layers[l].ops.forward(&job.net.layers[l], begin * copies, n * copies)
-        if job.mode == FS_PREDICT and members == 1:
-            output.a = <char*>job.work.out + (first - begin) * out_row
+        if job.mode == FS_PREDICT and (members == 1 or job.work.of_each):
+            output.a = <char*>job.work.out + (first - begin) * members * out_row
         output.ops.forward(&output, begin * members, n * members)
         if job.mode == FS_PREDICT:
-            if members > 1:
+            if members > 1 and not job.work.of_each:
                 job.ops.mean_of_members(n, members, output.outputs, <char*>output.a + begin * members * out_row,
                                         <char*>job.work.out + first * out_row)
             continue
@@ -443,11 +443,18 @@ def deltas(architecture, params, X, target, out, threads=1, backend="auto"):
 
 
 def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
-    """The output layer's activations of every row, or of those numbered in ``rows``, into ``out`` (rows, outputs)."""
+    """The output layer's activations of every row, or of those numbered in ``rows``, into ``out``.
+
+    That is (rows, outputs); members that share weights have their mean there, or each its own in (rows, members,
+    outputs).
+    """
     cdef Pass this = Pass()
     cdef fs_job* job = this.bind(FS_PREDICT, architecture, params, X, backend)
+    cdef ptrdiff_t numbers
     this.choose(rows)
-    job.work.out = floats(out, job, job.data.rows * job.net.layers[job.net.depth - 1].outputs, "out", this.kept, True)
+    job.work.of_each = out.ndim == 3
+    numbers = job.data.rows * job.net.layers[job.net.depth - 1].outputs * (fs_members(job) if job.work.of_each else 1)
+    job.work.out = floats(out, job, numbers, "out", this.kept, True)
     this.run(threads)
     this.raise_errors()
 

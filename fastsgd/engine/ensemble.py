@@ -23,27 +23,30 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
                 poll: Callable[[int], bool] | None = None, adapts=False, kernel: ModuleType = _kernel) -> int:
     """What ``_kernel.train_epoch`` says; cost and score of the members that still train are averaged.
 
-    ``learning_rates`` are (steps,), or (members, steps). ``poll`` is called between two steps that all have made.
+    ``learning_rates`` are (steps,), or (members, steps); so may ``order`` and ``config.seed`` be each member's.
+    ``poll`` is called between two steps that all have made.
     """
     if architecture.networks == 1:
         return kernel.train_epoch(architecture, params, X, target, order, config, state, learning_rates, sample_weight,
                                   threads, poll, adapts)
     order = np.arange(len(X)) if order is None else order
     count, batch = architecture.members, config.batch_size
-    own, configs = _split(params, count), [replace(config, optimizer=config.optimizer.member(m)) for m in range(count)]
+    orders, seeds = np.broadcast_to(order, (count, order.shape[-1])), np.broadcast_to(config.seed, count).tolist()
+    own = _split(params, count)
+    configs = [replace(config, optimizer=config.optimizer.member(m), seed=seeds[m]) for m in range(count)]
     states = [state.member(m, count) for m in range(count)]
     rates = np.broadcast_to(learning_rates, (count, np.shape(learning_rates)[-1]))
     if len(state.stopped) != count:
         state.stopped = np.zeros(count, bool)
     at_once = _steps_between_polls(architecture, X, configs[0], threads)
     first = 0
-    while first * batch < len(order):
-        rows = order[first * batch:(first + at_once) * batch]
-        steps = -(-len(rows) // batch)
+    while first * batch < orders.shape[1]:
+        rows = orders[:, first * batch:(first + at_once) * batch]
+        steps = -(-rows.shape[1] // batch)
         training = [m for m in range(count) if not state.stopped[m]]
-        kernel.train_members([(architecture.member, own[m], X, target, rows, configs[m], states[m],
-                               np.ascontiguousarray(rates[m, first:first + steps]), sample_weight) for m in training],
-                             threads)
+        kernel.train_members([(architecture.member, own[m], X, target, np.ascontiguousarray(rows[m]), configs[m],
+                               states[m], np.ascontiguousarray(rates[m, first:first + steps]), sample_weight)
+                              for m in training], threads)
         for m in training:
             state.stopped[m] = not np.isfinite(states[m].cost)
         training = [m for m in range(count) if not state.stopped[m]]
@@ -57,7 +60,7 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
         state.steps = states[training[0]].steps
         state.adopt(states)
         first += steps
-        if (poll or _kernel.check_signals)(min(first * batch, len(order))):
+        if (poll or _kernel.check_signals)(min(first * batch, orders.shape[1])):
             break
     return first
 
@@ -97,6 +100,17 @@ def predict(architecture, params, X, out, rows=None, threads=1) -> None:
         _kernel.predict(architecture.member, each, X, own, rows, threads)
         out += own
     out /= architecture.members
+
+
+def predict_members(architecture, params, X, out, threads=1) -> None:
+    """Each member's predictions into ``out`` (rows, members, outputs)."""
+    if architecture.networks == 1:
+        _kernel.predict(architecture, params, X, out, None, threads)
+        return
+    for number, each in enumerate(_split(params, architecture.members)):
+        own = np.empty((len(X), architecture.sizes[-1]), out.dtype)
+        _kernel.predict(architecture.member, each, X, own, None, threads)
+        out[:, number] = own
 
 
 def _split(flat: np.ndarray, count: int) -> list[np.ndarray]:

@@ -127,12 +127,16 @@ def deltas(architecture, params, X, target, out, threads=1, backend="auto"):
 
 
 def predict(architecture, params, X, out, rows=None, threads=1, backend="auto"):
-    """The output layer's activations of every row, or of those numbered in ``rows``, into ``out`` (rows, outputs)."""
+    """The output layer's activations of every row, or of those numbered in ``rows``, into ``out``.
+
+    That is (rows, outputs); members that share weights have their mean there, or each its own in (rows, members,
+    outputs).
+    """
     a = forward(architecture, params, X if rows is None else X[rows])[1][-1]
     if architecture.scales_output:
         scale, offset = (np.array(values, a.dtype) for values in architecture.unit_of_outputs)
         a = a * scale + offset
-    out[:] = a if a.ndim == 2 else a.mean(axis=1)
+    out[:] = a if a.ndim == out.ndim else a.mean(axis=1)
 
 
 # ---- forward and backward ----

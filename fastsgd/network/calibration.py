@@ -26,7 +26,8 @@ def calibrate_temperature(net: Network, X: RowsLike, y: ArrayLike, *, sample_wei
 
     Its probabilities are then softmax(z / T) or logistic(z / T), z being what the last layer gave before (Guo et al.
     2017, arXiv 1706.04599). A network that is too sure of itself has a T above 1. As weights and biases take it in,
-    model files and exports have it too; no row's class changes. Training on undoes it.
+    model files and exports have it too; no row's class changes, but that of close rows where it is the mean of several
+    members' probabilities, whose log loss then is made least. Training on undoes it.
 
     Parameters
     ----------
@@ -68,15 +69,21 @@ def calibrate_temperature(net: Network, X: RowsLike, y: ArrayLike, *, sample_wei
                          f"one has {net.loss}")
     X, y = checked.check(net, X, y)
     weight = check_sample_weight(sample_weight, len(X))
-    z = before_output(net).predict(X, threads=threads).astype(float)
+    z = before_output(net).predict_members(X, threads=threads).astype(float)
     if not np.isfinite(z).all():
         raise ValueError("net has logits that are not finite on these rows")
     t = _targets(net, y)
 
     def slope(log_inverse: float) -> float:
-        """Of the log loss, along 1 / T; the log loss is convex."""
+        """Of the log loss of the members' mean, along 1 / T; with one member the log loss is convex."""
         p = _probabilities(output, math.exp(log_inverse) * z)
-        return float(np.average(((p - t) * z).sum(axis=1), weights=weight))
+        mean = np.maximum(p.mean(axis=0), np.finfo(float).tiny)
+        if output == "softmax":
+            along = p * (z - (p * z).sum(axis=-1, keepdims=True))
+            return float(-np.average((t * along.mean(axis=0) / mean).sum(axis=-1), weights=weight))
+        against = np.maximum(_probabilities(output, -math.exp(log_inverse) * z).mean(axis=0), np.finfo(float).tiny)
+        along = (p * (1 - p) * z).mean(axis=0)
+        return float(np.average(((1 - t) * along / against - t * along / mean).sum(axis=-1), weights=weight))
 
     low, high = -math.log(LIMIT), math.log(LIMIT)
     if not slope(low) < 0:
@@ -96,8 +103,8 @@ def calibrate_temperature(net: Network, X: RowsLike, y: ArrayLike, *, sample_wei
 
 def _probabilities(output: str, z: np.ndarray) -> np.ndarray:
     if output == "softmax":
-        e = np.exp(z - z.max(axis=1, keepdims=True))
-        return e / e.sum(axis=1, keepdims=True)
+        e = np.exp(z - z.max(axis=-1, keepdims=True))
+        return e / e.sum(axis=-1, keepdims=True)
     e = np.exp(-abs(z))
     return np.where(z > 0, 1, e) / (1 + e)
 

@@ -17,8 +17,8 @@ def before_output(net: Network) -> Network:
     own = net.architecture
     layers = (*own.layers[:-1], replace(own.layers[-1], activation="identity"))
     twin = Network.__new__(Network)
-    twin._hold(Architecture(layers, "squared_error", (0.0,) * own.sizes[-1], own.input_scale, own.input_offset),
-               net.params, {})
+    twin._hold(Architecture(layers, "squared_error", (0.0,) * own.sizes[-1], own.input_scale, own.input_offset,
+                            members=own.members, sharing=own.sharing), net.params, {})
     return twin
 
 

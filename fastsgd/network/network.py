@@ -392,6 +392,18 @@ class Network:
         ensemble.predict(self.architecture, self.params, X, out, threads=checked.threads_for(self, threads, len(X)))
         return out
 
+    def predict_members(self, X: RowsLike, threads: int | None = None) -> np.ndarray:
+        """What each member predicts, (members, rows, outputs); ``predict`` is their mean.
+
+        >>> net = Network([3, 8, 2], members=4, sharing="batch", seed=1)
+        >>> net.predict_members([[1, 2, 3]]).shape
+        (4, 1, 2)
+        """
+        X = checked.check_rows(self, X)
+        out = np.empty((len(X), self.architecture.members, self.sizes[-1]), dtype=self.dtype)
+        ensemble.predict_members(self.architecture, self.params, X, out, checked.threads_for(self, threads, len(X)))
+        return np.moveaxis(out, 1, 0)
+
     def compile_predictor(self, rows: int = 1, *, input_dtype=None, threads: int = 1) -> _kernel.Predictor:
         """``predict`` for so many rows at a time, with everything that can be done before the first call done.
 

@@ -13,14 +13,15 @@ class StepConfig:
     """What stays the same from step to step, as plain data.
 
     ``dropout`` has a rate for each hidden layer, a number or a function of the step, or none; ``seed`` is that of its
-    random bits. ``positive_weight`` has a number for each output, or none: the weight of its positive rows where class
-    labels are one-vs-rest. With ``weighted_steps`` a gradient is divided by its rows, not by their weights.
+    random bits, or of each member's. ``positive_weight`` has a number for each output, or none: the weight of its
+    positive rows where class labels are one-vs-rest. With ``weighted_steps`` a gradient is divided by its rows, not by
+    their weights.
     """
 
     optimizer: Optimizer
     batch_size: int
     dropout: tuple[Rate, ...] = ()
-    seed: int = 0
+    seed: int | list[int] = 0
     label_smoothing: float = 0.0
     backend: str = "auto"
     positive_weight: tuple[float, ...] = ()

@@ -82,7 +82,7 @@ def nothing_learned(net: Network, rows: Segment, history: History) -> str:
     """
     if history.steps < FEW_STEPS or not history.metric or not history.learning_rate[-1]:
         return ""
-    few = advice.evenly_spread(len(rows.y), rows.X.shape[1], rows.order)
+    few = advice.evenly_spread(len(rows.y), rows.X.shape[1], rows.numbers)
     y, weight = rows.y[few], None if rows.weight is None else rows.weight[few]
     if (weight is not None and not weight.any()) or not _is_suspicious(net, history, y, weight):
         return ""

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastsgd.data.checks import Csr, to_dtype
 from fastsgd.engine import _kernel
+from fastsgd.runs.generators import OwnGenerators
 
 BLOCK_BYTES = 2**16          # read from a file at once
 WINDOW_BYTES = 2**26         # of blocks that are shuffled together
@@ -24,7 +25,8 @@ WINDOW_BYTES = 2**26         # of blocks that are shuffled together
 class Segment:
     """Rows to be trained on in this order: whole mini-batches, but for the last one of an epoch.
 
-    ``order`` numbers rows of X, y and weight; None means all of them as they lie.
+    ``order`` numbers rows of X, y and weight; None means all of them as they lie. It is (members, rows) where members
+    have orders of their own.
     """
 
     X: np.ndarray | Csr
@@ -33,7 +35,12 @@ class Segment:
     order: np.ndarray | None
 
     def __len__(self) -> int:
-        return len(self.X) if self.order is None else len(self.order)
+        return len(self.X) if self.order is None else self.order.shape[-1]
+
+    @property
+    def numbers(self) -> np.ndarray | None:
+        """Of its rows, each once."""
+        return self.order if self.order is None or self.order.ndim == 1 else self.order[0]
 
     def part(self, first: int, rows: int) -> Segment:
         """``rows`` of its rows from the ``first`` on."""
@@ -41,7 +48,7 @@ class Segment:
             if rows == len(self):
                 return self
             return Segment(self.X, self.y, self.weight, np.arange(first, first + rows))
-        return Segment(self.X, self.y, self.weight, self.order[first:first + rows])
+        return Segment(self.X, self.y, self.weight, self.order[..., first:first + rows])
 
 
 class Feed(Protocol):
@@ -57,7 +64,7 @@ class Feed(Protocol):
     def weighted(self) -> bool:
         """Whether rows are known to have weights."""
 
-    def epoch(self, number: int, rng: np.random.Generator, skipped: int) -> Iterator[Segment | None]:
+    def epoch(self, number: int, rng: np.random.Generator | OwnGenerators, skipped: int) -> Iterator[Segment | None]:
         """The segments of an epoch, counted from 1, in an order that rng draws, without its first ``skipped`` steps.
 
         None every tenth of a second while the next one is not ready.

@@ -16,6 +16,7 @@ from fastsgd.runs.callback import Callback, Run
 from fastsgd.runs.checkpoint import CheckpointData, CheckpointTimer
 from fastsgd.runs.evaluation import Evaluation
 from fastsgd.runs.feeds import Feed, Segment, steps_in
+from fastsgd.runs.generators import OwnGenerators
 from fastsgd.runs.history import History
 from fastsgd.runs.run_state import Counters, RunState
 from fastsgd.runs.settings import Settings
@@ -33,7 +34,8 @@ class TrainingRun(Run):
     """The run that :class:`fastsgd.Run` describes, and what makes it."""
 
     def __init__(self, settings: Settings, feed: Feed, config: StepConfig, *, evaluation: Evaluation | None,
-                 rng: np.random.Generator, rng_at_start: Mapping, threads: int, plan: dict, state: State | None = None):
+                 rng: np.random.Generator | OwnGenerators, rng_at_start: Mapping, threads: int, plan: dict,
+                 state: State | None = None):
         net = settings.net
         self.net, self.epochs, self.threads = net, settings.epochs, threads
         self.history = History(net.metric, batch_size=feed.batch_size, weighted=_weighted(feed, config))
@@ -289,7 +291,7 @@ class TrainingRun(Run):
         self.net.params[:] = self._good
         latest = self._latest
         cure = f"Try a smaller learning rate (it was {rate:g})" if latest is None else advice.of_divergence(
-            self.net.architecture, latest.X, latest.y, rate, self.net.dtype, latest.order)
+            self.net.architecture, latest.X, latest.y, rate, self.net.dtype, latest.numbers)
         raise FloatingPointError(f"{what} stopped being finite at step {step}, in epoch {self.epoch}; {self._good_are} "
                                  f"are kept. {cure}")
 

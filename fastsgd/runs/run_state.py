@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastsgd.optimizers import CARRIED, Optimizer, State
+from fastsgd.runs.generators import OwnGenerators, check_state
 
 # The names in the file, which are those of its first version.
 ON_DISK = {"rng_at_start": "first_draw", "rng_at_epoch": "draw", "cumulative_l1": "penalty"}
@@ -60,7 +61,7 @@ class Counters:
             raise ValueError(f"stopped is {self.stopped!r}")
         self.factors = list(self._factors_upto(self.steps_in_epoch))
         for rng_state in (self.rng_at_start, self.rng_at_epoch):
-            generator_at(rng_state)
+            check_state(rng_state)
         return self
 
     @property
@@ -80,16 +81,6 @@ class Counters:
             raise ValueError(f"its passes lack {left} steps")
 
 
-def generator_at(state) -> np.random.Generator:
-    """A generator in this state; ValueError where it is none of PCG64's."""
-    generator = np.random.default_rng(0)
-    try:
-        generator.bit_generator.state = state
-    except (TypeError, KeyError, ValueError, OverflowError, AttributeError) as error:
-        raise ValueError(f"the generator's state is not PCG64's: {error}") from None
-    return generator
-
-
 class RunState:
     """The counters of a run while it trains. The engine counts steps and sums in ``of_optimizer``.
 
@@ -97,7 +88,7 @@ class RunState:
     last evaluation, is what learning rates are multiplied by.
     """
 
-    def __init__(self, of_optimizer: State, rng: np.random.Generator, rng_at_start: Mapping):
+    def __init__(self, of_optimizer: State, rng: np.random.Generator | OwnGenerators, rng_at_start: Mapping):
         self.of_optimizer, self.rng = of_optimizer, rng
         self.rng_at_start, self.rng_at_epoch = rng_at_start, rng.bit_generator.state
         self.steps_at_epoch = of_optimizer.steps

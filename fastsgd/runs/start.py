@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from fastsgd.data.checks import (
     check_mapped_rows,
     check_positive_weight,
     check_sample_weight,
-    generator,
     open_npy,
     weights_of_gradients,
 )
@@ -27,13 +27,14 @@ from fastsgd.runs.baseline import nothing_learned
 from fastsgd.runs.checkpoint import Checkpoint, CheckpointData
 from fastsgd.runs.evaluation import Evaluation
 from fastsgd.runs.feeds import Blocks, Feed, Rows, fingerprint, readable_in_place, steps_in
+from fastsgd.runs.generators import OwnGenerators, generators
 from fastsgd.runs.history import History
 from fastsgd.runs.run import TrainingRun
 from fastsgd.runs.settings import Settings
 from fastsgd.runs.stream_feed import Source, Stream
 
 
-def train_rows(settings: Settings, X, y, *, batch_size: int | str | None = 100, seed: int | None = None,
+def train_rows(settings: Settings, X, y, *, batch_size: int | str | None = 100, seed: int | Sequence[int] | None = None,
                sample_weight=None, class_weight=None, shuffle: bool | str = True, state: State | None = None,
                resume: str | os.PathLike | bool = False,
                suggest: Callable[[np.ndarray, np.ndarray], int] | None = None) -> History:
@@ -60,7 +61,10 @@ def train_rows(settings: Settings, X, y, *, batch_size: int | str | None = 100, 
     start = Start(settings, seed, resume, positive_weight)
 
     chosen = None
+    if by_blocks:
+        start.require_one_order("where rows are shuffled by blocks")
     if settings.fraction is not None:
+        start.require_one_order("where validation is a fraction, which it draws")
         held_out, chosen = _split(len(X), settings.fraction, start.rng)
         for counted, name, part, what in ((of_rows, "sample_weight", held_out, "held out"),
                                           (weight, named, chosen, "trained on")):
@@ -110,6 +114,7 @@ def train_batches(settings: Settings, source: Source, *, rows: int | None, windo
         no_labels = np.zeros(0, np.int32)
         positive_weight, class_weight = check_positive_weight(class_weight, no_labels, net.sizes[-1]), None
     start = Start(settings, seed, resume, positive_weight)
+    start.require_one_order("of a stream")
     batch_size *= settings.accumulate
     if rows is not None:
         batch_size = min(batch_size, rows)
@@ -122,15 +127,24 @@ class Start:
 
     def __init__(self, settings: Settings, seed, resume, positive_weight: tuple[float, ...]):
         self._settings, self._positive_weight, self.evaluation = settings, positive_weight, settings.evaluation
-        self._seed = seed if seed is None or isinstance(seed, int) else type(seed).__name__
-        self.rng = generator(seed)
+        self.rng = generators(seed, settings.net.architecture.networks)
+        self._seed: Any = seed if seed is None or isinstance(seed, int) else type(seed).__name__
+        if isinstance(self.rng, OwnGenerators):
+            self._seed = [int(own) for own in seed]
         self._saved, self._path = _read_checkpoint(resume, settings.checkpoint)
         if self._saved is not None:
+            if "members" in self._saved.counters.rng_at_start and not isinstance(self.rng, OwnGenerators):
+                raise ValueError(f"seed must be that of each member, as in the checkpoint's run, got {seed!r}")
             self.rng.bit_generator.state = self._saved.counters.rng_at_start
         self._rng_at_start = self.rng.bit_generator.state
         if settings.checkpoint is not None and self._rng_at_start["bit_generator"] != "PCG64":
             raise ValueError("seed: a checkpoint needs a seed or a generator of PCG64, as np.random.default_rng gives; "
                              f"got {self._rng_at_start['bit_generator']}")
+
+    def require_one_order(self, what: str) -> None:
+        """ValueError where members have orders of their own."""
+        if isinstance(self.rng, OwnGenerators):
+            raise ValueError(f"seed must be one for all members {what}, got {self._seed}")
 
     def suggested_batch_size(self, suggest: Callable[[np.ndarray, np.ndarray], int] | None, X, y) -> int:
         """That of the checkpoint, or one that is searched for."""
@@ -172,7 +186,7 @@ class Start:
         optimizer, dropout = settings.optimizer, settings.dropout
         if steps is not None:
             optimizer, dropout = optimizer.over(steps), tuple(over(rate, steps) for rate in dropout)
-        seed_of_dropout = int(self.rng.integers(2**63)) if dropout else 0
+        seed_of_dropout = self.rng.integers(2**63).tolist() if dropout else 0
         config = StepConfig(optimizer, feed.batch_size, dropout=dropout, seed=seed_of_dropout,
                             label_smoothing=settings.label_smoothing, backend=settings.backend,
                             positive_weight=self._positive_weight, weighted_steps=settings.weighted_steps)
@@ -232,7 +246,7 @@ def _by_blocks(shuffle, X) -> bool:
     return shuffle == "blocks" or (shuffle != "rows" and isinstance(X, np.memmap))
 
 
-def _split(rows: int, fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _split(rows: int, fraction: float, rng: Any) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the rows held out and of those trained on, each in their own order."""
     count = min(max(1, round(rows * fraction)), rows - 1)
     if count < 1:

@@ -60,6 +60,7 @@ typedef struct {
     char *scratch;            /* of each thread */
     ptrdiff_t scratch_size;
     void *out;                /* (rows, outputs) predictions, or (rows, fs_delta_row_width) */
+    int of_each;              /* they are (rows, members, outputs) */
     fs_linear linear;
     fs_row *line;             /* (batch,) the rows of a step of the linear path */
     int lists_rows;           /* whether they are lists */
