@@ -15,6 +15,7 @@ from fastsgd.interop import c99_templates as templates
 from fastsgd.interop.answers import Answers, table_answers
 from fastsgd.interop.c99_table import table_of
 from fastsgd.interop.c99_text import checked
+from fastsgd.interop.layers import require_numbers
 from fastsgd.layers import Layer, LayerNorm, ParametricActivation
 from fastsgd.network.given import as_network, is_estimator
 from fastsgd.network.network import Network
@@ -94,6 +95,7 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
         raise ValueError(f"path must name a file that C can include, got {path!r}")
     answers, encoding = table_answers(net)
     network = answers.net
+    require_numbers(network, "an export to C")
     if not np.isfinite(network.params).all():
         raise ValueError("the network has parameters that are not finite")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastsgd import layers as kinds
 from fastsgd.deprecation import keyword_only
-from fastsgd.interop.layers import Layer, Other, arrays_of, network_of, third_party, unit_of_targets
+from fastsgd.interop.layers import Layer, Other, arrays_of, network_of, require_numbers, third_party, unit_of_targets
 from fastsgd.losses import Loss
 from fastsgd.network.given import as_network
 from fastsgd.network.network import Network
@@ -54,6 +54,7 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
     )
     """
     net = as_network(net).folded()
+    require_numbers(net, "an export to PyTorch")
     torch = third_party("torch")
     from fastsgd.interop.torch_own import (
         Exp,
