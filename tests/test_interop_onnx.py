@@ -86,6 +86,10 @@ def test_columns_and_members_agree_and_come_back(encoding, members, sharing, dty
         onnx.checker.check_model(model, full_check=True)
         for rows in (X, X[:1]):
             assert difference(run(model, rows), net.predict(rows)) < {"float32": 5e-6, "float64": 1e-12}[dtype]
+        for column, levels in net.layers[0].categories:
+            unknown, wrong = X.copy(), X.copy()
+            unknown[:, column], wrong[:, column] = -1, rng.choice([levels, -2, 1e30, np.nan], len(X))
+            np.testing.assert_array_equal(run(model, wrong), run(model, unknown))
         twin, folded = from_onnx(onnx.ModelProto.FromString(model.SerializeToString())), net.folded()
         assert twin.architecture == folded.architecture
         np.testing.assert_array_equal(twin.params, folded.params)

@@ -90,13 +90,6 @@ def unit_of_targets(output: str, scale: np.ndarray, offset: np.ndarray) -> dict[
     return {"output_scale": scale, "output_offset": offset}
 
 
-def require_numbers(net: Network, what: str) -> None:
-    """ValueError where there are several members, or columns of a table."""
-    net.architecture.require_one(what)
-    if net.layers[0].only_first:
-        raise ValueError(f"{what} is for networks whose columns are numbers; this one has layers.Columns")
-
-
 def third_party(name: str) -> Any:
     """The package of this name, which is also the name of the extra that installs it."""
     try:

@@ -105,12 +105,12 @@ def _swapped(graph: Any, name: str, members: int, axes: int) -> str:
 
 
 def _embeddings(graph: Any, layer: Columns, rows: str, table: str, members: int) -> str:
-    """Adds the rows of the table that codes have, side by side, and zeros for unknown ones."""
+    """Adds the rows of the table that codes have, side by side, and zeros for codes that their column has not."""
     codes = picked(graph, rows, [column for column, _ in layer.embedded], 1 + members)
     if members:
         codes = graph("Squeeze", codes, graph.whole(0))
-    places = graph("Add", _cast(graph, graph("Max", codes, 0.0), np.int64), graph.whole(*layer.first_rows))
-    found = graph("Gather", table, places, axis=members)
-    unknown = graph("Unsqueeze", graph("Less", codes, 0.0), graph.whole(2))
-    found = graph("Where", unknown, 0.0, found)
+    counts = graph.constant("counts", np.array([levels for _, levels in layer.embedded], graph.dtype))
+    known = graph("And", graph("Not", graph("Less", codes, 0.0)), graph("Less", codes, counts))
+    places = graph("Add", _cast(graph, graph("Where", known, codes, 0.0), np.int64), graph.whole(*layer.first_rows))
+    found = graph("Where", graph("Unsqueeze", known, graph.whole(2)), graph("Gather", table, places, axis=members), 0.0)
     return graph("Reshape", found, graph.whole(*[0] * (1 + members), len(layer.embedded) * layer.embedding_size))

@@ -28,7 +28,8 @@ def to_onnx(net: Network | Any, path=None, *, columns: bool = False) -> Any:
     Input "X" (rows, inputs) takes what ``net.predict`` takes, before any scaling; "output" (rows, outputs) is what it
     returns. Both have the network's dtype, any number of rows. The model's ``metadata_props`` hold the loss and
     ``net.metadata``, so that :func:`from_onnx` gives an equal network: ``net.folded()``. Columns of a table hold codes
-    of categories as for ``net.predict``, -1 for unknown ones; of several members the output is the mean.
+    of categories as for ``net.predict``; here those that the column has not count as unknown, as -1 does. Of several
+    members the output is the mean.
 
     Of a fitted estimator the graph computes what its methods do, with X of the dtype that it was fitted to:
 
