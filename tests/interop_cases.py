@@ -6,6 +6,17 @@ from cases import LOSSES, fitting, make_loss, random_sizes
 
 import fastsgd
 from fastsgd import losses
+from fastsgd.layers import (
+    PBLD,
+    Columns,
+    LayerNorm,
+    LinearReLU,
+    ParametricActivation,
+    Periodic,
+    PiecewiseLinear,
+    Residual,
+    Scale,
+)
 from fastsgd.model.architecture import ACTIVATIONS
 
 COUNT = int(os.environ.get("FASTSGD_NETWORKS", "60"))
@@ -43,6 +54,45 @@ def random_layers(rng, dtype="float32"):
         if not name.startswith("weights"):
             array += 0.3 * rng.standard_normal(array.shape)
     return net
+
+
+CATEGORIES = {0: 3, 4: 12, 7: 40}
+EDGES = ((-1.0, 0.0, 0.5, 1.0), (-2.0, 0.1, 0.2), (-1.0, -0.5, 0.0, 0.5), (0.0, 1.0), (-1.0, 0.0, 1.0, 2.0))
+ENCODINGS = [None, LinearReLU(4), Periodic(3, 5, 0.3), Periodic(3, 5, 0.3, "identity"), PBLD(4, 6, 0.5),
+             PiecewiseLinear(EDGES), PiecewiseLinear(EDGES, 3)]
+MEMBERS = [(1, "none"), (3, "none"), (3, "batch"), (4, "mini")]
+
+
+def encoding_name(encoding):
+    return "plain" if encoding is None else f"{encoding.kind}{encoding.map_outputs}{encoding.map_activation}"
+
+
+def table_networks(encoding, members, sharing, dtype):
+    """Networks of tables with layers of all kinds, of a table without categories or numbers, and with other outputs."""
+    columns = Columns(CATEGORIES, numbers=encoding)
+    common = {"dtype": dtype, "seed": 0, "members": members, "sharing": sharing}
+    behind = [Scale(), 16, ParametricActivation("selu"), Residual(LayerNorm(), 16), LayerNorm(), 12, 4]
+    scaling = {"input_scale": [1, 2, 0.5, 1, 1, 1, 3, 1], "input_offset": [0, 1, 0, -1, 0, 0, 0, 0]}
+    made = [fastsgd.Network([8, columns, *behind], "gelu", **common, **scaling),
+            fastsgd.Network([8, columns, 12, 4], "tanh", "gaussian_nll", output_scale=[2.0, 3.0],
+                            output_offset=[1.0, -4.0], **common),
+            fastsgd.Network([5, Columns(numbers=encoding), LayerNorm(), 9, 3], "relu",
+                            losses.Quantile([0.1, 0.5, 0.9]), output="sorted", output_scale=5.0, **common)]
+    if encoding is None:
+        made += [fastsgd.Network([3, Columns({0: 3, 1: 4, 2: 5}), 6, 2], **common),
+                 fastsgd.Network([2, Columns({0: 30, 1: 40}, embedding_size=3), 6, 2], **common),
+                 fastsgd.Network([8, 9, Scale(), 7, 3], "silu", **common, input_scale=0.5)]
+    for net in made:
+        net.params[:] += 0.1 * np.random.default_rng(0).standard_normal(net.params.size)
+    return made
+
+
+def table_rows(rng, net, rows=50):
+    """Numbers from the unit normal, and codes of which some are unknown."""
+    X = random_rows(rng, net, rows)
+    for column, levels in net.layers[0].categories:
+        X[:, column] = rng.integers(-1, levels, rows)
+    return X
 
 
 def random_rows(rng, net, rows=50):

@@ -11,10 +11,24 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from interop_cases import COUNT, LARGE, Differences, random_layers, random_network, random_rows
+from interop_cases import (
+    COUNT,
+    ENCODINGS,
+    LARGE,
+    MEMBERS,
+    Differences,
+    difference,
+    encoding_name,
+    random_layers,
+    random_network,
+    random_rows,
+    table_networks,
+    table_rows,
+)
 
 import fastsgd
 from fastsgd.interop import to_c
+from fastsgd.layers import Columns, PiecewiseLinear
 from fastsgd.model.architecture import ACTIVATIONS
 
 COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
@@ -70,6 +84,46 @@ def test_layers_of_all_kinds(tmp_path, dtype):
         X = random_rows(rng, net)
         np.testing.assert_allclose(predict(library, name, net, X), net.predict(X), *{"float32": (2e-4, 1e-5)}.get(
             dtype, (1e-10, 1e-13)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("encoding", ENCODINGS, ids=encoding_name)
+def test_columns_and_members(tmp_path, encoding, dtype):
+    rng = np.random.default_rng(6)
+    nets = [net for members, sharing in MEMBERS for net in table_networks(encoding, members, sharing, dtype)]
+    names = [f"net_{k}" for k in range(len(nets))]
+    for name, net in zip(names, nets, strict=True):
+        to_c(net, tmp_path / name, name)
+    library = compile_c(tmp_path, names)
+    for name, net in zip(names, nets, strict=True):
+        X = table_rows(rng, net)
+        found = predict(library, name, net, X)
+        assert difference(found, net.predict(X)) < {"float32": 5e-6, "float64": 1e-12}[dtype], net
+        for column, levels in net.layers[0].categories:
+            unknown, wrong = X.copy(), X.copy()
+            unknown[:, column], wrong[:, column] = -1, rng.choice([levels, -2, 1e30, np.nan], len(X))
+            np.testing.assert_array_equal(predict(library, name, net, wrong), predict(library, name, net, unknown))
+
+
+def test_wide_members_take_their_memory_from_the_caller(tmp_path):
+    net = fastsgd.Network([4, 5000, 20, 2], members=2, sharing="batch", seed=0)
+    to_c(net, tmp_path / "wide", "wide")
+    assert "#define WIDE_SCRATCH 5020\n" in (tmp_path / "wide.h").read_text()
+    X = random_rows(np.random.default_rng(0), net, 5)
+    found = predict(compile_c(tmp_path, ["wide"]), "wide", net, X, np.full(5020, np.nan, np.float32))
+    np.testing.assert_allclose(found, net.predict(X), rtol=1e-5, atol=1e-6)
+
+
+def test_a_header_of_other_bins_is_another(tmp_path):
+    checksums = set()
+    for edge in (0.5, 0.6):
+        net = fastsgd.Network([1, Columns(numbers=PiecewiseLinear([[0, edge, 1]])), 2], seed=0)
+        to_c(net, tmp_path / "net")
+        checksums.add(re.search("CHECKSUM (0x[0-9a-f]+)", (tmp_path / "net.h").read_text())[1])
+    assert len(checksums) == 2
+    net = fastsgd.Network([3, Columns({0: 2, 2: 30}), 2], seed=0)
+    to_c(net, tmp_path / "net")
+    assert " * x[0], x[2]: codes of categories, from 0; others" in (tmp_path / "net.h").read_text()
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -8,11 +8,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interop_cases import COUNT, LARGE, Differences, difference, random_layers, random_network, random_rows
+from interop_cases import (
+    COUNT,
+    ENCODINGS,
+    LARGE,
+    MEMBERS,
+    Differences,
+    difference,
+    encoding_name,
+    random_layers,
+    random_network,
+    random_rows,
+    table_networks,
+    table_rows,
+)
 
 import fastsgd
 from fastsgd.interop import from_onnx, onnx_writer, to_onnx
-from fastsgd.layers import LayerNorm, Residual
+from fastsgd.layers import Columns, LayerNorm, Residual, Scale
 from fastsgd.model.architecture import ACTIVATIONS
 
 onnx = pytest.importorskip("onnx")
@@ -61,6 +74,39 @@ def test_layers_of_all_kinds_agree_and_come_back(dtype):
         assert twin.architecture == folded.architecture
         assert twin.metadata == net.metadata
         np.testing.assert_array_equal(twin.params, folded.params)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("members", "sharing"), MEMBERS)
+@pytest.mark.parametrize("encoding", ENCODINGS, ids=encoding_name)
+def test_columns_and_members_agree_and_come_back(encoding, members, sharing, dtype):
+    rng = np.random.default_rng(6)
+    for net in table_networks(encoding, members, sharing, dtype):
+        X, model = table_rows(rng, net), to_onnx(net)
+        onnx.checker.check_model(model, full_check=True)
+        for rows in (X, X[:1]):
+            assert difference(run(model, rows), net.predict(rows)) < {"float32": 5e-6, "float64": 1e-12}[dtype]
+        for column, levels in net.layers[0].categories:
+            unknown, wrong = X.copy(), X.copy()
+            unknown[:, column], wrong[:, column] = -1, rng.choice([levels, -2, 1e30, np.nan], len(X))
+            np.testing.assert_array_equal(run(model, wrong), run(model, unknown))
+        twin, folded = from_onnx(onnx.ModelProto.FromString(model.SerializeToString())), net.folded()
+        assert twin.architecture == folded.architecture
+        np.testing.assert_array_equal(twin.params, folded.params)
+        if net.layers[0].kind == "columns":
+            with pytest.raises(ValueError, match=r"node '.*' \(\w+\)(:| is not part of a chain of dense layers)"):
+                from_onnx(model, "huber")
+
+
+def test_scales_of_members_are_folded():
+    rng = np.random.default_rng(0)
+    for sharing, kind in (("none", "dense"), ("batch", "adapted_dense")):
+        net = fastsgd.Network([4, Columns(), Scale(), Scale(), 8, 8, Scale(), 3], members=3, sharing=sharing,
+                              dtype="float64", seed=0)
+        net.params[:] += 0.1 * rng.standard_normal(net.params.size)
+        folded, X = net.folded(), random_rows(rng, net)
+        assert [layer.kind for layer in folded.layers[:3]] == ["columns", kind, kind]
+        np.testing.assert_allclose(folded.predict(X), net.predict(X), rtol=1e-12)
 
 
 def test_a_graph_of_other_layers_must_be_the_one_that_is_described():

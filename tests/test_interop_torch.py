@@ -6,7 +6,17 @@ import sys
 
 import numpy as np
 import pytest
-from interop_cases import difference, random_layers, random_network, random_rows
+from interop_cases import (
+    ENCODINGS,
+    MEMBERS,
+    difference,
+    encoding_name,
+    random_layers,
+    random_network,
+    random_rows,
+    table_networks,
+    table_rows,
+)
 
 import fastsgd
 from fastsgd.interop import from_torch, to_torch
@@ -58,6 +68,41 @@ def test_layers_of_all_kinds_agree_have_the_same_gradient_and_come_back(dtype):
             (layer.kind, layer.activation) for layer in folded.layers]
         np.testing.assert_array_equal(twin.params, folded.params)
         np.testing.assert_array_equal(twin.predict(X), folded.predict(X))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("members", "sharing"), MEMBERS)
+@pytest.mark.parametrize("encoding", ENCODINGS, ids=encoding_name)
+def test_columns_and_members_agree_have_the_same_gradient_and_are_refused_back(encoding, members, sharing, dtype):
+    rng = np.random.default_rng(6)
+    for net in table_networks(encoding, members, sharing, dtype):
+        X, module = table_rows(rng, net), to_torch(net)
+        found = outputs(module, X)
+        assert found.dtype == net.dtype
+        assert difference(found, net.predict(X)) < {"float32": 5e-6, "float64": 1e-13}[dtype]
+        for column, levels in net.layers[0].categories:
+            unknown, wrong = X.copy(), X.copy()
+            unknown[:, column], wrong[:, column] = -1, rng.choice([levels, -2, 1e30, np.nan], len(X))
+            np.testing.assert_array_equal(outputs(module, wrong), outputs(module, unknown))
+        if net.layers[0].kind == "columns" or members > 1:
+            ours = r"module\[\d\], (Columns|MemberLinear|AdaptedLinear)\((.|\n)*not part"
+            with pytest.raises(ValueError, match=ours):
+                from_torch(module)
+        if net.loss != "cross_entropy":
+            continue
+        if dtype == "float32":
+            np.testing.assert_allclose(outputs(torch.jit.script(module), X), found, rtol=1e-4, atol=1e-6)
+        y = rng.integers(0, net.sizes[-1], len(X))
+        logits = to_torch(net, output_activation=False)
+        z, labels = logits(torch.from_numpy(X)), torch.from_numpy(y)
+        if members > 1:
+            assert z.shape == (members, len(X), net.sizes[-1])
+            z, labels = z.flatten(0, 1), labels.repeat(members)
+        nn.functional.cross_entropy(z, labels).backward()
+        expected = torch.cat([p.grad.flatten() for p in logits.parameters()]).numpy()
+        gradient = net.folded().gradient(X, y) / (members if sharing == "none" else 1)
+        assert difference(np.sort(gradient), np.sort(expected)) < {"float32": 5e-5, "float64": 1e-11}[dtype]
 
 
 def test_normalised_layers_of_others():

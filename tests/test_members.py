@@ -217,8 +217,8 @@ def test_steps_streams_and_sparse_rows():
 def test_what_is_for_one_network_says_so():
     net = fastsgd.Network([4, 3], members=2, seed=0)
     X, y = np.zeros((5, 4)), np.zeros(5, int)
-    for call in (lambda: fastsgd.check_gradient(net, X, y), net.folded, net.compile_predictor,
-                 lambda: fastsgd.interop.to_c(net, "net.c"), lambda: fastsgd.descent.row_noise(net, X, y)):
+    for call in (lambda: fastsgd.check_gradient(net, X, y), net.compile_predictor,
+                 lambda: fastsgd.descent.row_noise(net, X, y)):
         with pytest.raises(ValueError, match=r"for one network; net.member\(i\) is one of this one's members"):
             call()
     for wrong in (-1, 2, True, "0"):

@@ -13,9 +13,11 @@ import numpy as np
 from fastsgd.files.atomic import write_atomically, written_beside
 from fastsgd.interop import c99_templates as templates
 from fastsgd.interop.answers import Answers, table_answers
+from fastsgd.interop.c99_columns import columns_of
 from fastsgd.interop.c99_table import table_of
-from fastsgd.interop.c99_text import checked
-from fastsgd.layers import Layer, LayerNorm, ParametricActivation
+from fastsgd.interop.c99_text import checked, numbers
+from fastsgd.layers import Columns, Layer, LayerNorm, ParametricActivation, Tensor
+from fastsgd.model.architecture import Architecture
 from fastsgd.network.given import as_network, is_estimator
 from fastsgd.network.network import Network
 
@@ -32,6 +34,9 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
     row what ``net.predict`` does; for a float64 network it is double. It can be called from C++, and by any number of
     threads at once. Up to 16 KiB for the layers lie on the stack; a wider network has its caller pass them, in a
     third argument ``float scratch[NET_SCRATCH]``.
+
+    Columns of a table hold codes of categories as for ``net.predict``; here those that the column has not count as
+    unknown, as -1 does. Of several members it is the mean that is computed.
 
     Of a fitted estimator ``net_predict`` computes what its network does, of SGDClassifier the decision values. With
     classes there are their names, ``net_classes[NET_CLASSES]``, and a function that returns the place among them of
@@ -103,7 +108,7 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
     fields = {
         "title": (f"{type(net).__name__}, " if is_estimator(net) else "") + repr(as_network(net)),
         "name": name, "NAME": NAME, "file": file, "real": real, "f": f, "body": body,
-        "inputs": network.sizes[0], "outputs": network.sizes[-1], "meaning": _meaning(answers),
+        "inputs": network.sizes[0], "outputs": network.sizes[-1], "meaning": _meaning(answers) + _codes(network),
         "memory": templates.MEMORY if scratch else "",
         "scratch": f"#define {NAME}_SCRATCH {scratch}\n" if scratch else "",
         "scratch_parameter": f", {real} scratch[{NAME}_SCRATCH]" if scratch else "",
@@ -120,8 +125,10 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
         parts.append(table_of(encoding, fields, MAX_STACK))
     fields["more"] = "".join(header for header, _ in parts)
     sources = "".join(f"\n{source}" for _, source in parts)
+    first = network.layers[0]
+    fields["columns"] = columns_of(first, fields, network.dtype) if isinstance(first, Columns) else ""
     fields["checksum"] = zlib.crc32(network.params.tobytes(), zlib.crc32(
-        f"{network.architecture!r}{fields['more']}{sources}".encode()))
+        f"{network.architecture!r}{fields['more']}{sources}{fields['columns']}".encode()))
     header = templates.HEADER.format(**fields).encode()
     takes_softmax = answers.share == "softmax" or (answers.share == "logistic" and network.sizes[-1] > 1)
     activations = (*network.architecture.activations, *(["softmax"] if takes_softmax else []))
@@ -151,6 +158,15 @@ def _meaning(answers: Answers) -> str:
     return f"It was trained with the loss {net.loss}; its outputs are {output}{units}."
 
 
+def _codes(net: Network) -> str:
+    """Which of the inputs are no numbers."""
+    columns = [f"x[{column}]" for column, _ in net.layers[0].categories]
+    if not columns:
+        return ""
+    listed = ", ".join(columns[:12]) + f" and {len(columns) - 12} more" * (len(columns) > 12)
+    return f"\n * {listed}: codes of categories, from 0; others than there are count as unknown, as -1 does."
+
+
 def _features(names: Iterable[str], fields: dict) -> tuple[str, str]:
     """What the header and the source say of the columns that an estimator was fitted to."""
     more = _enumerated([checked(str(name), "the name of a column") for name in names])
@@ -167,11 +183,11 @@ def _classes(answers: Answers, fields: dict) -> tuple[str, str]:
     name, NAME, real, several = (fields[key] for key in ("name", "NAME", "real", "outputs"))
     names = [checked(str(label), "the name of a class") for label in answers.classes]
     out = "CLASSES" if answers.share else "OUTPUTS"
-    numbers = "the probability of each" if answers.share else "the decision values"
-    where = f"The class that a row is said to be of, by its place in {name}_classes; out gets {numbers}."
+    says = "the probability of each" if answers.share else "the decision values"
+    where = f"The class that a row is said to be of, by its place in {name}_classes; out gets {says}."
     fields = {
         **fields, **_enumerated(names), "classes": len(names),
-        "what": f"yes[k] becomes 1 where a row has label k, else 0; out gets {numbers}." if answers.several else where,
+        "what": f"yes[k] becomes 1 where a row has label k, else 0; out gets {says}." if answers.several else where,
         "classify": f"{'void' if answers.several else 'int'} {name}_classify(const {real} x[{NAME}_INPUTS], "
                     f"{f'int yes[{NAME}_CLASSES], ' if answers.several else ''}{real} out[{NAME}_{out}]"
                     f"{fields['scratch_parameter']})",
@@ -194,16 +210,22 @@ def _classes(answers: Answers, fields: dict) -> tuple[str, str]:
 
 
 def _body(net: Network, name: str, real: str) -> tuple[str, int]:
-    """The body of the function, and how many numbers it needs from its caller."""
+    """The body of the function, and how many numbers it needs from its caller.
+
+    What members have for themselves is in a loop over them.
+    """
     architecture, skips = net.architecture, net.architecture.skips
     rooms: dict[str, int] = {}                  # the rows between x and out, and how many numbers each must hold
     received: list[str] = []                    # where the input of each layer lies
     calls = []
     row = "x"
+    members = architecture.members > 1
+    begin = (0 if architecture.networks > 1 else architecture.first_of_members) if members else -1
+    kept: set[str] = set()                      # what members begin from
 
     def wanted() -> set[str]:
-        """Inputs of blocks that are open."""
-        return {received[first] for end, first in skips.items() if first < len(received) <= end + 1}
+        """Inputs of blocks that are open, and what is needed for the next member."""
+        return kept | {received[first] for end, first in skips.items() if first < len(received) <= end + 1}
 
     def another(width: int) -> str:
         """Room for a row that is neither the present one nor such an input."""
@@ -218,20 +240,35 @@ def _body(net: Network, name: str, real: str) -> tuple[str, int]:
         calls.append(f"{name}_scale(x, {row});")
     for number, layer in enumerate(architecture.layers):
         received.append(row)
-        own = [f"{name}_{tensor.name.replace('.', '_')}" for tensor in architecture.tensors if tensor.layer == number]
+        if number == begin:
+            kept = {row, *wanted()}
+            calls.append(f"for (int m = 0; m < {architecture.members}; m++) {{")
+        calls_before = len(calls)
+        own = [_argument(architecture, tensor, name) for tensor in architecture.tensors if tensor.layer == number]
         if number in skips:
             calls.append(f"{name}_add({received[skips[number]]}, {layer.inputs}, {row});")
-        elif layer.kind == "dense":
-            target = "out" if number == len(architecture.layers) - 1 else another(layer.outputs)
-            calls.append(f"{name}_dense({row}, {layer.inputs}, {', '.join(own)}, {layer.outputs}, {target});")
+        elif layer.has_units:
+            target = "out" if number == len(architecture.layers) - 1 and not members else another(layer.outputs)
+            if layer.kind == "adapted_dense" and len(own) == 3:
+                own.insert(2, "0")
+            function = "adapted_dense" if layer.kind == "adapted_dense" else "dense"
+            calls.append(f"{name}_{function}({row}, {layer.inputs}, {', '.join(own)}, {layer.outputs}, {target});")
             if layer.activation != "identity":
                 calls.append(f"{name}_{layer.activation}({target}, {layer.outputs});")
             row = target
+        elif isinstance(layer, Columns):
+            target = another(layer.outputs)
+            calls.append(f"{name}_encode_columns({', '.join([row, *own, target])});")
+            row = target
         else:
             target = another(layer.outputs) if row in {"x", *wanted()} else row
-            options = _literals(np.array([layer.epsilon], net.dtype)) if isinstance(layer, LayerNorm) else []
+            options = numbers(np.array([layer.epsilon], net.dtype)) if isinstance(layer, LayerNorm) else []
             calls.append(f"{name}_{_function(layer)}({', '.join([row, *own, *options, str(layer.inputs), target])});")
             row = target
+        if begin >= 0 and number >= begin:
+            calls[calls_before:] = [f"    {call}" for call in calls[calls_before:]]
+    if members:
+        calls += [f"    {name}_average({row}, m, out);", "}"]
     if architecture.scales_output:
         calls.append(f"{name}_scale_output(out);")
     total = sum(rooms.values())
@@ -241,6 +278,14 @@ def _body(net: Network, name: str, real: str) -> tuple[str, int]:
                 if scratch else [f"{room}[{width}]" for room, width in rooms.items()])
     lines = [f"{real} {', '.join(declared)};", "", *calls] if rooms else calls
     return "\n".join(f"    {line}".rstrip() for line in lines), scratch
+
+
+def _argument(architecture: Architecture, tensor: Tensor, name: str) -> str:
+    """A tensor as the argument of a function; of member m where each has its own."""
+    own, layer = f"{name}_{tensor.name.replace('.', '_')}", architecture.layers[tensor.layer]
+    apart = architecture.networks > 1 or layer.kind == "member_dense" or tensor.role == "adapter" or (
+        tensor.role == "bias" and getattr(layer, "adapts_outputs", False))
+    return f"{own} + m * {tensor.size // architecture.members}" if apart else own
 
 
 def _function(layer: Layer) -> str:
@@ -261,15 +306,20 @@ def _source(net: Network, activations: Iterable[str], fields: dict) -> Iterator[
     for table, values in arrays:
         yield f"static const {fields['real']} {fields['name']}_{table}[{len(values)}] = {{\n".encode()
         for start in range(0, len(values), 8):
-            yield f"    {', '.join(_literals(values[start:start + 8]))},\n".encode()
+            yield f"    {', '.join(numbers(values[start:start + 8]))},\n".encode()
         yield b"};\n\n"
     if architecture.scales_input:
         yield templates.SCALE.format(**fields, scaled=scaled).encode()
     if architecture.scales_output:
         yield templates.SCALE_OUTPUT.format(**fields, scaled=scaled_output).encode()
     yield templates.DENSE.format(**fields).encode()
-    for function, layer in {_function(layer): layer for layer in architecture.layers if layer.kind != "dense"}.items():
-        if isinstance(layer, ParametricActivation):
+    if architecture.members > 1:
+        yield templates.AVERAGE.format(**fields, members=architecture.members).encode()
+    for function, layer in {_function(layer): layer for layer in architecture.layers
+                            if layer.kind not in ("dense", "member_dense")}.items():
+        if isinstance(layer, Columns):
+            yield fields["columns"].encode()
+        elif isinstance(layer, ParametricActivation):
             expression = {"identity": "a[i]", **templates.EXPRESSIONS}[layer.function].format(**fields)
             yield templates.PARAMETRIC.format(**fields, activation=layer.function, expression=expression).encode()
         else:
@@ -288,20 +338,14 @@ def _scaled(net: Network, name: str, end: str, number: str) -> tuple[str, list[t
     tables = []
     own = net.architecture
     scale, offset = own.unit_of_outputs if end == "output" else (own.input_scale, own.input_offset)
-    for table, sign, neutral, numbers in ((f"{end}_scale", "*", 1.0, scale), (f"{end}_offset", "+", 0.0, offset)):
-        values = np.array(numbers, net.dtype)
-        if len(numbers) > 1:
+    for table, sign, neutral, given in ((f"{end}_scale", "*", 1.0, scale), (f"{end}_offset", "+", 0.0, offset)):
+        values = np.array(given, net.dtype)
+        if len(given) > 1:
             tables.append((table, values))
             number += f" {sign} {name}_{table}[i]"
-        elif numbers != (neutral,):
-            number += f" {sign} {_literals(values)[0]}"
+        elif given != (neutral,):
+            number += f" {sign} {numbers(values)[0]}"
     return number, tables
-
-
-def _literals(values: np.ndarray) -> list[str]:
-    """The shortest decimals that are read back as these very numbers."""
-    suffix = "f" if values.dtype == np.float32 else ""
-    return [text + suffix for text in values.astype(str).tolist()]
 
 
 def _write_both(first: tuple[str, Iterable[bytes]], second: tuple[str, Iterable[bytes]]) -> None:

@@ -70,7 +70,34 @@ static void {name}_dense(const {real} *restrict x, int inputs, const {real} *res
 }}
 
 """
-LAYERS = {         # other than dense ones; out may be x
+AVERAGE = """\
+/* Adds what a member predicts to out, and after the last makes it the mean. */
+static void {name}_average(const {real} *a, int member, {real} *out)
+{{
+    for (int i = 0; i < {NAME}_OUTPUTS; i++) {{
+        out[i] = member ? out[i] + a[i] : a[i];
+        if (member == {members} - 1)
+            out[i] /= {members};
+    }}
+}}
+
+"""
+LAYERS = {         # other than dense ones; but for the first out may be x
+    "adapted_dense": """\
+/* out = ((x r) W) s + b, without s where there is none */
+static void {name}_adapted_dense(const {real} *restrict x, int inputs, const {real} *restrict W,
+    const {real} *restrict r, const {real} *restrict s, const {real} *restrict b, int outputs, {real} *restrict out)
+{{
+    for (int j = 0; j < outputs; j++)
+        out[j] = 0;
+    for (int i = 0; i < inputs; i++, W += outputs)
+        for (int j = 0; j < outputs; j++)
+            out[j] += x[i] * r[i] * W[j];
+    for (int j = 0; j < outputs; j++)
+        out[j] = (s ? out[j] * s[j] : out[j]) + b[j];
+}}
+
+""",
     "multiply": """\
 static void {name}_multiply(const {real} *x, const {real} *s, int n, {real} *out)
 {{

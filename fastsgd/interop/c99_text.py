@@ -4,6 +4,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import numpy as np
+
 LONGEST = 4095          # bytes of a string that every C99 compiler takes
 # Words of C and C++, and macros in lower case that headers of theirs or compilers define.
 TAKEN = frozenset((
@@ -58,3 +60,9 @@ def members(names: Iterable[str]) -> list[str]:
             other = f"{made}_{count}"
         found.append(other)
     return found
+
+
+def numbers(values: np.ndarray) -> list[str]:
+    """The shortest decimals that are read back as these very numbers."""
+    suffix = "f" if values.dtype == np.float32 else ""
+    return [text + suffix for text in values.astype(str).tolist()]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastsgd.interop.layers import third_party
+from fastsgd.interop.onnx_columns import features
 from fastsgd.interop.onnx_composed import COMPOSED
 from fastsgd.network.network import Network
 
@@ -43,6 +44,12 @@ class Graph:
         self.constants[name] = values if isinstance(values, np.ndarray) else np.array(values, self.dtype)
         return name
 
+    def whole(self, *numbers: int) -> str:
+        """A constant of whole numbers, (numbers,), such as axes."""
+        if len(numbers) < 9:
+            return self.constant(f"whole {' '.join(map(str, numbers))}", np.array(numbers, np.int64))
+        return self.constant(f"whole.{len(self.constants)}", np.array(numbers, np.int64))
+
     def _free(self, name: str) -> str:
         while name in self.taken:
             name += "_"
@@ -63,8 +70,13 @@ class Graph:
 
 
 def network(graph: Graph, net: Network, rows: str) -> str:
-    """Adds a network to the graph; what it makes of the rows of that name."""
+    """Adds a network to the graph; what it makes of the rows of that name.
+
+    Where there are members, arrays have an axis of them in front, from the first layer on that has something for each.
+    """
     architecture = net.architecture
+    apart = architecture.networks > 1
+    first = 0 if apart else architecture.first_of_members
     tensors: list[list[str]] = [[] for _ in architecture.layers]
     for tensor in architecture.tensors:
         tensors[tensor.layer].append(graph.constant(tensor.name, tensor.of(net.params)))
@@ -73,10 +85,15 @@ def network(graph: Graph, net: Network, rows: str) -> str:
         a = graph("Mul", a, graph.constant("input_scale", architecture.input_scale))
     if architecture.input_offset != (0.0,):
         a = graph("Add", a, graph.constant("input_offset", architecture.input_offset))
+    axis = 1                                    # that of the columns
     received = []
     for number, (layer, own) in enumerate(zip(architecture.layers, tensors, strict=True)):
+        if number == first:
+            a, axis = graph("Unsqueeze", a, graph.whole(0)), 2
         received.append(a)
-        a = LAYERS[layer.kind](graph, layer, a, *own)
+        if apart and layer.kind != "columns":
+            own = [vectors_of_members(graph, name) for name in own]
+        a = LAYERS[layer.kind](graph, layer, a, own, axis)
         if number in architecture.skips:
             a = graph("Add", a, received[architecture.skips[number]])
     if architecture.scales_output:
@@ -84,36 +101,60 @@ def network(graph: Graph, net: Network, rows: str) -> str:
                          for values in architecture.unit_of_outputs)
         a = graph("Mul", a, graph.constant("output_scale", scale))
         a = graph("Add", a, graph.constant("output_offset", offset))
-    return a
+    return graph("ReduceMean", a, axes=[0], keepdims=0) if axis == 2 else a
 
 
-def _dense(graph: Graph, layer: Any, x: str, W: str, b: str) -> str:
-    return activate(graph, layer.activation, graph("Gemm", x, W, b), layer.outputs)
+def vectors_of_members(graph: Graph, name: str) -> str:
+    """A constant (members, columns) as (members, 1, columns), for rows of all; others as they are."""
+    return graph("Unsqueeze", name, graph.whole(1)) if graph.constants[name].ndim == 2 else name
 
 
-def _parametric_activation(graph: Graph, layer: Any, x: str, w: str) -> str:
-    return graph("Add", x, graph("Mul", graph("Sub", activate(graph, layer.function, x), x), w))
+def _dense(graph: Graph, layer: Any, x: str, own: list[str], axis: int) -> str:
+    W, b = own
+    z = graph("Gemm", x, W, b) if axis == 1 else graph("Add", graph("MatMul", x, W), b)
+    return activate(graph, layer.activation, z, layer.outputs, axis)
 
 
-def _layer_norm(graph: Graph, layer: Any, x: str, gain: str, shift: str) -> str:
+def _adapted_dense(graph: Graph, layer: Any, x: str, own: list[str], axis: int) -> str:
+    W, *rest = own
+    r, *rest = (vectors_of_members(graph, name) for name in rest)
+    z = graph("MatMul", graph("Mul", x, r), W)
+    if layer.adapts_outputs:
+        z = graph("Mul", z, rest[0])
+    return activate(graph, layer.activation, graph("Add", z, rest[-1]), layer.outputs, axis)
+
+
+def _member_dense(graph: Graph, layer: Any, x: str, own: list[str], axis: int) -> str:
+    return _dense(graph, layer, x, [own[0], vectors_of_members(graph, own[1])], axis)
+
+
+def _parametric_activation(graph: Graph, layer: Any, x: str, own: list[str], axis: int) -> str:
+    return graph("Add", x, graph("Mul", graph("Sub", activate(graph, layer.function, x), x), own[0]))
+
+
+def _layer_norm(graph: Graph, layer: Any, x: str, own: list[str], axis: int) -> str:
     """The operator LayerNormalization exists since opset 17."""
-    centred = graph("Sub", x, graph("ReduceMean", x, axes=[1]))
-    variance = graph("ReduceMean", graph("Mul", centred, centred), axes=[1])
+    gain, shift = own
+    centred = graph("Sub", x, graph("ReduceMean", x, axes=[axis]))
+    variance = graph("ReduceMean", graph("Mul", centred, centred), axes=[axis])
     normal = graph("Div", centred, graph("Sqrt", graph("Add", variance, layer.epsilon)))
     return graph("Add", graph("Mul", normal, gain), shift)
 
 
-LAYERS: dict[str, Callable[..., str]] = {       # of the graph, the layer, what it receives and its tensors
+LAYERS: dict[str, Callable[..., str]] = {       # of the graph, the layer, what it receives, its tensors, and the axis
+    "columns": features,
     "dense": _dense,
-    "scale": lambda graph, layer, x, s: graph("Mul", x, s),
+    "adapted_dense": _adapted_dense,
+    "member_dense": _member_dense,
+    "scale": lambda graph, layer, x, own, axis: graph("Mul", x, *own),
     "parametric_activation": _parametric_activation,
     "layer_norm": _layer_norm,
-    "add": lambda graph, layer, x: x,
+    "add": lambda graph, layer, x, own, axis: x,
 }
 
 
-def activate(graph: Graph, name: str, z: str, outputs: int = 1) -> str:
-    """Adds the activation of that name to the graph; those of whole rows need to know the outputs."""
+def activate(graph: Graph, name: str, z: str, outputs: int = 1, axis: int = 1) -> str:
+    """Adds the activation of that name to the graph; those of whole rows need to know the outputs and their axis."""
     if graph.dtype == np.float64 and name in COMPOSED:
         return COMPOSED[name](graph, z)
     return {
@@ -136,15 +177,15 @@ def activate(graph: Graph, name: str, z: str, outputs: int = 1) -> str:
         "hard_tanh": lambda: graph("Max", graph("Min", z, 1.0), -1.0),
         "relu6": lambda: graph("Min", graph("Relu", z), 6.0),
         "exp": lambda: graph("Exp", z),
-        "softmax": lambda: graph("Softmax", z, axis=1),
-        "sorted": lambda: in_order(graph, z, outputs, descending=False),
+        "softmax": lambda: graph("Softmax", z, axis=axis),
+        "sorted": lambda: in_order(graph, z, outputs, descending=False, axis=axis),
         "mean_and_deviation": lambda: graph("Where", graph.constant("means", means(outputs)), z, graph("Exp", z)),
     }[name]()
 
 
-def in_order(graph: Graph, rows: str, columns: int, descending: bool) -> str:
+def in_order(graph: Graph, rows: str, columns: int, descending: bool, axis: int = 1) -> str:
     """Adds what sorts each row of so many columns."""
-    return graph("TopK", rows, graph.constant("all", np.array([columns])), axis=1, largest=int(descending), unused=1)
+    return graph("TopK", rows, graph.constant("all", np.array([columns])), axis=axis, largest=int(descending), unused=1)
 
 
 def means(outputs: int) -> np.ndarray:

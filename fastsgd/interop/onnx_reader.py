@@ -117,8 +117,10 @@ def _rebuilt(onnx, model, text: str, properties: dict[str, str]) -> Network:
     try:
         arrays = {tensor.name: _array(onnx, tensor) for tensor in model.graph.initializer}
         architecture = architecture_of(parse_json(text), {name: array.shape for name, array in arrays.items()})
-        parts = [arrays[tensor.name].reshape(-1) for tensor in architecture.tensors]
-        net = Network._from_parts(architecture, np.concatenate(parts), _own(properties))
+        params = np.empty(architecture.parameters, np.result_type(*(arrays[t.name] for t in architecture.tensors)))
+        for tensor in architecture.tensors:
+            tensor.of(params)[:] = arrays[tensor.name].reshape(tensor.shape)
+        net = Network._from_parts(architecture, params, _own(properties))
         if to_onnx(net).graph != model.graph:
             raise ValueError("it is another graph")
     except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:

@@ -27,7 +27,9 @@ def to_onnx(net: Network | Any, path=None, *, columns: bool = False) -> Any:
 
     Input "X" (rows, inputs) takes what ``net.predict`` takes, before any scaling; "output" (rows, outputs) is what it
     returns. Both have the network's dtype, any number of rows. The model's ``metadata_props`` hold the loss and
-    ``net.metadata``, so that :func:`from_onnx` gives an equal network: ``net.folded()``.
+    ``net.metadata``, so that :func:`from_onnx` gives an equal network: ``net.folded()``. Columns of a table hold codes
+    of categories as for ``net.predict``; here those that the column has not count as unknown, as -1 does. Of several
+    members the output is the mean.
 
     Of a fitted estimator the graph computes what its methods do, with X of the dtype that it was fitted to:
 
@@ -91,7 +93,8 @@ def to_onnx(net: Network | Any, path=None, *, columns: bool = False) -> Any:
 
 def _properties(net: Network) -> dict[str, str]:
     architecture = net.folded().architecture
-    properties = ({"fastsgd.architecture": json.dumps(asdict(architecture))} if architecture.is_dense else
+    one = architecture.is_dense and architecture.members == 1
+    properties = ({"fastsgd.architecture": json.dumps(asdict(architecture))} if one else
                   {"fastsgd.network": in_json(architecture)})
     for key, value in net.metadata.items():
         if not (isinstance(key, str) and isinstance(value, str)) or key.startswith("fastsgd."):

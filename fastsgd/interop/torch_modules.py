@@ -37,6 +37,11 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
     ``output_activation=False`` leaves the last activation out, as torch's losses want it: CrossEntropyLoss takes
     what is before the softmax, BCEWithLogitsLoss what is before the logistic function, PoissonNLLLoss before exp.
 
+    Columns of a table become a module of our own, ``Columns``, with an ``Embedding`` for categories of many levels; a
+    code that its column has not counts as unknown, as -1 does. Members lie along a first axis, with parameters of our
+    own modules for each, and the last module takes the mean of their predictions; with ``output_activation=False``
+    there is none, and what comes is (members, rows, outputs). :func:`from_torch` reads neither back.
+
     Of a fitted estimator it is the network alone, ``estimator.network_``: probabilities of the classes in the order of
     ``classes_``, of the second one alone where there are two, and with more than two of SGDClassifier's each by itself,
     before they are divided by their sum. Labels are not part of it.
@@ -65,16 +70,19 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
         ScaleOutput,
         Sorted,
     )
+    from fastsgd.interop.torch_tables import AdaptedLinear, MeanOfMembers, MemberLinear, MemberNorm, columns
     nn = torch.nn
+    architecture = net.architecture
+    members, apart = architecture.members, architecture.networks > 1
     made = {
         "identity": nn.Identity,
         "logistic": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU,
         "gelu": nn.GELU, "silu": nn.SiLU, "selu": nn.SELU, "mish": nn.Mish, "hard_sigmoid": nn.Hardsigmoid,
         "hard_swish": nn.Hardswish, "hard_tanh": nn.Hardtanh, "relu6": nn.ReLU6, "exp": Exp,
         "softplus": lambda: nn.Softplus(threshold=40),       # beyond 20, its own, a float64 would lose digits
-        "softmax": lambda: nn.Softmax(dim=1), "sorted": Sorted, "mean_and_deviation": MeanAndDeviation,
+        "softmax": lambda: nn.Softmax(dim=1 if members == 1 else 2), "sorted": Sorted,
+        "mean_and_deviation": MeanAndDeviation,
     }
-    architecture = net.architecture
 
     def tensors(*given):
         return (torch.from_numpy(np.array(values, net.dtype)) for values in given)
@@ -86,10 +94,22 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
         return module
 
     def modules_of(layer, arrays) -> list:
+        if layer.kind == "columns":
+            return [columns(layer, arrays, net.dtype, architecture.networks)]
+        own = [made[layer.activation]()] if layer.activation != "identity" else []
+        if layer.kind == "adapted_dense":
+            W, r, *s, b = tensors(*arrays)
+            return [AdaptedLinear(W, r, s[0] if s else None, b), *own]
+        if layer.kind == "member_dense" or (layer.kind == "dense" and apart):
+            return [MemberLinear(*tensors(*arrays)), *own]
+        if apart:
+            arrays = [array[:, np.newaxis] for array in arrays]
+            if layer.kind == "layer_norm":
+                gain, shift = tensors(*arrays)
+                return [MemberNorm(gain, shift, layer.epsilon)]
         if layer.kind == "dense":
             # Without the random weights that Linear begins with, which would move the caller's generator.
             linear = nn.utils.skip_init(nn.Linear, *arrays[0].shape, dtype=getattr(torch, str(net.dtype)))
-            own = [made[layer.activation]()] if layer.activation != "identity" else []
             return [filled(linear, arrays[0].T, arrays[1]), *own]
         if layer.kind == "layer_norm":
             return [filled(nn.LayerNorm(layer.inputs, layer.epsilon, dtype=getattr(torch, str(net.dtype))), *arrays)]
@@ -115,6 +135,8 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
                              "net.output_scale to 1 and net.output_offset to 0")
     if architecture.scales_output:
         modules.append(ScaleOutput(*tensors(*architecture.unit_of_outputs)))
+    if members > 1 and output_activation:
+        modules.append(MeanOfMembers())
     return nn.Sequential(*modules).eval()
 
 

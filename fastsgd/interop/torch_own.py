@@ -59,15 +59,15 @@ class Sorted(torch.nn.Module):
     """The output of a network for quantiles that do not cross: each row sorted."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.sort(x, dim=1)[0]
+        return torch.sort(x, dim=-1)[0]
 
 
 class MeanAndDeviation(torch.nn.Module):
     """The output of a network for means and standard deviations: exp of the second half of the columns."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        mean, logarithm = torch.chunk(x, 2, dim=1)
-        return torch.cat([mean, torch.exp(logarithm)], dim=1)
+        mean, logarithm = torch.chunk(x, 2, dim=-1)
+        return torch.cat([mean, torch.exp(logarithm)], dim=-1)
 
 
 class Exp(torch.nn.Module):

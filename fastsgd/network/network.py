@@ -16,7 +16,7 @@ from fastsgd.data.checks import check_sample_weight, generator
 from fastsgd.deprecation import keyword_only, warn_of
 from fastsgd.engine import _kernel, ensemble
 from fastsgd.engine.machine import cores
-from fastsgd.layers import Dense, Layer, ParametricActivation, Residual, acting, in_blocks
+from fastsgd.layers import Columns, Dense, Layer, ParametricActivation, Residual, acting, in_blocks
 from fastsgd.losses import Loss, as_loss, with_parameters
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import checked, model_file
@@ -320,9 +320,9 @@ class Network:
         return one
 
     def folded(self) -> Network:
-        """The same function of dense layers alone, to rounding: a copy whose scales are multiplied into the weights.
+        """The same function without scales, to rounding: a copy, with those multiplied into the weights behind them.
 
-        Where there are only dense layers, or others than dense layers and scales, it is the network itself.
+        Where there are none, or parametric activations, layer norms or blocks, it is the network itself.
 
         >>> import fastsgd
         >>> net = Network([2, fastsgd.layers.Scale(), 3], seed=0)
@@ -332,21 +332,23 @@ class Network:
         >>> bool(np.allclose(net.folded().predict([[1, 1]]), net.predict([[1, 1]])))
         True
         """
-        self.architecture.require_one("an export")
-        if any(layer.only_first for layer in self.layers):
-            raise ValueError("an export is for networks whose columns are numbers; this one has layers.Columns")
-        if {layer.kind for layer in self.layers} != {"dense", "scale"}:
+        if {layer.kind for layer in self.layers if not isinstance(layer, Dense | Columns)} != {"scale"}:
             return self
-        own, kept, factor = self.architecture, [], None
-        for layer, arrays in zip(own.layers, own.arrays(self.params), strict=True):
-            if layer.kind == "scale":
-                factor = arrays[0] if factor is None else factor * arrays[0]
-                continue
-            W, b = arrays
-            kept += [(W if factor is None else factor[:, np.newaxis] * W).ravel(), b]
+        own, kept = self.architecture, []
+        one = own.member if own.networks > 1 else own
+        for params in self._params.reshape(own.networks, -1):
             factor = None
-        dense = tuple(layer for layer in own.layers if layer.kind == "dense")
-        return Network._from_parts(replace(own, layers=dense), np.concatenate(kept), dict(self.metadata))
+            for layer, arrays in zip(own.layers, one.arrays(params), strict=True):
+                if layer.kind == "scale":
+                    factor = arrays[0] if factor is None else factor * arrays[0]
+                elif factor is None:
+                    kept += arrays
+                else:
+                    kept += [factor[:, np.newaxis] * arrays[0], *arrays[1:]]
+                    factor = None
+        layers = tuple(layer for layer in own.layers if layer.kind != "scale")
+        flat = np.concatenate([array.ravel() for array in kept])
+        return Network._from_parts(replace(own, layers=layers), flat, dict(self.metadata))
 
     def copy(self) -> Network:
         """An independent copy."""
