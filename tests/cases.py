@@ -66,13 +66,13 @@ def sample(*axes, share, salt=()):
     return [tuple(axis[i] for axis, i in zip(axes, each, strict=True)) for each in chosen]
 
 
-def random_sizes(rng, batch_norms=True):
+def random_sizes(rng):
     """Columns, a few entries of any kind, and outputs."""
     width = int(rng.integers(2, 40))
 
     def entries(count, width, deep):
         found = []
-        for kind in rng.integers(0, 6 + batch_norms, count):
+        for kind in rng.integers(0, 7, count):
             if kind == 0:
                 found.append(ParametricActivation(str(rng.choice(ACTIVATIONS))))
             elif kind == 1:

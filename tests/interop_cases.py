@@ -48,11 +48,13 @@ def random_network(rng, dtype="float32"):
 
 def random_layers(rng, dtype="float32"):
     """A network with layers of all kinds, blocks among them."""
-    net = fastsgd.Network(random_sizes(rng, batch_norms=False), "gelu", dtype=dtype, seed=int(rng.integers(2**31)),
+    net = fastsgd.Network(random_sizes(rng), "gelu", dtype=dtype, seed=int(rng.integers(2**31)),
                           input_offset=float(rng.integers(0, 2)))
     for name, array in net.tensors.items():
         if not name.startswith("weights"):
             array += 0.3 * rng.standard_normal(array.shape)
+        if name.startswith("variance"):
+            array[:] = abs(array)
     return net
 
 

@@ -8,7 +8,7 @@ from cases import OPTIMIZERS, TOLERANCE, StepConfig, agree, one_epoch
 import fastsgd
 from fastsgd.data.checks import Csr
 from fastsgd.engine import _kernel, reference
-from fastsgd.layers import PBLD, Columns, LinearReLU, Periodic, PiecewiseLinear, Scale, quantile_edges
+from fastsgd.layers import PBLD, Columns, LinearReLU, Periodic, PiecewiseLinear, Scale, quantile_edges, tree_edges
 from fastsgd.network import checked
 
 CATEGORIES = {0: 3, 4: 12, 7: 40}
@@ -206,6 +206,31 @@ def test_what_cannot_be():
     lists = Csr(np.arange(0, 161, 8), np.tile(np.arange(8, dtype=np.int32), 20), X.ravel(), X.shape)
     with pytest.raises(TypeError, match="X must be dense where columns hold codes"):
         make(None).cost(lists, y)
+
+
+def test_tree_edges_are_those_of_rtdl_num_embeddings():
+    torch, published = pytest.importorskip("torch"), pytest.importorskip("rtdl_num_embeddings")
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 3)).astype(np.float32)
+    options = {"min_samples_leaf": 64, "min_impurity_decrease": 1e-4, "random_state": 0}
+    for y in (np.sin(3 * X[:, 0]) + X[:, 1], (X[:, 0] > 0.3) + (X[:, 1] > 1).astype(int)):
+        expected = published.compute_bins(torch.from_numpy(X), 8, tree_kwargs=options, y=torch.from_numpy(y),
+                                          regression=y.dtype.kind == "f")
+        for found, theirs in zip(tree_edges(X, y, 8), expected, strict=True):
+            np.testing.assert_allclose(found, theirs, rtol=1e-6, atol=1e-7)
+    assert len(tree_edges(X, y, 8)[2]) >= 2
+    assert tree_edges(np.ones((100, 1)), np.arange(100.0)) == ((0.5, 1.5),)
+    assert len(tree_edges(X, np.where(X[:, 0] > 0, "yes", "no"), 8)[0]) == 3
+    for y, message in ((X[:5, 0], r"y must be \(rows,\) as X has them, \(2000,\), got \(5,\)"),
+                       (np.full(2000, np.nan), "y has a value that is not finite")):
+        with pytest.raises(ValueError, match=message):
+            tree_edges(X, y)
+
+
+def test_too_many_bins_for_too_many_columns_are_refused():
+    edges = [list(range(10_000)), *[[0.0, 1.0]] * 2_000]
+    with pytest.raises(ValueError, match="edges: 9,999 bins for each of 2,001 columns are more than 16,777,216"):
+        PiecewiseLinear(edges)
 
 
 def test_quantile_edges():

@@ -686,6 +686,27 @@ def test_random_functions_are_read_right_or_refused():
     assert len(read) > 5
 
 
+@pytest.mark.parametrize("place", ["first", "hidden"])
+def test_batch_norms_of_others_are_read_into_weights(place):
+    rng = np.random.default_rng(0)
+    width = 3 if place == "first" else 4
+    figures = {name: rng.uniform(0.5, 2, width).astype("float32") for name in ("gain", "shift", "mean", "variance")}
+    norm = ("BatchNormalization", ["x" if place == "first" else "z", *figures], "n", {"epsilon": 1e-3})
+    chain = ([norm, ("Gemm", ["n", "W", "b"], "z"), ("Relu", ["z"], "a")] if place == "first" else
+             [("Gemm", ["x", "W", "b"], "z"), norm, ("Relu", ["n"], "a")])
+    model = graph([*chain, ("Gemm", ["a", "V", "c"], "y")], {**arrays(), **figures})
+    X = rng.standard_normal((9, 3)).astype("float32")
+    np.testing.assert_allclose(from_onnx(model).predict(X), run(model, X), rtol=1e-5)
+    model.graph.node[chain.index(norm)].attribute.append(helper.make_attribute("training_mode", 1))
+    with pytest.raises(ValueError, match="it is in training mode; export the model for inference"):
+        from_onnx(model)
+    late = graph([("Gemm", ["x", "W", "b"], "z"), ("Relu", ["z"], "a"), ("BatchNormalization", ["a", *figures], "n"),
+                  ("Gemm", ["n", "V", "c"], "y")], {**arrays(), **figures})
+    if place == "hidden":
+        with pytest.raises(ValueError, match="it must follow a layer that has no activation, or the input"):
+            from_onnx(late)
+
+
 # ---- PyTorch's export ----
 
 def torch_module():

@@ -55,12 +55,14 @@ def test_layers_of_all_kinds_agree_have_the_same_gradient_and_come_back(dtype):
     for _ in range(20):
         net = random_layers(rng, dtype)
         X, y = random_rows(rng, net), rng.integers(0, net.sizes[-1], 50)
-        module, folded = to_torch(net), net.folded()
+        module, folded = to_torch(net), net.folded(("scale",))
         assert difference(outputs(module, X), net.predict(X)) < {"float32": 2e-5, "float64": 1e-13}[dtype]
         logits = to_torch(net, output_activation=False)
+        assert not logits.training
         nn.functional.cross_entropy(logits(torch.from_numpy(X)), torch.from_numpy(y)).backward()
         expected = [(p.grad.T if p.ndim == 2 else p.grad).numpy().ravel() for p in logits.parameters()]
-        error = difference(folded.gradient(X, y), np.concatenate(expected))
+        trained = np.concatenate([np.full(t.size, t.role != "running") for t in folded.architecture.tensors])
+        error = difference(folded.gradient(X, y)[trained], np.concatenate(expected))
         exact = 1e-11 if "hard_sigmoid" not in repr(net) else 1e-8          # whose slope is a float's 1/6 in torch
         assert error < {"float32": 5e-5, "float64": exact}[dtype], net
         twin = from_torch(module)
@@ -103,6 +105,24 @@ def test_columns_and_members_agree_have_the_same_gradient_and_are_refused_back(e
         expected = torch.cat([p.grad.flatten() for p in logits.parameters()]).numpy()
         gradient = net.folded().gradient(X, y) / (members if sharing == "none" else 1)
         assert difference(np.sort(gradient), np.sort(expected)) < {"float32": 5e-5, "float64": 1e-11}[dtype]
+
+
+def test_batch_norms_of_others():
+    rng = np.random.default_rng(0)
+    module = nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 5), nn.BatchNorm1d(5, eps=1e-3, momentum=0.3), nn.ReLU(),
+                           nn.Linear(5, 2))
+    X = rng.normal(1.0, 3.0, (500, 6)).astype("float32")
+    module(torch.from_numpy(X))
+    module.eval()
+    net = from_torch(module, "cross_entropy")
+    kinds = [layer.kind for layer in net.layers]
+    assert kinds == ["batch_norm", "dense", "batch_norm", "parametric_activation", "dense"]
+    assert difference(net.predict(X), torch.softmax(module(torch.from_numpy(X)), 1).detach().numpy()) < 1e-5
+    again = to_torch(net)
+    np.testing.assert_allclose(outputs(again, X), net.predict(X), rtol=1e-4, atol=1e-6)
+    again.train()
+    again(torch.from_numpy(X))
+    assert (again[0].running_mean != module[0].running_mean).all()
 
 
 def test_normalised_layers_of_others():
@@ -250,6 +270,8 @@ REFUSED = {
     "a normalisation over more": (lambda: [nn.Linear(3, 2), nn.LayerNorm((1, 2))], r"module\[1\], LayerNorm.*not part"),
     "one without its tensors": (lambda: [nn.Linear(3, 2), nn.LayerNorm(2, elementwise_affine=False)],
                                 r"module\[1\], LayerNorm.*not part"),
+    "a batch normalisation without figures": (
+        lambda: [nn.Linear(3, 2), nn.BatchNorm1d(2, track_running_stats=False)], r"module\[1\], BatchNorm1d.*not part"),
     "a normalisation last": (lambda: [nn.Linear(3, 2), nn.LayerNorm(2)], "the last layer must have weights"),
     "an empty block": (lambda: [nn.Linear(3, 2), Residual(nn.Sequential()), nn.Linear(2, 2)],
                        r"module\[1\] has no layer"),
@@ -257,7 +279,7 @@ REFUSED = {
                                        "a Residual block must end as wide as it begins"),
     "another parametric activation": (lambda: [ParametricActivation(nn.PReLU(), torch.ones(3)), nn.Linear(3, 2)],
                                       "has a function for which fastsgd has no activation"),
-    "a normalisation": (lambda: [nn.Linear(3, 2), nn.BatchNorm1d(2)], r"module\[1\], BatchNorm1d.*not part"),
+    "a normalisation": (lambda: [nn.Linear(3, 2), nn.InstanceNorm1d(2)], r"module\[1\], InstanceNorm1d.*not part"),
     "a nested one": (lambda: [nn.Sequential(nn.Linear(3, 2), nn.LSTM(2, 2))], r"module\[0\]\[1\], LSTM"),
     "another slope": (lambda: [nn.Linear(3, 2), nn.LeakyReLU(0.2), nn.Linear(2, 2)],
                       r"LeakyReLU\(negative_slope=0.2\)"),

@@ -16,7 +16,7 @@ from fastsgd.interop.answers import Answers, table_answers
 from fastsgd.interop.c99_columns import columns_of
 from fastsgd.interop.c99_table import table_of
 from fastsgd.interop.c99_text import checked, numbers
-from fastsgd.layers import Columns, Layer, LayerNorm, ParametricActivation, Tensor
+from fastsgd.layers import BatchNorm, Columns, Layer, LayerNorm, ParametricActivation, Tensor
 from fastsgd.model.architecture import Architecture
 from fastsgd.network.given import as_network, is_estimator
 from fastsgd.network.network import Network
@@ -262,7 +262,7 @@ def _body(net: Network, name: str, real: str) -> tuple[str, int]:
             row = target
         else:
             target = another(layer.outputs) if row in {"x", *wanted()} else row
-            options = numbers(np.array([layer.epsilon], net.dtype)) if isinstance(layer, LayerNorm) else []
+            options = numbers(np.array([layer.epsilon], net.dtype)) if isinstance(layer, BatchNorm | LayerNorm) else []
             calls.append(f"{name}_{_function(layer)}({', '.join([row, *own, *options, str(layer.inputs), target])});")
             row = target
         if begin >= 0 and number >= begin:

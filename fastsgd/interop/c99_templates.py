@@ -122,6 +122,15 @@ static void {name}_layer_norm(const {real} *x, const {real} *gain, const {real} 
 }}
 
 """,
+    "batch_norm": """\
+static void {name}_batch_norm(const {real} *x, const {real} *gain, const {real} *shift, const {real} *mean,
+    const {real} *variance, {real} epsilon, int n, {real} *out)
+{{
+    for (int i = 0; i < n; i++)
+        out[i] = (x[i] - mean[i]) / sqrt{f}(variance[i] + epsilon) * gain[i] + shift[i];
+}}
+
+""",
     "add": """\
 static void {name}_add(const {real} *x, int n, {real} *out)
 {{

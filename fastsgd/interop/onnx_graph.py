@@ -141,6 +141,12 @@ def _layer_norm(graph: Graph, layer: Any, x: str, own: list[str], axis: int) -> 
     return graph("Add", graph("Mul", normal, gain), shift)
 
 
+def _batch_norm(graph: Graph, layer: Any, x: str, own: list[str], axis: int) -> str:
+    gain, shift, mean, variance = own
+    normal = graph("Div", graph("Sub", x, mean), graph("Sqrt", graph("Add", variance, layer.epsilon)))
+    return graph("Add", graph("Mul", normal, gain), shift)
+
+
 LAYERS: dict[str, Callable[..., str]] = {       # of the graph, the layer, what it receives, its tensors, and the axis
     "columns": features,
     "dense": _dense,
@@ -149,6 +155,7 @@ LAYERS: dict[str, Callable[..., str]] = {       # of the graph, the layer, what 
     "scale": lambda graph, layer, x, own, axis: graph("Mul", x, *own),
     "parametric_activation": _parametric_activation,
     "layer_norm": _layer_norm,
+    "batch_norm": _batch_norm,
     "add": lambda graph, layer, x, own, axis: x,
 }
 

@@ -16,7 +16,7 @@ from fastsgd.interop.layers import Layer
 from fastsgd.model.architecture import ACTIVATIONS
 
 UNCHANGED = ("Identity", "Dropout", "Cast", "Flatten", "Reshape")
-OPERATIONS = ("Gemm", "MatMul", *elementwise.OPERATIONS, "Softmax", "TopK", *UNCHANGED)
+OPERATIONS = ("Gemm", "MatMul", *elementwise.OPERATIONS, "BatchNormalization", "Softmax", "TopK", *UNCHANGED)
 FLOAT, DOUBLE = 1, 11           # of onnx.TensorProto.DataType
 
 
@@ -102,6 +102,8 @@ def follow(operation: str, operands: list, attributes: dict[str, Any], where: st
         return _gemm(rows, *others, **attributes)
     if operation == "MatMul":
         return _layer(rows, *others, **attributes)
+    if operation == "BatchNormalization":
+        return _normalised(rows, *others, **attributes)
     if operation == "Softmax":
         if attributes.get("axis", 1) not in (1, -1) or not rows.plain:
             raise ValueError("it must follow a layer, over the columns (axis 1 or -1)")
@@ -208,6 +210,20 @@ def _gemm(rows: Rows, W: np.ndarray, C: np.ndarray | None = None, *, alpha=1.0, 
         raise ValueError("alpha and beta must be numbers")
     W = W.T if transB else W
     return _layer(rows, W * W.dtype.type(alpha), None if C is None else C * C.dtype.type(beta))
+
+
+def _normalised(rows: Rows, gain: np.ndarray, shift: np.ndarray, mean: np.ndarray, variance: np.ndarray, *,
+                epsilon=1e-5, training_mode=0, **unused) -> Rows:
+    """The rows after a batch norm, whose map of each column joins the scale and offset."""
+    base = rows.base
+    if training_mode:
+        raise ValueError("it is in training mode; export the model for inference")
+    if not (rows.plain and base.flat) or base.complete:
+        raise ValueError("it must follow a layer that has no activation, or the input")
+    figures = [_per_column(array, base.width).astype(float) for array in (gain, shift, mean, variance)]
+    factor = figures[0] / np.sqrt(figures[3] + epsilon)
+    offset = (base.offset - figures[2]) * factor + figures[1]
+    return Rows(replace(base, scale=base.scale * factor, offset=offset, biased=True))
 
 
 def _unchanged(operation: str, base: Base, others: list, attributes: dict[str, Any]) -> Base:

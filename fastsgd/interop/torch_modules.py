@@ -22,6 +22,7 @@ ELEMENTWISE: dict[str, tuple[str, dict]] = {      # the activation that a module
     "Hardtanh": ("hard_tanh", {"min_val": -1.0, "max_val": 1.0}),
     "CELU": ("elu", {"alpha": 1.0}),
 }
+WITHOUT_FUNCTION = ("layer_norm", "batch_norm", "add")       # an activation may follow, which becomes a layer
 STRAIGHT_FROM = 15      # Softplus is z itself above a threshold; from here on that is 2e-8 of it
 
 
@@ -30,9 +31,9 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
     """The network as a ``torch.nn.Sequential`` in evaluation mode, with copies of the parameters, of the same dtype.
 
     It has a Linear per dense layer and a module per activation; where the network scales its input, a ``ScaleInput``
-    comes first, and where it scales its output, a ``ScaleOutput`` last. Layers of other kinds become LayerNorm, or
-    modules of our own, ``Scale``, ``ParametricActivation`` and ``Residual``. ``state_dict``, ``torch.jit.script`` and
-    further training work as with any other module.
+    comes first, and where it scales its output, a ``ScaleOutput`` last. Layers of other kinds become LayerNorm,
+    BatchNorm1d or modules of our own, ``Scale``, ``ParametricActivation`` and ``Residual``. ``state_dict``,
+    ``torch.jit.script`` and further training work as with any other module.
 
     ``output_activation=False`` leaves the last activation out, as torch's losses want it: CrossEntropyLoss takes
     what is before the softmax, BCEWithLogitsLoss what is before the logistic function, PoissonNLLLoss before exp.
@@ -58,7 +59,8 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
       (3): Softmax(dim=1)
     )
     """
-    net = as_network(net).folded()
+    net = as_network(net)
+    net = net.folded(("scale", "batch_norm") if net.architecture.networks > 1 else ("scale",))
     torch = third_party("torch")
     from fastsgd.interop.torch_own import (
         Exp,
@@ -70,7 +72,14 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
         ScaleOutput,
         Sorted,
     )
-    from fastsgd.interop.torch_tables import AdaptedLinear, MeanOfMembers, MemberLinear, MemberNorm, columns
+    from fastsgd.interop.torch_tables import (
+        AdaptedLinear,
+        MeanOfMembers,
+        MemberBatchNorm,
+        MemberLinear,
+        MemberNorm,
+        columns,
+    )
     nn = torch.nn
     architecture = net.architecture
     members, apart = architecture.members, architecture.networks > 1
@@ -107,12 +116,20 @@ def to_torch(net: Network | Any, *, output_activation: bool = True) -> Any:
             if layer.kind == "layer_norm":
                 gain, shift = tensors(*arrays)
                 return [MemberNorm(gain, shift, layer.epsilon)]
+            if layer.kind == "batch_norm":
+                return [MemberBatchNorm(layer.epsilon, *tensors(*arrays))]
         if layer.kind == "dense":
             # Without the random weights that Linear begins with, which would move the caller's generator.
             linear = nn.utils.skip_init(nn.Linear, *arrays[0].shape, dtype=getattr(torch, str(net.dtype)))
             return [filled(linear, arrays[0].T, arrays[1]), *own]
         if layer.kind == "layer_norm":
             return [filled(nn.LayerNorm(layer.inputs, layer.epsilon, dtype=getattr(torch, str(net.dtype))), *arrays)]
+        if layer.kind == "batch_norm":
+            gain, shift, mean, variance = tensors(*arrays)
+            norm = nn.BatchNorm1d(layer.inputs, layer.epsilon, layer.momentum, dtype=getattr(torch, str(net.dtype)))
+            for name, values in (("running_mean", mean), ("running_var", variance)):
+                getattr(norm, name).copy_(values)
+            return [filled(norm, *arrays[:2])]
         if layer.kind == "parametric_activation":
             return [ParametricActivation(made[layer.function](), *tensors(*arrays))]
         return [Scale(*tensors(*arrays))]
@@ -148,9 +165,9 @@ def from_torch(module, loss: str | Loss | None = None) -> Network:
     module : torch.nn.Module
         A Linear, or Sequentials, nested or not, of Linear (float32 or float64, with or without bias), ReLU, LeakyReLU
         (slope 0.01), ELU and CELU (alpha 1), GELU (exact), SiLU, Softplus (beta 1), SELU, Mish, Hardsigmoid,
-        Hardswish, ReLU6, Hardtanh (-1 to 1), Sigmoid, Tanh, LayerNorm over the columns, and at the end Softmax over
-        them; and to_torch's own modules. An activation that follows a LayerNorm becomes a ``ParametricActivation`` that
-        keeps its weights of 1. Learning-rate factors are the layers' defaults. Identity, Dropout and Flatten are passed
+        Hardswish, ReLU6, Hardtanh (-1 to 1), Sigmoid, Tanh, LayerNorm over the columns, BatchNorm1d, and
+        at the end Softmax over them; and to_torch's own modules. An activation that follows a norm becomes a
+        ``ParametricActivation`` that keeps its weights of 1. Learning-rate factors are the layers' defaults. Identity, Dropout and Flatten are passed
         over.
     loss : str or Loss, optional
         The network's loss. Without it the last activation decides: Softmax cross_entropy, Sigmoid
@@ -205,6 +222,11 @@ def from_torch(module, loss: str | Loss | None = None) -> Network:
         elif _is(part, nn.LayerNorm) and len(part.normalized_shape) == 1 and part.bias is not None:
             layers.append(Other(kinds.LayerNorm(part.eps), (_array(part.weight, where), _array(part.bias, where))))
             complete = True
+        elif _is(part, nn.BatchNorm1d) and part.affine and part.track_running_stats and part.momentum:
+            arrays = (part.weight, part.bias, part.running_mean, part.running_var)
+            norm = kinds.BatchNorm(part.eps, part.momentum)
+            layers.append(Other(norm, tuple(_array(each, where) for each in arrays)))
+            complete = True
         elif _is(part, ParametricActivation):
             name = _activation(nn, part.function) if _is(part.function, nn.Identity, *elementwise) else None
             if name not in kinds.ACTIVATIONS:
@@ -219,7 +241,7 @@ def from_torch(module, loss: str | Loss | None = None) -> Network:
             last = layers[-1] if layers else None
             if name is None:
                 raise ValueError(f"{where} has arguments for which fastsgd has no activation")
-            if isinstance(last, Other) and last.kind.kind in ("layer_norm", "add") and name in kinds.ACTIVATIONS:
+            if isinstance(last, Other) and last.kind.kind in WITHOUT_FUNCTION and name in kinds.ACTIVATIONS:
                 layers.append(_fixed(name, layers))
             elif complete or not isinstance(last, Layer):
                 raise ValueError(f"{where} must follow a Linear, which has one activation")
@@ -233,6 +255,7 @@ def from_torch(module, loss: str | Loss | None = None) -> Network:
                   or (_is(part, nn.Flatten) and (part.start_dim, part.end_dim) == (1, -1))):
             raise ValueError(f"{where} is not part of a chain of dense layers; allowed are Sequential, Linear, "
                              f"{', '.join(ELEMENTWISE)}, Softmax, LayerNorm of the columns with weight and bias, "
+                             "BatchNorm1d with weight, bias and running figures, "
                              "Identity, Dropout, Flatten, and to_torch's own Exp, Sorted, MeanAndDeviation, Scale, "
                              "ParametricActivation, Residual, ScaleInput and ScaleOutput")
     if "output_scale" in scaling and isinstance(layers[-1], Layer):

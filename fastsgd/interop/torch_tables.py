@@ -186,6 +186,25 @@ class MemberNorm(torch.nn.Module):
         return torch.nn.functional.layer_norm(x, [x.shape[-1]], eps=self.epsilon) * self.weight + self.bias
 
 
+class MemberBatchNorm(torch.nn.Module):
+    """A batch norm with running figures, which stay as they are; all (members, 1, columns)."""
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+
+    def __init__(self, epsilon: float, weight: torch.Tensor, bias: torch.Tensor, mean: torch.Tensor,
+                 variance: torch.Tensor):
+        super().__init__()
+        self.weight = torch.nn.Parameter(weight)
+        self.bias = torch.nn.Parameter(bias)
+        self.register_buffer("mean", mean)
+        self.register_buffer("variance", variance)
+        self.epsilon = epsilon
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.mean) / torch.sqrt(self.variance + self.epsilon) * self.weight + self.bias
+
+
 class MeanOfMembers(torch.nn.Module):
     """The mean of what members predict."""
 

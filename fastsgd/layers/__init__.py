@@ -15,12 +15,13 @@ from fastsgd.layers.base import ROLES, Dense, Layer, Tensor
 from fastsgd.layers.between import ACTIVATIONS, BatchNorm, LayerNorm, ParametricActivation, Scale
 from fastsgd.layers.blocks import Add, Residual, acting, chain, flat, in_blocks
 from fastsgd.layers.columns import UNKNOWN, Columns
-from fastsgd.layers.numbers import PBLD, LinearReLU, NumberEncoding, Periodic, PiecewiseLinear, quantile_edges
+from fastsgd.layers.edges import quantile_edges, tree_edges
+from fastsgd.layers.numbers import PBLD, LinearReLU, NumberEncoding, Periodic, PiecewiseLinear
 from fastsgd.layers.sharing import SHARINGS, AdaptedDense, MemberDense, share
 
 __all__ = ["ACTIVATIONS", "PBLD", "ROLES", "SHARINGS", "UNKNOWN", "AdaptedDense", "Add", "BatchNorm", "Columns",
            "Dense", "Layer", "LayerNorm", "LinearReLU", "MemberDense", "NumberEncoding", "ParametricActivation",
            "Periodic", "PiecewiseLinear", "Residual", "Scale", "Tensor", "acting", "chain", "flat", "in_blocks",
-           "quantile_edges", "share"]
+           "quantile_edges", "share", "tree_edges"]
 
 KINDS = {kind.kind: kind for kind in (Dense, Scale, ParametricActivation, LayerNorm, BatchNorm, Add, Columns)}

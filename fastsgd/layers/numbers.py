@@ -16,6 +16,8 @@ import numpy as np
 
 from fastsgd.arguments import check_factor, check_whole, is_number
 
+MAX_TERMS = 2**24        # of a piecewise-linear basis, bins of the column that has the most times columns
+
 TWO_PI = 2 * math.pi
 
 
@@ -201,8 +203,8 @@ class PiecewiseLinear(NumberEncoding):
     """Piecewise-linear encoding (Gorishniy et al. 2022, arXiv 2203.05556): how far a number has come through each bin.
 
     ``edges`` holds for each column of numbers the rising edges e_0 < e_1 < ... of its bins, as
-    :func:`quantile_edges` finds them. Bin t of x is (x - e_t) / (e_(t+1) - e_t), cut to 0 .. 1; below the first edge
-    and above the last it goes on. A column with fewer bins than others has fewer features.
+    :func:`quantile_edges` and :func:`tree_edges` find them. Bin t of x is (x - e_t) / (e_(t+1) - e_t), cut to 0 .. 1;
+    below the first edge and above the last it goes on. A column with fewer bins than others has fewer features.
 
     With ``outputs`` a map of that many outputs for each column follows, beside a linear one, w x + b, that it starts
     from: V begins as 0, w and b uniform within +-1 / sqrt(outputs) (TabM, arXiv 2410.24210; its authors' version B).
@@ -276,32 +278,6 @@ class PiecewiseLinear(NumberEncoding):
 ENCODINGS = {kind.kind: kind for kind in (LinearReLU, Periodic, PBLD, PiecewiseLinear)}
 
 
-def quantile_edges(X, bins: int = 48) -> tuple[tuple[float, ...], ...]:
-    """Edges of bins that hold about as many rows each, for each column of X (rows, columns).
-
-    Equal quantiles are one edge: a column with few different values has fewer bins. One with a single value has one bin
-    around it.
-
-    >>> quantile_edges([[0.0], [1.0], [2.0], [10.0]], bins=2)
-    ((0.0, 1.5, 10.0),)
-    """
-    count = check_whole("bins", bins, 1)
-    X = np.asarray(X, dtype=float)
-    if X.ndim != 2 or not X.size:
-        raise ValueError(f"X must be 2-D (rows, columns) with at least one of each, got shape {X.shape}")
-    if not np.isfinite(X).all():
-        raise ValueError("X has a value that is not finite; NaN and infinity must be removed or filled first")
-    found = []
-    for column in X.T:
-        edges = np.unique(np.quantile(column, np.linspace(0, 1, count + 1)))
-        edges = edges[np.concatenate([[True], np.diff(edges) > 1e-6 * max(np.ptp(edges), 1e-30)])]
-        if len(edges) == 1:
-            width = max(abs(edges[0]), 1.0) / 2
-            edges = np.array([edges[0] - width, edges[0] + width])
-        found.append(tuple(map(float, edges)))
-    return tuple(found)
-
-
 def _check_activation(name: Any) -> None:
     if name not in ("identity", "relu"):
         raise ValueError(f"activation of an encoding must be identity or relu, got {name!r}")
@@ -319,4 +295,7 @@ def _checked_edges(edges: Any) -> tuple[tuple[float, ...], ...]:
             raise ValueError(f"edges[{number}] must hold finite numbers, got {column!r:.100}")
         if len(column) < 2 or any(low >= high for low, high in pairwise(column)):
             raise ValueError(f"edges[{number}] must hold at least two numbers that rise, got {column!r:.100}")
+    if max(map(len, columns)) * len(columns) > MAX_TERMS:
+        raise ValueError(f"edges: {max(map(len, columns)) - 1:,} bins for each of {len(columns):,} columns are more "
+                         f"than {MAX_TERMS:,}")
     return tuple(tuple(map(float, column)) for column in columns)

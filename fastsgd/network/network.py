@@ -16,10 +16,11 @@ from fastsgd.data.checks import check_sample_weight, generator
 from fastsgd.deprecation import keyword_only, warn_of
 from fastsgd.engine import _kernel, ensemble
 from fastsgd.engine.machine import cores
-from fastsgd.layers import Columns, Dense, Layer, ParametricActivation, Residual, acting, in_blocks
+from fastsgd.layers import Dense, Layer, ParametricActivation, Residual, acting, in_blocks
 from fastsgd.losses import Loss, as_loss, with_parameters
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import checked, model_file
+from fastsgd.network.folding import FOLDED, fold
 from fastsgd.optimizers import Optimizer, State, aligned_zeros, check_fits, check_optimizer
 
 if TYPE_CHECKING:
@@ -319,10 +320,12 @@ class Network:
         one._hold(self.architecture.member, self._params.reshape(members, -1)[int(number)], dict(self.metadata))
         return one
 
-    def folded(self) -> Network:
-        """The same function without scales, to rounding: a copy, with those multiplied into the weights behind them.
+    def folded(self, kinds: Sequence[str] = FOLDED) -> Network:
+        """The same function with fewer layers, to rounding, as exports have it.
 
-        Where there are none, or parametric activations, layer norms or blocks, it is the network itself.
+        Scales and batch norms, whose running figures then are numbers like all others, are multiplied into the weights
+        of a dense layer beside them: the one before if it has no activation, or else the one behind. Where none can be,
+        it is the network itself. ``kinds`` are those wanted, of "scale" and "batch_norm".
 
         >>> import fastsgd
         >>> net = Network([2, fastsgd.layers.Scale(), 3], seed=0)
@@ -332,23 +335,14 @@ class Network:
         >>> bool(np.allclose(net.folded().predict([[1, 1]]), net.predict([[1, 1]])))
         True
         """
-        if {layer.kind for layer in self.layers if not isinstance(layer, Dense | Columns)} != {"scale"}:
-            return self
-        own, kept = self.architecture, []
-        one = own.member if own.networks > 1 else own
+        own = self.architecture
+        one, kept = own.member if own.networks > 1 else own, []
         for params in self._params.reshape(own.networks, -1):
-            factor = None
-            for layer, arrays in zip(own.layers, one.arrays(params), strict=True):
-                if layer.kind == "scale":
-                    factor = arrays[0] if factor is None else factor * arrays[0]
-                elif factor is None:
-                    kept += arrays
-                else:
-                    kept += [factor[:, np.newaxis] * arrays[0], *arrays[1:]]
-                    factor = None
-        layers = tuple(layer for layer in own.layers if layer.kind != "scale")
-        flat = np.concatenate([array.ravel() for array in kept])
-        return Network._from_parts(replace(own, layers=layers), flat, dict(self.metadata))
+            layers, arrays = fold(own.layers, one.arrays(params), own.skips, kinds)
+            kept += [array.ravel() for array in arrays]
+        if len(layers) == len(own.layers):
+            return self
+        return Network._from_parts(replace(own, layers=tuple(layers)), np.concatenate(kept), dict(self.metadata))
 
     def copy(self) -> Network:
         """An independent copy."""
