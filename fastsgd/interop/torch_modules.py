@@ -167,8 +167,8 @@ def from_torch(module, loss: str | Loss | None = None) -> Network:
         (slope 0.01), ELU and CELU (alpha 1), GELU (exact), SiLU, Softplus (beta 1), SELU, Mish, Hardsigmoid,
         Hardswish, ReLU6, Hardtanh (-1 to 1), Sigmoid, Tanh, LayerNorm over the columns, BatchNorm1d, and
         at the end Softmax over them; and to_torch's own modules. An activation that follows a norm becomes a
-        ``ParametricActivation`` that keeps its weights of 1. Learning-rate factors are the layers' defaults. Identity, Dropout and Flatten are passed
-        over.
+        ``ParametricActivation`` that keeps its weights of 1. Learning-rate factors are the layers' defaults. Identity,
+        Dropout and Flatten are passed over.
     loss : str or Loss, optional
         The network's loss. Without it the last activation decides: Softmax cross_entropy, Sigmoid
         binary_cross_entropy, Tanh and none squared_error. A module that ends without an activation is taken for what
