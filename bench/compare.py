@@ -28,7 +28,6 @@ from fastsgd.engine.step_model import choose_threads_of_step
 HELD = {"FASTSGD_ISA": "avx2", "FASTSGD_CACHES": "32K,512K", "OPENBLAS_CORETYPE": "Haswell", "DNNL_MAX_CPU_ISA": "AVX2",
         "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2",
         "XLA_FLAGS": "--xla_cpu_max_isa=AVX2 --xla_cpu_experimental_ynn_fusion_type="}
-FAR = 1.5e-7  # seconds of a barrier of two threads, from which on their cores count as far apart
 REST = 0.3  # seconds between two runs: NumPy's idle BLAS threads keep a core busy for a tenth of a second
 PEERS = {"JAX": "JAX", "PyTorch eager": "PyTorch eager", "torch.compile": "torch.compile",
          "scikit-learn": "scikit-learn", "NumPy": "NumPy"}     # a column's name: how its runners' names begin
@@ -79,7 +78,7 @@ def summarise(result: dict, rounds: list[int]) -> dict:
 
 def by_distance(result: dict) -> dict[str, list[int]]:
     """The rounds with the cores near each other, and those with the cores far apart."""
-    near = [taken < FAR for taken in result["barriers"]]
+    near = [taken < machine.FAR for taken in result["barriers"]]
     return {"near each other": [i for i, is_near in enumerate(near) if is_near],
             "far apart": [i for i, is_near in enumerate(near) if not is_near]}
 

@@ -50,6 +50,9 @@ def in_turn(runners: dict, rounds: int, rest: float = 0.0) -> dict[object, list[
     return seconds
 
 
+FAR = 1.5e-7  # seconds of a barrier of two threads, from which on their cores count as far apart
+
+
 def barrier() -> float:
     """Seconds of a barrier of two threads, which tell how near the cores are to each other."""
     return min(_kernel.team_seconds(2, 0, 20_000) for _ in range(3))

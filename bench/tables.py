@@ -7,8 +7,9 @@
 - 16 independent networks of 64-64 side by side against one after the other, and against ``torch.func.vmap``;
 - a step of Muon against one of AdamW; a prediction of one row.
 
-Times are medians over the rounds of the library's better number of threads of those asked for. ``--only TEXT`` measures
-one of them, ``--json FILE`` keeps the results.
+Times are medians over the rounds; of several threads those count in which their cores are near each other, which
+changes by the minute on virtual machines. Both libraries have the same number of threads. ``--only TEXT`` measures one
+of them, ``--json FILE`` keeps the results.
 """
 from __future__ import annotations
 
@@ -37,11 +38,30 @@ PEERS = ("torch", "tabm", "rtdl_num_embeddings", "pytabkit")
 Runs = dict[str, Callable[[], object]]
 
 
-def medians(runs: Runs, rounds: int) -> dict[str, float]:
-    """Seconds of each, after a first run that is not timed."""
+def medians(runs: Runs, rounds: int, threads: int) -> dict[str, float]:
+    """Seconds of each, after a first run that is not timed; FLOP/s of multiply-adds in registers; and barriers.
+
+    Of several threads the rounds in which their cores were near each other count, all where none were.
+    """
+    barriers: list[float] = []
+    peaks: list[float] = []
+
+    def conditions() -> None:
+        barriers.append(machine.barrier())
+        peaks.append(machine.peak(threads))
+
     for run in runs.values():
         run()
-    return {name: statistics.median(seconds) for name, seconds in machine.in_turn(runs, rounds).items()}
+    seconds = machine.in_turn(runs | {"conditions": conditions}, rounds)
+    near = [i for i, taken in enumerate(barriers) if taken < machine.FAR or threads == 1]
+    counted = near or list(range(rounds))
+    return {**{name: statistics.median(seconds[name][i] for i in counted) for name in runs},
+            "peak": statistics.median(peaks[i] for i in counted), "rounds": len(counted), "near": len(near)}
+
+
+def of(found: dict[str, float], **figures: float) -> dict[str, float]:
+    """These figures, and what tells how they were measured."""
+    return {**figures, "rounds": found["rounds"], "near": found["near"]}
 
 
 # ---- RealMLP-TD ----
@@ -96,9 +116,9 @@ def bench_realmlp(threads: int, rounds: int) -> dict[str, float]:
                                   verbosity=0, random_state=0).fit(frame, y)
 
     runs |= {"pytabkit 6": partial(theirs, 6), "pytabkit 2": partial(theirs, 2)}
-    seconds = medians(runs, rounds)
-    return {"fastsgd": (seconds["fastsgd 10"] - seconds["fastsgd 2"]) / 8,
-            "pytabkit": (seconds["pytabkit 6"] - seconds["pytabkit 2"]) / 4}
+    found = medians(runs, rounds, threads)
+    return of(found, fastsgd=(found["fastsgd 10"] - found["fastsgd 2"]) / 8,
+              pytabkit=(found["pytabkit 6"] - found["pytabkit 2"]) / 4)
 
 
 # ---- TabM ----
@@ -133,13 +153,12 @@ def bench_tabm(sharing: str, embedded: bool, threads: int, rounds: int) -> dict[
     state, config, rates = rule.state(net.params), StepConfig(rule, BATCH), rule.learning_rates(0, 1)
     X = np.ascontiguousarray(np.column_stack([numbers, codes]))
     y = y.astype(np.int32)
-    seconds = medians({
+    found = medians({
         "fastsgd": lambda: _kernel.train_epoch(net.architecture, net.params, X, y, None, config, state, rates,
                                                threads=threads),
-        "tabm": partial(step_of, module), "tabm compiled": partial(step_of, torch.compile(module))}, rounds)
-    flops = net.architecture.flops * BATCH
-    peak = max(machine.peak(threads) for _ in range(3))
-    return seconds | {"of the peak": flops / seconds["fastsgd"] / peak}
+        "tabm": partial(step_of, module), "tabm compiled": partial(step_of, torch.compile(module))}, rounds, threads)
+    reached = net.architecture.flops * BATCH / found["fastsgd"] / found.pop("peak")
+    return {**found, "of the peak": reached}
 
 
 # ---- 16 networks ----
@@ -182,10 +201,11 @@ def bench_sixteen(threads: int, rounds: int, rows: int = 10_000, batch: int = 32
             all_costs(parameters, rows_of[chosen], targets[chosen]).sum().backward()
             optimizer.step()
 
-    seconds = medians({"fastsgd 1": partial(train, 1, together), "fastsgd 6": partial(train, 6, together),
-                       "apart 1": partial(train_apart, 1), "apart 6": partial(train_apart, 6), "vmap": vmap}, rounds)
-    return {"fastsgd": (seconds["fastsgd 6"] - seconds["fastsgd 1"]) / 5,
-            "one after the other": (seconds["apart 6"] - seconds["apart 1"]) / 5, "vmap": seconds["vmap"]}
+    found = medians({"fastsgd 1": partial(train, 1, together), "fastsgd 6": partial(train, 6, together),
+                     "apart 1": partial(train_apart, 1), "apart 6": partial(train_apart, 6), "vmap": vmap},
+                    rounds, threads)
+    return of(found, fastsgd=(found["fastsgd 6"] - found["fastsgd 1"]) / 5,
+              apart=(found["apart 6"] - found["apart 1"]) / 5, vmap=found["vmap"])
 
 
 # ---- Muon, and one row ----
@@ -200,7 +220,8 @@ def bench_muon(threads: int, rounds: int, width: int = 256) -> dict[str, float]:
         runs[type(rule).__name__] = partial(
             _kernel.train_epoch, net.architecture, net.params, X, y, None, StepConfig(rule, BATCH),
             rule.state(net.params), rule.learning_rates(0, 1), threads=threads)
-    return medians(runs, 5 * rounds)
+    found = medians(runs, 5 * rounds, threads)
+    return of(found, **{name: found[name] for name in runs})
 
 
 def bench_one_row(threads: int, rounds: int) -> dict[str, float]:
@@ -212,7 +233,8 @@ def bench_one_row(threads: int, rounds: int) -> dict[str, float]:
         for _ in range(1000):
             net.predict(X)
 
-    return {"fastsgd": medians({"fastsgd": many}, rounds)["fastsgd"] / 1000}
+    found = medians({"fastsgd": many}, rounds, threads)
+    return of(found, fastsgd=found["fastsgd"] / 1000)
 
 
 BENCHMARKS: dict[str, Callable[[int, int], dict[str, float]]] = {
@@ -243,7 +265,9 @@ def main(arguments: list[str] | None = None) -> None:
                 found = bench(threads, options.rounds)
                 results.setdefault(name, {})[threads] = found
                 shown = ", ".join(f"{key} {value:.0%}" if key == "of the peak" else f"{key} {value * 1e3:.4g} ms"
-                                  for key, value in found.items())
+                                  for key, value in found.items() if key not in ("rounds", "near"))
+                if threads > 1:
+                    shown += f"; {found['rounds']} rounds with the cores " + ("near" if found["near"] else "far apart")
                 print(f"{name}, {threads} threads: {shown} ({time.perf_counter() - begin:.0f} s)", flush=True)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")

@@ -6,6 +6,7 @@ import pytest
 from cases import OPTIMIZERS, TOLERANCE, StepConfig, agree, one_epoch
 
 import fastsgd
+from fastsgd.data import advice
 from fastsgd.data.checks import Csr
 from fastsgd.engine import _kernel, reference
 from fastsgd.layers import PBLD, Columns, LinearReLU, Periodic, PiecewiseLinear, Scale, quantile_edges, tree_edges
@@ -69,6 +70,29 @@ def test_predictions_gradients_and_steps_agree_with_the_reference(encoding, dtyp
     agree("gradient", *gradients, TOLERANCE[dtype])
     compare(net, X, y, StepConfig(fastsgd.SGD(0.05, momentum=0.9), 7))
     compare(net, *rows(3000), StepConfig(fastsgd.SGD(0.05, momentum=0.9), 1500))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("sizes", [[20, 3], [Scale(), Scale(), 70, 3], [1, 3], [3]], ids=str)
+def test_zeros_of_many_one_hot_features_are_left_out(sizes, dtype):
+    rng = np.random.default_rng(0)
+    categories = {2: 90, 3: 150, 4: 5}
+    net = fastsgd.Network([5, Columns(categories, one_hot_up_to=200), *sizes], "tanh", dtype=dtype, seed=0)
+    for count, batch_size in ((200, 20), (2500, 1500)):
+        codes = [rng.integers(-1, levels, count) for levels in categories.values()]
+        X = np.column_stack([rng.standard_normal((count, 2)), *codes])
+        compare(net, X, rng.integers(0, 3, count), StepConfig(fastsgd.AdamW(0.01, epsilon=1e-3), batch_size))
+    X, y = checked.check(net, X, rng.integers(0, 3, len(X)))
+    expected = np.empty((len(X), 3), net.dtype)
+    reference.predict(net.architecture, net.params, X, expected)
+    found = net.predict(X)
+    agree("predictions", found, expected, TOLERANCE[dtype])
+    for few in (1, 17, 150):
+        np.testing.assert_array_equal(net.predict(X[:few]), found[:few])
+    config = StepConfig(fastsgd.SGD(0.1), 100)
+    state, rates = config.optimizer.state(net.params), config.optimizer.learning_rates(0, 25)
+    kinds = _kernel.describe_plan(net.architecture, net.params, X, y, None, config, state, rates)
+    assert ("zeros skipped" in str(kinds)) == (sizes[0] != 1)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS, ids=named)
@@ -356,3 +380,13 @@ def test_a_hundred_steps_beside_pytabkit_and_torchs_embeddings():
         np.testing.assert_allclose(own["embeddings.0"], np.vstack([table.weight.numpy() for table in module.tables]),
                                    atol=1e-8)
         np.testing.assert_allclose(own["frequencies.0"], module.pbld.weight_1.numpy()[:, 0].T, atol=1e-8)
+
+
+def test_codes_are_not_called_far_from_unit_size():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal(400), rng.integers(0, 300, 400)])
+    net = fastsgd.Network([2, Columns({1: 300}), 3], seed=0)
+    labels = rng.integers(0, 3, 400)
+    assert not advice.far_from_unit_size(net.architecture, X, labels)
+    X[:, 0] *= 20
+    assert "Column 0 of X has mean" in advice.far_from_unit_size(net.architecture, X, labels)[0]

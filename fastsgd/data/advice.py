@@ -65,12 +65,13 @@ def sizes_of_columns(X) -> np.ndarray:
 
 
 def _of_columns(architecture: Architecture, X, too_small: bool) -> str:
-    """On the column of X with the largest root mean square."""
+    """On the column of X with the largest root mean square, of those that are numbers."""
     if isinstance(X, Csr):
         return _of_entries(architecture, X, too_small)
     with np.errstate(all="ignore"):
         scaled = X.astype(float) * architecture.input_scale + architecture.input_offset
         sizes = sizes_of_columns(scaled)
+        sizes[[column for column, _ in architecture.layers[0].categories]] = 0
         column = int(np.argmax(sizes))
         mean, spread = float(scaled[:, column].mean()), float(scaled[:, column].std())
     if not is_far(sizes[column], too_small):

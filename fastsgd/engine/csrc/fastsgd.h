@@ -209,6 +209,9 @@ typedef struct {              /* how a first layer encodes the columns of a tabl
     void *angle_delta;        /* (chunk, angles, numbers): first sines, then dC/d angle; or NULL */
     int32_t *head, *next;     /* (rows of embeddings,) the first row of the chunk that has each, plus 1; and whose it has next */
     ptrdiff_t next_ld;
+    uint64_t *bits;           /* (chunk, bits_ld) which features of each row are not zero; NULL: nobody asks */
+    ptrdiff_t bits_ld;
+    fs_layer *skips;          /* the layer that leaves those out which are; or NULL */
 } fs_columns;
 
 struct fs_layer {

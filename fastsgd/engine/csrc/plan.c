@@ -44,19 +44,42 @@ void fs_choose_kind(const fs_job *job, fs_layer *layer, int kind) {
     layer->ops = &job->ops->layers[kind];
 }
 
+/* the part of its input that may be not zero, so that leaving out the rest saves time */
+static double skip_limit(const fs_job *job, const fs_layer *layer) {
+    const double narrow = SKIP_DENSITY_PER_OUTPUT * (double)layer->outputs * (double)fs_min(job->step.batch, 32) / 32;
+    return layer->outputs < 64 && narrow < SKIP_DENSITY ? narrow : SKIP_DENSITY;
+}
+
 int fs_skipping_pays(const fs_job *job) {
     enum { SAMPLE = 32 };
     const fs_layer *layer = &job->net.layers[0];
     const ptrdiff_t sample = fs_min(job->data.all_rows, SAMPLE);
+    const double limit = skip_limit(job, layer);
     ptrdiff_t found = 0;
-    double limit = SKIP_DENSITY;
-    if (layer->outputs < 64) {
-        const double narrow = SKIP_DENSITY_PER_OUTPUT * (double)layer->outputs * (double)fs_min(job->step.batch, 32) / 32;
-        limit = narrow < limit ? narrow : limit;
-    }
     for (ptrdiff_t i = 0; i < sample; i++)
         found += job->ops->count_nonzero(&job->data.input, i * job->data.all_rows / sample, layer->inputs);
     return sample >= 8 && (double)found < limit * (double)(sample * layer->inputs);
+}
+
+/* The first dense layer behind columns leaves out the zeros of their one-hot features where there are many. Scales between
+ * them leave zeros as they are. */
+static void skip_one_hot_features(fs_job *job) {
+    fs_columns *columns = job->net.layers[0].columns;
+    int l = 1;
+    if (!columns)
+        return;
+    for (; l < job->net.depth - 1 && job->net.layers[l].kind == FS_SCALE; l++)
+        ;
+    fs_layer *layer = &job->net.layers[l];
+    const ptrdiff_t features = job->net.layers[0].outputs, one_of = columns->one_hots + columns->embedded * columns->width;
+    ptrdiff_t others = features - columns->embedded * columns->width;       /* of numbers */
+    for (ptrdiff_t i = 0; i < columns->one_hots; i++)
+        others -= columns->one_hot_levels[i];
+    if (layer->kind == FS_DENSE && layer->copies == 1 &&
+        (double)(others + one_of) < skip_limit(job, layer) * (double)features) {
+        fs_choose_kind(job, layer, layer->ops->on_bits);
+        columns->skips = layer;
+    }
 }
 
 /* ---- where rows begin ---- */
@@ -112,6 +135,7 @@ int fs_plan(fs_job *job, int threads) {
     /* On the linear path each row decides for itself: its sums depend on it, and must not on what else is in X. */
     if (job->data.skips)
         job->data.skips = linear ? job->net.layers[0].outputs > 1 : fs_skipping_pays(job);
+    skip_one_hot_features(job);
     choose_weight_rows(job);
     return linear ? 1 : (int)fs_min(fs_max(1, threads), most_threads(job));
 }

@@ -119,6 +119,13 @@ static void bind_columns(fs_job *job, char *base, ptrdiff_t *used, ptrdiff_t row
         columns->angle_delta = fs_arena_alloc(base, used, size * columns->angles);
     if (job->mode >= FS_GRADIENT && columns->embedded)
         bind_embeddings(job, base, used, rows);
+    if (columns->skips) {
+        columns->bits_ld = (columns->skips->inputs + 63) / 64;
+        columns->bits = fs_arena_alloc(base, used, rows * columns->bits_ld * (ptrdiff_t)sizeof(uint64_t));
+        columns->skips->x_bits = fs_arena_alloc(base, used, rows * (ptrdiff_t)sizeof(void *));
+        for (ptrdiff_t r = 0; base && r < rows; r++)
+            columns->skips->x_bits[r] = columns->bits + r * columns->bits_ld;
+    }
 }
 
 /* for rules that need whole matrices: their directions, and what makes one of them after the other orthogonal */
