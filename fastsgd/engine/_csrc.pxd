@@ -149,6 +149,8 @@ cdef extern from "csrc/fastsgd.h" nogil:
         const fs_layer* add
         const fs_layer* next_add
 
+    void fs_copy_layer(fs_layer* to, const fs_layer* origin)
+
     ctypedef struct fs_ops:
         ptrdiff_t item
         const fs_layer_ops* layers
@@ -208,8 +210,15 @@ cdef extern from "csrc/job.h" nogil:
     enum:
         FS_PREDICT, FS_COST, FS_DELTAS, FS_GRADIENT, FS_TRAIN
 
+    ctypedef struct fs_stage:
+        int first, end, top, bottom
+        bint gathers, turns, ends
+        fs_layer* met
+        int of
+
     ctypedef struct fs_network:
         int depth, lowest, meetings
+        fs_stage first_stage
         fs_layer* layers
         ptrdiff_t parameters
         void* params
@@ -279,12 +288,6 @@ cdef extern from "csrc/job.h" nogil:
         ptrdiff_t first, rows, step, done
         bint first_of_batch, last_of_batch
         double batch_weight
-
-    ctypedef struct fs_stage:
-        int first, end, top, bottom
-        bint gathers, turns, ends
-        fs_layer* met
-        int of
 
     ctypedef struct fs_part:
         ptrdiff_t first, rows

@@ -84,6 +84,7 @@ cdef class FewRows:
 
     cdef const fs_ops* ops
     cdef int depth, dtype
+    cdef bint has_codes
     cdef bytearray table
     cdef object architecture, params
     cdef list kept                              # arrays that the table points into
@@ -103,7 +104,7 @@ cdef class FewRows:
         self.table, self.kept = layer_table(architecture), []
         job.net.layers = <fs_layer*><char*>self.table
         bind_layers(&job, architecture, "native", None, self.kept)
-        self.depth = job.net.depth
+        self.depth, self.has_codes = job.net.depth, bool(architecture.layers[0].categories)
         job.net.params = floats(params, &job, job.net.parameters, "params", self.kept)
         fs_bind_parameters(&job)
         for l in range(self.depth):
@@ -156,13 +157,13 @@ cdef class FewRows:
         cdef unsigned long floats
         if not self.ops.all_finite(n * self.inputs, c_numpy.PyArray_DATA(x)):
             return False
-        if not self.ops.codes_are_valid(<fs_layer*><char*>self.table, n, c_numpy.PyArray_DATA(x)):
+        if self.has_codes and not self.ops.codes_are_valid(<fs_layer*><char*>self.table, n, c_numpy.PyArray_DATA(x)):
             return False
         floats = fs_floats_flush()
         for r in range(n):
             rows[r] = <char*>c_numpy.PyArray_DATA(x) + r * self.inputs * item
         for l in range(self.depth):
-            layer = (<fs_layer*><char*>self.table)[l]
+            fs_copy_layer(&layer, <fs_layer*><char*>self.table + l)
             layer.x = rows
             layer.a = a + (l % 2) * FEW_NUMBERS * item
             layer.ops.forward(&layer, 0, n)

@@ -70,7 +70,8 @@ cdef void epoch(fs_job* job, fs_team* team, int rank) noexcept nogil:
                 return
             weights_phase(job, &chunk, &rule, rank, size)
             if job.mode == FS_TRAIN and chunk.last_of_batch:
-                fs_measure_all(job, FS_TO_RUNNING, chunk.rows, rank, size)
+                if job.net.meetings:
+                    fs_measure_all(job, FS_TO_RUNNING, chunk.rows, rank, size)
                 complete_step(job, team, step, &rule, rank, size)
             fs_team_barrier(team)
             if job.control.team.poll_due:
@@ -95,17 +96,17 @@ cdef void rows_phase(fs_job* job, fs_team* team, const fs_chunk* chunk, int rank
     threads meet before and behind a layer whose rows depend on each other."""
     cdef fs_stage stage
     cdef int number
-    for number in range(2 * job.net.meetings + 1):
+    rows_stage(job, chunk, job.net.first_stage, rank, size)
+    for number in range(1, 2 * job.net.meetings + 1):
         stage = fs_stage_of(job, number)
-        if stage.met != NULL:
-            fs_team_barrier(team)
-            if stage.of == FS_OF_DELTAS or job.mode == FS_TRAIN:
-                fs_measure(job, stage.met, stage.of, chunk.rows, rank, size)
-            fs_team_barrier(team)
-        rows_stage(job, chunk, &stage, rank, size)
+        fs_team_barrier(team)
+        if stage.of == FS_OF_DELTAS or job.mode == FS_TRAIN:
+            fs_measure(job, stage.met, stage.of, chunk.rows, rank, size)
+        fs_team_barrier(team)
+        rows_stage(job, chunk, stage, rank, size)
 
 
-cdef void rows_stage(fs_job* job, const fs_chunk* chunk, const fs_stage* stage, int rank, int size) noexcept nogil:
+cdef void rows_stage(fs_job* job, const fs_chunk* chunk, fs_stage stage, int rank, int size) noexcept nogil:
     """What this thread's rows go through between two meetings, a block of them after the other."""
     cdef ptrdiff_t begin = fs_share(chunk.rows, rank, size), end = fs_share(chunk.rows, rank + 1, size), n
     cdef ptrdiff_t copies = fs_members(job)

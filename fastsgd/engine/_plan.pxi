@@ -278,6 +278,7 @@ cdef bind_layers(fs_job* job, architecture, backend, config, list kept):
     fs_pad_activations(job)
     while not parts[job.net.lowest].tensors:
         job.net.lowest += 1
+    job.net.first_stage = fs_stage_of(job, 0)
     of_tensor = {f"{name}.{part.number}": l for l, part in enumerate(parts) for name in part.tensors}
     for tensor in architecture.tensors:
         add_tensor(job, of_tensor[tensor.name], tensor, architecture, None if config is None else config.optimizer)

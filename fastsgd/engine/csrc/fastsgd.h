@@ -12,6 +12,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* ---- names shared with Python; _kernel.pyx exports them under their Python spelling ---- */
 
@@ -225,7 +226,6 @@ struct fs_layer {
     int drops_units;          /* whether dropout would act on it */
     const int32_t *drops;     /* (steps,) of 65,536 units those that are dropped on average; or NULL */
     int tensors;              /* how many there are */
-    fs_tensor tensor[FS_MAX_TENSORS];
     fs_columns *columns;      /* of FS_COLUMNS, else NULL */
     const void **x;           /* (chunk,) the row each row of the chunk receives */
     int fetches;              /* rows are prefetched while those before them are multiplied */
@@ -247,7 +247,12 @@ struct fs_layer {
     const fs_layer *start;    /* of an add: the first layer of its block, whose input it adds to its own */
     const fs_layer *add;      /* takes what this layer gives as the input of its block, and has a delta for it; or NULL */
     const fs_layer *next_add; /* of an add: another whose block begins where this one's does; or NULL */
+    fs_tensor tensor[FS_MAX_TENSORS];           /* last, so that a copy can leave out those that a layer has not */
 };
+
+static inline void fs_copy_layer(fs_layer *to, const fs_layer *from) {
+    memcpy(to, from, offsetof(fs_layer, tensor) + (size_t)from->tensors * sizeof(fs_tensor));
+}
 
 /* ---- a network without a hidden layer, whose steps touch what they must (linear.inc) ---- */
 

@@ -8,10 +8,19 @@
 #define FS_POLL_SECONDS 0.1   /* between two calls of a poll */
 enum { FS_PREDICT, FS_COST, FS_DELTAS, FS_GRADIENT, FS_TRAIN };         /* each does all that those before it do */
 
+typedef struct {              /* what rows go through between two meetings of all threads: layers forward, then back */
+    int first, end;           /* forward */
+    int top, bottom;          /* deltas of top are brought to bottom */
+    int gathers, turns, ends; /* whether rows come in, are compared with their targets, and have all their deltas */
+    fs_layer *met;            /* the layer that was met before; or NULL */
+    int of;                   /* which figures of it are made there */
+} fs_stage;
+
 typedef struct {
     int depth;
     int lowest;               /* the first layer that has parameters: deltas below it are nobody's */
     int meetings;             /* layers whose rows depend on each other */
+    fs_stage first_stage;     /* of a step's rows: all of it where there are none */
     fs_layer *layers;
     ptrdiff_t parameters;     /* how many */
     void *params;
@@ -104,14 +113,6 @@ typedef struct {              /* the rows that are in the workspace, a batch or 
     int first_of_batch, last_of_batch;
     double batch_weight;      /* what its gradient is divided by: its rows, or the sum of their weights */
 } fs_chunk;
-
-typedef struct {              /* what rows go through between two meetings of all threads: layers forward, then back */
-    int first, end;           /* forward */
-    int top, bottom;          /* deltas of top are brought to bottom */
-    int gathers, turns, ends; /* whether rows come in, are compared with their targets, and have all their deltas */
-    fs_layer *met;            /* the layer that was met before; or NULL */
-    int of;                   /* which figures of it are made there */
-} fs_stage;
 
 typedef struct {              /* of the rows of a tensor, that one thread changes */
     ptrdiff_t first, rows;
