@@ -42,7 +42,14 @@ from fastsgd.schedules import Schedule
 from fastsgd.training import train, train_stream
 
 if TYPE_CHECKING:
-    from fastsgd.estimators import MLPClassifier, MLPRegressor, SGDClassifier, SGDRegressor
+    from fastsgd.estimators import (
+        MLPClassifier,
+        MLPRegressor,
+        SGDClassifier,
+        SGDRegressor,
+        TabularClassifier,
+        TabularRegressor,
+    )
 
 __version__ = "0.1.0"
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "CSVLogger", "Callback", "Checkpoint", "EarlyStopping", "GradientError",
@@ -59,9 +66,11 @@ for _old, _new in {"architecture": architecture, "callbacks": callbacks, "checkp
                    "history": history}.items():
     sys.modules[f"fastsgd.{_old}"] = _new       # as pickles of 0.1 call them
 
-_ESTIMATORS = ("MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor")
+_ESTIMATORS = ("MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor", "TabularClassifier",
+               "TabularRegressor")
 if find_spec("sklearn") is not None:           # which is imported with the first of them; "import *" must not need it
-    __all__ += ["MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor"]
+    __all__ += ["MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor", "TabularClassifier",
+                "TabularRegressor"]
 _renamed = old_names("fastsgd", CSVLog="CSVLogger", JSONLog="JSONLogger", MLflow="MLflowLogger",
                      TensorBoard="TensorBoardLogger")
 

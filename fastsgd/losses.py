@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Self
 from fastsgd.arguments import is_number
 
 __all__ = ["AbsoluteError", "BinaryCrossEntropy", "CrossEntropy", "EpsilonInsensitive", "Focal", "Gamma", "GaussianNLL",
-           "Hinge", "Huber", "Loss", "ModifiedHuber", "Ordinal", "Perceptron", "Poisson", "Quantile",
+           "Hinge", "Huber", "Loss", "MeanQuantiles", "ModifiedHuber", "Ordinal", "Perceptron", "Poisson", "Quantile",
            "SquaredEpsilonInsensitive", "SquaredError", "SquaredHinge", "Tweedie"]
 
 MAX_NUMBER = 1e30                # that a network may be given as a parameter
@@ -339,6 +339,57 @@ class Quantile(Loss):
         return 0 < value < 1
 
 
+@dataclass(frozen=True)
+class MeanQuantiles(Loss):
+    """``(t - a)^2 / 2`` of the first output, the mean, and a tenth of the pinball loss of the quantiles behind it.
+
+    ``quantiles`` holds one q for each further output. All outputs are of one target. The weight of a tenth leaves the
+    hidden layers to the mean: its prediction is as good as that of squared_error alone (docs/decisions.md). Slopes:
+    a - t, and a tenth of -q where t > a, of 1 - q where t < a.
+
+    >>> import fastsgd
+    >>> net = fastsgd.Network([3, 8, 3], loss=MeanQuantiles([0.1, 0.9]), seed=0)
+    >>> net.predict([[0, 0, 0]]).shape                              # the mean, and the quantiles 0.1 and 0.9
+    (1, 3)
+    """
+
+    weight: ClassVar[float] = 0.1
+    quantiles: Sequence[float] = (0.1, 0.9)
+    name = "mean_quantiles"
+    targets = QUANTITIES
+    constant = "mean and quantiles"
+    bounded_slope = False
+    of_one_target = True
+    allowed = "above 0 and below 1"
+
+    def _checked(self, value):
+        if isinstance(value, Real | str):
+            value = (value,)
+        try:
+            values = tuple(value)
+        except TypeError:
+            values = ()
+        if not values:
+            raise ValueError(f"MeanQuantiles: quantiles must be one number or several, got {value!r:.80}")
+        return tuple(Loss._checked(self, entry) for entry in values)
+
+    @staticmethod
+    def _allows(value):
+        return 0 < value < 1
+
+    def parameters(self, outputs: int) -> tuple[float, ...]:
+        if outputs != len(self.quantiles) + 1:
+            raise ValueError(f"loss: MeanQuantiles of {len(self.quantiles)} quantiles needs {len(self.quantiles) + 1} "
+                             f"outputs, got {outputs}")
+        return (0.0, *self.quantiles)
+
+    @classmethod
+    def from_parameters(cls, parameters: Sequence[float]) -> Self:
+        if parameters[0]:
+            raise ValueError(f"MeanQuantiles: the first parameter must be 0, got {parameters[0]!r}")
+        return cls(tuple(parameters[1:]))
+
+
 class GaussianNLL(Loss):
     """``s + (t - m)^2 / (2 exp(2 s))``: the negative log-likelihood of a normal distribution, less log(2 pi) / 2.
 
@@ -492,7 +543,7 @@ class SquaredEpsilonInsensitive(EpsilonInsensitive):
 LOSSES: dict[str, type[Loss]] = {loss.name: loss for loss in (
     CrossEntropy, BinaryCrossEntropy, Focal, Ordinal, SquaredError, AbsoluteError, Huber, Quantile, GaussianNLL,
     Poisson, Gamma, Tweedie, Hinge, Perceptron, SquaredHinge, ModifiedHuber, EpsilonInsensitive,
-    SquaredEpsilonInsensitive)}
+    SquaredEpsilonInsensitive, MeanQuantiles)}
 
 if __doc__:                      # and not by python -OO
     __doc__ += "\nname, output activations, cost:\n\n" + "\n".join(

@@ -94,6 +94,7 @@ def random_sizes(rng):
 def fitting(outputs, loss):
     """So many outputs, or one more where a loss needs two for each target."""
     kind = losses.LOSSES[loss]
+    outputs = max(outputs, 1 + (loss == "mean_quantiles"))
     return kind.outputs_for(-(-outputs // kind.outputs_per_target) + kind.targets.in_order)
 
 
@@ -101,7 +102,8 @@ def make_loss(loss, output, outputs, rng):
     """A loss of that name with parameters that are not its defaults."""
     quantiles = rng.uniform(0.1, 0.9, outputs)
     return losses.with_parameters(loss, delta=0.7, quantile=np.sort(quantiles) if output == "sorted" else quantiles,
-                                  gamma=rng.choice([0.0, 0.5, 1.5, 3.0]), power=rng.uniform(1.2, 1.8))
+                                  quantiles=quantiles[1:], gamma=rng.choice([0.0, 0.5, 1.5, 3.0]),
+                                  power=rng.uniform(1.2, 1.8))
 
 
 def randomise(net, size, rng):

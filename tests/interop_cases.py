@@ -61,7 +61,7 @@ def random_layers(rng, dtype="float32"):
 CATEGORIES = {0: 3, 4: 12, 7: 40}
 EDGES = ((-1.0, 0.0, 0.5, 1.0), (-2.0, 0.1, 0.2), (-1.0, -0.5, 0.0, 0.5), (0.0, 1.0), (-1.0, 0.0, 1.0, 2.0))
 ENCODINGS = [None, LinearReLU(4), Periodic(3, 5, 0.3), Periodic(3, 5, 0.3, "identity"), PBLD(4, 6, 0.5),
-             PiecewiseLinear(EDGES), PiecewiseLinear(EDGES, 3)]
+             PiecewiseLinear(EDGES), PiecewiseLinear(EDGES, 3), PiecewiseLinear(EDGES, 0, False, True)]
 MEMBERS = [(1, "none"), (3, "none"), (3, "batch"), (4, "mini")]
 
 

@@ -389,7 +389,8 @@ def test_files_of_tensors(tmp_path):
 
 @pytest.mark.parametrize("loss", losses.LOSSES)
 def test_parameters_of_losses_are_kept(tmp_path, loss):
-    loss = losses.with_parameters(loss, delta=0.25, epsilon=0.25, quantile=[0.25, 0.75], gamma=0.25, power=1.25)
+    loss = losses.with_parameters(loss, delta=0.25, epsilon=0.25, quantile=[0.25, 0.75], quantiles=[0.25], gamma=0.25,
+                                  power=1.25)
     net = fastsgd.Network([2, 2], loss=loss)
     net.save(tmp_path / "net")
     assert fastsgd.Network.load(tmp_path / "net").architecture == net.architecture

@@ -17,7 +17,7 @@ NUMBERS = (1, 2, 3, 5, 6)
 SIZES = (Scale(), 16, 3)
 EDGES = ((-1.0, 0.0, 0.5, 1.0), (-2.0, 0.1, 0.2), (-1.0, -0.5, 0.0, 0.5), (0.0, 1.0), (-1.0, 0.0, 1.0, 2.0))
 ENCODINGS = [None, LinearReLU(4), Periodic(3, 5, 0.3), Periodic(3, 5, 0.3, "identity"), PBLD(4, 6, 0.5),
-             PiecewiseLinear(EDGES), PiecewiseLinear(EDGES, 3)]
+             PiecewiseLinear(EDGES), PiecewiseLinear(EDGES, 3), PiecewiseLinear(EDGES, 0, False, True)]
 
 
 def named(encoding):

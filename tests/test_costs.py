@@ -45,7 +45,8 @@ def test_files_keep_everything_and_few_rows_are_predicted_as_many(tmp_path, loss
 
 @pytest.mark.parametrize(("loss", "output"), [
     ("cross_entropy", None), ("binary_cross_entropy", None), ("ordinal", None), ("squared_error", "identity"),
-    ("absolute_error", None), ("quantile", "identity"), ("quantile", "sorted"), ("gaussian_nll", None),
+    ("absolute_error", None), ("quantile", "identity"), ("quantile", "sorted"), ("mean_quantiles", None),
+    ("gaussian_nll", None),
     ("poisson", None), ("gamma", None), ("tweedie", None)])
 def test_no_constant_is_better_than_the_best(loss, output):
     rng = np.random.default_rng(0)

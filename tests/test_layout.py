@@ -19,7 +19,7 @@ PACKAGE = Path(fastsgd.__file__).parent
 # From the top down: a room, which is a sub-package or a module at the top, may import those below it only.
 ORDER = [
     "__main__", "cli", "__init__",
-    "interop", "estimators",
+    "interop", "estimators", "tabular",
     "training", "descent", "plots", "streams", "runs",
     "network", "engine",
     "tables", "datasets", "data",

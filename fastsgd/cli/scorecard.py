@@ -40,9 +40,13 @@ def scorecard(net: Network, encoding: Encoding, X: np.ndarray, y: np.ndarray) ->
     if not encoding.own_units:
         truth = truth * encoding.target_scale() + encoding.target_offset()
     each = predicted.shape[1] // len(names)
+    levels = tuple(level for level in encoding.quantiles if level is not None)
+    if len(levels) < len(encoding.quantiles):                       # the mean comes first, and is what is scored
+        return QuantityScores(len(X), cost, scores.r2(truth[:, 0], predicted[:, 0]), (
+            Quantity(names[0], "squared_error", truth[:, 0], predicted[:, :1]),))
     return QuantityScores(len(X), cost, metric, tuple(
         Quantity(name, net.loss_function, truth[:, i * each], predicted[:, i * each:(i + 1) * each],
-                 encoding.quantiles, deviations[:, i] if deviations.size else None)
+                 levels, deviations[:, i] if deviations.size else None)
         for i, name in enumerate(names)))
 
 

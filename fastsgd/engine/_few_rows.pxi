@@ -186,3 +186,54 @@ cdef class FewRows:
         done = bound.predict(x, out, 1)
         free.append(bound)
         return done
+
+
+ctypedef fused real:
+    float
+    double
+
+
+cdef void add_up(real* total, const real* more, ptrdiff_t n) noexcept:
+    cdef ptrdiff_t i
+    for i in range(n):
+        total[i] += more[i]
+
+
+cdef void divide(real* total, real count, ptrdiff_t n) noexcept:
+    cdef ptrdiff_t i
+    for i in range(n):
+        total[i] /= count
+
+
+cdef class FewRowsOfMembers:
+    """The same of members that share nothing: the mean of what each predicts."""
+
+    cdef list each
+
+    def __cinit__(self, architecture, params):
+        self.each = [FewRows(architecture.member, own) for own in params.reshape(architecture.members, -1)]
+
+    def __call__(self, X, out):
+        cdef c_numpy.ndarray total, more
+        cdef FewRows few = self.each[0]
+        cdef ptrdiff_t i, n
+        found = None if out is not None else few.answer(X, None)
+        if found is None:
+            return None
+        total = found
+        n = c_numpy.PyArray_SIZE(total)
+        for i in range(1, len(self.each)):
+            few = self.each[i]
+            found = few.answer(X, None)
+            if found is None:
+                return None
+            more = found
+            if few.dtype == c_numpy.NPY_FLOAT32:
+                add_up(<float*>c_numpy.PyArray_DATA(total), <float*>c_numpy.PyArray_DATA(more), n)
+            else:
+                add_up(<double*>c_numpy.PyArray_DATA(total), <double*>c_numpy.PyArray_DATA(more), n)
+        if few.dtype == c_numpy.NPY_FLOAT32:
+            divide(<float*>c_numpy.PyArray_DATA(total), <float>len(self.each), n)
+        else:
+            divide(<double*>c_numpy.PyArray_DATA(total), <double>len(self.each), n)
+        return total

@@ -293,8 +293,8 @@ ACTIVATIONS = {
 LOSSES = {
     "cross_entropy": FS_CROSS_ENTROPY, "focal": FS_FOCAL, "binary_cross_entropy": FS_BINARY_CROSS_ENTROPY,
     "ordinal": FS_BINARY_CROSS_ENTROPY, "squared_error": FS_SQUARED_ERROR, "absolute_error": FS_ABSOLUTE_ERROR,
-    "huber": FS_HUBER, "quantile": FS_QUANTILE, "gaussian_nll": FS_GAUSSIAN_NLL, "poisson": FS_POISSON,
-    "gamma": FS_GAMMA, "tweedie": FS_TWEEDIE, "hinge": FS_HINGE, "perceptron": FS_HINGE,
+    "huber": FS_HUBER, "quantile": FS_QUANTILE, "mean_quantiles": FS_MEAN_QUANTILES, "gaussian_nll": FS_GAUSSIAN_NLL,
+    "poisson": FS_POISSON, "gamma": FS_GAMMA, "tweedie": FS_TWEEDIE, "hinge": FS_HINGE, "perceptron": FS_HINGE,
     "squared_hinge": FS_SQUARED_HINGE, "modified_huber": FS_MODIFIED_HUBER,
     "epsilon_insensitive": FS_EPSILON_INSENSITIVE, "squared_epsilon_insensitive": FS_SQUARED_EPSILON_INSENSITIVE,
 }

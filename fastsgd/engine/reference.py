@@ -346,6 +346,10 @@ def cost_and_delta(architecture, z, target, sample_weight=None, config=None, row
     elif loss == "quantile":
         costs = np.maximum(p * -error, (1 - p) * error)
         delta = np.where(error < 0, -p, np.where(error > 0, 1 - p, 0)).astype(z.dtype)
+    elif loss == "mean_quantiles":
+        pinball = np.where(error < 0, -p, np.where(error > 0, 1 - p, 0))
+        delta = np.where(p == 0, error, z.dtype.type(0.1) * pinball).astype(z.dtype)
+        costs = np.where(p == 0, error / 2, delta) * error
     elif loss == "poisson":
         log_t = np.log(np.where(target > 0, target, 1))
         costs = target * (log_t - z) + error

@@ -3,12 +3,13 @@ from __future__ import annotations
 
 import math
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 
 from fastsgd.interop import c99_templates as templates
 from fastsgd.interop.c99_text import checked, literal, members
-from fastsgd.tables.columns import Category, Column, Date, Number
+from fastsgd.tables.columns import Category, Date, Number, Text
 from fastsgd.tables.encoding import Encoding
 
 LISTED = 20                         # levels that a comment has at most
@@ -22,7 +23,11 @@ def table_of(encoding: Encoding, fields: dict, largest_stack: int) -> tuple[str,
     ValueError names a column that cannot be written.
     """
     name, NAME, real = (fields[key] for key in ("name", "NAME", "real"))
-    columns = encoding.columns
+    columns: tuple[Any, ...] = encoding.columns
+    for column in columns:
+        if isinstance(column, Text):
+            raise ValueError(f"column {column.name!r:.60} is text whose words are hashed, which is not written in C; "
+                             "columns=False (--encoded of fastsgd export) writes the network alone")
     own = members(column.name for column in columns)
     wide = encoding.width * np.dtype(real if real == "double" else "float32").itemsize > largest_stack
     scratch = encoding.width * wide + int(fields["scratch_length"])
@@ -52,7 +57,7 @@ def table_of(encoding: Encoding, fields: dict, largest_stack: int) -> tuple[str,
         "encoded": "\n".join(line for i, (column, member, at) in enumerate(zip(columns, own, starts, strict=True))
                              for line in _encoded(name, column, f"row->{member}", i, at)),
         "x": f"{real} *x = scratch;" if wide else f"{real} x[{NAME}_INPUTS];",
-        "code": ", code" * any(isinstance(column, Category) for column in columns),
+        "code": ", code" * any(isinstance(column, Category) and not column.coded for column in columns),
         "parts": "\n    double parts[6] = {0};" * any(isinstance(column, Date) for column in columns),
         "argument": f", {rest}" if fields["scratch_length"] else "", "units": "\n".join(units),
     }
@@ -73,7 +78,7 @@ def table_of(encoding: Encoding, fields: dict, largest_stack: int) -> tuple[str,
 
 # ---- its parts ----
 
-def _member(column: Column, member: str) -> str:
+def _member(column: Number | Date | Category, member: str) -> str:
     """A member of the struct, after a comment that says what it is."""
     name, missing = literal(column.name), ""
     if isinstance(column, Number):
@@ -104,12 +109,14 @@ def _levels(column: Category) -> list[str]:
             for level in column.levels if level is not None]
 
 
-def _encoded(name: str, column: Column, value: str, i: int, at: int) -> list[str]:
+def _encoded(name: str, column: Number | Date | Category, value: str, i: int, at: int) -> list[str]:
     """The lines that make a member of the row to the network's inputs from ``at`` on."""
     if isinstance(column, Category):
         count = len(_levels(column))
         found = f"{name}_level({value}, {name}_levels_{i}, {len(column.levels) if column.other else -1}, " \
                 f"{count if None in column.levels else -1})"
+        if column.coded:
+            return [f"    x[{at}] = {found};"]
         return [f"    code = {found};", "    if (code >= 0)", f"        x[{at} + code] = 1;"]
     if isinstance(column, Date):
         first = f"    fine &= {name}_parts({value}, {_time(column.first)}, " \

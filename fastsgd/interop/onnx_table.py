@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastsgd.interop.onnx_graph import Graph
-from fastsgd.tables.columns import Category, Date, Number
+from fastsgd.tables.columns import Category, Date, Number, Text
 from fastsgd.tables.encoding import Encoding
 
 DOUBLE, INT64 = 11, 7                   # of onnx.TensorProto.DataType
@@ -31,6 +31,8 @@ def encoded(graph: Graph, encoding: Encoding) -> str:
             parts += _number(graph, column, _number_input(graph, column))
         elif isinstance(column, Date):
             parts += _date(graph, column)
+        elif isinstance(column, Text):
+            raise ValueError(f"ONNX has no operator that hashes the words of column {column.name!r:.60}; {ALONE}")
         else:
             parts.append(_category(graph, column))
     return graph("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
@@ -68,12 +70,14 @@ def _number(graph: Graph, column: Number, x: str) -> list[str]:
 
 
 def _category(graph: Graph, column: Category) -> str:
-    """One-hot: the place of each text among the levels, compared with all places."""
+    """The place of each text among the levels; compared with all places where the column is one-hot."""
     places = {"": -1}                       # where a text is missing, and no level of its own
     places |= {"" if level is None else str(level): i for i, level in enumerate(column.levels)}
     x = graph.declare(graph.inputs, column.name, object, 1)
     code = graph("LabelEncoder", x, domain="ai.onnx.ml", keys_strings=list(places), values_int64s=list(places.values()),
                  default_int64=len(column.levels) if column.other else -1)
+    if column.coded:
+        return _cast(graph, code)
     levels = graph.constant(f"places.{column.width}", np.arange(column.width)[np.newaxis])
     return _cast(graph, graph("Equal", code, levels))
 

@@ -128,8 +128,8 @@ class Columns(Layer):
     def term_columns(self) -> tuple[int, ...]:
         """How many of the columns in that order have each term of the basis."""
         if isinstance(self.numbers, PiecewiseLinear) and not self.numbers.outputs:
-            bins = [len(edges) - 1 for edges in self.numbers.edges]
-            return tuple(sum(count > term for count in bins) for term in range(max(bins)))
+            terms = [self.numbers.terms_of(place) for place in range(len(self.numbers.edges))]
+            return tuple(sum(count > term for count in terms) for term in range(max(terms)))
         return (len(self.number_columns),) * (1 if self.numbers is None else self.numbers.terms)
 
     @cached_property

@@ -204,7 +204,8 @@ class PiecewiseLinear(NumberEncoding):
 
     ``edges`` holds for each column of numbers the rising edges e_0 < e_1 < ... of its bins, as
     :func:`quantile_edges` and :func:`tree_edges` find them. Bin t of x is (x - e_t) / (e_(t+1) - e_t), cut to 0 .. 1;
-    below the first edge and above the last it goes on. A column with fewer bins than others has fewer features.
+    below the first edge and above the last it goes on, or with ``extrapolate=False`` stays. A column with fewer bins
+    than others has fewer features. With ``with_numbers`` each column has one more, the number itself.
 
     With ``outputs`` a map of that many outputs for each column follows, beside a linear one, w x + b, that it starts
     from: V begins as 0, w and b uniform within +-1 / sqrt(outputs) (TabM, arXiv 2410.24210; its authors' version B).
@@ -216,16 +217,22 @@ class PiecewiseLinear(NumberEncoding):
 
     edges: Sequence[Sequence[float]] = field()
     outputs: int = 0
+    extrapolate: bool = True
+    with_numbers: bool = False
     kind: ClassVar[str] = "piecewise_linear"
     basis: ClassVar[str] = "piecewise"
 
     def __post_init__(self):
         object.__setattr__(self, "edges", _checked_edges(self.edges))
         object.__setattr__(self, "outputs", check_whole("outputs", self.outputs, 0))
+        for name in ("extrapolate", "with_numbers"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
 
     def __repr__(self) -> str:
         mapped = f", outputs={self.outputs}" * bool(self.outputs)
-        return f"PiecewiseLinear({len(self.edges)} columns, up to {self.bins} bins{mapped})"
+        ends = ", extrapolate=False" * (not self.extrapolate) + ", with_numbers=True" * self.with_numbers
+        return f"PiecewiseLinear({len(self.edges)} columns, up to {self.bins} bins{mapped}{ends})"
 
     @property
     def bins(self) -> int:
@@ -238,11 +245,15 @@ class PiecewiseLinear(NumberEncoding):
 
     @property
     def terms(self) -> int:
-        """The bins, and below a map the number itself."""
-        return self.bins + bool(self.outputs)
+        """The bins, and the number itself where it is one, as below a map."""
+        return self.bins + (self.with_numbers or self.outputs > 0)
+
+    def terms_of(self, column: int) -> int:
+        """Of one column, where no map follows."""
+        return len(self.edges[column]) - 1 + self.with_numbers
 
     def features(self, numbers: int) -> int:
-        return self.outputs * numbers if self.outputs else sum(len(edges) - 1 for edges in self.edges)
+        return self.outputs * numbers if self.outputs else sum(map(self.terms_of, range(len(self.edges))))
 
     def initial(self, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
         limit = self.outputs ** -0.5
@@ -269,9 +280,12 @@ class PiecewiseLinear(NumberEncoding):
             slopes[:bins, place] = 1 / np.diff(edges)
             offsets[:bins, place] = -edges[:-1] * slopes[:bins, place]
             highest[:bins, place] = 1
-            lowest[0, place], highest[bins - 1, place] = -math.inf, math.inf
-        if self.outputs:
-            slopes[-1], lowest[-1], highest[-1] = 1, -math.inf, math.inf
+            if self.extrapolate:
+                lowest[0, place], highest[bins - 1, place] = -math.inf, math.inf
+            if self.outputs or self.with_numbers:
+                at = self.bins if self.outputs else bins
+                slopes[at, place] = 1
+                lowest[at, place], highest[at, place] = (-math.inf, math.inf) if self.extrapolate else edges[[0, -1]]
         return slopes, offsets, lowest, highest
 
 

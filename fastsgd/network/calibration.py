@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,6 +62,30 @@ def calibrate_temperature(net: Network, X: RowsLike, y: ArrayLike, *, sample_wei
     True
     """
     require_network(net)
+    slope = _slope(net, X, y, sample_weight, threads)
+    if not slope(-math.log(LIMIT)) < 0:
+        raise ValueError("no temperature makes these rows more likely than equal probabilities do; are y the classes "
+                         "of X, and was net trained?")
+    if not slope(math.log(LIMIT)) > 0:
+        raise ValueError(f"all {len(np.asarray(y)):,} rows are predicted right, so that no temperature is low enough; "
+                         "give more rows, that net was not trained on")
+    return _divide([net], _root(slope))
+
+
+def calibrate_together(nets: Sequence[Network], rows: Sequence[tuple], prior: float,
+                       threads: int | None = None) -> float:
+    """The same with one temperature T for several networks, each on rows ``(X, y, sample_weight)`` of its own.
+
+    ``prior / 2 * log(T)^2`` is added to the log loss of all rows, which keeps T near 1 where they are few.
+    """
+    slopes = [(len(y), _slope(net, X, y, weight, threads)) for net, (X, y, weight) in zip(nets, rows, strict=True)]
+    return _divide(nets, _root(lambda log_inverse: prior * log_inverse + math.exp(log_inverse) * sum(
+        count * slope(log_inverse) for count, slope in slopes)))
+
+
+def _slope(net: Network, X: RowsLike, y: ArrayLike, sample_weight: ArrayLike | None,
+           threads: int | None) -> Callable[[float], float]:
+    """Of the log loss of the members' mean, along 1 / T, as a function of log(1 / T)."""
     output = net.architecture.activations[-1]
     if net.metric != "accuracy" or output not in ("softmax", "logistic"):
         allowed = [name for name, loss in LOSSES.items() if loss.targets.metric == "accuracy"
@@ -75,7 +100,6 @@ def calibrate_temperature(net: Network, X: RowsLike, y: ArrayLike, *, sample_wei
     t = _targets(net, y)
 
     def slope(log_inverse: float) -> float:
-        """Of the log loss of the members' mean, along 1 / T; with one member the log loss is convex."""
         p = _probabilities(output, math.exp(log_inverse) * z)
         mean = np.maximum(p.mean(axis=0), np.finfo(float).tiny)
         if output == "softmax":
@@ -85,19 +109,22 @@ def calibrate_temperature(net: Network, X: RowsLike, y: ArrayLike, *, sample_wei
         along = (p * (1 - p) * z).mean(axis=0)
         return float(np.average(((1 - t) * along / against - t * along / mean).sum(axis=-1), weights=weight))
 
+    return slope
+
+
+def _root(slope: Callable[[float], float]) -> float:
+    """The temperature where a function of log(1 / T) rises through 0; with one member the log loss is convex."""
     low, high = -math.log(LIMIT), math.log(LIMIT)
-    if not slope(low) < 0:
-        raise ValueError("no temperature makes these rows more likely than equal probabilities do; are y the classes "
-                         "of X, and was net trained?")
-    if not slope(high) > 0:
-        raise ValueError(f"all {len(X):,} rows are predicted right, so that no temperature is low enough; give more "
-                         "rows, that net was not trained on")
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    temperature = math.exp(-(low + high) / 2)
-    for array in (net.weights[-1], net.biases[-1]):
-        array /= array.dtype.type(temperature)
+    return math.exp(-(low + high) / 2)
+
+
+def _divide(nets: Sequence[Network], temperature: float) -> float:
+    for net in nets:
+        for array in (net.weights[-1], net.biases[-1]):
+            array /= array.dtype.type(temperature)
     return temperature
 
 

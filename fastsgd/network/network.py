@@ -543,12 +543,7 @@ def _few_rows_of(architecture: Architecture, params: np.ndarray) -> Callable[[An
         return lambda X, out: None
     if architecture.members == 1:
         return _kernel.FewRows(architecture, params)
-    each = [_kernel.FewRows(architecture.member, own) for own in params.reshape(architecture.members, -1)]
-
-    def mean(X, out):
-        found: list[Any] = [few(X, None) for few in each] if out is None else [None]
-        return None if found[0] is None else np.mean(found, axis=0)
-    return mean
+    return _kernel.FewRowsOfMembers(architecture, params)
 
 
 def _seeds(seed: Any, members: int) -> list[Any]:

@@ -48,6 +48,9 @@ def best_constant(net: Network, y: np.ndarray, weight: np.ndarray | None = None)
             p = np.clip(shares, RARELY, 1 - RARELY)
             return np.log(p / (1 - p))
         return np.arctanh(np.clip(shares, RARELY - 1, 1 - RARELY)) if output == "tanh" else shares
+    if loss.constant == "mean and quantiles":
+        rest = [_quantile(y[:, i], level, weight) for i, level in enumerate(architecture.loss_parameters) if level]
+        return np.array([shares[0], *rest])
     levels = architecture.loss_parameters if loss.constant == "quantile" else (0.5,) * net.sizes[-1]
     return np.array([_quantile(y[:, i], level, weight) for i, level in enumerate(levels)])
 

@@ -1,6 +1,8 @@
-"""How one column is encoded, as a number, a date or a category, learned from the training rows."""
+"""How one column is encoded, as a number, a date, a category or text, learned from the training rows."""
 from __future__ import annotations
 
+import re
+import zlib
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
 
@@ -14,6 +16,8 @@ MAX_EXACT = 2**53                 # float64 holds all whole numbers up to here
 NARROW = 1e-12                        # a smaller spread, relative to the mean, needs an offset to be kept in float64
 PARTS = ("year", "month", "day", "weekday", "hour")
 MAX_TIME = 2**62                  # microseconds from 1970
+MAX_HASHED = 1024                 # numbers that a text becomes
+_WORDS = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -142,16 +146,26 @@ class Date:
 
 @dataclass(frozen=True)
 class Category:
-    """A column of one-hot coded levels, or a target of classes. ``other`` is one more level, of all that are rare."""
+    """A column of levels, or a target of classes. ``other`` is one more level, of all that are rare.
+
+    A level is an input of its own, 1 for the rows that have it, or with ``coded`` a code in one input, as
+    ``fastsgd.layers.Columns`` takes it.
+    """
 
     name: str
     levels: tuple[str | int | bool | None, ...]
     other: bool = False
+    coded: bool = False
+
+    @property
+    def codes_count(self) -> int:
+        """Of the levels."""
+        return len(self.levels) + self.other
 
     @property
     def width(self) -> int:
         """How many of the network's inputs it makes."""
-        return len(self.levels) + self.other
+        return 1 if self.coded else self.codes_count
 
     @property
     def kind(self) -> str:
@@ -159,21 +173,24 @@ class Category:
         return f"{len(self.levels)} levels" + ", and other" * self.other
 
     @classmethod
-    def learn(cls, name: str, values: np.ndarray, rows=slice(None)) -> Category:
+    def learn(cls, name: str, values: np.ndarray, rows=slice(None), coded: bool = False) -> Category:
         """From the given rows of strings, of which None is a level of its own; beyond 1,000 the most frequent."""
         counts = Counter(values[rows].tolist())
         missing = (None,) * (counts.pop(None, 0) > 0)
         kept = sorted(counts)
         if len(kept) > MAX_LEVELS:
             kept = sorted(sorted(counts, key=lambda level: (-counts[level], level))[:MAX_LEVELS])
-        return cls(name, (*kept, *missing), len(counts) > MAX_LEVELS)
+        return cls(name, (*kept, *missing), len(counts) > MAX_LEVELS, coded)
 
     def encode(self, values: np.ndarray, dtype, out: np.ndarray, warn) -> None:
         """Into the columns of ``out``."""
         codes = self.codes(values)
         if self.other:
             codes[(codes < 0) & ~missing_in(values)] = len(self.levels)
-        out[codes >= 0, codes[codes >= 0]] = 1
+        if self.coded:
+            out[:, 0] = codes
+        else:
+            out[codes >= 0, codes[codes >= 0]] = 1
         unseen = (codes < 0) & ~missing_in(values)
         if warn and unseen.any():
             warn(f"column {self.name!r}: values not in the training table: {int(unseen.sum())}, such as "
@@ -185,11 +202,48 @@ class Category:
         places: dict = {str(level): i for i, level in enumerate(self.levels) if level is not None}
         places |= {level: i for i, level in enumerate(self.levels)}
         given = [None if value != value else value for value in values.tolist()]       # a column of nothing is of NaN
-        known = {value: places.get(value, places.get(_written(value), -1)) for value in set(given)}
+        known = {value: places.get(value, places.get(written(value), -1)) for value in set(given)}
         return np.array([known[value] for value in given], dtype=int)
 
 
-Column = Number | Date | Category
+@dataclass(frozen=True)
+class Text:
+    """A column of free text: its words are hashed into ``features`` signed counts, divided by their length.
+
+    (Weinberger et al. 2009, arXiv 0902.2206.) Nothing is learned, so a word that is new does no harm; the hash is
+    CRC-32, the same everywhere. A missing text has no words.
+    """
+
+    name: str
+    features: int = 16
+
+    @property
+    def width(self) -> int:
+        """How many of the network's inputs it makes."""
+        return self.features
+
+    @property
+    def kind(self) -> str:
+        """In words."""
+        return f"text, its words hashed into {self.features} numbers"
+
+    def encode(self, values: np.ndarray, dtype, out: np.ndarray, warn) -> None:
+        """Into the columns of ``out``."""
+        given = values.tolist()
+        known = {value: self.hashed(str(value)) for value in set(given) if value is not None and value == value}
+        nothing = np.zeros(self.features)
+        out[:] = [known.get(value, nothing) for value in given]
+
+    def hashed(self, text: str) -> np.ndarray:
+        """Of one text."""
+        found = np.zeros(self.features)
+        for word in _WORDS.findall(text.casefold()):
+            code = zlib.crc32(word.encode("utf-8", "surrogatepass"))
+            found[(code >> 1) % self.features] += 1 if code & 1 else -1
+        return found / (np.linalg.norm(found) or 1)
+
+
+Column = Number | Date | Category | Text
 
 
 # ---- values ----
@@ -220,6 +274,16 @@ def as_numbers(name: str, values: np.ndarray, written: Spelling | None = None, d
         raise ValueError(f"column {name!r} must hold numbers, got {given[strange[0]]!r} in row {strange[0]}, counted "
                          "from 0")
     return numbers
+
+
+def as_text(values: np.ndarray) -> np.ndarray:
+    """Strings, None where a value is missing; whole numbers without a point."""
+    missing = missing_in(values)
+    if values.dtype.kind == "M":
+        return np.array([None if gone else str(value) for value, gone in zip(values, missing, strict=True)],
+                        dtype=object)
+    return np.array([None if gone else written(value) for value, gone in zip(values.tolist(), missing, strict=True)],
+                    dtype=object)
 
 
 def as_dates(name: str, values: np.ndarray) -> np.ndarray:
@@ -254,7 +318,8 @@ def missing_in(values: np.ndarray) -> np.ndarray:
     return np.isnat(values) if values.dtype.kind in "mM" else ~np.isfinite(values)
 
 
-def _written(value) -> str:
+def written(value) -> str:
+    """A level as a string: whole numbers without a point."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -315,11 +380,16 @@ def from_dict(value: dict) -> Column:
             raise ValueError(f"column {name!r} has the parts {names!s:.80}")
         return Date(name, _time(value["first"]), parts, None if value["fill"] is None else _time(value["fill"]),
                     value["gaps"] is True)
+    if value["kind"] == "text":
+        features = value.get("features", Text.features)
+        if type(features) is not int or not 0 < features <= MAX_HASHED:
+            raise ValueError(f"column {name!r} has {features!r:.40} features")
+        return Text(name, features)
     levels = tuple(value["levels"])
     if not levels or len(set(levels)) < len(levels) or not all(
             level is None or isinstance(level, str | int) for level in levels):
         raise ValueError(f"column {name!r} has levels {levels!r}")
-    return Category(name, levels, value.get("other", False) is True)
+    return Category(name, levels, value.get("other", False) is True, value.get("coded", False) is True)
 
 
 def _number(name: str, value: dict) -> Number:

@@ -7,15 +7,28 @@ the target's classes or scale are remembered so that predictions come back in th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TypeVar
 
 import numpy as np
 
 from fastsgd.files.bounded_json import parse_json
-from fastsgd.tables.columns import Category, Column, Date, Number, as_dates, from_dict, missing_in, plain, to_dict
-from fastsgd.tables.inputs import learn_column, leave_out, read_inputs, tell_of_columns, without_fill
+from fastsgd.tables.columns import (
+    Category,
+    Column,
+    Date,
+    Number,
+    Text,
+    as_dates,
+    as_text,
+    from_dict,
+    missing_in,
+    plain,
+    to_dict,
+)
+from fastsgd.tables.inputs import Wishes, learn_inputs, tell_of_columns, without_fill
 from fastsgd.tables.reading import Reading
 from fastsgd.tables.targets import are_whole, learn_targets
 from fastsgd.tables.wording import LISTED, how_to_keep, refuse_missing, some
@@ -42,7 +55,7 @@ class Encoding:
     target_columns: tuple[Number | Category, ...]
     own_units: bool = False  # quantities come to the network as they are: its output_scale standardises them
     reading: Reading = PLAIN
-    quantiles: tuple[float, ...] = ()        # of each target, an output each; none where it is predicted itself
+    quantiles: tuple[float | None, ...] = ()   # of each target, an output each, None its mean; () its mean alone
 
     @property
     def target(self) -> Number | Category:
@@ -63,6 +76,12 @@ class Encoding:
     def width(self) -> int:
         """The network's inputs."""
         return sum(column.width for column in self.columns)
+
+    def categories(self) -> dict[int, int]:
+        """The inputs that are codes, each with its number of levels: what ``fastsgd.layers.Columns`` takes."""
+        starts = accumulate((column.width for column in self.columns), initial=0)
+        return {at: column.codes_count for at, column in zip(starts, self.columns, strict=False)
+                if isinstance(column, Category) and column.coded}
 
     @property
     def classes(self) -> tuple[str | int | bool | None, ...]:
@@ -90,15 +109,18 @@ class Encoding:
     @classmethod
     def learn(cls, table: Table, targets: str | tuple[str, ...], task: str = "auto", drop: Iterable[str] = (),
               rows=slice(None), warn: Teller = None, *, keep: Iterable[str] = (), missing: str = "fill",
-              own_units: bool = False, quantiles: Iterable[float] = (), tell: Teller = None) -> Encoding:
+              own_units: bool = False, quantiles: Iterable[float | None] = (), tell: Teller = None,
+              kinds: Mapping[str, str] | None = None, coded: bool = False) -> Encoding:
         """Means, scales and levels from the given rows of a table; the target's classes are the whole table's.
 
         Several targets must all be quantities, an output each. ``task`` is "auto", "classification" or "regression".
         Columns of row numbers, identifiers and free text are left out, but those named in ``keep``. ``missing`` is
         "fill" or "error". With ``own_units`` quantities are not standardised: the network does that, with
         ``target_scale()`` and ``target_offset()``. With ``quantiles`` it has an output for each of them instead of one
-        for each target. ``tell`` and ``warn`` are told, a line each, what was made of the
-        columns where it is not plain, and what looks like a mistake.
+        for each target. ``kinds`` says what some columns are, "number", "category", "date" or "text"; with ``coded``
+        categories become codes, for a network whose first layer is of ``categories()``, and free text is hashed.
+        ``tell`` and ``warn`` are told, a line each, what was made of the columns where it is not plain, and what looks
+        like a mistake.
         """
         targets = (targets,) if isinstance(targets, str) else tuple(targets)
         drop, keep = tuple(drop), tuple(keep)
@@ -113,16 +135,14 @@ class Encoding:
             raise ValueError(f"column {both[0]!r} cannot be kept as an input: it is dropped or a target")
         tell, warn = tell or _silent, warn or _silent
         reading = getattr(table, "reading", PLAIN)
-        read = read_inputs(table, set(table) - {*targets, *drop}, reading, rows, tell, warn)
-        left_out = leave_out(read, keep, rows, tell)
-        inputs = {name: found for name, found in read.items() if name not in left_out}
+        wishes = Wishes(keep, kinds or {}, coded)
+        columns, inputs, left_out = learn_inputs(table, set(table) - {*targets, *drop}, wishes, rows, tell, warn)
         if missing == "error":
             refuse_missing({name: values for name, (values, _) in inputs.items()})
         if not inputs:
             raise ValueError(f"no columns are left to learn {', '.join(map(repr, targets))} from"
                              + "".join(f"; {name!r} is left out, {why} ({how_to_keep(name)})"
                                        for name, why in list(left_out.items())[:LISTED]))
-        columns = tuple(learn_column(name, values, written, rows) for name, (values, written) in inputs.items())
         if missing == "error":
             columns = tuple(without_fill(column) for column in columns)
         tell_of_columns(columns, inputs, tell)
@@ -145,13 +165,13 @@ class Encoding:
         read = {column.name: self._values(column, table) for column in self.columns}
         gaps = {column.name: missing_in(read[column.name]) for column in self.columns}
         refuse_missing({column.name: read[column.name] for column in self.columns
-                         if not isinstance(column, Category) and column.fill is None})
+                         if isinstance(column, Number | Date) and column.fill is None})
         X = np.zeros((len(next(iter(table.values()))), self.width), dtype=dtype)
         at, sudden = 0, []
         for column in self.columns:
             column.encode(read[column.name], np.dtype(dtype), X[:, at:at + column.width], warn)
             at += column.width
-            known = None in column.levels if isinstance(column, Category) else column.gaps
+            known = None in column.levels if isinstance(column, Category) else getattr(column, "gaps", True)
             if not known and gaps[column.name].any():
                 sudden.append(f"{column.name!r} ({int(gaps[column.name].sum()):,})")
         if warn and sudden:
@@ -165,7 +185,8 @@ class Encoding:
         values = table[column.name]
         decimal = getattr(table, "reading", self.reading).usual
         return (column.numbers(values, decimal) if isinstance(column, Number) else
-                as_dates(column.name, values) if isinstance(column, Date) else values)
+                as_dates(column.name, values) if isinstance(column, Date) else
+                as_text(values) if isinstance(column, Text) else values)
 
     def targets(self, table: Table, dtype="float32") -> np.ndarray:
         """The network's targets: class labels (rows,), a quantity (rows,), or several of them (rows, outputs).
@@ -228,20 +249,20 @@ class Encoding:
             targets = value["target"] if isinstance(value["target"], list) else [value["target"]]
             found = tuple(map(from_dict, targets))
             if not found or (len(found) > 1 and not all(isinstance(column, Number) for column in found)) or any(
-                    isinstance(column, Date) or (isinstance(column, Category) and (column.other or
+                    isinstance(column, Date | Text) or (isinstance(column, Category) and (column.other or
                                                                                    None in column.levels))
                     for column in found):
                 raise ValueError("its targets are neither quantities nor one of classes")
-            return cls(tuple(map(from_dict, value["columns"])), tuple(
-                column for column in found if not isinstance(column, Date)), value.get("own_units", False) is True,
+            targets = [column for column in found if isinstance(column, Number | Category)]
+            return cls(tuple(map(from_dict, value["columns"])), tuple(targets), value.get("own_units", False) is True,
                 Reading.from_dict(value.get("reading", {})), _quantiles_of(value, found))
         except (AttributeError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"the model file's table encoding is damaged: {error!s:.300}") from None
 
 
-def _quantiles_of(value: dict, targets: tuple) -> tuple[float, ...]:
-    quantiles = tuple(map(float, value.get("quantiles", ())))
-    if quantiles and (not all(0 < q < 1 for q in quantiles) or len(set(quantiles)) < len(quantiles)
+def _quantiles_of(value: dict, targets: tuple) -> tuple[float | None, ...]:
+    quantiles = tuple(None if q is None else float(q) for q in value.get("quantiles", ()))
+    if quantiles and (not all(q is None or 0 < q < 1 for q in quantiles) or len(set(quantiles)) < len(quantiles)
                       or isinstance(targets[0], Category)):
         raise ValueError(f"it has quantiles {quantiles!r:.80}")
     return quantiles

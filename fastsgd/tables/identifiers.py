@@ -9,17 +9,17 @@ DIFFERENT = 0.8            # so large a part of the rows makes a column of strin
 FEW = 20                   # different strings are levels in any case
 _INDEX = re.compile(r"|unnamed: *\d+(\.\d+)?|level_\d+|index|row[._ ]?(names?|id|num(ber)?|no|nr)?")
 _COUNTER = re.compile(r"#|order|obs\.?|observation|case|no\.?|nr\.?|number|seq|sequence|s\.?no\.?|sr\.?( ?no\.?)?")
+_CODE = re.compile(r"(.*[^a-z])?(code|codes|zip|zip_?code|postcode|postal_?code|plz)")
 _IDENTIFIER = re.compile(r"(.*[^a-z0-9])?(id|ids|[pugcs]id|uuid|guid)|.*[a-z0-9](ID|Id|UUID|Guid)")
 
 
-def why_left_out(name: str, values: np.ndarray, rows=slice(None)) -> str:
+def why_left_out(name: str, values: np.ndarray, rows=slice(None), text: bool = True) -> str:
     """What a column is that should not be learned from, nothing where it may.
 
     An index is a column without a name, or one that is called index, row, rownames or the like; an identifier is called
     id, or its name ends so (user_id, userId). Both are whole numbers or strings that are all different. A column
     called order, number, case or the like is left out where it counts the rows from 0 or 1, and the index that pandas
-    keeps in a Parquet file in any case. Free text are more than 20 different strings of the given rows, in more than
-    0.8 of them.
+    keeps in a Parquet file in any case; free text unless ``text`` is False.
     """
     if name.startswith("__index_level_"):
         return "row numbers" if values.dtype.kind in "iuf" else "row names"
@@ -29,12 +29,21 @@ def why_left_out(name: str, values: np.ndarray, rows=slice(None)) -> str:
             "row names" if names_index(name) else "an identifier: all values are different")
     if whole and _COUNTER.fullmatch(name.strip().lower()) and _are_row_numbers(values):
         return "row numbers"
-    if values.dtype.kind == "O":
-        given = [value for value in values[rows].tolist() if value is not None]
-        different = len(set(given))
-        if different > FEW and different > DIFFERENT * len(given):
-            return f"text: {different:,} different values in {len(given):,} rows"
+    return free_text(values, rows) if text and values.dtype.kind == "O" else ""
+
+
+def free_text(values: np.ndarray, rows=slice(None)) -> str:
+    """What strings are that are too different for categories: more than 20, in more than 0.8 of the given rows."""
+    given = [value for value in values[rows].tolist() if value is not None]
+    different = len(set(given))
+    if different > FEW and different > DIFFERENT * len(given):
+        return f"text: {different:,} different values in {len(given):,} rows"
     return ""
+
+
+def names_code(name: str) -> bool:
+    """Whether whole numbers of this name are no amounts: a code, an identifier, a postal code."""
+    return names_identifier(name) or _CODE.fullmatch(name.strip().lower()) is not None
 
 
 def names_index(name: str) -> bool:

@@ -1,23 +1,63 @@
-"""Which columns of a table are inputs: what strings hold, what is left out, and the messages about it."""
+"""Which columns of a table are inputs: what they hold, what is left out, and the messages about it."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from fastsgd.tables import spelling
-from fastsgd.tables.columns import MAX_LEVELS, Category, Column, Date, Number, as_numbers, missing_in
-from fastsgd.tables.identifiers import why_left_out
+from fastsgd.tables.columns import (
+    MAX_LEVELS,
+    Category,
+    Column,
+    Date,
+    Number,
+    Text,
+    as_dates,
+    as_numbers,
+    as_text,
+    missing_in,
+)
+from fastsgd.tables.identifiers import free_text, names_code, why_left_out
 from fastsgd.tables.reading import Reading
 from fastsgd.tables.wording import how_to_drop, how_to_keep, some
 
 Tell = Callable[[str], object]
 
 FEW_LEVELS, ROWS_OF_A_LEVEL = 50, 4          # more levels than both allow are told of
+KINDS = ("number", "category", "date", "text", "drop")
 
 
-def read_inputs(table: dict[str, np.ndarray], names: set[str], reading: Reading, rows, tell: Tell, warn: Tell) -> dict:
+@dataclass(frozen=True)
+class Wishes:
+    """What was said about the columns: those to keep in any case, and the kind of some.
+
+    With ``coded`` categories become codes instead of inputs of their own, whole numbers that are called codes are
+    categories, and free text is hashed instead of left out.
+    """
+
+    keep: tuple[str, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    coded: bool = False
+
+
+def learn_inputs(table: dict[str, np.ndarray], names: set[str], wishes: Wishes, rows, tell: Tell,
+                 warn: Tell) -> tuple[tuple[Column, ...], dict, dict[str, str]]:
+    """The columns of these names, what they hold, and the names of those that are left out, with why."""
+    read = read_inputs(table, names, getattr(table, "reading", Reading()), rows, tell, warn, wishes)
+    left_out = dict.fromkeys(sorted(names - set(read)), "constant or empty in the rows to train on")
+    told = leave_out(read, wishes, rows, tell)
+    inputs = {name: found for name, found in read.items() if name not in told}
+    columns = tuple(learn_column(name, values, written, rows, wishes) for name, (values, written) in inputs.items())
+    return columns, inputs, left_out | told
+
+
+def read_inputs(table: dict[str, np.ndarray], names: set[str], reading: Reading, rows, tell: Tell, warn: Tell,
+                wishes: Wishes) -> dict:
     """``{name: (values, spelling)}`` of the inputs, with strings that are numbers or dates as such."""
+    categories: frozenset[str] = getattr(table, "categories", frozenset())
     found: dict = {}
     numbers: list[str] = []
     dates: list[str] = []
@@ -27,6 +67,10 @@ def read_inputs(table: dict[str, np.ndarray], names: set[str], reading: Reading,
             continue
         if missing_in(values[rows]).all():
             empty.append(f"{name!r}")
+            continue
+        if said := wishes.kinds.get(name, "category" if name in categories or (
+                wishes.coded and is_code(name, values)) else ""):
+            found[name] = _as_said(name, values, said, reading)
             continue
         if values.dtype.kind != "O" or all(value is None or isinstance(value, bool) for value in values.tolist()):
             found[name] = (values if values.dtype.kind == "M" else as_numbers(name, values), None)
@@ -51,20 +95,40 @@ def read_inputs(table: dict[str, np.ndarray], names: set[str], reading: Reading,
     return found
 
 
-def leave_out(read: dict, keep: tuple[str, ...], rows, tell: Tell) -> dict[str, str]:
+def _as_said(name: str, values: np.ndarray, kind: str, reading: Reading) -> tuple[np.ndarray, Any]:
+    if kind == "date":
+        return as_dates(name, values), None
+    if kind != "number":
+        return as_text(values), None
+    written = spelling.of_numbers(values, reading.decimal, reading.thousands,
+                                  reading.usual) if values.dtype.kind == "O" else None
+    return as_numbers(name, values, written, reading.usual), written
+
+
+def is_code(name: str, values: np.ndarray) -> bool:
+    """Whether whole numbers are codes by their name: zip, sector_code; identifiers that are repeated, such as user_id.
+    """
+    return values.dtype.kind in "iu" and names_code(name)
+
+
+def leave_out(read: dict, wishes: Wishes, rows, tell: Tell) -> dict[str, str]:
     """The columns that are not learned from, and why."""
     found = {name: why for name, (values, _) in read.items()
-             if name not in keep and (why := why_left_out(name, values, rows))}
+             if name not in wishes.keep and name not in wishes.kinds and (why := why_left_out(
+                 name, values, rows, text=not wishes.coded))}
     if found:
         tell(f"left out: {some([f'{name!r} ({why})' for name, why in found.items()])}; "
              f"{how_to_keep(next(iter(found)))} keeps {'it' if len(found) == 1 else 'the first'}")
     return found
 
 
-def learn_column(name: str, values: np.ndarray, written, rows) -> Column:
+def learn_column(name: str, values: np.ndarray, written, rows, wishes: Wishes) -> Column:
     """By its kind of values."""
     if values.dtype.kind == "O":
-        return Category.learn(name, values, rows)
+        said = wishes.kinds.get(name)
+        if said == "text" or (wishes.coded and said is None and name not in wishes.keep and free_text(values, rows)):
+            return Text(name)
+        return Category.learn(name, values, rows, wishes.coded)
     return Date.learn(name, values, rows) if values.dtype.kind == "M" else Number.learn(name, values, rows, written)
 
 

@@ -39,9 +39,10 @@ KINDS = (".csv, .tsv or .txt (also with .gz, .bz2, .xz or .zip), .jsonl or .ndjs
 
 
 class Table(dict[str, np.ndarray]):
-    """Columns by name, and how they were read."""
+    """Columns by name, how they were read, and which of them are categories where a data frame says so."""
 
     reading: Reading = Reading()
+    categories: frozenset[str] = frozenset()
 
 
 def read_table(path, text: Iterable[str] = (), *, reading: Reading | None = None, drop: Iterable[str] = (),

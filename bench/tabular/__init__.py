@@ -1,0 +1,1 @@
+"""Estimators and their peers on real tables: quality against CPU time."""

@@ -1,0 +1,547 @@
+"""``TabularClassifier`` and ``TabularRegressor``: tables as they are, defaults that need no tuning."""
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_sample_weight,
+    assert_all_finite,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+
+from fastsgd.engine.machine import cores
+from fastsgd.network.network import Network
+from fastsgd.runs.callbacks import Progress
+from fastsgd.runs.history import History
+from fastsgd.tables.columns import Category, Number
+from fastsgd.tables.encoding import Encoding
+from fastsgd.tables.few_rows import FEW, FewRows
+from fastsgd.tables.frames import is_frame, table_of
+from fastsgd.tables.inputs import KINDS, Wishes, learn_inputs
+from fastsgd.tables.read import Table
+from fastsgd.tabular.explain import column_slices, permutation_importance, shapley_values
+from fastsgd.tabular.fitting import QUANTILES, Rows, fit
+from fastsgd.tabular.model import TabularModel
+from fastsgd.tabular.recipe import QUALITIES, Recipe, recipe_for
+
+SEEDS = 2**31 - 1                            # drawn below this
+TARGET = "target"                            # the name of one that has none
+
+
+class ColumnUse(NamedTuple):
+    """What was made of a column: its kind, in words, and how many inputs of the network; 0 where it is left out."""
+
+    name: str
+    kind: str
+    inputs: int
+
+
+class Explanation(NamedTuple):
+    """``values`` (rows, columns) or (rows, columns, classes), and ``base``, a number or one for each class."""
+
+    values: np.ndarray
+    base: Any
+
+
+class Tabular(BaseEstimator):
+    """What both estimators share."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "quality": [StrOptions(set(QUALITIES))],
+        "columns": [Mapping, None],
+        "time_limit": [Interval(Real, 0, None, closed="neither"), None],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "recipe": [Recipe, None],
+        "random_state": ["random_state"],
+        "n_jobs": [Integral, None],
+        "progress": ["boolean"],
+    }
+
+    _model: TabularModel
+    _needed: list[str]                               # names of columns
+    _few_rows: FewRows
+    _few_at: tuple[tuple, list[int]] | None          # the columns of the last few rows, and where the needed ones are
+    columns_: tuple[ColumnUse, ...]
+    feature_names_in_: np.ndarray
+
+    def __init__(self, *, quality="good", columns=None, time_limit=None, validation_fraction=0.2, recipe=None,
+                 random_state=None, n_jobs=None, progress=False):
+        self.quality = quality
+        self.columns = columns
+        self.time_limit = time_limit
+        self.validation_fraction = validation_fraction
+        self.recipe = recipe
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.progress = progress
+
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Learns a table.
+
+        Parameters
+        ----------
+        X : data frame or array (rows, columns)
+            Of pandas, Polars or pyarrow, with columns of any kind; or an array of numbers, strings or objects.
+        y : array (rows,)
+            Classes, or quantities.
+        sample_weight : array (rows,), optional
+            How much each row counts.
+        X_val, y_val, sample_weight_val : optional
+            Rows to choose the best epoch and to calibrate with, instead of a part of X.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            Where something cannot be used; what is wrong with a column is told with its name.
+        """
+        self._validate_params()
+        kinds = self._kinds()
+        table = self._table(X, reset=True, drop=[name for name, kind in kinds.items() if kind == "drop"])
+        y = self._checked_target(y)
+        check_consistent_length(X, y)
+        if len(y) < 2:
+            raise ValueError(f"{type(self).__name__} needs at least 2 rows, got n_samples = {len(y)}")
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, y, ensure_non_negative=True)
+        for name in kinds:
+            if name not in self._input_names():
+                raise ValueError(f"columns: there is no column {name!r}; the columns are "
+                                 f"{', '.join(self._input_names())}")
+        seed = int(check_random_state(self.random_state).randint(SEEDS))
+        codes, target = self._learn_target(y, weight)
+        inputs, _, left_out = learn_inputs(table, set(table), Wishes(kinds=kinds, coded=True), slice(None), _silent,
+                                           _silent)
+        if not inputs:
+            raise ValueError("X has no column to learn from: " + "; ".join(
+                f"{name!r}, {why}" for name, why in list(left_out.items())[:6]))
+        self._needed = [column.name for column in inputs]
+        encoding = Encoding(inputs, (target,), quantiles=() if isinstance(target, Category) else (None, *QUANTILES))
+        rows = Rows(encoding.rows(table), codes, weight)
+        validation = self._validation_rows(encoding, X_val, y_val, sample_weight_val)
+        classes = len(encoding.classes)
+        recipe = self.recipe or recipe_for(
+            len(y) if validation else round(len(y) * (1 - self.validation_fraction)), classes, self.quality)
+        fitted = fit(rows, recipe, encoding.categories(), classes, seed=seed, validation=validation,
+                     fraction=self.validation_fraction, threads=self._threads(), time_limit=self.time_limit,
+                     callbacks=[Progress()] if self.progress else [])
+        self.__dict__.pop("_importances", None)
+        self.recipe_ = fitted.recipe
+        self._folds = fitted.folds
+        self._left_out = left_out | {name: "as you said" for name, kind in kinds.items() if kind == "drop"}
+        self._hold(TabularModel(encoding, fitted.net, self._limits(y)))
+        return self
+
+    def _hold(self, model: TabularModel) -> None:
+        self._model, self._few_rows, self._few_at = model, FewRows(model.encoding), None
+        self._needed = [column.name for column in model.encoding.columns]
+        used = {column.name: ColumnUse(column.name, column.kind, column.width) for column in model.encoding.columns}
+        self.columns_ = (*used.values(), *(ColumnUse(name, f"left out: {why}", 0)
+                                           for name, why in self._left_out.items()))
+
+    # ---- what is given ----
+
+    def _kinds(self) -> dict[str, str]:
+        kinds = dict(self.columns or {})
+        for name, kind in kinds.items():
+            if not isinstance(name, str) or kind not in KINDS:
+                raise ValueError(f"columns must map names of columns to {', '.join(map(repr, KINDS))}, got "
+                                 f"{name!r:.60}: {kind!r:.60}")
+        return kinds
+
+    def _names(self, X) -> list[str]:
+        if not is_frame(X):
+            return [f"x{i}" for i in range(self.n_features_in_)]
+        return [str(name) for name in (X.columns if hasattr(X, "columns") and not hasattr(X, "column_names")
+                                       else X.column_names)]
+
+    def _table(self, X, reset: bool, drop: Sequence[str] = ()) -> Table:
+        if not is_frame(X):
+            X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=1)
+            return table_of(X, drop)
+        table, names = table_of(X, drop), self._names(X)
+        if not names:
+            raise ValueError(f"Found array with 0 feature(s) (shape=({len(X)}, 0)) while a minimum of 1 is required.")
+        if reset:
+            if not len(X):
+                raise ValueError("X has no rows")
+            _check_feature_names(self, X, reset=True)
+            self.n_features_in_ = len(names)
+        if not hasattr(self, "feature_names_in_"):              # as its names are no strings, they count as none
+            if len(names) != self.n_features_in_:
+                raise ValueError(f"X has {len(names)} features, but {type(self).__name__} is expecting "
+                                 f"{self.n_features_in_} features as input")
+            renamed = Table(zip(self._input_names(), table.values(), strict=True))
+            renamed.categories = frozenset(new for new, old in zip(renamed, table, strict=True)
+                                           if old in table.categories)
+            return renamed
+        if reset:
+            return table
+        if missing := [name for name in self._needed if name not in table]:
+            _check_feature_names(self, X, reset=False)
+            raise ValueError(f"X lacks columns that the model needs: {', '.join(map(repr, missing[:6]))}")
+        return table
+
+    def _validation_rows(self, encoding: Encoding, X, y, weight) -> Rows | None:
+        if X is None and y is None:
+            if weight is not None:
+                raise ValueError("sample_weight_val needs X_val and y_val")
+            return None
+        if X is None or y is None:
+            raise ValueError("X_val and y_val go together, one of them is missing")
+        check_consistent_length(X, y)
+        weight = None if weight is None else _check_sample_weight(weight, y, ensure_non_negative=True)
+        return Rows(encoding.rows(self._table(X, reset=False)), self._encoded_target(y, encoding), weight)
+
+    def _checked_target(self, y) -> np.ndarray:
+        raise NotImplementedError
+
+    def _learn_target(self, y: np.ndarray, weight) -> tuple[np.ndarray, Number | Category]:
+        """What the network is trained on, and the column of the encoding."""
+        raise NotImplementedError
+
+    def _encoded_target(self, y, encoding: Encoding) -> np.ndarray:
+        raise NotImplementedError
+
+    def _limits(self, y: np.ndarray) -> tuple[float, float] | None:
+        return None
+
+    def _threads(self) -> int | None:
+        if self.n_jobs is None:
+            return None
+        if self.n_jobs == 0:
+            raise ValueError("n_jobs == 0 has no meaning: give a number of threads, -1 for all cores, or None")
+        return self.n_jobs if self.n_jobs > 0 else max(1, cores() + 1 + self.n_jobs)
+
+    # ---- what it has learned ----
+
+    @property
+    def network_(self) -> Network:
+        """The network behind the columns, which takes what :meth:`encode` makes of rows."""
+        check_is_fitted(self)
+        return self._model.net
+
+    @property
+    def history_(self) -> History:
+        """Of the training; of the first fold where there are several."""
+        check_is_fitted(self)
+        return self._folds[0].history
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_model")
+
+    def __getstate__(self):
+        state = dict(super().__getstate__())
+        for name in ("_few_rows", "_few_at"):                # closures, which are made again
+            state.pop(name, None)
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        if "_model" in self.__dict__:
+            self._hold(self._model)
+
+    def encode(self, X) -> np.ndarray:
+        """The network's inputs, float32 (rows, inputs)."""
+        if "_model" not in self.__dict__:            # check_is_fitted takes longer than a prediction
+            check_is_fitted(self)
+        if hasattr(X, "iat") and len(X) <= FEW and (few := self._encode_few(X)) is not None:
+            return few
+        return self._model.encoding.rows(self._table(X, reset=False))
+
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """How much worse predictions of held-out rows become where a column is shuffled, (columns,); 0 if left out.
+
+        It is the increase of the log loss, or of the root mean squared error in the unit of y, the mean of 5 shuffles
+        (Breiman 2001); computed when it is first asked for.
+        """
+        check_is_fitted(self)
+        if "_importances" not in self.__dict__:
+            if not self._folds:
+                raise AttributeError("feature_importances_ need the held-out rows of the fit, which a file has not, "
+                                     "and were not asked for before the estimator was saved")
+            found = permutation_importance(self._model.net, self._folds, self._model.encoding, threads=self._threads())
+            of = dict(zip((column.name for column in self._model.encoding.columns), found.tolist(), strict=True))
+            self._importances = [of.get(name, 0.0) for name in self._input_names()]
+        return np.array(self._importances)
+
+    def explain(self, X, samples: int = 128, background=None) -> Explanation:
+        """What each column adds to the predictions of these rows: sampled Shapley values.
+
+        Parameters
+        ----------
+        X : data frame or array (rows, columns)
+        samples : int
+            Orders of columns that are drawn for each row; the error falls with their square root.
+        background : data frame or array, optional
+            The rows that those of X are compared with; the held-out rows of the fit by default.
+
+        Returns
+        -------
+        Explanation
+            ``values`` (rows, columns), or (rows, columns, classes) of probabilities, and ``base``: with the values of a
+            row it adds up to about its prediction.
+        """
+        check_is_fitted(self)
+        if isinstance(samples, bool) or not isinstance(samples, Integral) or samples < 1:
+            raise ValueError(f"samples must be a whole number, at least 1, got {samples!r}")
+        if background is None and not self._folds:
+            raise ValueError("background is needed: an estimator that was read from a file has no rows of its fit")
+        compared = self._folds[0].held_out.X if background is None else self.encode(background)
+        encoded, threads = np.atleast_2d(self.encode(X)), self._threads()
+        outputs = slice(None) if self._model.classes else slice(1)
+
+        def predict(rows: np.ndarray) -> np.ndarray:
+            return self._model.outputs(rows, threads)[:, outputs]
+
+        found = shapley_values(predict, encoded, compared, column_slices(self._model.encoding), samples, seed=0)
+        names = [column.name for column in self._model.encoding.columns]
+        values = np.zeros((len(encoded), self.n_features_in_, found.shape[2]))
+        values[:, [self._input_names().index(name) for name in names]] = found
+        base = predict(compared).mean(axis=0, dtype=float)
+        return Explanation(values, base) if self._model.classes else Explanation(values[:, :, 0], base[0])
+
+    def _input_names(self) -> list[str]:
+        names = getattr(self, "feature_names_in_", None)
+        return [f"x{i}" for i in range(self.n_features_in_)] if names is None else list(map(str, names))
+
+    def _encode_few(self, frame) -> np.ndarray | None:
+        """A few rows of a pandas data frame; None where a value or a column is not plain."""
+        few, names = self._few_rows, tuple(frame.columns)
+        if self._few_at is None or self._few_at[0] != names:
+            if len(set(names)) < len(names) or not set(few.names) <= set(names):
+                return None
+            self._few_at = names, [names.index(name) for name in few.names]
+        at, places = frame.iat, self._few_at[1]
+        return few([at[row, place] for place in places] for row in range(len(frame))) if len(frame) else None
+
+    def _outputs(self, X) -> np.ndarray:
+        encoded = self.encode(X)
+        return self._model.outputs(encoded, None if len(encoded) <= FEW else self._threads())
+
+    def save(self, path) -> None:
+        """Writes the fitted estimator as one safetensors file: complete or not at all.
+
+        ``fastsgd.tabular.load`` reads it; nothing in such a file is executed. ``fastsgd predict`` and ``fastsgd
+        export`` take it, too.
+        """
+        check_is_fitted(self)
+        self._model.about = self._about()
+        self._model.save(path)
+
+    def _about(self) -> dict[str, Any]:
+        names = getattr(self, "feature_names_in_", None)
+        return {"estimator": type(self).__name__, "left_out": self._left_out, "features": self.n_features_in_,
+                "names": None if names is None else list(map(str, names)),
+                "importances": self.__dict__.get("_importances")}
+
+    def _restore(self, model: TabularModel) -> None:
+        about = model.about
+        self.n_features_in_ = int(about["features"])
+        if about["names"] is not None:
+            self.feature_names_in_ = np.array(about["names"], dtype=object)
+        if about["importances"] is not None:
+            self._importances = list(map(float, about["importances"]))
+        self._left_out, self._folds = dict(about["left_out"]), []
+        self._hold(model)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+
+class TabularClassifier(ClassifierMixin, Tabular):
+    """Learns the classes of a table's rows: columns of any kind, no settings to tune.
+
+    Members of an ensemble of small networks are trained side by side on a piecewise-linear encoding of numbers
+    (Gorishniy et al. 2022, arXiv 2203.05556), the best epoch is chosen on rows that are held out, and on these the
+    probabilities are calibrated (Guo et al. 2017, arXiv 1706.04599).
+
+    Parameters
+    ----------
+    quality : "fast", "good" or "best"
+        A point on the curve of quality against time.
+    columns : dict, optional
+        What some columns are, by name (of an array x0, x1, ...): "number", "category", "date", "text", or "drop".
+    time_limit : float, optional
+        Seconds that a fit may take, about. With it results depend on the machine.
+    validation_fraction : float
+        The part of the rows that is held out.
+    recipe : fastsgd.tabular.Recipe, optional
+        The settings, instead of those that quality stands for.
+    random_state : int, RandomState or None
+        The same int gives the same bits, for any n_jobs.
+    n_jobs : int, optional
+        Threads; -1 for all cores. None lets the engine choose.
+    progress : bool
+        Whether to show a bar.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+    columns_ : tuple of (name, kind, inputs)
+        What was made of each column.
+    network_ : fastsgd.Network
+    recipe_ : fastsgd.tabular.Recipe
+    history_ : fastsgd.History
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from fastsgd import TabularClassifier
+    >>> frame = pd.DataFrame({"size": [1.0, 2.5, None, 4.0] * 20, "colour": ["red", "blue", "red", "green"] * 20})
+    >>> model = TabularClassifier(random_state=0).fit(frame, ["a", "b", "a", "b"] * 20)
+    >>> model.predict(frame[:3]).tolist()
+    ['a', 'b', 'a']
+    >>> model.columns_[0]
+    ColumnUse(name='size', kind='number', inputs=2)
+    """
+
+    def _checked_target(self, y) -> np.ndarray:
+        y = column_or_1d(y, warn=True)
+        if y.dtype.kind == "f":
+            assert_all_finite(y, input_name="y")
+        check_classification_targets(y)
+        return y
+
+    def _learn_target(self, y, weight):
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError("y has a single class; a classifier needs at least 2 classes")
+        return codes, Category(TARGET, tuple(map(_level, self.classes_.tolist())))
+
+    def _encoded_target(self, y, encoding):
+        y = self._checked_target(y)
+        places = {label: i for i, label in enumerate(self.classes_.tolist())}
+        try:
+            return np.array([places[label] for label in y.tolist()])
+        except KeyError as error:
+            raise ValueError(f"y_val has the class {error.args[0]!r}, which y has not") from None
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Calibrated probabilities, (rows, classes), in the order of ``classes_``."""
+        found = self._outputs(X).astype(float)
+        return found / found.sum(axis=1, keepdims=True)
+
+    def predict(self, X) -> np.ndarray:
+        """The most probable class of each row."""
+        best = self._outputs(X).argmax(axis=1)
+        return self.classes_[best]
+
+    def _about(self):
+        return {**super()._about(), "classes": [_level(label) for label in self.classes_.tolist()],
+                "classes_dtype": self.classes_.dtype.str}
+
+    def _restore(self, model):
+        super()._restore(model)
+        levels = model.about["classes"]
+        dtype = np.dtype(model.about["classes_dtype"])
+        self.classes_ = np.array(levels, dtype=object if dtype.kind == "O" else dtype)
+
+
+class TabularRegressor(RegressorMixin, Tabular):
+    """Learns a quantity of a table's rows, with its quantiles: columns of any kind, no settings to tune.
+
+    As ``TabularClassifier``; a network has an output for the mean and one for each of several quantiles, which are
+    moved so that their part of held-out rows lies below them (Romano et al. 2019, arXiv 1905.03222). Predictions stay
+    between the least and the largest value of y.
+
+    Parameters
+    ----------
+    quality, columns, time_limit, validation_fraction, recipe, random_state, n_jobs, progress :
+        As of ``TabularClassifier``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastsgd import TabularRegressor
+    >>> x = np.linspace(0, 10, 400)
+    >>> model = TabularRegressor(random_state=0).fit(x[:, np.newaxis], np.sin(x))
+    >>> print(abs(model.predict([[1.5]])[0] - np.sin(1.5)) < 0.05)
+    True
+    >>> model.predict([[1.5]], quantiles=[0.1, 0.9]).shape
+    (1, 2)
+    """
+
+    def _checked_target(self, y) -> np.ndarray:
+        y = column_or_1d(y, warn=True)
+        try:
+            y = y.astype(float)
+        except (TypeError, ValueError):
+            raise ValueError(f"y must hold numbers, got {y[0]!r:.40}") from None
+        if not np.isfinite(y).all():
+            row = int(np.argmax(~np.isfinite(y)))
+            raise ValueError(f"y contains NaN or infinity: {y[row]} in row {row}, counted from 0")
+        return y
+
+    def _learn_target(self, y, weight):
+        target = Number.learn(TARGET, y)
+        return target.standardised(y, np.float32), target
+
+    def _encoded_target(self, y, encoding):
+        return encoding.target.standardised(self._checked_target(y), np.float32)
+
+    def _limits(self, y):
+        return float(y.min()), float(y.max())
+
+    def predict(self, X, quantiles: Sequence[float] | None = None) -> np.ndarray:
+        """The mean (rows,), or with ``quantiles`` these (rows, quantiles): numbers from 0.025 to 0.975."""
+        if quantiles is None:
+            return self._outputs(X)[:, 0]
+        return self._model.quantiles(self._outputs(X), _checked_levels(quantiles))
+
+    def predict_interval(self, X, coverage: float = 0.9) -> np.ndarray:
+        """(rows, 2): between which y lies with the probability ``coverage``, of at most 0.95, and as often beside."""
+        if not isinstance(coverage, Real) or not 0 < coverage <= 0.95:
+            raise ValueError(f"coverage must be above 0 and at most 0.95, got {coverage!r}")
+        return self.predict(X, quantiles=[(1 - coverage) / 2, (1 + coverage) / 2])
+
+
+def from_model(model: TabularModel) -> TabularClassifier | TabularRegressor:
+    """The estimator of a file."""
+    kind: Any = TabularClassifier if model.classes else TabularRegressor
+    made = kind()
+    try:
+        made._restore(model)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise ValueError("the file is damaged: what it says of the estimator cannot be read") from None
+    return made
+
+
+def _checked_levels(quantiles) -> tuple[float, ...]:
+    try:
+        levels = tuple(float(level) for level in quantiles)
+    except (TypeError, ValueError):
+        levels = ()
+    if not levels or not all(QUANTILES[0] <= round(level, 12) <= QUANTILES[-1] for level in levels):
+        raise ValueError(f"quantiles must be numbers from {QUANTILES[0]} to {QUANTILES[-1]}, got {quantiles!r:.80}")
+    return tuple(min(max(round(level, 12), QUANTILES[0]), QUANTILES[-1]) for level in levels)
+
+
+def _level(label) -> str | int | bool:
+    """A class as an encoding has it."""
+    if isinstance(label, float) and math.isfinite(label) and label.is_integer():
+        return int(label)
+    return label if isinstance(label, str | int | bool) else str(label)
+
+
+def _silent(_: str) -> None:
+    pass

@@ -1,0 +1,80 @@
+"""Which columns a prediction rests on: by shuffling them among rows, and by Shapley values."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+
+import numpy as np
+
+from fastsgd.network.network import Network
+from fastsgd.tables.encoding import Encoding
+from fastsgd.tabular.fitting import Fold, Rows, predict_fold
+
+MOST_ROWS = 2000             # of each fold, that columns are shuffled among
+LEAST = 1e-7                 # a probability counts as no less
+AT_ONCE = 2**16              # rows that are predicted in one call
+
+
+def column_slices(encoding: Encoding) -> list[slice]:
+    """Which of the network's inputs each column makes."""
+    ends = np.cumsum([0, *(column.width for column in encoding.columns)]).tolist()
+    return [slice(first, last) for first, last in pairwise(ends)]
+
+
+def permutation_importance(net: Network, folds: list[Fold], encoding: Encoding, *, repeats: int = 5, seed: int = 0,
+                           threads: int | None = None) -> np.ndarray:
+    """How much larger the cost of held-out rows is where a column is shuffled among them, (columns,).
+
+    (Breiman 2001.) The cost is the log loss, or the root mean squared error in the target's unit.
+    """
+    rng = np.random.default_rng(seed)
+    total, weight = np.zeros(len(encoding.columns)), 0
+    for fold in folds:
+        held_out = fold.held_out
+        if len(held_out) > MOST_ROWS:
+            held_out = held_out.part(np.sort(rng.permutation(len(held_out))[:MOST_ROWS]))
+        before = _cost(net, fold, held_out.X, held_out, encoding, threads)
+        for column, inputs in enumerate(column_slices(encoding)):
+            for _ in range(repeats):
+                X = held_out.X.copy()
+                X[:, inputs] = X[rng.permutation(len(X)), inputs]
+                total[column] += len(X) * (_cost(net, fold, X, held_out, encoding, threads) - before) / repeats
+        weight += len(held_out)
+    return total / weight
+
+
+def _cost(net: Network, fold: Fold, X: np.ndarray, rows: Rows, encoding: Encoding, threads: int | None) -> float:
+    found = predict_fold(net, fold, X, threads)
+    if encoding.classes:
+        each = -np.log(np.maximum(found[np.arange(len(X)), rows.y].astype(float), LEAST))
+        return float(np.average(each, weights=rows.weight))
+    squares = (found[:, 0].astype(float) - rows.y) ** 2
+    return float(np.sqrt(np.average(squares, weights=rows.weight)) * encoding.target_scale()[0])
+
+
+def shapley_values(predict: Callable[[np.ndarray], np.ndarray], X: np.ndarray, background: np.ndarray,
+                   groups: Iterable[slice], samples: int, seed: int) -> np.ndarray:
+    """What each group of inputs adds to the predictions of X (rows, inputs), (rows, groups, outputs).
+
+    Sampled (Strumbelj and Kononenko 2014): a row of the background becomes the row to explain, group by group in a
+    random order, and what a group's turn changes is its own. For each row the values add up to its prediction less the
+    mean prediction of the background rows that it was compared with.
+    """
+    rng = np.random.default_rng(seed)
+    groups = list(groups)
+    count, outputs = len(groups), predict(X[:1]).shape[1]
+    total = np.zeros((len(X), count, outputs))
+    each = max(1, AT_ONCE // ((count + 1) * len(X)))
+    for first in range(0, samples, each):
+        orders = [rng.permutation(count) for _ in range(min(each, samples - first))]
+        paths = []
+        for order in orders:
+            path = background[rng.integers(0, len(background), len(X))]
+            paths.append(path.copy())
+            for group in order:
+                path[:, groups[group]] = X[:, groups[group]]
+                paths.append(path.copy())
+        found = predict(np.concatenate(paths)).astype(float).reshape(len(orders), count + 1, len(X), outputs)
+        for order, along in zip(orders, np.diff(found, axis=1), strict=True):
+            total[:, order] += along.transpose(1, 0, 2)
+    return total / samples

@@ -1,0 +1,301 @@
+"""TabularClassifier and TabularRegressor: messy tables in, calibrated predictions out, the same bits again."""
+import copy
+import datetime
+import decimal
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import fastsgd
+from fastsgd import tabular
+from fastsgd.tabular.fitting import QUANTILES, folds_of, hold_out
+from fastsgd.tabular.recipe import QUALITIES, recipe_for
+
+pytest.importorskip("pandas")
+pytest.importorskip("sklearn")
+import pandas as pd
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from fastsgd import TabularClassifier, TabularRegressor
+
+ROWS = 240
+QUICK = fastsgd.tabular.Recipe(members=2, width=16, depth=1, activation="relu", bins=8, dropout=0.0, learning_rate=0.01,
+                               weight_decay=0.01, batch_size=16, epochs=8, patience=8)
+CHECKS = parametrize_with_checks(
+    [TabularClassifier(recipe=QUICK), TabularRegressor()], expected_failed_checks=lambda model: {
+        "check_sample_weight_equivalence_on_dense_data": "rows are shuffled and held out: a row of weight 2 is in one "
+                                                         "mini-batch, a row that is there twice in two"}).mark
+
+
+@pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), **CHECKS.kwargs)
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+def messy(rows=ROWS, seed=0):
+    """A frame of all kinds of columns, classes and a quantity that depend on some of them."""
+    rng = np.random.default_rng(seed)
+    size, colour = rng.normal(5, 2, rows), rng.choice(["red", "green", "blue"], rows)
+    quantity = 3 * size + 10 * (colour == "red") + rng.normal(0, 0.5, rows)
+    frame = pd.DataFrame({
+        "id": np.arange(rows) + 1000, "size": np.where(rng.random(rows) < 0.1, np.nan, size), "colour": colour,
+        "price": [f"${1000 * value:,.2f}" for value in rng.random(rows)],
+        "when": pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 700, rows), unit="D"),
+        "yes": rng.random(rows) < 0.5, "count": pd.array(rng.integers(0, 9, rows), dtype="Int64"),
+        "amount": [decimal.Decimal(int(value)) / 100 for value in rng.integers(0, 1000, rows)],
+        "grade": pd.Categorical(rng.choice(["a", "b", None], rows)), "nothing": [None] * rows, "one": 1,
+        "zip": rng.integers(10000, 10005, rows),
+        "note": [f"order {i} of {name}" for i, name in enumerate(rng.choice(["ann", "bob"], rows))]})
+    frame.loc[3, "count"] = pd.NA
+    return frame, np.where(quantity > np.median(quantity), "high", "low"), quantity
+
+
+def kinds(model):
+    return {use.name: use.kind for use in model.columns_}
+
+
+def test_columns_are_recognised_and_told():
+    frame, y, _ = messy()
+    model = TabularClassifier(recipe=QUICK, random_state=0).fit(frame, y)
+    found = kinds(model)
+    assert found["size"] == found["price"] == found["yes"] == found["count"] == found["amount"] == "number"
+    assert (found["colour"], found["grade"], found["zip"]) == ("3 levels", "3 levels", "5 levels")
+    assert found["when"].startswith("date (days")
+    assert found["note"] == "text, its words hashed into 16 numbers"
+    assert found["id"].startswith("left out: an identifier")
+    assert found["nothing"].startswith("left out")
+    assert list(model.feature_names_in_) == list(frame.columns)
+    said = TabularClassifier(recipe=QUICK, random_state=0, columns={
+        "count": "category", "note": "drop", "id": "number"}).fit(frame, y)
+    assert kinds(said)["count"].endswith("levels")
+    assert kinds(said)["note"] == "left out: as you said"
+    assert kinds(said)["id"] == "number"
+
+
+def test_a_table_is_learned_and_predictions_are_calibrated():
+    frame, y, quantity = messy(600)
+    new, y_new, quantity_new = messy(400, seed=1)
+    model = TabularClassifier(random_state=0).fit(frame, y)
+    probabilities = model.predict_proba(new)
+    assert (model.predict(new) == y_new).mean() > 0.9
+    assert log_loss(y_new, probabilities) < 0.3
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
+    regressor = TabularRegressor(random_state=0).fit(frame, quantity)
+    assert regressor.score(new, quantity_new) > 0.85
+    low, high = regressor.predict_interval(new, 0.8).T
+    assert 0.65 < ((quantity_new >= low) & (quantity_new <= high)).mean() < 0.92
+    each = regressor.predict(new, quantiles=[0.1, 0.25, 0.5, 0.9])
+    assert each.shape == (400, 4)
+    assert (np.diff(each, axis=1) >= 0).all()
+    assert regressor.predict(new).min() >= quantity.min()
+    assert regressor.predict(new).max() <= quantity.max()
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow", "categories", "arrow dtypes", "objects"])
+def test_frames_of_other_kinds_give_the_same_predictions(kind):
+    frame, y, _ = messy()
+    frame = frame.drop(columns=["amount", "nothing", "yes"])
+    model = TabularClassifier(recipe=QUICK, random_state=0).fit(frame, y)
+    expected = model.predict_proba(frame)
+    if kind == "polars":
+        other = pytest.importorskip("polars").from_pandas(frame)
+    elif kind == "pyarrow":
+        other = pytest.importorskip("pyarrow").Table.from_pandas(frame, preserve_index=False)
+    elif kind == "categories":
+        other = frame.astype({"colour": "category"})
+    elif kind == "arrow dtypes":
+        pytest.importorskip("pyarrow")
+        other = frame.convert_dtypes(dtype_backend="pyarrow")
+    elif kind == "objects":
+        other = frame.astype(object)
+    else:
+        other = frame[frame.columns[::-1]] if kind == "reversed" else frame
+    np.testing.assert_array_equal(model.predict_proba(other), expected)
+    again = TabularClassifier(recipe=QUICK, random_state=0).fit(other, y)
+    np.testing.assert_array_equal(again.predict_proba(other), expected)
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_the_same_seed_gives_the_same_bits_for_any_number_of_threads(quality):
+    frame, y, quantity = messy(120)
+    for kind, target, classes in ((TabularClassifier, y, 2), (TabularRegressor, quantity, 0)):
+        recipe = replace(recipe_for(96, classes, quality), epochs=4)
+        found = [kind(recipe=recipe, random_state=3, n_jobs=jobs).fit(frame, target).network_.params for jobs in (1, 2)]
+        np.testing.assert_array_equal(*found)
+        other = kind(recipe=recipe, random_state=4).fit(frame, target).network_.params
+        assert not np.array_equal(other, found[0])
+
+
+def test_files_and_pickles_hold_all_of_it(tmp_path):
+    frame, y, quantity = messy()
+    for kind, target in ((TabularClassifier, y), (TabularRegressor, quantity)):
+        model = kind(recipe=QUICK, random_state=0).fit(frame, target)
+        importances = model.feature_importances_
+        model.save(tmp_path / "model.fastsgd")
+        for twin in (tabular.load(tmp_path / "model.fastsgd"), pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+            assert type(twin) is kind
+            np.testing.assert_array_equal(twin.predict(frame), model.predict(frame))
+            np.testing.assert_array_equal(twin.feature_importances_, importances)
+            assert twin.columns_ == model.columns_
+        np.testing.assert_array_equal(tabular.load(tmp_path / "model.fastsgd").feature_names_in_, frame.columns)
+    for classes in ([0, 1], [0.0, 1.0], [False, True], ["no", "yes"]):
+        target = np.array(classes)[(y == "high").astype(int)]
+        model = TabularClassifier(recipe=QUICK, random_state=0).fit(frame, target)
+        model.save(tmp_path / "model.fastsgd")
+        twin = tabular.load(tmp_path / "model.fastsgd")
+        assert twin.classes_.dtype == model.classes_.dtype
+        np.testing.assert_array_equal(twin.predict(frame), model.predict(frame))
+    fastsgd.Network([2, 2], seed=0).save(tmp_path / "net.safetensors")
+    with pytest.raises(ValueError, match="holds a network, but no model of TabularClassifier"):
+        tabular.load(tmp_path / "net.safetensors")
+
+
+def test_single_rows_are_encoded_as_many_are():
+    frame, y, _ = messy()
+    frame = frame.drop(columns=["price", "when", "amount"])             # which are not plain
+    model = TabularClassifier(recipe=QUICK, random_state=0).fit(frame, y)
+    odd = frame.copy()
+    odd.loc[0, "colour"], odd.loc[1, "size"], odd.loc[2, "zip"] = "violet", np.inf, 99999
+    expected = model.encode(odd)
+    for row in range(40):
+        np.testing.assert_array_equal(model.encode(odd.iloc[row:row + 1]), expected[row:row + 1])
+        np.testing.assert_array_equal(model.predict_proba(odd.iloc[row:row + 1]), model.predict_proba(odd)[row:row + 1])
+    assert model._few_rows(odd[model._few_rows.names].to_numpy()[:1]) is not None
+
+
+def test_validation_rows_may_be_given():
+    frame, y, quantity = messy()
+    model = TabularClassifier(recipe=QUICK, random_state=0).fit(frame[:160], y[:160], X_val=frame[160:], y_val=y[160:])
+    assert len(model.history_.validation_cost) == model.recipe_.epochs
+    for arguments, message in (({"X_val": frame}, "X_val and y_val go together"),
+                               ({"X_val": frame[:5], "y_val": ["other"] * 5}, "y_val has the class 'other'")):
+        with pytest.raises(ValueError, match=message):
+            TabularClassifier(recipe=QUICK).fit(frame, y, **arguments)
+    TabularRegressor(recipe=QUICK).fit(frame[:160], quantity[:160], X_val=frame[160:], y_val=quantity[160:])
+
+
+def test_weights_count():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 1))
+    y = rng.integers(0, 2, 400)
+    heavy = np.where(y == 1, 9.0, 1.0)
+    model = TabularClassifier(recipe=QUICK, random_state=0).fit(X, y, sample_weight=heavy)
+    assert abs(model.predict_proba(X)[:, 1].mean() - 0.9) < 0.05
+    quantity = y.astype(float)
+    assert abs(TabularRegressor(recipe=QUICK, random_state=0).fit(X, quantity, sample_weight=heavy).predict(X).mean()
+               - 0.9) < 0.06
+
+
+def test_explanations_add_up_and_find_the_columns_that_count():
+    frame, y, quantity = messy(400)
+    model = TabularRegressor(random_state=0).fit(frame, quantity)
+    importances = dict(zip(frame.columns, model.feature_importances_, strict=True))
+    assert sorted(importances, key=importances.get)[-2:] in (["colour", "size"], ["size", "colour"])
+    assert importances["id"] == importances["nothing"] == 0
+    values, base = model.explain(frame[:10], samples=400)
+    assert values.shape == (10, frame.shape[1])
+    np.testing.assert_allclose(values.sum(axis=1) + base, model.predict(frame[:10]), atol=0.15 * quantity.std())
+    classifier = TabularClassifier(recipe=QUICK, random_state=0).fit(frame, y)
+    values, base = classifier.explain(frame[:3], background=frame[:50])
+    assert (values.shape, base.shape) == ((3, frame.shape[1], 2), (2,))
+    np.testing.assert_allclose(values.sum(axis=2), 0, atol=1e-6)
+
+
+def test_scikit_learn_takes_them_as_its_own():
+    frame, y, quantity = messy()
+    frame = frame[["size", "colour", "grade"]]
+    search = GridSearchCV(TabularClassifier(recipe=QUICK, random_state=0), {"columns": [None, {"grade": "drop"}]},
+                          cv=2).fit(frame, y)
+    assert search.best_score_ > 0.7
+    assert cross_val_score(clone(TabularRegressor(recipe=QUICK, random_state=0)), frame, quantity, cv=2).shape == (2,)
+    passed = make_column_transformer(("passthrough", ["size", "colour"])).set_output(transform="pandas")
+    pipeline = make_pipeline(passed, TabularClassifier(recipe=QUICK, random_state=0)).fit(frame, y)
+    assert pipeline.score(frame, y) > 0.8
+    found = permutation_importance(search.best_estimator_, frame, y, n_repeats=2, random_state=0)
+    assert found.importances_mean.argmax() < 2
+
+
+def test_shap_explains_them():
+    shap = pytest.importorskip("shap")
+    frame, _, quantity = messy()
+    model = TabularRegressor(recipe=QUICK, random_state=0).fit(frame[["size", "count"]].astype(float), quantity)
+    X = frame[["size", "count"]].astype(float)[:8]
+    found = shap.Explainer(model.predict, X)(X)
+    np.testing.assert_allclose(found.values.sum(axis=1) + found.base_values, model.predict(X), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [60, 200])
+def test_small_tables_are_no_worse_than_linear_models(rows):
+    ours, linear = [], []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(rows + 500, 5))
+        y = X @ [1.0, -1.0, 0.5, 0, 0] + 0.5 * rng.normal(size=rows + 500)
+        regressor = TabularRegressor(random_state=seed).fit(X[:rows], y[:rows])
+        ours.append(np.sqrt(np.mean((regressor.predict(X[rows:]) - y[rows:]) ** 2)))
+        linear.append(np.sqrt(np.mean((Ridge().fit(X[:rows], y[:rows]).predict(X[rows:]) - y[rows:]) ** 2)))
+        labels = y > 0
+        classifier = TabularClassifier(random_state=seed).fit(X[:rows], labels[:rows])
+        ours.append(log_loss(labels[rows:], classifier.predict_proba(X[rows:])))
+        fitted = LogisticRegression().fit(X[:rows], labels[:rows])
+        linear.append(log_loss(labels[rows:], fitted.predict_proba(X[rows:])))
+    assert np.exp(np.mean(np.log(ours) - np.log(linear))) < 1.15
+
+
+def test_a_time_limit_is_kept():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(20_000, 20))
+    began = datetime.datetime.now()
+    model = TabularRegressor(quality="best", time_limit=2, random_state=0, n_jobs=1).fit(X, X[:, 0] ** 2)
+    assert (datetime.datetime.now() - began).total_seconds() < 6
+    assert model.recipe_.epochs < recipe_for(16_000, 0, "best").epochs or model.recipe_.members < 8
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"quality": "great"}, "The 'quality' parameter"), ({"columns": {"size": "float"}}, "columns must map names"),
+    ({"columns": {"weight": "number"}}, "columns: there is no column 'weight'"),
+    ({"columns": {"colour": "number"}}, "column 'colour' must hold numbers, got 'blue'|column 'colour' must hold"),
+    ({"time_limit": -1}, "The 'time_limit' parameter"), ({"n_jobs": 0}, "n_jobs == 0 has no meaning")])
+def test_what_cannot_be_used_is_refused_by_name(arguments, message):
+    frame, y, _ = messy(40)
+    with pytest.raises(ValueError, match=message):
+        TabularClassifier(**arguments).fit(frame, y)
+
+
+def test_bad_tables_are_refused_by_column():
+    frame, y, quantity = messy(40)
+    with pytest.raises(ValueError, match="column 'list' holds lists"):
+        TabularClassifier().fit(frame.assign(list=[[1]] * 40), y)
+    with pytest.raises(ValueError, match="X has two columns of the name 'size'"):
+        TabularClassifier().fit(pd.concat([frame, frame[["size"]]], axis=1), y)
+    with pytest.raises(ValueError, match="no column to learn from: 'nothing'"):
+        TabularClassifier().fit(frame[["nothing"]], y)
+    with pytest.raises(ValueError, match="y contains NaN"):
+        TabularRegressor().fit(frame, np.where(quantity > 20, np.nan, quantity))
+    model = TabularRegressor(recipe=QUICK, random_state=0).fit(frame, quantity)
+    with pytest.raises(ValueError, match="size"):
+        model.predict(frame.drop(columns="size"))
+    with pytest.raises(ValueError, match=r"quantiles must be numbers from 0\.025 to 0\.975"):
+        model.predict(frame, quantiles=[0.001])
+    with pytest.raises(ValueError, match="coverage must be above 0"):
+        model.predict_interval(frame, 0.99)
+
+
+def test_rows_are_held_out_by_class():
+    rng = np.random.default_rng(0)
+    y = np.array([0] * 50 + [1] * 10 + [2])
+    out = hold_out(y, 0.2, 3, rng)
+    assert np.bincount(y[out], minlength=3).tolist() == [10, 2, 0]
+    parts = folds_of(y, 4, 3, rng)
+    assert sorted(np.concatenate(parts)) == list(range(61))
+    assert {int((y[part] == 1).sum()) for part in parts} == {2, 3}
+    assert len(QUANTILES) % 2 == 1
