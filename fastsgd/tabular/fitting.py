@@ -116,7 +116,7 @@ def fit(rows: Rows, recipe: Recipe, categories: dict[int, int], classes: int, *,
         net = _network(recipe, layers, classes, seed + number * recipe.members)
         stopping = EarlyStopping(recipe.patience)
         limits = [] if end is None else [TimeLimit(max(0.01, (end - time.monotonic()) / (recipe.folds - number)))]
-        history = _train(net, kept, recipe, seed + number, threads, (check.X, check.y, check.weight),
+        history = _train(net, kept, recipe, seed + number * recipe.members, threads, (check.X, check.y, check.weight),
                          [stopping, *limits, *callbacks])
         nets.append(net)
         folds.append(Fold(check, slice(0, 0), history, stopping.best_step or history.steps))
@@ -161,7 +161,8 @@ def _train(net: Network, rows: Rows, recipe: Recipe, seed: int, threads: int | N
     optimizer = AdamW(OneCycle(recipe.learning_rate, steps * recipe.epochs), weight_decay=recipe.weight_decay,
                       groups={"bias": ParameterGroup(1.0, 0.0)})
     return train(net, rows.X, rows.y, optimizer=optimizer, batch_size=recipe.batch_size, epochs=recipe.epochs,
-                 seed=seed, threads=threads, sample_weight=rows.weight, dropout=recipe.dropout, validation=validation,
+                 seed=[seed + number for number in range(recipe.members)] if recipe.members > 1 else seed,
+                 threads=threads, sample_weight=rows.weight, dropout=recipe.dropout, validation=validation,
                  callbacks=callbacks)
 
 
