@@ -24,7 +24,7 @@ ORDER = [
     "network", "engine",
     "tables", "datasets", "data",
     "schedules", "optimizers", "model", "losses",
-    "display", "layers", "files", "deprecation", "arguments",
+    "display", "layers", "files", "deprecation", "arguments", "cached",
 ]
 
 

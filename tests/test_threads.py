@@ -5,8 +5,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from cases import StepConfig, one_epoch
 from soak import preload, processes
 
 import fastsgd
+from fastsgd.cached import cached_property
 from fastsgd.engine import _kernel, step_model
 from fastsgd.engine._kernel import MAX_THREADS
 from fastsgd.engine.machine import _read_quota, choose_threads, cores
@@ -382,3 +385,34 @@ def test_a_child_may_be_forked_while_an_estimator_s_network_is_made():
     found = subprocess.run([sys.executable, "-P", "-W", "ignore", "-c", MAKING], check=True, timeout=100,
                            capture_output=True, text=True)
     assert found.stdout == f"{[0] * 8}\n"
+
+
+def test_a_property_that_is_computed_waits_for_no_other_instance():
+    """A child that is forked meanwhile has no thread that would end it."""
+    begun, over = threading.Event(), threading.Event()
+
+    class Slow:
+        def __init__(self, waits):
+            self.waits = waits
+
+        @cached_property
+        def value(self):
+            begun.set()
+            assert not self.waits or over.wait(60)
+            return 3
+
+    thread = threading.Thread(target=lambda: Slow(True).value)
+    thread.start()
+    assert begun.wait(60)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(lambda: Slow(False).value).result(30) == 3
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_no_property_has_a_lock():
+    package = Path(fastsgd.__file__).parent
+    named = [path.name for path in package.rglob("*.py") if "functools import cached_property" in path.read_text("utf-8")]
+    assert not named, "fastsgd.cached has one without"

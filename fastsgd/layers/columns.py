@@ -3,13 +3,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fastsgd.arguments import check_whole
+from fastsgd.cached import cached_property
 from fastsgd.layers.base import Layer
 from fastsgd.layers.numbers import ENCODINGS, NumberEncoding, PiecewiseLinear
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
 from itertools import pairwise
 from numbers import Integral
 from typing import Any, Self
@@ -12,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastsgd.arguments import check_whole, is_number
+from fastsgd.cached import cached_property
 from fastsgd.layers import (
     ACTIVATIONS,
     SHARINGS,
