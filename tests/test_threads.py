@@ -414,5 +414,6 @@ def test_a_property_that_is_computed_waits_for_no_other_instance():
 
 def test_no_property_has_a_lock():
     package = Path(fastsgd.__file__).parent
-    named = [path.name for path in package.rglob("*.py") if "functools import cached_property" in path.read_text("utf-8")]
+    locked = "functools import cached_property"
+    named = [path.name for path in package.rglob("*.py") if locked in path.read_text(encoding="utf-8")]
     assert not named, "fastsgd.cached has one without"
