@@ -353,7 +353,6 @@ class MeanQuantiles(Loss):
     (1, 3)
     """
 
-    weight: ClassVar[float] = 0.1
     quantiles: Sequence[float] = (0.1, 0.9)
     name = "mean_quantiles"
     targets = QUANTITIES

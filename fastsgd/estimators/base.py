@@ -57,6 +57,15 @@ def logarithms(probabilities: np.ndarray, from_logits: np.ndarray) -> np.ndarray
     return np.log(probabilities, out=from_logits, where=probabilities > 0.5)
 
 
+def threads_of(n_jobs: int | None) -> int | None:
+    """``n_jobs`` as ``fastsgd.train`` takes it: None leaves the choice to it, negatives count from all cores."""
+    if n_jobs is None:
+        return None
+    if n_jobs == 0:
+        raise ValueError("n_jobs == 0 has no meaning: give a number of threads, -1 for all cores, or None")
+    return n_jobs if n_jobs > 0 else max(1, cores() + 1 + n_jobs)
+
+
 class EngineEstimator(CallbackSupportMixin, BaseEstimator):
     """An estimator whose fitted attributes are views of a :class:`fastsgd.Network`'s arrays.
 
@@ -224,12 +233,7 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
     # ---- training and predicting ----
 
     def _threads(self) -> int | None:
-        """``n_jobs`` as ``fastsgd.train`` takes it: None leaves the choice to it, negatives count from all cores."""
-        if self.n_jobs is None:
-            return None
-        if self.n_jobs == 0:
-            raise ValueError("n_jobs == 0 has no meaning: give a number of threads, -1 for all cores, or None")
-        return self.n_jobs if self.n_jobs > 0 else max(1, cores() + 1 + self.n_jobs)
+        return threads_of(self.n_jobs)
 
     def _remember(self, optimizer: Optimizer, net: Network, afresh: bool, steps: int = 0) -> None:
         """Sets ``_state``, the optimizer's memory, and ``_rate_factor``: to those of the call before, or to fresh ones.

@@ -21,22 +21,21 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from fastsgd.engine.machine import cores
+from fastsgd.estimators.base import SEEDS, threads_of
 from fastsgd.network.network import Network
 from fastsgd.runs.callbacks import Progress
 from fastsgd.runs.history import History
 from fastsgd.tables.columns import Category, Number
 from fastsgd.tables.encoding import Encoding
 from fastsgd.tables.few_rows import FEW, FewRows
-from fastsgd.tables.frames import is_frame, table_of
+from fastsgd.tables.frames import frame_names, is_frame, table_of
 from fastsgd.tables.inputs import KINDS, Wishes, learn_inputs
 from fastsgd.tables.read import Table
-from fastsgd.tabular.explain import column_slices, permutation_importance, shapley_values
+from fastsgd.tabular.explain import permutation_importance, shapley_values
 from fastsgd.tabular.fitting import QUANTILES, Rows, fit
 from fastsgd.tabular.model import TabularModel
 from fastsgd.tabular.recipe import QUALITIES, Recipe, recipe_for
 
-SEEDS = 2**31 - 1                            # drawn below this
 TARGET = "target"                            # the name of one that has none
 
 
@@ -70,7 +69,6 @@ class Tabular(BaseEstimator):
     }
 
     _model: TabularModel
-    _needed: list[str]                               # names of columns
     _few_rows: FewRows
     _few_at: tuple[tuple, list[int]] | None          # the columns of the last few rows, and where the needed ones are
     columns_: tuple[ColumnUse, ...]
@@ -123,13 +121,14 @@ class Tabular(BaseEstimator):
                 raise ValueError(f"columns: there is no column {name!r}; the columns are "
                                  f"{', '.join(self._input_names())}")
         seed = int(check_random_state(self.random_state).randint(SEEDS))
-        codes, target = self._learn_target(y, weight)
-        inputs, _, left_out = learn_inputs(table, set(table), Wishes(kinds=kinds, coded=True), slice(None), _silent,
-                                           _silent)
+        codes, target = self._learn_target(y)
+        inputs, found, left_out = learn_inputs(table, set(table), Wishes(kinds=kinds, coded=True), slice(None), _silent,
+                                               _silent)
+        empty = sorted(set(table) - set(found) - set(left_out))
+        left_out = dict.fromkeys(empty, "empty in the rows to train on") | left_out
         if not inputs:
             raise ValueError("X has no column to learn from: " + "; ".join(
                 f"{name!r}, {why}" for name, why in list(left_out.items())[:6]))
-        self._needed = [column.name for column in inputs]
         encoding = Encoding(inputs, (target,), quantiles=() if isinstance(target, Category) else (None, *QUANTILES))
         rows = Rows(encoding.rows(table), codes, weight)
         validation = self._validation_rows(encoding, X_val, y_val, sample_weight_val)
@@ -148,10 +147,8 @@ class Tabular(BaseEstimator):
 
     def _hold(self, model: TabularModel) -> None:
         self._model, self._few_rows, self._few_at = model, FewRows(model.encoding), None
-        self._needed = [column.name for column in model.encoding.columns]
-        used = {column.name: ColumnUse(column.name, column.kind, column.width) for column in model.encoding.columns}
-        self.columns_ = (*used.values(), *(ColumnUse(name, f"left out: {why}", 0)
-                                           for name, why in self._left_out.items()))
+        self.columns_ = (*(ColumnUse(column.name, column.kind, column.width) for column in model.encoding.columns),
+                         *(ColumnUse(name, f"left out: {why}", 0) for name, why in self._left_out.items()))
 
     # ---- what is given ----
 
@@ -163,17 +160,11 @@ class Tabular(BaseEstimator):
                                  f"{name!r:.60}: {kind!r:.60}")
         return kinds
 
-    def _names(self, X) -> list[str]:
-        if not is_frame(X):
-            return [f"x{i}" for i in range(self.n_features_in_)]
-        return [str(name) for name in (X.columns if hasattr(X, "columns") and not hasattr(X, "column_names")
-                                       else X.column_names)]
-
     def _table(self, X, reset: bool, drop: Sequence[str] = ()) -> Table:
         if not is_frame(X):
             X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=1)
             return table_of(X, drop)
-        table, names = table_of(X, drop), self._names(X)
+        table, names = table_of(X, drop), frame_names(X)
         if not names:
             raise ValueError(f"Found array with 0 feature(s) (shape=({len(X)}, 0)) while a minimum of 1 is required.")
         if reset:
@@ -189,12 +180,14 @@ class Tabular(BaseEstimator):
             renamed.categories = frozenset(new for new, old in zip(renamed, table, strict=True)
                                            if old in table.categories)
             return renamed
-        if reset:
-            return table
-        if missing := [name for name in self._needed if name not in table]:
+        return table
+
+    def _encoded(self, encoding: Encoding, X) -> np.ndarray:
+        table = self._table(X, reset=False)
+        if missing := [column.name for column in encoding.columns if column.name not in table]:
             _check_feature_names(self, X, reset=False)
             raise ValueError(f"X lacks columns that the model needs: {', '.join(map(repr, missing[:6]))}")
-        return table
+        return encoding.rows(table)
 
     def _validation_rows(self, encoding: Encoding, X, y, weight) -> Rows | None:
         if X is None and y is None:
@@ -205,12 +198,12 @@ class Tabular(BaseEstimator):
             raise ValueError("X_val and y_val go together, one of them is missing")
         check_consistent_length(X, y)
         weight = None if weight is None else _check_sample_weight(weight, y, ensure_non_negative=True)
-        return Rows(encoding.rows(self._table(X, reset=False)), self._encoded_target(y, encoding), weight)
+        return Rows(self._encoded(encoding, X), self._encoded_target(y, encoding), weight)
 
     def _checked_target(self, y) -> np.ndarray:
         raise NotImplementedError
 
-    def _learn_target(self, y: np.ndarray, weight) -> tuple[np.ndarray, Number | Category]:
+    def _learn_target(self, y: np.ndarray) -> tuple[np.ndarray, Number | Category]:
         """What the network is trained on, and the column of the encoding."""
         raise NotImplementedError
 
@@ -221,11 +214,7 @@ class Tabular(BaseEstimator):
         return None
 
     def _threads(self) -> int | None:
-        if self.n_jobs is None:
-            return None
-        if self.n_jobs == 0:
-            raise ValueError("n_jobs == 0 has no meaning: give a number of threads, -1 for all cores, or None")
-        return self.n_jobs if self.n_jobs > 0 else max(1, cores() + 1 + self.n_jobs)
+        return threads_of(self.n_jobs)
 
     # ---- what it has learned ----
 
@@ -261,7 +250,7 @@ class Tabular(BaseEstimator):
             check_is_fitted(self)
         if hasattr(X, "iat") and len(X) <= FEW and (few := self._encode_few(X)) is not None:
             return few
-        return self._model.encoding.rows(self._table(X, reset=False))
+        return self._encoded(self._model.encoding, X)
 
     @property
     def feature_importances_(self) -> np.ndarray:
@@ -309,7 +298,7 @@ class Tabular(BaseEstimator):
         def predict(rows: np.ndarray) -> np.ndarray:
             return self._model.outputs(rows, threads)[:, outputs]
 
-        found = shapley_values(predict, encoded, compared, column_slices(self._model.encoding), samples, seed=0)
+        found = shapley_values(predict, encoded, compared, self._model.encoding.slices, samples, seed=0)
         names = [column.name for column in self._model.encoding.columns]
         values = np.zeros((len(encoded), self.n_features_in_, found.shape[2]))
         values[:, [self._input_names().index(name) for name in names]] = found
@@ -422,7 +411,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         check_classification_targets(y)
         return y
 
-    def _learn_target(self, y, weight):
+    def _learn_target(self, y):
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError("y has a single class; a classifier needs at least 2 classes")
@@ -492,7 +481,7 @@ class TabularRegressor(RegressorMixin, Tabular):
             raise ValueError(f"y contains NaN or infinity: {y[row]} in row {row}, counted from 0")
         return y
 
-    def _learn_target(self, y, weight):
+    def _learn_target(self, y):
         target = Number.learn(TARGET, y)
         return target.standardised(y, np.float32), target
 

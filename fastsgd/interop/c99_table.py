@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import math
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ def table_of(encoding: Encoding, fields: dict, largest_stack: int) -> tuple[str,
     parameter = f", {real} scratch[{NAME}_ROW_SCRATCH]" if scratch else ""
     memory = "numbers of memory, one array for each thread"
     row = f"const {name}_row *row"
-    starts = [0, *accumulate(column.width for column in columns)][:-1]
+    starts = [own.start for own in encoding.slices]
     classes = bool(encoding.classes)
     units = [f"    out[{k}] = a[{k}];" for k in range(int(fields["outputs"]))] if encoding.own_units else [
         f"    out[{k}] = a[{k}] * {scale!r} + {_signed(offset)};"

@@ -158,6 +158,12 @@ class Category:
     coded: bool = False
 
     @property
+    def places(self) -> dict:
+        """The code of each level, and of what is written like one."""
+        found: dict = {str(level): i for i, level in enumerate(self.levels) if level is not None}
+        return found | {level: i for i, level in enumerate(self.levels)}
+
+    @property
     def codes_count(self) -> int:
         """Of the levels."""
         return len(self.levels) + self.other
@@ -199,8 +205,7 @@ class Category:
     def codes(self, values: np.ndarray) -> np.ndarray:
         """The place of each value among the levels, also of one that is written like a level; -1 where there is none.
         """
-        places: dict = {str(level): i for i, level in enumerate(self.levels) if level is not None}
-        places |= {level: i for i, level in enumerate(self.levels)}
+        places = self.places
         given = [None if value != value else value for value in values.tolist()]       # a column of nothing is of NaN
         known = {value: places.get(value, places.get(written(value), -1)) for value in set(given)}
         return np.array([known[value] for value in given], dtype=int)

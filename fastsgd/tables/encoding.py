@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -77,10 +77,15 @@ class Encoding:
         """The network's inputs."""
         return sum(column.width for column in self.columns)
 
+    @property
+    def slices(self) -> list[slice]:
+        """Which of the network's inputs each column makes."""
+        ends = accumulate((column.width for column in self.columns), initial=0)
+        return [slice(first, last) for first, last in pairwise(ends)]
+
     def categories(self) -> dict[int, int]:
         """The inputs that are codes, each with its number of levels: what ``fastsgd.layers.Columns`` takes."""
-        starts = accumulate((column.width for column in self.columns), initial=0)
-        return {at: column.codes_count for at, column in zip(starts, self.columns, strict=False)
+        return {own.start: column.codes_count for own, column in zip(self.slices, self.columns, strict=True)
                 if isinstance(column, Category) and column.coded}
 
     @property
@@ -167,10 +172,9 @@ class Encoding:
         refuse_missing({column.name: read[column.name] for column in self.columns
                          if isinstance(column, Number | Date) and column.fill is None})
         X = np.zeros((len(next(iter(table.values()))), self.width), dtype=dtype)
-        at, sudden = 0, []
-        for column in self.columns:
-            column.encode(read[column.name], np.dtype(dtype), X[:, at:at + column.width], warn)
-            at += column.width
+        sudden = []
+        for column, own in zip(self.columns, self.slices, strict=True):
+            column.encode(read[column.name], np.dtype(dtype), X[:, own], warn)
             known = None in column.levels if isinstance(column, Category) else getattr(column, "gaps", True)
             if not known and gaps[column.name].any():
                 sudden.append(f"{column.name!r} ({int(gaps[column.name].sum()):,})")
@@ -249,8 +253,8 @@ class Encoding:
             targets = value["target"] if isinstance(value["target"], list) else [value["target"]]
             found = tuple(map(from_dict, targets))
             if not found or (len(found) > 1 and not all(isinstance(column, Number) for column in found)) or any(
-                    isinstance(column, Date | Text) or (isinstance(column, Category) and (column.other or
-                                                                                   None in column.levels))
+                    isinstance(column, Date | Text) or (isinstance(column, Category) and (
+                        column.other or None in column.levels))
                     for column in found):
                 raise ValueError("its targets are neither quantities nor one of classes")
             targets = [column for column in found if isinstance(column, Number | Category)]

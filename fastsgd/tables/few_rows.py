@@ -26,18 +26,15 @@ class FewRows:
 
     def __init__(self, encoding: Encoding):
         self.names = [column.name for column in encoding.columns]
-        self._encode: list[Callable[[Any], Iterable[float]]] | None = [
-            function for column in encoding.columns if (function := _function_of(column)) is not None]
-        if len(self._encode) < len(self.names):
-            self._encode = None
+        self._encode = list(map(_function_of, encoding.columns))
         self._largest = float(np.finfo(np.float32).max)
 
     def __call__(self, rows: Iterable[Iterable[Any]]) -> np.ndarray | None:
         """float32 (rows, inputs); None where a value is not plain."""
-        if self._encode is None:
+        if None in self._encode:
             return None
         try:
-            found = [[number for encode, value in zip(self._encode, row, strict=True) for number in encode(value)]
+            found = [[number for encode, value in zip(self._encode, row, strict=True) for number in encode(value)]  # type: ignore[misc]
                      for row in rows]
         except NotPlainError:
             return None
@@ -72,8 +69,7 @@ def _number(column: Number) -> Callable[[Any], Iterable[float]]:
 
 
 def _category(column: Category) -> Callable[[Any], Iterable[float]]:
-    places: dict = {str(level): (float(i),) for i, level in enumerate(column.levels) if level is not None}
-    places |= {level: (float(i),) for i, level in enumerate(column.levels)}
+    places = {level: (float(code),) for level, code in column.places.items()}
     missing, others = places.get(None, (-1.0,)), (float(len(column.levels)) if column.other else -1.0,)
 
     def encode(value: Any) -> Iterable[float]:

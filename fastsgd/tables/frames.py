@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from fastsgd.tables import arrow_columns
+from fastsgd.tables.columns import written
 from fastsgd.tables.delimited import Unreadable
 from fastsgd.tables.object_rows import column_of
 from fastsgd.tables.read import Table
@@ -16,6 +17,11 @@ from fastsgd.tables.wording import some
 def is_frame(X) -> bool:
     """Whether X has named columns: a data frame of pandas or Polars, or a table of pyarrow."""
     return (hasattr(X, "columns") and hasattr(X, "dtypes")) or (hasattr(X, "column_names") and hasattr(X, "schema"))
+
+
+def frame_names(X) -> list:
+    """Of the columns of a data frame, as they are."""
+    return list(X.column_names if hasattr(X, "column_names") else X.columns)
 
 
 def table_of(X, drop: Iterable[str] = ()) -> Table:
@@ -33,9 +39,9 @@ def table_of(X, drop: Iterable[str] = ()) -> Table:
     if not is_frame(X):
         return _of_array(np.asarray(X), drop)
     if "pandas" in sys.modules and isinstance(X, sys.modules["pandas"].DataFrame):
-        return _of_columns(list(X.columns), lambda i: _of_pandas(X.iloc[:, i]), drop)
+        return _of_columns(frame_names(X), lambda i: _of_pandas(X.iloc[:, i]), drop)
     arrow = X.to_arrow() if hasattr(X, "to_arrow") else X
-    return _of_columns(list(arrow.column_names), lambda i: _of_arrow(arrow.column(i)), drop)
+    return _of_columns(frame_names(arrow), lambda i: _of_arrow(arrow.column(i)), drop)
 
 
 def _of_columns(names: list, read: Callable[[int], tuple[np.ndarray, bool]], drop: set[str]) -> Table:
@@ -116,9 +122,7 @@ def _of_objects(values: list) -> np.ndarray:
 
 def _as_text(values: list) -> np.ndarray:
     """Levels as strings, None where there is none; whole numbers as they are written without a point."""
-    return np.array([None if value is None or value != value else
-                     str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-                     for value in values], dtype=object)
+    return np.array([None if value is None or value != value else written(value) for value in values], dtype=object)
 
 
 def _of_array(X: np.ndarray, drop: set[str]) -> Table:

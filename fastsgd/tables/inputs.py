@@ -45,13 +45,15 @@ class Wishes:
 
 def learn_inputs(table: dict[str, np.ndarray], names: set[str], wishes: Wishes, rows, tell: Tell,
                  warn: Tell) -> tuple[tuple[Column, ...], dict, dict[str, str]]:
-    """The columns of these names, what they hold, and the names of those that are left out, with why."""
+    """The columns of these names, what they hold, and the names of those that are left out, with why.
+
+    Columns that hold nothing in the rows to train on are in neither.
+    """
     read = read_inputs(table, names, getattr(table, "reading", Reading()), rows, tell, warn, wishes)
-    left_out = dict.fromkeys(sorted(names - set(read)), "constant or empty in the rows to train on")
-    told = leave_out(read, wishes, rows, tell)
-    inputs = {name: found for name, found in read.items() if name not in told}
+    left_out = leave_out(read, wishes, rows, tell)
+    inputs = {name: found for name, found in read.items() if name not in left_out}
     columns = tuple(learn_column(name, values, written, rows, wishes) for name, (values, written) in inputs.items())
-    return columns, inputs, left_out | told
+    return columns, inputs, left_out
 
 
 def read_inputs(table: dict[str, np.ndarray], names: set[str], reading: Reading, rows, tell: Tell, warn: Tell,

@@ -1,24 +1,17 @@
 """Which columns a prediction rests on: by shuffling them among rows, and by Shapley values."""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
-from itertools import pairwise
 
 import numpy as np
 
 from fastsgd.network.network import Network
 from fastsgd.tables.encoding import Encoding
-from fastsgd.tabular.fitting import Fold, Rows, predict_fold
+from fastsgd.tabular.fitting import Fold, Rows, mean_cost, predict_fold
 
 MOST_ROWS = 2000             # of each fold, that columns are shuffled among
-LEAST = 1e-7                 # a probability counts as no less
 AT_ONCE = 2**16              # rows that are predicted in one call
-
-
-def column_slices(encoding: Encoding) -> list[slice]:
-    """Which of the network's inputs each column makes."""
-    ends = np.cumsum([0, *(column.width for column in encoding.columns)]).tolist()
-    return [slice(first, last) for first, last in pairwise(ends)]
 
 
 def permutation_importance(net: Network, folds: list[Fold], encoding: Encoding, *, repeats: int = 5, seed: int = 0,
@@ -34,7 +27,7 @@ def permutation_importance(net: Network, folds: list[Fold], encoding: Encoding, 
         if len(held_out) > MOST_ROWS:
             held_out = held_out.part(np.sort(rng.permutation(len(held_out))[:MOST_ROWS]))
         before = _cost(net, fold, held_out.X, held_out, encoding, threads)
-        for column, inputs in enumerate(column_slices(encoding)):
+        for column, inputs in enumerate(encoding.slices):
             for _ in range(repeats):
                 X = held_out.X.copy()
                 X[:, inputs] = X[rng.permutation(len(X)), inputs]
@@ -44,12 +37,8 @@ def permutation_importance(net: Network, folds: list[Fold], encoding: Encoding, 
 
 
 def _cost(net: Network, fold: Fold, X: np.ndarray, rows: Rows, encoding: Encoding, threads: int | None) -> float:
-    found = predict_fold(net, fold, X, threads)
-    if encoding.classes:
-        each = -np.log(np.maximum(found[np.arange(len(X)), rows.y].astype(float), LEAST))
-        return float(np.average(each, weights=rows.weight))
-    squares = (found[:, 0].astype(float) - rows.y) ** 2
-    return float(np.sqrt(np.average(squares, weights=rows.weight)) * encoding.target_scale()[0])
+    cost = mean_cost(predict_fold(net, fold, X, threads), rows, len(encoding.classes))
+    return cost if encoding.classes else math.sqrt(cost) * encoding.target_scale()[0]
 
 
 def shapley_values(predict: Callable[[np.ndarray], np.ndarray], X: np.ndarray, background: np.ndarray,

@@ -14,6 +14,7 @@ from fastsgd.network.network import Network
 from fastsgd.optimizers import AdamW, ParameterGroup
 from fastsgd.runs.callback import Callback
 from fastsgd.runs.callbacks import EarlyStopping, TimeLimit
+from fastsgd.runs.feeds import steps_in
 from fastsgd.runs.history import History
 from fastsgd.schedules import OneCycle
 from fastsgd.tabular.linear import as_member, fits, train_linear
@@ -23,6 +24,7 @@ from fastsgd.training import train
 QUANTILES = (0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975)
 EDGES_FROM = 100_000         # rows, at most, that quantiles of a column are taken from
 PRIOR = 5.0                  # rows that say, by their log loss, that no temperature is needed
+LEAST = 1e-7                 # a probability counts as no less
 TRIAL_SHARE = 0.05           # of the time limit, that measuring the speed may take
 
 
@@ -38,11 +40,16 @@ class Rows:
         """Some of them."""
         return Rows(self.X[rows], self.y[rows], None if self.weight is None else self.weight[rows])
 
+    @property
+    def as_tuple(self) -> tuple:
+        """X, y and weight, as ``train`` takes validation rows."""
+        return self.X, self.y, self.weight
+
     def __len__(self) -> int:
         return len(self.X)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Fold:
     """Rows held out, and the members that were not trained on them: their numbers, their history, the best step."""
 
@@ -111,25 +118,25 @@ def fit(rows: Rows, recipe: Recipe, categories: dict[int, int], classes: int, *,
     parts = [(rows, validation)] if validation is not None else [
         (rows.part(np.setdiff1d(np.arange(len(rows)), out)), rows.part(out)) for out in held if len(out)] or [
         (rows, rows)]                           # of a few rows none can be spared
-    nets, linear, folds = [], [], []
+    nets, linear, runs = [], [], []
     for number, (kept, check) in enumerate(parts):
         net = _network(recipe, layers, classes, seed + number * recipe.members)
         stopping = EarlyStopping(recipe.patience)
         limits = [] if end is None else [TimeLimit(max(0.01, (end - time.monotonic()) / (recipe.folds - number)))]
-        history = _train(net, kept, recipe, seed + number * recipe.members, threads, (check.X, check.y, check.weight),
-                         [stopping, *limits, *callbacks])
+        history = _train(net, kept, recipe, seed + number * recipe.members, threads, check.as_tuple, [
+                             stopping, *limits, *callbacks])
         nets.append(net)
-        folds.append(Fold(check, slice(0, 0), history, stopping.best_step or history.steps))
+        runs.append((check, history, stopping.best_step or history.steps))
         if end is None and fits(layers):
             linear.append(train_linear(layers, _loss(classes), kept.X, kept.y, kept.weight,
-                                       (check.X, check.y, check.weight), recipe.batch_size, seed + number, threads))
-    checks = [fold.held_out for fold in folds]
+                                       check.as_tuple, recipe.batch_size, seed + number, threads))
+    checks = [check for check, *_ in runs]
     for each in filter(None, (nets, linear) if classes else ()):
-        calibrate_together(each, [(own.X, own.y, own.weight) for own in checks], PRIOR, threads)
+        calibrate_together(each, [own.as_tuple for own in checks], PRIOR, threads)
     counts = _counts(nets, linear, checks, recipe.members, classes, threads)
     made = _side_by_side(nets, linear, counts, recipe, layers, classes)
-    for number, fold in enumerate(folds):
-        fold.members = slice(number * sum(counts), (number + 1) * sum(counts))
+    folds = [Fold(check, slice(number * sum(counts), (number + 1) * sum(counts)), history, best_step)
+             for number, (check, history, best_step) in enumerate(runs)]
     if not classes:
         _shift_quantiles(made, folds, threads)
     return Fitted(made, replace(recipe, members=counts[0]), folds, counts[1])
@@ -157,7 +164,7 @@ def _network(recipe: Recipe, layers: list, classes: int, seed: int) -> Network:
 
 def _train(net: Network, rows: Rows, recipe: Recipe, seed: int, threads: int | None, validation: tuple | None,
            callbacks: Iterable[Callback]) -> History:
-    steps = -(-len(rows) // recipe.batch_size)
+    steps = steps_in(len(rows), recipe.batch_size)
     optimizer = AdamW(OneCycle(recipe.learning_rate, steps * recipe.epochs), weight_decay=recipe.weight_decay,
                       groups={"bias": ParameterGroup(1.0, 0.0)})
     return train(net, rows.X, rows.y, optimizer=optimizer, batch_size=recipe.batch_size, epochs=recipe.epochs,
@@ -194,17 +201,28 @@ def _counts(nets: list[Network], linear: list[Network], checks: list[Rows], memb
                                       (few, 2 * few), (few, 4 * few), (0, 1)}, reverse=True)]
     predicted = [[net.predict(own.X, threads=threads).astype(float) for net, own in zip(each, checks, strict=True)]
                  for each in (nets, linear)]
-    y = np.concatenate([own.y for own in checks])
-    weight = None if checks[0].weight is None else np.concatenate([own.weight for own in checks])  # type: ignore[misc]
+    rows = _together(checks)
     of_networks, of_linear = map(np.concatenate, predicted)
 
     def cost(counts: tuple[int, int]) -> float:
         share = counts[1] / sum(counts)
-        found = (1 - share) * of_networks + share * of_linear
-        each = (found[:, 0] - y) ** 2 if not classes else -np.log(np.maximum(found[np.arange(len(y)), y], 1e-7))
-        return float(np.average(each, weights=weight))
+        return mean_cost((1 - share) * of_networks + share * of_linear, rows, classes)
 
     return min(choices, key=cost)
+
+
+def mean_cost(outputs: np.ndarray, rows: Rows, classes: int) -> float:
+    """The log loss, or the mean squared error of the mean."""
+    each = -np.log(np.maximum(outputs[np.arange(len(rows)), rows.y].astype(float), LEAST)) if classes else (
+        outputs[:, 0].astype(float) - rows.y) ** 2
+    return float(np.average(each, weights=rows.weight))
+
+
+def _together(parts: list[Rows]) -> Rows:
+    """All of them, with weights where they have any."""
+    weights = [part.weight for part in parts if part.weight is not None]
+    return Rows(np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts]),
+                np.concatenate(weights) if weights else None)
 
 
 def _side_by_side(nets: list[Network], linear: list[Network], counts: tuple[int, int], recipe: Recipe, layers: list,
@@ -229,11 +247,10 @@ def _shift_quantiles(net: Network, folds: list[Fold], threads: int | None) -> No
 
     (Conformalized quantile regression, Romano, Patterson and Candes 2019, arXiv 1905.03222, for each side alone.)
     """
-    errors = np.concatenate([fold.held_out.y[:, np.newaxis] - predict_fold(net, fold, fold.held_out.X, threads)[:, 1:]
-                             for fold in folds])
-    weight = np.concatenate([np.ones(len(fold.held_out)) if fold.held_out.weight is None else fold.held_out.weight
-                             for fold in folds])
-    shifts = [_quantile(errors[:, i], level, weight) for i, level in enumerate(QUANTILES)]
+    rows = _together([fold.held_out for fold in folds])
+    errors = rows.y[:, np.newaxis] - np.concatenate(
+        [predict_fold(net, fold, fold.held_out.X, threads)[:, 1:] for fold in folds])
+    shifts = [_quantile(errors[:, i], level, rows.weight) for i, level in enumerate(QUANTILES)]
     for number in range(net.architecture.members):
         net.member(number).biases[-1][1:] += shifts
 
@@ -247,8 +264,8 @@ def predict_fold(net: Network, fold: Fold, X: np.ndarray, threads: int | None) -
                     for number in range(fold.members.start, fold.members.stop)], axis=0)
 
 
-def _quantile(values: np.ndarray, level: float, weight: np.ndarray) -> float:
+def _quantile(values: np.ndarray, level: float, weight: np.ndarray | None) -> float:
     """Below which lies a part ``level`` of the weights and of one more mean weight."""
     order = np.argsort(values)
-    below = np.cumsum(weight[order])
+    below = np.cumsum(np.ones(len(values)) if weight is None else weight[order])
     return float(np.interp(level * (below[-1] + below[-1] / len(values)), below, values[order]))

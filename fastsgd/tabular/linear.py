@@ -15,6 +15,7 @@ from fastsgd.losses import Loss
 from fastsgd.network.network import Network
 from fastsgd.optimizers import Adam
 from fastsgd.runs.callbacks import EarlyStopping
+from fastsgd.runs.feeds import steps_in
 from fastsgd.schedules import OneCycle
 from fastsgd.training import train
 
@@ -28,7 +29,7 @@ def train_linear(layers: list, loss: str | Loss, X: np.ndarray, y: np.ndarray, w
     """A network without hidden layers on the same columns, but with numbers as they are."""
     columns: Columns = replace(layers[1], numbers=None)
     net = Network([layers[0], columns, layers[-1]], loss=loss, seed=seed)
-    steps = -(-len(X) // batch_size)
+    steps = steps_in(len(X), batch_size)
     epochs = min(MOST_EPOCHS, max(LEAST_EPOCHS, STEPS // steps))
     train(net, X, y, optimizer=Adam(OneCycle(RATE, steps * epochs), l2=PENALTY / len(X)), batch_size=batch_size,
           epochs=epochs, seed=seed, threads=threads, sample_weight=weight, validation=validation,

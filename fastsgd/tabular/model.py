@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastsgd.files.bounded_json import parse_json
+from fastsgd.network import model_file
 from fastsgd.network.network import Network
 from fastsgd.tables.encoding import Encoding
 from fastsgd.tabular.fitting import QUANTILES
@@ -54,12 +55,8 @@ class TabularModel:
     def save(self, path) -> None:
         """Writes both as one safetensors file: complete or not at all."""
         value = {"version": VERSION, "limits": self.limits, **self.about}
-        kept = self.net.metadata
-        try:
-            self.net.metadata = {**kept, "table": self.encoding.to_json(), KEY: json.dumps(value)}
-            self.net.save(path)
-        finally:
-            self.net.metadata = kept
+        model_file.save(path, self.net.architecture, self.net.params, {
+            **self.net.metadata, "table": self.encoding.to_json(), KEY: json.dumps(value)})
 
 
 def _between(quantiles: np.ndarray, level: float) -> np.ndarray:

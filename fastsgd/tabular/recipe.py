@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from fastsgd.runs.feeds import steps_in
+
 QUALITIES = ("fast", "good", "best")
 STEPS = 2500                 # that a member makes at least, where the table is not too small for it
 MOST_EPOCHS = 200
@@ -61,7 +63,7 @@ def recipe_for(rows: int, classes: int, quality: str = "good") -> Recipe:
     batch_size = LEAST_BATCH
     while batch_size < MOST_BATCH and batch_size * 2 * ROWS_OF_A_BATCH <= rows:
         batch_size *= 2
-    steps = -(-rows // batch_size)
+    steps = steps_in(rows, batch_size)
     epochs = min(MOST_EPOCHS, max(64, STEPS // steps)) if rows < MANY_ROWS else max(10, 64 * MANY_ROWS // rows)
     members, folds = {"fast": (2, 1), "good": (8, 1), "best": (8, 4)}[quality]
     if quality == "good" and rows < FEW_ROWS:
