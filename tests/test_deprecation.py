@@ -124,7 +124,8 @@ def test_signatures_show_what_is_meant():
 
 
 def test_dir_and_all_show_public_names_only():
-    estimators = {"MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor"}
+    estimators = {"MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor", "TabularClassifier",
+                  "TabularRegressor"}
     assert set(dir(fastsgd)) == {*fastsgd.__all__, *estimators, "__version__"}
     assert {"Optimizer", "State", "Schedule", "losses"} <= set(fastsgd.__all__)
     namespace = {}
