@@ -112,7 +112,7 @@ def _predictions(net: fastsgd.Network, encoding: Encoding, X: np.ndarray, probab
     names = [f"predicted_{name}" for name in encoding.target_names]
     outputs = in_own_units(net, encoding, X)
     if len(encoding.quantiles) > 1:
-        names = [f"{name}_q{q:g}" for name in names for q in encoding.quantiles]
+        names = [name if q is None else f"{name}_q{q:g}" for name in names for q in encoding.quantiles]
     if outputs.shape[1] > len(names):
         names += [f"deviation_{name}" for name in encoding.target_names]
     return {name: outputs[:, i].tolist() for i, name in enumerate(names)}

@@ -24,16 +24,21 @@ MIN_ROWS = 10            # below which no doubt is raised
 MAX_IN_JSON = 100          # classes of a confusion table there
 
 
-def scorecard(net: Network, encoding: Encoding, X: np.ndarray, y: np.ndarray) -> ClassScores | QuantityScores:
-    """Of a model on rows and targets as ``encoding.rows`` and ``encoding.targets`` give them."""
+def scorecard(net: Network, encoding: Encoding, X: np.ndarray, y: np.ndarray,
+              outputs: np.ndarray | None = None) -> ClassScores | QuantityScores:
+    """Of a model on rows and targets as ``encoding.rows`` and ``encoding.targets`` give them.
+
+    ``outputs`` are what it predicts, where that is not what ``net.predict(X)`` gives: of rows that some of its members
+    were trained on.
+    """
     cost, metric = net.evaluate(X, y)
     if encoding.classes:
-        kind, outputs = net.architecture.loss_type.targets, net.predict(X)
+        kind, outputs = net.architecture.loss_type.targets, net.predict(X) if outputs is None else outputs
         table = scores.confusion(y, labels_of(outputs, kind), len(encoding.classes))
         outputs = probabilities_of(outputs, kind)
         return ClassScores(len(X), cost, tuple(map(str, encoding.classes)), table, scores.log_loss(y, outputs),
                            scores.auc_of_classes(y, outputs), kind.in_order)
-    predicted, names = in_own_units(net, encoding, X), encoding.target_names
+    predicted, names = in_own_units(net, encoding, X, outputs), encoding.target_names
     predicted, deviations = np.split(predicted, [net.architecture.targets], axis=1)
     truth = np.asarray(y, float).reshape(len(X), -1)
     truth = np.repeat(truth, predicted.shape[1] // truth.shape[1], axis=1)
@@ -50,13 +55,14 @@ def scorecard(net: Network, encoding: Encoding, X: np.ndarray, y: np.ndarray) ->
         for i, name in enumerate(names)))
 
 
-def in_own_units(net: Network, encoding: Encoding, X: np.ndarray) -> np.ndarray:
+def in_own_units(net: Network, encoding: Encoding, X: np.ndarray, outputs: np.ndarray | None = None) -> np.ndarray:
     """Predictions of quantities in the table's units, float64 (rows, outputs).
 
     They are scaled in float64: float32 would not tell large numbers that lie close to each other.
     """
     if not encoding.own_units:
-        return net.predict(X).astype(float) * encoding.target_scale() + encoding.target_offset()
+        outputs = net.predict(X) if outputs is None else outputs
+        return outputs.astype(float) * encoding.target_scale() + encoding.target_offset()
     if not net.architecture.scales_output:
         return net.predict(X).astype(float)
     plain = net.copy()

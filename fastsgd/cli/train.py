@@ -16,7 +16,7 @@ import numpy as np
 import fastsgd
 from fastsgd import schedules
 from fastsgd.arguments import check_whole
-from fastsgd.cli import step_budget
+from fastsgd.cli import step_budget, train_tabular
 from fastsgd.cli import train_outcome as outcome
 from fastsgd.cli.console import printable, say, tell, warn
 from fastsgd.cli.predict import load
@@ -52,6 +52,8 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     """Learns the table's encoding, trains, and saves both in one file."""
     options = with_config(options, command)
     _check(options, command)
+    if train_tabular.applies(options):
+        return _by_recipe(options)
     optimizer = _optimizer(options)
     net, encoding, X, y, kept, held_out = _begin(options)
     saved = _saved(options)
@@ -97,6 +99,27 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
         from fastsgd import plots
         plots.save(plots.history(history), folder / CURVE)
         say(f"drew {folder / CURVE}")
+    return 0
+
+
+def _by_recipe(options: argparse.Namespace) -> int:
+    try:
+        with _collecting_warnings() as told:
+            outcome = train_tabular.train(options, _Progress())
+    except KeyboardInterrupt:
+        say("fastsgd: interrupted; nothing is saved")
+        return 130
+    for text in told:
+        warn(text)
+    train_tabular.tell_outcome(outcome)
+    if options.run:
+        folder = Path(options.run)
+        folder.mkdir(parents=True, exist_ok=True)
+        if options.overwrite:
+            for name in RUN_FILES:
+                (folder / name).unlink(missing_ok=True)
+        write_config(folder / CONFIG, options)
+    train_tabular.write(options, outcome)
     return 0
 
 

@@ -11,7 +11,8 @@ from fastsgd.cli.train_options import OF_MODEL
 from fastsgd.files.atomic import require_regular, write_atomically
 
 CHECKPOINT, LOG, MODEL, CONFIG, CURVE = "run.ckpt", "log.csv", "model.safetensors", "config.toml", "learning_curve.png"
-RUN_FILES = (CHECKPOINT, MODEL, LOG, CURVE, CONFIG)
+REPORT = "report.html"
+RUN_FILES = (CHECKPOINT, MODEL, LOG, CURVE, REPORT, CONFIG)
 HEADING = "# fastsgd train --config with this file repeats the run\n"
 ADDED = ("drop", "keep", "na")           # of the file and of the command line
 NOT_KEPT = ("run_command", "config", "resume", "overwrite", "given")

@@ -7,6 +7,7 @@ import fastsgd
 from fastsgd import losses
 from fastsgd.model.architecture import ACTIVATIONS
 from fastsgd.tables.reading import add_column_options, add_reading_options
+from fastsgd.tabular.recipe import QUALITIES
 
 OPTIMIZERS = {kind.kind: kind
               for kind in (fastsgd.SGD, fastsgd.Adam, fastsgd.AdamW, fastsgd.NAdamW, fastsgd.ScheduleFreeAdamW,
@@ -35,6 +36,10 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
                        "if there is one")
     where.add_argument("--overwrite", action="store_true", help="replace the run, or other files of those names, "
                        "that the folder holds")
+    where.add_argument("--report", metavar="FILE", help="a page about the run, .html: columns, quality on held-out "
+                       "rows, pictures (needs matplotlib), importance; report.html in a run folder")
+    where.add_argument("--compare", action="store_true", help="also train scikit-learn's gradient boosting on the same "
+                       "rows, for the report")
     where.add_argument("--init-from", metavar="MODEL", help="begin with the network of this model file, and read the "
                        "table as it does")
     where.add_argument("--checkpoint-every", type=float, default=10.0, metavar="SECONDS", help="in a run folder "
@@ -48,6 +53,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     add_reading_options(table)
     table.add_argument("--validation", type=float, default=0.2, metavar="FRACTION", help="of the rows, held out and "
                        "evaluated after every epoch (%(default)s)")
+
+    recipe = command.add_argument_group("how it is learned", "where no option of the two groups below is given")
+    recipe.add_argument("--quality", default="good", choices=QUALITIES, help="a point on the curve of quality against "
+                        "time (%(default)s)")
+    recipe.add_argument("--time-limit", type=float, metavar="SECONDS", help="that the training may take, about")
 
     network = command.add_argument_group("the network")
     network.add_argument("--hidden", type=sizes, default=[128], metavar="128,64", help="units of the hidden layers "

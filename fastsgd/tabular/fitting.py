@@ -51,9 +51,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows held out, and the members that were not trained on them: their numbers, their history, the best step."""
+    """Rows held out, and the members that were not trained on them: their numbers, their history, the best step.
+
+    ``numbers`` are those of the rows among the rows of the fit, None where they were given beside these.
+    """
 
     held_out: Rows
+    numbers: np.ndarray | None
     members: slice
     history: History
     best_step: int
@@ -115,18 +119,19 @@ def fit(rows: Rows, recipe: Recipe, categories: dict[int, int], classes: int, *,
     if end is not None:
         recipe = _in_time(rows, recipe, layers, classes, seed, threads, end)
         held = held[:recipe.folds]
-    parts = [(rows, validation)] if validation is not None else [
-        (rows.part(np.setdiff1d(np.arange(len(rows)), out)), rows.part(out)) for out in held if len(out)] or [
-        (rows, rows)]                           # of a few rows none can be spared
+    all_rows = np.arange(len(rows))
+    parts: list[tuple] = [(rows, validation, None)] if validation is not None else [
+        (rows.part(np.setdiff1d(all_rows, out)), rows.part(out), out) for out in held if len(out)] or [
+        (rows, rows, all_rows)]                 # of a few rows none can be spared
     nets, linear, runs = [], [], []
-    for number, (kept, check) in enumerate(parts):
+    for number, (kept, check, out) in enumerate(parts):
         net = _network(recipe, layers, classes, seed + number * recipe.members)
         stopping = EarlyStopping(recipe.patience)
         limits = [] if end is None else [TimeLimit(max(0.01, (end - time.monotonic()) / (recipe.folds - number)))]
         history = _train(net, kept, recipe, seed + number * recipe.members, threads, check.as_tuple, [
                              stopping, *limits, *callbacks])
         nets.append(net)
-        runs.append((check, history, stopping.best_step or history.steps))
+        runs.append((check, out, history, stopping.best_step or history.steps))
         if end is None and fits(layers):
             linear.append(train_linear(layers, _loss(classes), kept.X, kept.y, kept.weight,
                                        check.as_tuple, recipe.batch_size, seed + number, threads))
@@ -135,8 +140,8 @@ def fit(rows: Rows, recipe: Recipe, categories: dict[int, int], classes: int, *,
         calibrate_together(each, [own.as_tuple for own in checks], PRIOR, threads)
     counts = _counts(nets, linear, checks, recipe.members, classes, threads)
     made = _side_by_side(nets, linear, counts, recipe, layers, classes)
-    folds = [Fold(check, slice(number * sum(counts), (number + 1) * sum(counts)), history, best_step)
-             for number, (check, history, best_step) in enumerate(runs)]
+    folds = [Fold(check, out, slice(number * sum(counts), (number + 1) * sum(counts)), history, best_step)
+             for number, (check, out, history, best_step) in enumerate(runs)]
     if not classes:
         _shift_quantiles(made, folds, threads)
     return Fitted(made, replace(recipe, members=counts[0]), folds, counts[1])

@@ -1,0 +1,157 @@
+"""A page about a run of ``fastsgd train``: what was made of the columns, and what the model is worth."""
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fastsgd
+from fastsgd.cli import scores
+from fastsgd.cli.console import printable, warn
+from fastsgd.cli.report import Report
+from fastsgd.cli.scorecard import QuantityScores, scorecard
+from fastsgd.engine.machine import cpu_name
+from fastsgd.files.atomic import write_atomically
+from fastsgd.tables.columns import Category, Number
+from fastsgd.tabular.explain import permutation_importance
+from fastsgd.tabular.fitting import QUANTILES
+
+if TYPE_CHECKING:
+    from fastsgd.cli.train_tabular import Outcome
+
+MOST_COLUMNS, MOST_CLASSES = 200, 30           # that the tables of the page have
+MOST_LEVELS = 256                              # of a category, for gradient boosting
+
+
+def write_report(path: str | Path, options: argparse.Namespace, outcome: Outcome) -> None:
+    """The page, complete or not at all. Pictures need matplotlib, the comparison scikit-learn."""
+    encoding, name = outcome.model.encoding, outcome.model.encoding.target.name
+    report = Report(f"{printable(name)} from {printable(Path(options.data).name)}")
+    rows = len(next(iter(outcome.table.values())))
+    kind = f"{len(encoding.classes)} classes" if encoding.classes else "a quantity"
+    report.text(f"{rows:,} rows, {len(encoding.columns)} columns to predict {printable(name)} from, {kind}. "
+                f"Quality {options.quality}: {outcome.model.net.architecture.members} networks side by side, "
+                f"{outcome.model.net.params.size:,} parameters.")
+    pictures = importlib.util.find_spec("matplotlib") is not None
+    if not pictures:
+        report.text('Pictures need matplotlib: pip install "fastsgd[plot]".')
+    _quality(report, options, outcome)
+    if pictures:
+        _pictures(report, outcome)
+    importances = permutation_importance(outcome.model.net, outcome.fitted.folds, encoding, threads=options.threads)
+    _columns(report, outcome, importances)
+    if pictures:
+        from fastsgd import plots
+        unit = "log loss" if encoding.classes else f"RMSE of {name}"
+        names = [column.name for column in encoding.columns]
+        _picture(report, lambda: plots.importances(names, importances, unit=unit),
+                 "How much worse predictions of held-out rows become where a column is shuffled among them.")
+        _picture(report, lambda: plots.history(outcome.fitted.folds[0].history),
+                 "The learning curve" + " of the first fold" * (len(outcome.fitted.folds) > 1) + ".")
+    write_atomically(path, [report.html(f"fastsgd {fastsgd.__version__}, {cpu_name()}, "
+                                        f"{time.strftime('%d %B %Y')}; seed {options.seed}")])
+
+
+def _quality(report: Report, options: argparse.Namespace, outcome: Outcome) -> None:
+    """Figures of the held-out rows beside a constant's and, if asked for, gradient boosting's."""
+    card = scorecard(outcome.model.net, outcome.model.encoding, outcome.held_out.X, outcome.held_out.y, outcome.outputs)
+    report.heading(f"Quality on {card.rows:,} held-out rows")
+    if isinstance(card, QuantityScores):
+        target = card.targets[0]
+        figures = [(name, value, baseline, f"predicting {what}") for name, value, baseline, what in target.measured]
+        figures.append(("R^2", target.r2, 0.0, "predicting the mean"))
+    else:
+        figures = [("accuracy", card.accuracy, float(card.shares.max()), "always the most frequent class"),
+                   ("log loss", card.log_loss, card.log_loss_of_shares, "the classes' shares")]
+        figures += [("AUC", card.auc, 0.5, "guessing")] * bool(np.isfinite(card.auc))
+    other = _boosting(options, outcome) if options.compare else {}
+    head = ["", "fastsgd", *(["gradient boosting"] if other else []), "baseline", "which is"]
+    report.table(head, [[name, f"{value:.4f}" if abs(value) < 1e4 else f"{value:,.0f}",
+                         *([f"{other[name]:.4g}" if name in other else ""] if other else []),
+                         f"{baseline:.4f}" if abs(baseline) < 1e4 else f"{baseline:,.0f}", what]
+                        for name, value, baseline, what in figures])
+    if not isinstance(card, QuantityScores) and 2 < len(card.classes) <= MOST_CLASSES:
+        recall = card.confusion.diagonal() / np.maximum(1, card.confusion.sum(axis=1))
+        report.table(["class", "rows", "found"], [
+            [printable(level), f"{int(count):,}", f"{share:.1%}"] for level, count, share in
+            zip(card.classes, card.confusion.sum(axis=1), recall, strict=True)])
+
+
+def _boosting(options: argparse.Namespace, outcome: Outcome) -> dict[str, float]:
+    """The same figures of scikit-learn's gradient boosting: trained and judged on the same rows, fold by fold."""
+    try:
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    except ImportError:
+        warn('--compare needs scikit-learn: pip install "fastsgd[sklearn]"')
+        return {}
+    encoding, rows, found = outcome.model.encoding, outcome.rows, []
+    kind = HistGradientBoostingClassifier if encoding.classes else HistGradientBoostingRegressor
+    categories = [column for column, levels in encoding.categories().items() if levels < MOST_LEVELS]
+    for fold in outcome.fitted.folds:
+        kept = np.setdiff1d(np.arange(len(rows)), fold.numbers)                # type: ignore[arg-type]
+        model = kind(early_stopping=True, max_iter=1000, random_state=options.seed, categorical_features=categories)
+        model.fit(_with_gaps(rows.X[kept], categories), rows.y[kept])
+        X = _with_gaps(fold.held_out.X, categories)
+        if encoding.classes:
+            p = np.zeros((len(X), len(encoding.classes)))
+            p[:, model.classes_] = model.predict_proba(X)
+            found.append(p)
+        else:
+            found.append(model.predict(X)[:, np.newaxis])
+    predicted, y = np.concatenate(found), outcome.held_out.y
+    if encoding.classes:
+        return {"accuracy": float((predicted.argmax(axis=1) == y).mean()), "log loss": scores.log_loss(y, predicted),
+                "AUC": scores.auc_of_classes(y, predicted)}
+    scale, offset = encoding.target_scale()[0], encoding.target_offset()[0]
+    y, a = y.astype(float) * scale + offset, predicted[:, 0] * scale + offset
+    return {"RMSE": scores.rmse(y, a), "MAE": scores.mae(y, a), "R^2": scores.r2(y, a)}
+
+
+def _with_gaps(X: np.ndarray, categories: list[int]) -> np.ndarray:
+    """Codes of no level are missing."""
+    X = X.astype(float)
+    for column in categories:
+        X[X[:, column] < 0, column] = np.nan
+    return X
+
+
+def _pictures(report: Report, outcome: Outcome) -> None:
+    from fastsgd import plots
+    encoding, y = outcome.model.encoding, outcome.held_out.y
+    if encoding.classes:
+        _picture(report, lambda: plots.reliability(y, outcome.outputs), "How often the class that is named is right, "
+                 "against how probable the model says that is.")
+        return
+    scale, offset = encoding.target_scale()[0], encoding.target_offset()[0]
+    own = outcome.outputs.astype(float) * scale + offset
+    interval = np.sort(own[:, 1:], axis=1)[:, [QUANTILES.index(0.05), QUANTILES.index(0.95)]]
+    _picture(report, lambda: plots.predicted(y.astype(float) * scale + offset, own[:, 0], interval,
+                                             name=encoding.target.name),
+             "What held-out rows were against what was predicted, with the interval of 90 %.")
+
+
+def _columns(report: Report, outcome: Outcome, importances: np.ndarray) -> None:
+    report.heading("Columns")
+    encoding = outcome.model.encoding
+    order = np.argsort(-importances, kind="stable")[:MOST_COLUMNS]
+    rows = []
+    for place in order:
+        column = encoding.columns[place]
+        missing = "" if isinstance(column, Category) else "with gaps" * getattr(column, "gaps", False)
+        about = f"mean {column.offset + column.mean:.4g}" if isinstance(column, Number) else missing
+        rows.append([printable(column.name), column.kind, about, f"{importances[place]:.4g}"])
+    report.table(["column", "recognised as", "", "importance"], rows)
+    if len(encoding.columns) > MOST_COLUMNS:
+        report.text(f"{len(encoding.columns) - MOST_COLUMNS:,} more columns are not shown.")
+
+
+def _picture(report: Report, draw: Callable[[], Any], caption: str) -> None:
+    from fastsgd.plots._axes import picture_of
+    report.picture(picture_of(draw()), caption)
+
+
