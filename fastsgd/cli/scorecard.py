@@ -251,7 +251,7 @@ class Quantity:
 
     def doubts(self) -> list[str]:
         """What is minimised, where the model does that no better than a constant."""
-        return [f"{name} of {printable(self.name)[:40]!r} {_number(value)} ({what}: {_number(baseline)})"
+        return [f"{name} of {printable(self.name)[:40]!r} {number(value)} ({what}: {number(baseline)})"
                 for name, value, baseline, what in self.measured[:max(1, len(self.quantiles))]
                 if not value < baseline and (baseline > 0 or name == "NLL") and len(self.y) >= MIN_ROWS]
 
@@ -279,7 +279,7 @@ class QuantityScores:
         """A line, or one per target."""
         lines = []
         for target in self.targets:
-            parts = [f"{name} {_number(value)} ({what}: {_number(baseline)}{more})"
+            parts = [f"{name} {number(value)} ({what}: {number(baseline)}{more})"
                      for (name, value, baseline, what), more in zip(target.measured, target.coverage(), strict=True)]
             parts += [f"R^2 {target.r2:.4f}"] * math.isfinite(target.r2)
             name = f"{printable(target.name)[:40]}: " if len(self.targets) > 1 else ""
@@ -304,7 +304,7 @@ class QuantityScores:
                 lines += ["", printable(target.name)[:40]]
             width = max(len(name) for name, *_ in target.measured)
             for (name, value, baseline, what), more in zip(target.measured, target.coverage(), strict=True):
-                lines.append(f"{name:{width}}  {_number(value)}  ({_number(baseline)} by predicting {what}{more})")
+                lines.append(f"{name:{width}}  {number(value)}  ({number(baseline)} by predicting {what}{more})")
             if math.isfinite(target.r2):
                 lines.append(f"{'R^2':{width}}  {target.r2:.4f}  (0 by predicting the mean)")
         return "\n".join(lines)
@@ -316,10 +316,10 @@ class QuantityScores:
         return _finite({"rows": self.rows, "cost": self.cost, **only})
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Four digits of a value that may be of any size.
 
-    >>> _number(0.51234), _number(12345.678), _number(1e12)
+    >>> number(0.51234), number(12345.678), number(1e12)
     ('0.5123', '12,346', '1e+12')
     """
     if not 1e-4 <= abs(value) < 1e9:

@@ -14,7 +14,7 @@ import fastsgd
 from fastsgd.cli import scores
 from fastsgd.cli.console import printable, warn
 from fastsgd.cli.report import Report
-from fastsgd.cli.scorecard import QuantityScores, scorecard
+from fastsgd.cli.scorecard import QuantityScores, number, scorecard
 from fastsgd.engine.machine import cpu_name
 from fastsgd.files.atomic import write_atomically
 from fastsgd.tables.columns import Category, Number
@@ -71,10 +71,8 @@ def _quality(report: Report, options: argparse.Namespace, outcome: Outcome) -> N
         figures += [("AUC", card.auc, 0.5, "guessing")] * bool(np.isfinite(card.auc))
     other = _boosting(options, outcome) if options.compare else {}
     head = ["", "fastsgd", *(["gradient boosting"] if other else []), "baseline", "which is"]
-    report.table(head, [[name, f"{value:.4f}" if abs(value) < 1e4 else f"{value:,.0f}",
-                         *([f"{other[name]:.4g}" if name in other else ""] if other else []),
-                         f"{baseline:.4f}" if abs(baseline) < 1e4 else f"{baseline:,.0f}", what]
-                        for name, value, baseline, what in figures])
+    report.table(head, [[name, _number(value), *([_number(other[name]) if name in other else ""] if other else []),
+                         _number(baseline), what] for name, value, baseline, what in figures])
     if not isinstance(card, QuantityScores) and 2 < len(card.classes) <= MOST_CLASSES:
         recall = card.confusion.diagonal() / np.maximum(1, card.confusion.sum(axis=1))
         report.table(["class", "rows", "found"], [
@@ -143,11 +141,17 @@ def _columns(report: Report, outcome: Outcome, importances: np.ndarray) -> None:
     for place in order:
         column = encoding.columns[place]
         missing = "" if isinstance(column, Category) else "with gaps" * getattr(column, "gaps", False)
-        about = f"mean {column.offset + column.mean:.4g}" if isinstance(column, Number) else missing
-        rows.append([printable(column.name), column.kind, about, f"{importances[place]:.4g}"])
+        about = f"mean {_number(column.offset + column.mean)}" if isinstance(column, Number) else missing
+        rows.append([printable(column.name), column.kind, about, _number(importances[place])])
     report.table(["column", "recognised as", "", "importance"], rows)
+    for text in outcome.told:
+        report.text(f"{printable(text[:1].upper() + text[1:])}.")
     if len(encoding.columns) > MOST_COLUMNS:
         report.text(f"{len(encoding.columns) - MOST_COLUMNS:,} more columns are not shown.")
+
+
+def _number(value: float) -> str:
+    return number(value) if abs(value) >= 1e-4 or not value else f"{value:.5f}"
 
 
 def _picture(report: Report, draw: Callable[[], Any], caption: str) -> None:

@@ -38,6 +38,7 @@ class Outcome:
     rows: Rows
     held_out: Rows
     outputs: np.ndarray                  # of the held-out rows, by members that were not trained on them
+    told: list[str]                      # what was noticed about the table
 
 
 def applies(options: argparse.Namespace) -> bool:
@@ -47,11 +48,21 @@ def applies(options: argparse.Namespace) -> bool:
 
 def train(options: argparse.Namespace, progress: fastsgd.Callback) -> Outcome:
     """Reads, learns and tells; nothing is written yet."""
+    told: list[str] = []
+
+    def noticed(text: str) -> None:
+        told.append(text)
+        tell(text)
+
+    def doubted(text: str) -> None:
+        told.append(text)
+        warn(text)
+
     said = Reading.of_options(options)
-    table = read_table(options.data, reading=said, drop=options.drop, tell=tell)
-    table = rows_with_targets(table, tuple(options.target), tell, options.missing)
-    encoding = Encoding.learn(table, tuple(options.target), options.task, warn=warn, keep=options.keep,
-                              missing=options.missing, coded=True, tell=tell)
+    table = read_table(options.data, reading=said, drop=options.drop, tell=noticed)
+    table = rows_with_targets(table, tuple(options.target), noticed, options.missing)
+    encoding = Encoding.learn(table, tuple(options.target), options.task, warn=doubted, keep=options.keep,
+                              missing=options.missing, coded=True, tell=noticed)
     classes = len(encoding.classes)
     if not classes:
         encoding = dataclasses.replace(encoding, quantiles=(None, *QUANTILES))
@@ -72,7 +83,7 @@ def train(options: argparse.Namespace, progress: fastsgd.Callback) -> Outcome:
     held_out = Rows(np.concatenate([own.X for own in checks]), np.concatenate([own.y for own in checks]))
     outputs = np.concatenate([predict_fold(fitted.net, fold, fold.held_out.X, options.threads)
                               for fold in fitted.folds])
-    return Outcome(model, fitted, table, rows, held_out, outputs)
+    return Outcome(model, fitted, table, rows, held_out, outputs, told)
 
 
 def tell_outcome(outcome: Outcome) -> None:
