@@ -6,9 +6,10 @@ import pytest
 
 import fastsgd
 from fastsgd.cli import scores
-from fastsgd.cli.scorecard import Quantity, QuantityScores, in_own_units, scorecard
+from fastsgd.cli.scorecard import Quantity, QuantityScores, scorecard
 from fastsgd.runs.loggers import to_json
 from fastsgd.tables.encoding import Encoding
+from fastsgd.tabular.model import TabularModel
 
 
 def labels_and_scores(classes, rows=200):
@@ -61,7 +62,7 @@ def card_of(outputs, labels, classes):
     encoding = Encoding.learn(table, "y", keep=[name for name in table if name != "y"])
     net = fastsgd.Network([len(classes), len(classes)], dtype="float64")
     net.params = np.r_[np.eye(len(classes)).ravel(), np.zeros(len(classes))]
-    return scorecard(net, encoding, np.log(outputs), labels.astype(np.int32))
+    return scorecard(TabularModel(encoding, net), np.log(outputs), labels.astype(np.int32))
 
 
 def test_a_model_of_classes_in_words_and_as_json():
@@ -133,4 +134,4 @@ def test_large_targets_that_differ_little_keep_their_digits():
                           output_offset=encoding.target_offset())
     net.params = [1, 0]
     X = encoding.rows({"x": x})
-    np.testing.assert_allclose(in_own_units(net, encoding, X)[:, 0], 1.7e9 + 100 * x, atol=0.01, rtol=0)
+    np.testing.assert_allclose(TabularModel(encoding, net).outputs(X)[:, 0], 1.7e9 + 100 * x, atol=0.01, rtol=0)

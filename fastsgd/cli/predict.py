@@ -6,16 +6,18 @@ import sys
 
 import numpy as np
 
-import fastsgd
 from fastsgd.cli.console import say, tell, warn
 from fastsgd.cli.prediction_file import ARROW, KINDS, LINES, as_text, check_kind, write_table
-from fastsgd.cli.scorecard import in_own_units, scorecard
+from fastsgd.cli.scorecard import scorecard
+from fastsgd.cli.train_options import quantiles
 from fastsgd.files.atomic import refuse_replacing
 from fastsgd.network.classes import labels_of, probabilities_of
 from fastsgd.runs.loggers import to_json
 from fastsgd.tables.encoding import Encoding, rows_with_targets
 from fastsgd.tables.read import read_for, read_table
 from fastsgd.tables.reading import Reading, add_reading_options
+from fastsgd.tabular.fitting import QUANTILES
+from fastsgd.tabular.model import TabularModel, load_model
 
 
 def add_arguments(evaluate_command: argparse.ArgumentParser, predict_command: argparse.ArgumentParser) -> None:
@@ -29,30 +31,22 @@ def add_arguments(evaluate_command: argparse.ArgumentParser, predict_command: ar
     predict_command.add_argument("--out", metavar="FILE", help=f"where to write, as what its suffix says: "
                                  f"{', '.join(KINDS)}; standard output, as CSV, by default")
     predict_command.add_argument("--probabilities", action="store_true", help="a column for each class's probability")
+    predict_command.add_argument("--quantiles", type=quantiles, metavar="0.1,0.9", help="a column for each of these "
+                                 f"quantiles, from {QUANTILES[0]:g} to {QUANTILES[-1]:g}, of a model of a quantity")
     predict_command.add_argument("--id", action="append", default=[], metavar="COLUMN", help="a column of DATA to "
                                  "write before the predictions; may be given more than once")
     predict_command.add_argument("--keep-columns", action="store_true", help="write all columns of DATA before the "
                                  "predictions")
 
 
-def load(path: str) -> tuple[fastsgd.Network, Encoding]:
-    """A model file's network and table encoding."""
-    net = fastsgd.Network.load(path)
-    if "table" not in net.metadata:
-        raise ValueError(f"{path} has no table encoding: it was not written by 'fastsgd train'")
-    encoding = Encoding.from_json(net.metadata["table"])
-    if (encoding.width, encoding.outputs) != (net.sizes[0], net.architecture.targets):
-        raise ValueError(f"{path} is damaged: its table encoding does not fit its network")
-    return net, encoding
-
-
 def evaluate(options: argparse.Namespace) -> int:
     """Prints figures of a model on a table's rows, each beside a baseline, and of classes how many are recognised."""
-    net, encoding = load(options.model)
+    model = load_model(options.model)
+    encoding, dtype = model.encoding, model.net.dtype
     table = read_for(encoding, options.data, Reading.of_options(options), tell)
     _require(table, encoding.target_names, options.data, "which the model predicts")
     table = rows_with_targets(table, encoding.target_names, tell)
-    card = scorecard(net, encoding, encoding.rows(table, net.dtype, warn), encoding.targets(table, net.dtype))
+    card = scorecard(model, encoding.rows(table, dtype, warn), encoding.targets(table, dtype))
     print(to_json(card.figures()) if options.json else card.text())
     if doubt := card.doubt():
         warn(doubt)
@@ -64,13 +58,16 @@ def predict(options: argparse.Namespace) -> int:
     if options.out:
         refuse_replacing(options.out, options.model, options.data)
         check_kind(options.out)
-    net, encoding = load(options.model)
+    model = load_model(options.model)
+    encoding, dtype = model.encoding, model.net.dtype
     if options.probabilities and not encoding.classes:
         raise ValueError("--probabilities needs a model of classes; this one predicts a quantity")
+    if options.quantiles:
+        _check_quantiles(options.quantiles, model)
     table = read_for(encoding, options.data, Reading.of_options(options), tell)
     _require(table, options.id, options.data, "which --id names")
-    X = encoding.rows(table, net.dtype, warn)
-    found = _predictions(net, encoding, X, options.probabilities)
+    X = encoding.rows(table, dtype, warn)
+    found = _predictions(model, X, options.probabilities, options.quantiles or [])
     kept = _kept(options, encoding, table)
     if both := sorted(set(kept) & set(found)):
         raise ValueError(f"{options.data} has a column {both[0]!r} itself; leave it out of --id and --keep-columns")
@@ -83,11 +80,11 @@ def predict(options: argparse.Namespace) -> int:
     if all(name in table for name in encoding.target_names):
         scored = rows_with_targets(table, encoding.target_names)
         try:
-            y = encoding.targets(scored, net.dtype)
+            y = encoding.targets(scored, dtype)
         except ValueError as error:
             warn(f"the predictions are not scored: {error}")
         else:
-            card = scorecard(net, encoding, X if scored is table else encoding.rows(scored, net.dtype), y)
+            card = scorecard(model, X if scored is table else encoding.rows(scored, dtype), y)
             say(card.line())
             if doubt := card.doubt():
                 warn(doubt)
@@ -100,19 +97,33 @@ def _require(table: dict[str, np.ndarray], names, path: str, what: str) -> None:
             raise ValueError(f"{path} has no column {name!r}, {what}; its columns are {', '.join(table)}")
 
 
-def _predictions(net: fastsgd.Network, encoding: Encoding, X: np.ndarray, probabilities: bool) -> dict[str, list]:
+def _check_quantiles(levels: list[float], model: TabularModel) -> None:
+    if model.encoding.classes:
+        raise ValueError("--quantiles needs a model of a quantity; this one predicts classes")
+    if not model.mean_and_quantiles:
+        raise ValueError("--quantiles needs a model that 'fastsgd train' made without options of the network, or "
+                         "TabularRegressor; one of --loss quantile predicts those that it was trained for without it")
+    if not QUANTILES[0] <= min(levels) <= max(levels) <= QUANTILES[-1]:
+        raise ValueError(f"--quantiles must be from {QUANTILES[0]:g} to {QUANTILES[-1]:g}, got "
+                         f"{', '.join(f'{level:g}' for level in levels)}")
+
+
+def _predictions(model: TabularModel, X: np.ndarray, probabilities: bool, levels: list[float]) -> dict[str, list]:
     """``predicted_TARGET``, of quantiles ``predicted_TARGET_q0.1``, of classes ``p_CLASS``, ``deviation_TARGET``."""
+    encoding, outputs = model.encoding, model.outputs(X)
     if encoding.classes:
-        outputs, kind = net.predict(X), net.architecture.loss_type.targets
+        kind = model.net.architecture.loss_type.targets
         found = {f"predicted_{encoding.target.name}": [encoding.classes[i] for i in labels_of(outputs, kind)]}
         if probabilities:
             each = probabilities_of(outputs, kind).astype(float).T.tolist()
             found |= {f"p_{level}": values for level, values in zip(encoding.classes, each, strict=True)}
         return found
     names = [f"predicted_{name}" for name in encoding.target_names]
-    outputs = in_own_units(net, encoding, X)
-    if len(encoding.quantiles) > 1:
-        names = [name if q is None else f"{name}_q{q:g}" for name in names for q in encoding.quantiles]
+    if model.mean_and_quantiles:
+        outputs = np.column_stack([outputs[:, 0], *model.quantiles(outputs, tuple(levels)).T])
+        names += [f"{names[0]}_q{level:g}" for level in levels]
+    elif len(encoding.quantiles) > 1:
+        names = [f"{name}_q{q:g}" for name in names for q in encoding.quantiles]
     if outputs.shape[1] > len(names):
         names += [f"deviation_{name}" for name in encoding.target_names]
     return {name: outputs[:, i].tolist() for i, name in enumerate(names)}

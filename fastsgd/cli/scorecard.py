@@ -14,61 +14,47 @@ from fastsgd.cli import scores
 from fastsgd.cli.console import printable
 from fastsgd.losses import Loss, as_loss
 from fastsgd.network.classes import labels_of, probabilities_of
-from fastsgd.network.network import Network
-from fastsgd.tables.encoding import Encoding
+from fastsgd.tabular.model import TabularModel
 
 MAX_LINES = 30             # of a table with a line per class
 MAX_COLUMNS, WIDEST = 20, 120                  # of a confusion table, in classes and in characters
 MAX_CONFUSIONS = 12        # that are named where it would be larger
 MIN_ROWS = 10            # below which no doubt is raised
 MAX_IN_JSON = 100          # classes of a confusion table there
+COVERAGE = 0.9           # of the interval whose rows are counted
 
 
-def scorecard(net: Network, encoding: Encoding, X: np.ndarray, y: np.ndarray,
+def scorecard(model: TabularModel, X: np.ndarray, y: np.ndarray,
               outputs: np.ndarray | None = None) -> ClassScores | QuantityScores:
     """Of a model on rows and targets as ``encoding.rows`` and ``encoding.targets`` give them.
 
-    ``outputs`` are what it predicts, where that is not what ``net.predict(X)`` gives: of rows that some of its members
+    ``outputs`` are what the network says of them, where that is not what it predicts: of rows that some of its members
     were trained on.
     """
+    net, encoding = model.net, model.encoding
     cost, metric = net.evaluate(X, y)
     if encoding.classes:
-        kind, outputs = net.architecture.loss_type.targets, net.predict(X) if outputs is None else outputs
+        kind, outputs = net.architecture.loss_type.targets, model.outputs(X) if outputs is None else outputs
         table = scores.confusion(y, labels_of(outputs, kind), len(encoding.classes))
         outputs = probabilities_of(outputs, kind)
         return ClassScores(len(X), cost, tuple(map(str, encoding.classes)), table, scores.log_loss(y, outputs),
                            scores.auc_of_classes(y, outputs), kind.in_order)
-    predicted, names = in_own_units(net, encoding, X, outputs), encoding.target_names
+    predicted = model.outputs(X) if outputs is None else model.in_own_units(outputs)
     predicted, deviations = np.split(predicted, [net.architecture.targets], axis=1)
-    truth = np.asarray(y, float).reshape(len(X), -1)
+    truth, names = np.asarray(y, float).reshape(len(X), -1), encoding.target_names
     truth = np.repeat(truth, predicted.shape[1] // truth.shape[1], axis=1)
     if not encoding.own_units:
         truth = truth * encoding.target_scale() + encoding.target_offset()
+    if model.mean_and_quantiles:
+        low, high = model.quantiles(predicted, ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)).T
+        return QuantityScores(len(X), cost, scores.r2(truth[:, 0], predicted[:, 0]), (
+            Quantity(names[0], "squared_error", truth[:, 0], predicted[:, :1], interval=(low, high)),))
     each = predicted.shape[1] // len(names)
     levels = tuple(level for level in encoding.quantiles if level is not None)
-    if len(levels) < len(encoding.quantiles):                       # the mean comes first, and is what is scored
-        return QuantityScores(len(X), cost, scores.r2(truth[:, 0], predicted[:, 0]), (
-            Quantity(names[0], "squared_error", truth[:, 0], predicted[:, :1]),))
     return QuantityScores(len(X), cost, metric, tuple(
         Quantity(name, net.loss_function, truth[:, i * each], predicted[:, i * each:(i + 1) * each],
                  levels, deviations[:, i] if deviations.size else None)
         for i, name in enumerate(names)))
-
-
-def in_own_units(net: Network, encoding: Encoding, X: np.ndarray, outputs: np.ndarray | None = None) -> np.ndarray:
-    """Predictions of quantities in the table's units, float64 (rows, outputs).
-
-    They are scaled in float64: float32 would not tell large numbers that lie close to each other.
-    """
-    if not encoding.own_units:
-        outputs = net.predict(X) if outputs is None else outputs
-        return outputs.astype(float) * encoding.target_scale() + encoding.target_offset()
-    if not net.architecture.scales_output:
-        return net.predict(X).astype(float)
-    plain = net.copy()
-    plain.output_scale, plain.output_offset = 1.0, 0.0
-    scale, offset = net.architecture.unit_of_outputs
-    return plain.predict(X).astype(float) * scale + offset
 
 
 @dataclass(frozen=True)
@@ -206,6 +192,7 @@ class Quantity:
     predicted: np.ndarray = field(repr=False)
     quantiles: tuple[float, ...] = ()
     deviation: np.ndarray | None = field(default=None, repr=False)              # (rows,) that is predicted, too
+    interval: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)    # that COVERAGE should lie in
 
     @property
     def measured(self) -> list[tuple[str, float, float, str]]:
@@ -242,11 +229,18 @@ class Quantity:
         assert self.deviation is not None
         return float((abs(self.y - self.predicted[:, 0]) <= 1.96 * self.deviation).mean())
 
+    def inside(self) -> float:
+        """The part of the rows that lie in the interval."""
+        assert self.interval is not None
+        return float(((self.y >= self.interval[0]) & (self.y <= self.interval[1])).mean())
+
     def coverage(self) -> list[str]:
         """Of each figure what it says of the part of the rows that a prediction covers, if anything."""
         said = [f"; {part:.1%} of the rows below" for part in self.below()]
         if self.deviation is not None:
             said = [f"; {self.within():.1%} of the rows within 1.96 deviations"]
+        if self.interval is not None:
+            said = [f"; {self.inside():.1%} of the rows in the interval of {COVERAGE:.0%}"]
         return said + [""] * (len(self.measured) - len(said))
 
     def doubts(self) -> list[str]:
@@ -262,6 +256,8 @@ class Quantity:
                                   for q, (_, value, baseline, _), below in
                                   zip(self.quantiles, self.measured, self.below(), strict=True)}}
         more = {} if self.deviation is None else {"coverage_95": self.within()}
+        if self.interval is not None:
+            more = {f"coverage_{100 * COVERAGE:g}": self.inside()}
         return {"r2": self.r2, **more, **{name.lower(): value for name, value, _, _ in self.measured},
                 "baseline": {name.lower(): baseline for name, _, baseline, _ in self.measured}}
 

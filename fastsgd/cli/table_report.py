@@ -5,8 +5,9 @@ import argparse
 import importlib.util
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,28 +15,42 @@ import fastsgd
 from fastsgd.cli import scores
 from fastsgd.cli.console import printable, warn
 from fastsgd.cli.report import Report
-from fastsgd.cli.scorecard import QuantityScores, number, scorecard
+from fastsgd.cli.scorecard import COVERAGE, ClassScores, QuantityScores, number
 from fastsgd.engine.machine import cpu_name
 from fastsgd.files.atomic import write_atomically
 from fastsgd.tables.columns import Category, Number
-from fastsgd.tabular.explain import permutation_importance
-from fastsgd.tabular.fitting import QUANTILES
-
-if TYPE_CHECKING:
-    from fastsgd.cli.train_tabular import Outcome
+from fastsgd.tabular.fitting import Fitted, Rows
+from fastsgd.tabular.model import TabularModel
 
 MOST_COLUMNS, MOST_CLASSES = 200, 30           # that the tables of the page have
 MOST_LEVELS = 256                              # of a category, for gradient boosting
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run by recipe has learned, and what it is worth on rows that it has not seen.
+
+    ``outputs`` are of the held-out rows, each by members that were not trained on it. ``importances`` are measured
+    where there is to be a report. ``remarks`` are what was noticed about the table.
+    """
+
+    model: TabularModel
+    fitted: Fitted
+    rows: Rows
+    held_out: Rows
+    outputs: np.ndarray
+    card: ClassScores | QuantityScores
+    importances: np.ndarray | None          # of the encoding's columns
+    remarks: list[str]
 
 
 def write_report(path: str | Path, options: argparse.Namespace, outcome: Outcome) -> None:
     """The page, complete or not at all. Pictures need matplotlib, the comparison scikit-learn."""
     encoding, name = outcome.model.encoding, outcome.model.encoding.target.name
     report = Report(f"{printable(name)} from {printable(Path(options.data).name)}")
-    rows = len(next(iter(outcome.table.values())))
     kind = f"{len(encoding.classes)} classes" if encoding.classes else "a quantity"
-    report.text(f"{rows:,} rows, {len(encoding.columns)} columns to predict {printable(name)} from, {kind}. "
-                f"Quality {options.quality}: {outcome.model.net.architecture.members} networks side by side, "
+    report.text(f"{len(outcome.rows):,} rows, {len(encoding.columns)} columns to predict {printable(name)} from, "
+                f"{kind}. Quality {options.quality}: {outcome.model.net.architecture.members} networks side by side, "
                 f"{outcome.model.net.params.size:,} parameters.")
     pictures = importlib.util.find_spec("matplotlib") is not None
     if not pictures:
@@ -43,7 +58,8 @@ def write_report(path: str | Path, options: argparse.Namespace, outcome: Outcome
     _quality(report, options, outcome)
     if pictures:
         _pictures(report, outcome)
-    importances = permutation_importance(outcome.model.net, outcome.fitted.folds, encoding, threads=options.threads)
+    importances = outcome.importances
+    assert importances is not None
     _columns(report, outcome, importances)
     if pictures:
         from fastsgd import plots
@@ -59,7 +75,7 @@ def write_report(path: str | Path, options: argparse.Namespace, outcome: Outcome
 
 def _quality(report: Report, options: argparse.Namespace, outcome: Outcome) -> None:
     """Figures of the held-out rows beside a constant's and, if asked for, gradient boosting's."""
-    card = scorecard(outcome.model.net, outcome.model.encoding, outcome.held_out.X, outcome.held_out.y, outcome.outputs)
+    card = outcome.card
     report.heading(f"Quality on {card.rows:,} held-out rows")
     if isinstance(card, QuantityScores):
         target = card.targets[0]
@@ -106,7 +122,7 @@ def _boosting(options: argparse.Namespace, outcome: Outcome) -> dict[str, float]
         return {"accuracy": float((predicted.argmax(axis=1) == y).mean()), "log loss": scores.log_loss(y, predicted),
                 "AUC": scores.auc_of_classes(y, predicted)}
     scale, offset = encoding.target_scale()[0], encoding.target_offset()[0]
-    y, a = y.astype(float) * scale + offset, predicted[:, 0] * scale + offset
+    y, a = y.astype(float) * scale + offset, predicted[:, 0].astype(float) * scale + offset
     return {"RMSE": scores.rmse(y, a), "MAE": scores.mae(y, a), "R^2": scores.r2(y, a)}
 
 
@@ -125,12 +141,10 @@ def _pictures(report: Report, outcome: Outcome) -> None:
         _picture(report, lambda: plots.reliability(y, outcome.outputs), "How often the class that is named is right, "
                  "against how probable the model says that is.")
         return
-    scale, offset = encoding.target_scale()[0], encoding.target_offset()[0]
-    own = outcome.outputs.astype(float) * scale + offset
-    interval = np.sort(own[:, 1:], axis=1)[:, [QUANTILES.index(0.05), QUANTILES.index(0.95)]]
-    _picture(report, lambda: plots.predicted(y.astype(float) * scale + offset, own[:, 0], interval,
-                                             name=encoding.target.name),
-             "What held-out rows were against what was predicted, with the interval of 90 %.")
+    target = outcome.card.targets[0]                           # type: ignore[union-attr]
+    interval = np.column_stack(target.interval)                # type: ignore[arg-type]
+    _picture(report, lambda: plots.predicted(target.y, target.predicted[:, 0], interval, name=target.name),
+             f"What held-out rows were against what was predicted, with the interval of {100 * COVERAGE:g} %.")
 
 
 def _columns(report: Report, outcome: Outcome, importances: np.ndarray) -> None:
@@ -144,7 +158,7 @@ def _columns(report: Report, outcome: Outcome, importances: np.ndarray) -> None:
         about = f"mean {_number(column.offset + column.mean)}" if isinstance(column, Number) else missing
         rows.append([printable(column.name), column.kind, about, _number(importances[place])])
     report.table(["column", "recognised as", "", "importance"], rows)
-    for text in outcome.told:
+    for text in outcome.remarks:
         report.text(f"{printable(text[:1].upper() + text[1:])}.")
     if len(encoding.columns) > MOST_COLUMNS:
         report.text(f"{len(encoding.columns) - MOST_COLUMNS:,} more columns are not shown.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import json
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 from fastsgd.cli.option_parser import did_you_mean
@@ -13,8 +14,9 @@ from fastsgd.files.atomic import require_regular, write_atomically
 CHECKPOINT, LOG, MODEL, CONFIG, CURVE = "run.ckpt", "log.csv", "model.safetensors", "config.toml", "learning_curve.png"
 REPORT = "report.html"
 RUN_FILES = (CHECKPOINT, MODEL, LOG, CURVE, REPORT, CONFIG)
+LATER_CHECKPOINTS = "run-*.ckpt"         # of the second fold and those after it
 HEADING = "# fastsgd train --config with this file repeats the run\n"
-ADDED = ("drop", "keep", "na")           # of the file and of the command line
+ADDED = ("column", "drop", "keep", "na")           # of the file and of the command line
 NOT_KEPT = ("run_command", "config", "resume", "overwrite", "given")
 
 
@@ -65,10 +67,26 @@ def with_config(options: argparse.Namespace, command: argparse.ArgumentParser) -
     return options
 
 
-def write_config(path: Path, options: argparse.Namespace) -> None:
-    """The options as a file for ``--config``, those that were not given left out."""
+def checkpoint_of(folder: Path, fold: int) -> Path:
+    """Of a fold, counted from 0."""
+    return folder / (CHECKPOINT if fold == 0 else LATER_CHECKPOINTS.replace("*", str(fold + 1)))
+
+
+def files_of_run(folder: Path) -> list[Path]:
+    """Those that a folder holds."""
+    return [*(folder / name for name in RUN_FILES if (folder / name).exists()), *sorted(folder.glob(LATER_CHECKPOINTS))]
+
+
+def clear_folder(folder: Path) -> None:
+    """Removes them."""
+    for path in files_of_run(folder):
+        path.unlink(missing_ok=True)
+
+
+def write_config(path: Path, options: argparse.Namespace, left_out: Iterable[str] = ()) -> None:
+    """The options as a file for ``--config``, without those that have no value and those to be left out."""
     lines = [HEADING]
-    left_out = NOT_KEPT + (OF_MODEL if getattr(options, "init_from", None) else ())
+    left_out = {*NOT_KEPT, *left_out, *(OF_MODEL if getattr(options, "init_from", None) else ())}
     for name, value in vars(options).items():
         if name not in left_out and value is not None:
             lines.append(f"{name} = {_toml(value)}\n")

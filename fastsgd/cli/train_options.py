@@ -6,6 +6,7 @@ import argparse
 import fastsgd
 from fastsgd import losses
 from fastsgd.model.architecture import ACTIVATIONS
+from fastsgd.tables.inputs import KINDS
 from fastsgd.tables.reading import add_column_options, add_reading_options
 from fastsgd.tabular.recipe import QUALITIES
 
@@ -17,8 +18,13 @@ OF_LOSSES = {option.rpartition("_")[2]: option for option in (
     "huber_delta", "quantile", "focal_gamma", "tweedie_power")}         # their parameters, and the options of these
 LOSSES = losses.names(losses.CLASSES, losses.LABELS, losses.LEVELS, losses.QUANTITIES, losses.COUNTS, losses.POSITIVE,
                       parameters=tuple(OF_LOSSES))
-OF_MODEL = ("task", "drop", "keep", "missing", "loss", *OF_LOSSES.values(), "sorted_quantiles", "hidden", "activation",
-            "dtype")            # that a model file settles
+OF_MODEL = ("task", "column", "drop", "keep", "missing", "loss", *OF_LOSSES.values(), "sorted_quantiles", "hidden",
+            "activation", "dtype")      # that a model file settles
+OF_NETWORKS = frozenset((
+    "loss", *OF_LOSSES.values(), "sorted_quantiles", "hidden", "activation", "dtype", "dropout", "optimizer",
+    "learning_rate", "schedule", "warm_up", "momentum", "weight_decay", "clip_norm", "max_norm", "average",
+    "label_smoothing", "class_weight", "batch_size", "epochs", "early_stopping", "init_from"))
+OF_RECIPES = frozenset(("quality", "report", "compare"))        # which is how a table is learned without any of those
 
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
@@ -48,16 +54,21 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     table = command.add_argument_group("the table")
     table.add_argument("--target", action="append", default=[], metavar="COLUMN", help="the column to predict; given "
                        "more than once, several quantities")
+    table.add_argument("--column", action="append", default=[], metavar="NAME=KIND", help="what a column is: number, "
+                       "category, date, or text whose words are hashed")
     table.add_argument("--task", default="auto", choices=["auto", "classification", "regression"])
     add_column_options(table)
     add_reading_options(table)
     table.add_argument("--validation", type=float, default=0.2, metavar="FRACTION", help="of the rows, held out and "
                        "evaluated after every epoch (%(default)s)")
 
-    recipe = command.add_argument_group("how it is learned", "where no option of the two groups below is given")
+    recipe = command.add_argument_group("how it is learned", "by a recipe that follows from the table's size, where no "
+                                        "option of the two groups below but --seed and --threads is given")
     recipe.add_argument("--quality", default="good", choices=QUALITIES, help="a point on the curve of quality against "
                         "time (%(default)s)")
     recipe.add_argument("--time-limit", type=float, metavar="SECONDS", help="that the training may take, about")
+    recipe.add_argument("--seed", type=int, default=0, help="of the split, the weights and the order (%(default)s)")
+    recipe.add_argument("--threads", type=int)
 
     network = command.add_argument_group("the network")
     network.add_argument("--hidden", type=sizes, default=[128], metavar="128,64", help="units of the hidden layers "
@@ -99,8 +110,6 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
                          "validation cost falls no more (%(default)s)")
     descent.add_argument("--early-stopping", type=int, metavar="PATIENCE", help="end after so many epochs without a "
                          "lower validation cost, with the best parameters")
-    descent.add_argument("--seed", type=int, default=0, help="of the split, the weights and the order (%(default)s)")
-    descent.add_argument("--threads", type=int)
 
 
 def _number_or_auto(text: str) -> int | str:
@@ -140,3 +149,19 @@ def quantiles(text: str) -> list[float]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of different numbers between 0 and 1 such as "
                                          "0.1,0.5,0.9")
     return found
+
+
+def column_kinds(given: list[str]) -> dict[str, str]:
+    """What ``--column NAME=KIND`` says.
+
+    >>> column_kinds(["zip=category"])
+    {'zip': 'category'}
+    """
+    kinds: dict[str, str] = {}
+    for text in given:
+        name, _, kind = text.rpartition("=")
+        if not name or kind not in KINDS or kind == "drop":
+            raise ValueError(f"--column must be NAME=KIND with a KIND of number, category, date and text, got {text!r}")
+        if kinds.setdefault(name, kind) != kind:
+            raise ValueError(f"--column says that {name!r} is {kinds[name]} and {kind}")
+    return kinds

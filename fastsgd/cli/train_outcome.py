@@ -15,7 +15,7 @@ from fastsgd.cli.train_config import CHECKPOINT, CONFIG, MODEL
 from fastsgd.cli.train_options import OPTIMIZERS
 from fastsgd.data.checks import check_class_weight
 from fastsgd.runs.checkpoint import CheckpointData
-from fastsgd.tables.encoding import Encoding
+from fastsgd.tabular.model import TabularModel
 
 COMPARED_ROWS = 10_000      # on which the cost before the training and after it is measured
 
@@ -59,15 +59,15 @@ def tell_course(options: argparse.Namespace, history: fastsgd.History, saved: Ch
             "best parameters")
 
 
-def tell_scores(net: fastsgd.Network, encoding: Encoding, X: np.ndarray, y: np.ndarray, kept: np.ndarray,
-                held_out: np.ndarray, told: list[str]) -> None:
+def tell_scores(model: TabularModel, X: np.ndarray, y: np.ndarray, kept: np.ndarray, held_out: np.ndarray,
+                told: list[str]) -> None:
     """Figures of the held-out rows, and whether they are no better than a constant's; ``told`` are causes."""
     shown, name = (held_out, "held-out") if len(held_out) else (kept, "training")
-    card = scorecard(net, encoding, X[shown], y[shown])
+    card = scorecard(model, X[shown], y[shown])
     for line in card.line().split("\n"):
         say(f"{name} rows: {line}")
     if len(shown) < MIN_ROWS:
-        card = scorecard(net, encoding, X, y)                   # of all rows: so few say nothing
+        card = scorecard(model, X, y)                   # of all rows: so few say nothing
     for text in told:
         warn(text)
     if doubt := card.doubt():

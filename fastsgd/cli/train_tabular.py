@@ -11,112 +11,173 @@ import numpy as np
 import fastsgd
 from fastsgd.cli.console import printable, say, tell, warn
 from fastsgd.cli.scorecard import scorecard
-from fastsgd.cli.table_report import write_report
-from fastsgd.cli.train_config import CURVE, LOG, MODEL, REPORT
-from fastsgd.files.atomic import write_atomically
+from fastsgd.cli.table_report import Outcome, write_report
+from fastsgd.cli.train_config import CONFIG, CURVE, LOG, MODEL, REPORT, checkpoint_of
+from fastsgd.cli.train_options import OF_NETWORKS, OF_RECIPES, column_kinds
+from fastsgd.cli.train_outcome import shell
+from fastsgd.cli.train_progress import Opening, Progress, collecting_warnings
+from fastsgd.files.atomic import check_writable, write_atomically
 from fastsgd.tables.encoding import Encoding, Table, rows_with_targets
 from fastsgd.tables.read import read_table
 from fastsgd.tables.reading import Reading
+from fastsgd.tabular.explain import permutation_importance
 from fastsgd.tabular.fitting import QUANTILES, Fitted, Rows, fit, predict_fold
 from fastsgd.tabular.model import TabularModel
-from fastsgd.tabular.recipe import recipe_for
-
-OF_NETWORKS = frozenset((
-    "loss", "huber_delta", "quantile", "focal_gamma", "tweedie_power", "sorted_quantiles", "hidden", "activation",
-    "dtype", "dropout", "optimizer", "learning_rate", "schedule", "warm_up", "momentum", "weight_decay", "clip_norm",
-    "max_norm", "average", "label_smoothing", "class_weight", "batch_size", "epochs", "early_stopping", "init_from",
-    "resume", "checkpoint_every"))           # with any of these a network is trained as they say
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What a run has learned, and what it is worth on rows that it has not seen."""
-
-    model: TabularModel
-    fitted: Fitted
-    table: Table
-    rows: Rows
-    held_out: Rows
-    outputs: np.ndarray                  # of the held-out rows, by members that were not trained on them
-    told: list[str]                      # what was noticed about the table
+from fastsgd.tabular.recipe import Recipe, recipe_for
 
 
 def applies(options: argparse.Namespace) -> bool:
-    """Whether the options leave the network and its descent open."""
-    return not options.given & OF_NETWORKS and len(options.target) == 1 and options.validation > 0
+    """Whether the options leave the network and its descent open; ValueError where they contradict each other."""
+    described = [f"--{name.replace('_', '-')}" for name in sorted(options.given & OF_NETWORKS)]
+    described += ["several targets"] * (len(options.target) > 1) + ["--validation 0"] * (not options.validation)
+    if described and (asked := sorted(options.given & OF_RECIPES)):
+        raise ValueError(f"--{asked[0]} is of a table that is learned by recipe, which {described[0]} rules out: give "
+                         "one of them")
+    return not described
 
 
-def train(options: argparse.Namespace, progress: fastsgd.Callback) -> Outcome:
-    """Reads, learns and tells; nothing is written yet."""
-    told: list[str] = []
+def run(options: argparse.Namespace) -> int:
+    """Reads, learns, tells and writes."""
+    folder = None if options.run is None else Path(options.run)
+    remarks: list[str] = []
 
-    def noticed(text: str) -> None:
-        told.append(text)
+    def remark(text: str) -> None:
+        remarks.append(text)
         tell(text)
 
-    def doubted(text: str) -> None:
-        told.append(text)
+    encoding, table, rows = _read(options, remark)
+    recipe = recipe_for(round(len(rows) * (1 - options.validation)), len(encoding.classes), options.quality)
+    say(_plan(options.quality, recipe))
+    opening = []
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        check_writable(folder / MODEL)
+        opening = [Opening(options, OF_NETWORKS)]
+    try:
+        with collecting_warnings() as told:
+            fitted = fit(rows, recipe, encoding.categories(), len(encoding.classes), seed=options.seed,
+                         fraction=options.validation, threads=options.threads, time_limit=options.time_limit,
+                         callbacks=[_FoldProgress(), *opening], resume=options.resume,
+                         checkpoint=_checkpoints(options, folder))
+    except KeyboardInterrupt:
+        if folder and options.time_limit is None:
+            say(f"fastsgd: interrupted; fastsgd train --config {shell(folder / CONFIG)} --resume continues")
+        else:
+            say("fastsgd: interrupted; nothing is saved (a --run FOLDER without --time-limit can be resumed)")
+        return 130
+    for text in told:
         warn(text)
+    outcome = _outcome(encoding, table, rows, fitted, remarks, bool(options.report or folder))
+    _tell(outcome)
+    _write(options, folder, outcome)
+    return 0
 
-    said = Reading.of_options(options)
-    table = read_table(options.data, reading=said, drop=options.drop, tell=noticed)
-    table = rows_with_targets(table, tuple(options.target), noticed, options.missing)
-    encoding = Encoding.learn(table, tuple(options.target), options.task, warn=doubted, keep=options.keep,
-                              missing=options.missing, coded=True, tell=noticed)
-    classes = len(encoding.classes)
-    if not classes:
+
+def _read(options: argparse.Namespace, remark) -> tuple[Encoding, Table, Rows]:
+    def doubt(text: str) -> None:
+        remark(f"warning: {text}")
+
+    table = read_table(options.data, reading=Reading.of_options(options), drop=options.drop, tell=remark)
+    table = rows_with_targets(table, tuple(options.target), remark, options.missing)
+    count = len(next(iter(table.values())))
+    if round(count * options.validation) == count:
+        raise ValueError(f"--validation {options.validation} leaves none of the {count} rows to train on")
+    encoding = Encoding.learn(table, tuple(options.target), options.task, warn=doubt, keep=options.keep,
+                              missing=options.missing, kinds=column_kinds(options.column), coded=True, tell=remark)
+    if not encoding.classes:
         encoding = dataclasses.replace(encoding, quantiles=(None, *QUANTILES))
     say(printable(encoding.summary()))
-    rows = Rows(encoding.rows(table), encoding.targets(table, "float32"))
-    recipe = recipe_for(round(len(rows) * (1 - options.validation)), classes, options.quality)
-    say(f"quality {options.quality}: {recipe.members} networks of {recipe.depth} x {recipe.width} side by side"
-        + f", for each of {recipe.folds} folds" * (recipe.folds > 1)
-        + f"; at most {recipe.epochs} epochs, fewer where the validation cost has not fallen for {recipe.patience}")
-    fitted = fit(rows, recipe, encoding.categories(), classes, seed=options.seed, fraction=options.validation,
-                 threads=options.threads, time_limit=options.time_limit, callbacks=[progress])
+    return encoding, table, Rows(encoding.rows(table), encoding.targets(table, "float32"))
+
+
+def _plan(quality: str, recipe: Recipe) -> str:
+    folds = f", for each of {recipe.folds} folds" * (recipe.folds > 1)
+    return (f"quality {quality}: {recipe.members} networks of {recipe.depth} x {recipe.width} side by side{folds}; at "
+            f"most {recipe.epochs} epochs, fewer where the validation cost has not fallen for {recipe.patience}")
+
+
+def _checkpoints(options: argparse.Namespace, folder: Path | None):
+    """What ``fit`` asks for a fold's checkpoint, if there is to be one: a time limit goes by the clock."""
+    if folder is None or options.time_limit is not None:
+        return None
+    return lambda fold: fastsgd.Checkpoint(checkpoint_of(folder, fold), seconds=options.checkpoint_every)
+
+
+class _FoldProgress(Progress):
+    """Says which fold it is, from the second on."""
+
+    fold = 0
+
+    def on_start(self, run) -> None:
+        self.fold += 1
+        if self.fold > 1:
+            say(f"fold {self.fold}")
+        super().on_start(run)
+
+
+# ---- after the training ----
+
+def _outcome(encoding: Encoding, table: Table, rows: Rows, fitted: Fitted, remarks: list[str],
+             to_report: bool) -> Outcome:
     limits = None
-    if not classes:
+    if not encoding.classes:
         own = rows.y.astype(float) * encoding.target_scale()[0] + encoding.target_offset()[0]
         limits = float(own.min()), float(own.max())
-    model = TabularModel(encoding, fitted.net, limits, {"estimator": "fastsgd train"})
     checks = [fold.held_out for fold in fitted.folds]
     held_out = Rows(np.concatenate([own.X for own in checks]), np.concatenate([own.y for own in checks]))
-    outputs = np.concatenate([predict_fold(fitted.net, fold, fold.held_out.X, options.threads)
-                              for fold in fitted.folds])
-    return Outcome(model, fitted, table, rows, held_out, outputs, told)
+    outputs = np.concatenate([predict_fold(fitted.net, fold, fold.held_out.X, None) for fold in fitted.folds])
+    importances = permutation_importance(fitted.net, fitted.folds, encoding) if to_report else None
+    model = TabularModel(encoding, fitted.net, limits, _about(encoding, table, importances))
+    return Outcome(model, fitted, rows, held_out, outputs, scorecard(model, held_out.X, held_out.y, outputs),
+                   importances, remarks)
 
 
-def tell_outcome(outcome: Outcome) -> None:
+def _about(encoding: Encoding, table: Table, importances: np.ndarray | None) -> dict:
+    """What ``fastsgd.tabular.load`` makes an estimator of."""
+    names = [name for name in table if name not in encoding.target_names]
+    about = {"estimator": "TabularRegressor", "features": len(names), "names": names, "importances": None,
+             "left_out": dict.fromkeys(sorted({*names} - {*encoding.names}), "by fastsgd train")}
+    if importances is not None:
+        found = dict(zip((column.name for column in encoding.columns), importances.tolist(), strict=True))
+        about["importances"] = [found.get(name, 0.0) for name in names]
+    if encoding.classes:
+        about |= {"estimator": "TabularClassifier", "classes": list(encoding.classes),
+                  "classes_dtype": _dtype_of(encoding.classes).str}
+    return about
+
+
+def _dtype_of(levels: tuple) -> np.dtype:
+    kinds = {type(level) for level in levels}
+    return np.dtype(kinds.pop() if kinds in ({int}, {bool}) else object)
+
+
+def _tell(outcome: Outcome) -> None:
     """How the run went and what its model is worth."""
-    steps = [fold.best_step for fold in outcome.fitted.folds]
-    epochs = [-(-step * fold.history.epochs // fold.history.steps)
-              for step, fold in zip(steps, outcome.fitted.folds, strict=True)]
+    folds, linear = outcome.fitted.folds, outcome.fitted.linear
+    epochs = [-(-fold.best_step * fold.history.epochs // max(1, fold.history.steps)) for fold in folds]
     say("the best parameters are kept, those of epoch " + ", ".join(map(str, epochs))
-        + f"; beside {outcome.fitted.recipe.members} networks {outcome.fitted.linear} linear"
-        * (outcome.fitted.linear > 0))
-    card = scorecard(outcome.model.net, outcome.model.encoding, outcome.held_out.X, outcome.held_out.y, outcome.outputs)
-    for line in card.line().split("\n"):
+        + f"; beside the networks a linear model, which counts as {linear} of {linear + outcome.fitted.recipe.members}"
+        * (linear > 0))
+    for line in outcome.card.line().split("\n"):
         say(f"held-out rows: {line}")
-    if doubt := card.doubt():
+    if doubt := outcome.card.doubt():
         warn(doubt)
 
 
-def write(options: argparse.Namespace, outcome: Outcome) -> None:
-    """The model, and with ``--run`` the log, the learning curve and the report."""
-    folder = None if options.run is None else Path(options.run)
+def _write(options: argparse.Namespace, folder: Path | None, outcome: Outcome) -> None:
+    """The model, and in a run folder the log, the learning curve and the report."""
     for path in filter(None, [options.out, folder and folder / MODEL]):
         outcome.model.save(path)
         say(f"saved {path}")
-    report = options.report or (folder and folder / REPORT)
     if folder:
         write_atomically(folder / LOG, [_log(outcome.fitted).encode()])
         if importlib.util.find_spec("matplotlib"):
             from fastsgd import plots
             plots.save(plots.history(outcome.fitted.folds[0].history), folder / CURVE)
             say(f"drew {folder / CURVE}")
-    if report:
-        write_report(report, options, outcome)
-        say(f"wrote {report}")
+    for path in filter(None, [options.report, folder and folder / REPORT]):
+        write_report(path, options, outcome)
+        say(f"wrote {path}")
 
 
 def _log(fitted: Fitted) -> str:

@@ -506,6 +506,9 @@ class TabularRegressor(RegressorMixin, Tabular):
 
 def from_model(model: TabularModel) -> TabularClassifier | TabularRegressor:
     """The estimator of a file."""
+    if not model.about:
+        raise ValueError("the file holds a network of 'fastsgd train' with options of its own, which fastsgd predict "
+                         "and fastsgd.Network.load take, but no TabularClassifier or TabularRegressor")
     kind: Any = TabularClassifier if model.classes else TabularRegressor
     made = kind()
     try:

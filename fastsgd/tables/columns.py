@@ -1,7 +1,6 @@
 """How one column is encoded, as a number, a date, a category or text, learned from the training rows."""
 from __future__ import annotations
 
-import re
 import zlib
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
@@ -9,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 
 from fastsgd.tables import spelling
+from fastsgd.tables.identifiers import words_of
 from fastsgd.tables.spelling import Spelling
 
 MAX_LEVELS = 1000
@@ -17,7 +17,6 @@ NARROW = 1e-12                        # a smaller spread, relative to the mean, 
 PARTS = ("year", "month", "day", "weekday", "hour")
 MAX_TIME = 2**62                  # microseconds from 1970
 MAX_HASHED = 1024                 # numbers that a text becomes
-_WORDS = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -242,7 +241,7 @@ class Text:
     def hashed(self, text: str) -> np.ndarray:
         """Of one text."""
         found = np.zeros(self.features)
-        for word in _WORDS.findall(text.casefold()):
+        for word in words_of(text):
             code = zlib.crc32(word.encode("utf-8", "surrogatepass"))
             found[(code >> 1) % self.features] += 1 if code & 1 else -1
         return found / (np.linalg.norm(found) or 1)

@@ -7,6 +7,7 @@ import numpy as np
 
 DIFFERENT = 0.8            # so large a part of the rows makes a column of strings free text
 FEW = 20                   # different strings are levels in any case
+_WORDS = re.compile(r"\w+")
 _INDEX = re.compile(r"|unnamed: *\d+(\.\d+)?|level_\d+|index|row[._ ]?(names?|id|num(ber)?|no|nr)?")
 _COUNTER = re.compile(r"#|order|obs\.?|observation|case|no\.?|nr\.?|number|seq|sequence|s\.?no\.?|sr\.?( ?no\.?)?")
 _CODE = re.compile(r"(.*[^a-z])?(code|codes|zip|zip_?code|postcode|postal_?code|plz)")
@@ -19,7 +20,7 @@ def why_left_out(name: str, values: np.ndarray, rows=slice(None), text: bool = T
     An index is a column without a name, or one that is called index, row, rownames or the like; an identifier is called
     id, or its name ends so (user_id, userId). Both are whole numbers or strings that are all different. A column
     called order, number, case or the like is left out where it counts the rows from 0 or 1, and the index that pandas
-    keeps in a Parquet file in any case; free text unless ``text`` is False.
+    keeps in a Parquet file in any case; free text, or with ``text`` False only that whose words do not come again.
     """
     if name.startswith("__index_level_"):
         return "row numbers" if values.dtype.kind in "iuf" else "row names"
@@ -29,7 +30,9 @@ def why_left_out(name: str, values: np.ndarray, rows=slice(None), text: bool = T
             "row names" if names_index(name) else "an identifier: all values are different")
     if whole and _COUNTER.fullmatch(name.strip().lower()) and _are_row_numbers(values):
         return "row numbers"
-    return free_text(values, rows) if text and values.dtype.kind == "O" else ""
+    if values.dtype.kind != "O" or not (found := free_text(values, rows)):
+        return ""
+    return found if text else _of_words_once(values[rows])
 
 
 def free_text(values: np.ndarray, rows=slice(None)) -> str:
@@ -39,6 +42,20 @@ def free_text(values: np.ndarray, rows=slice(None)) -> str:
     if different > FEW and different > DIFFERENT * len(given):
         return f"text: {different:,} different values in {len(given):,} rows"
     return ""
+
+
+def _of_words_once(values: np.ndarray) -> str:
+    """What text is whose words tell of no other row."""
+    words = [word for value in values.tolist() if value is not None for word in words_of(str(value))]
+    different = len(set(words))
+    if different > DIFFERENT * len(words):
+        return f"an identifier: {different:,} different words of {len(words):,}"
+    return ""
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, and its numbers."""
+    return _WORDS.findall(text.casefold())
 
 
 def names_code(name: str) -> bool:

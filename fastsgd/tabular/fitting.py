@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +14,7 @@ from fastsgd.network.network import Network
 from fastsgd.optimizers import AdamW, ParameterGroup
 from fastsgd.runs.callback import Callback
 from fastsgd.runs.callbacks import EarlyStopping, TimeLimit
+from fastsgd.runs.checkpoint import Checkpoint
 from fastsgd.runs.feeds import steps_in
 from fastsgd.runs.history import History
 from fastsgd.schedules import OneCycle
@@ -102,11 +103,13 @@ def _groups(y: np.ndarray, classes: int, rng: np.random.Generator) -> Iterable[n
 
 def fit(rows: Rows, recipe: Recipe, categories: dict[int, int], classes: int, *, seed: int,
         validation: Rows | None = None, fraction: float = 0.2, threads: int | None = None,
-        time_limit: float | None = None, callbacks: Iterable[Callback] = ()) -> Fitted:
+        time_limit: float | None = None, callbacks: Iterable[Callback] = (),
+        checkpoint: Callable[[int], Checkpoint] | None = None, resume: bool = False) -> Fitted:
     """Trains what the recipe says on rows, of which a part is held out where no ``validation`` rows are given.
 
     ``categories`` are the inputs that hold codes, with their numbers of levels. The same seed gives the same bits for
-    any number of threads, but not with a ``time_limit`` that is reached.
+    any number of threads, but not with a ``time_limit`` that is reached. ``checkpoint`` gives that of a fold, from
+    which with ``resume`` its training goes on.
     """
     rng = np.random.default_rng(seed)
     end = None if time_limit is None else time.monotonic() + time_limit
@@ -128,8 +131,8 @@ def fit(rows: Rows, recipe: Recipe, categories: dict[int, int], classes: int, *,
         net = _network(recipe, layers, classes, seed + number * recipe.members)
         stopping = EarlyStopping(recipe.patience)
         limits = [] if end is None else [TimeLimit(max(0.01, (end - time.monotonic()) / (recipe.folds - number)))]
-        history = _train(net, kept, recipe, seed + number * recipe.members, threads, check.as_tuple, [
-                             stopping, *limits, *callbacks])
+        history = _train(net, kept, recipe, seed + number * recipe.members, threads, check.as_tuple,
+                         [stopping, *limits, *callbacks], checkpoint and checkpoint(number), resume)
         nets.append(net)
         runs.append((check, out, history, stopping.best_step or history.steps))
         if end is None and fits(layers):
@@ -168,14 +171,14 @@ def _network(recipe: Recipe, layers: list, classes: int, seed: int) -> Network:
 
 
 def _train(net: Network, rows: Rows, recipe: Recipe, seed: int, threads: int | None, validation: tuple | None,
-           callbacks: Iterable[Callback]) -> History:
+           callbacks: Iterable[Callback], checkpoint: Checkpoint | None = None, resume: bool = False) -> History:
     steps = steps_in(len(rows), recipe.batch_size)
     optimizer = AdamW(OneCycle(recipe.learning_rate, steps * recipe.epochs), weight_decay=recipe.weight_decay,
                       groups={"bias": ParameterGroup(1.0, 0.0)})
     return train(net, rows.X, rows.y, optimizer=optimizer, batch_size=recipe.batch_size, epochs=recipe.epochs,
                  seed=[seed + number for number in range(recipe.members)] if recipe.members > 1 else seed,
                  threads=threads, sample_weight=rows.weight, dropout=recipe.dropout, validation=validation,
-                 callbacks=callbacks)
+                 callbacks=callbacks, checkpoint=checkpoint, resume=resume)
 
 
 def _in_time(rows: Rows, recipe: Recipe, layers: list, classes: int, seed: int, threads: int | None,

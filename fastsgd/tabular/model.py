@@ -1,4 +1,9 @@
-"""A network for a table: how its columns become inputs, what it predicts in the table's own terms, and its file."""
+"""A network for a table: how its columns become inputs, what it predicts in the table's own terms, and its file.
+
+The file is a model file (``network.model_file``) with two texts of JSON beside the network: ``table``, the encoding,
+and of what ``fastsgd.tabular`` has learned ``tabular``: its ``version``, the ``limits`` of a quantity, and what the
+estimator that reads it must know.
+"""
 from __future__ import annotations
 
 import json
@@ -19,10 +24,11 @@ VERSION = 1
 
 @dataclass
 class TabularModel:
-    """What ``fastsgd.tabular`` has learned: an encoding of columns, a network, and what is to be told of both.
+    """An encoding of columns, a network, and what is to be told of both.
 
-    ``limits`` are the least and the largest quantity of the training rows, between which predictions stay. ``about`` is
-    JSON: the estimator's parameters, the columns that are left out, and the like.
+    ``limits`` are the least and the largest quantity of the training rows, between which predictions stay, if they are
+    to. ``about`` is JSON of what ``fastsgd.tabular`` has learned: the columns that are left out, and the like; {} of
+    other networks.
     """
 
     encoding: Encoding
@@ -30,23 +36,45 @@ class TabularModel:
     limits: tuple[float, float] | None = None
     about: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        encoding, architecture = self.encoding, self.net.architecture
+        unit: tuple = (1.0, 0.0)
+        if not encoding.own_units:
+            unit = encoding.target_scale(), encoding.target_offset()
+        elif architecture.scales_output:
+            unit = architecture.unit_of_outputs
+        self._scale, self._offset = map(np.array, unit)
+
     @property
     def classes(self) -> int:
         """How many; 0 of a quantity."""
         return len(self.encoding.classes)
 
     def outputs(self, X: np.ndarray, threads: int | None = None) -> np.ndarray:
-        """Of encoded rows: probabilities (rows, classes), or the mean and the quantiles (rows, 1 + quantiles).
-
-        Quantities are in the table's unit, rise from quantile to quantile, and lie within the limits.
-        """
-        found = self.net.predict(X, threads=threads)
+        """Of encoded rows: the network's outputs of classes, or quantities as :meth:`in_own_units` gives them."""
+        net = self.net
         if self.classes:
-            return found
-        column = self.encoding.target_columns[0]
-        own = found.astype(float) * column.scale + (column.offset + column.mean)       # type: ignore[union-attr]
-        own[:, 1:].sort(axis=1)
+            return net.predict(X, threads=threads)
+        if net.architecture.scales_output:
+            net = net.copy()
+            net.output_scale, net.output_offset = 1.0, 0.0
+        return self.in_own_units(net.predict(X, threads=threads))
+
+    def in_own_units(self, outputs: np.ndarray) -> np.ndarray:
+        """Quantities in the table's unit, float64 (rows, outputs), of standardised ones: within the limits, if any.
+
+        They are scaled in float64: float32 would not tell large numbers that lie close to each other. Of a mean that is
+        followed by quantiles these rise.
+        """
+        own = outputs.astype(float) * self._scale + self._offset
+        if self.mean_and_quantiles:
+            own[:, 1:].sort(axis=1)
         return own if self.limits is None else np.clip(own, *self.limits, out=own)
+
+    @property
+    def mean_and_quantiles(self) -> bool:
+        """Whether it predicts the mean of a quantity and QUANTILES of it."""
+        return self.encoding.quantiles[:1] == (None,)
 
     def quantiles(self, outputs: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
         """(rows, levels) of outputs, those between two that were learned by a straight line."""
@@ -69,11 +97,15 @@ def _between(quantiles: np.ndarray, level: float) -> np.ndarray:
 
 
 def load_model(path) -> TabularModel:
-    """What :meth:`TabularModel.save` wrote; ValueError where the file is damaged or something else."""
+    """A model of a table from its file; ValueError where the file is damaged or holds a network without a table."""
     net = Network.load(path)
-    if "table" not in net.metadata or KEY not in net.metadata:
-        raise ValueError(f"{path} holds a network, but no model of TabularClassifier or TabularRegressor")
+    if "table" not in net.metadata:
+        raise ValueError(f"{path} has no table encoding: it holds a network that was not made for a table")
     encoding = Encoding.from_json(net.metadata["table"])
+    if (encoding.width, encoding.outputs) != (net.sizes[0], net.architecture.targets):
+        raise ValueError(f"{path} is damaged: its table encoding does not fit its network")
+    if KEY not in net.metadata:
+        return TabularModel(encoding, net)
     try:
         about = parse_json(net.metadata[KEY])
         version, limits = about.pop("version"), about.pop("limits")
@@ -85,7 +117,6 @@ def load_model(path) -> TabularModel:
         raise ValueError(f"{path} is damaged: what it says of the model cannot be read") from None
     if version != VERSION:
         raise ValueError(f"{path} is of version {version!r:.40} of these files, this fastsgd reads version {VERSION}")
-    expected = len(encoding.classes) or 1 + len(QUANTILES)
-    if (encoding.width, expected) != (net.sizes[0], net.sizes[-1]):
-        raise ValueError(f"{path} is damaged: its table encoding does not fit its network")
+    if not encoding.classes and encoding.quantiles != (None, *QUANTILES):
+        raise ValueError(f"{path} is damaged: its quantiles are not those of version {VERSION}")
     return TabularModel(encoding, net, limits, about)

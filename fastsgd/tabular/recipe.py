@@ -60,6 +60,7 @@ def recipe_for(rows: int, classes: int, quality: str = "good") -> Recipe:
     """
     if quality not in QUALITIES:
         raise ValueError(f"quality must be one of {', '.join(map(repr, QUALITIES))}, got {quality!r:.40}")
+    rows = max(1, rows)
     batch_size = LEAST_BATCH
     while batch_size < MOST_BATCH and batch_size * 2 * ROWS_OF_A_BATCH <= rows:
         batch_size *= 2
