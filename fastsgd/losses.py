@@ -62,6 +62,7 @@ class Loss:
                                                         # mean and deviation, the median or quantile
     bounded_slope: ClassVar[bool] = True                # however large the error
     of_one_target: ClassVar[bool] = False               # whether all outputs may be of one target, (rows, 1)
+    scores_first_output: ClassVar[bool] = False         # whether R^2 is that of the first output alone
     passive_aggressive: ClassVar[bool] = False          # whether the optimizer of that name is for it
     fixed_parameter: ClassVar[float] = 0.0              # what the engine receives where there is no field
     allowed: ClassVar[str]                              # numbers that the field may be, in words
@@ -345,7 +346,7 @@ class MeanQuantiles(Loss):
 
     ``quantiles`` holds one q for each further output. All outputs are of one target. The weight of a tenth leaves the
     hidden layers to the mean: its prediction is as good as that of squared_error alone (docs/decisions.md). Slopes:
-    a - t, and a tenth of -q where t > a, of 1 - q where t < a.
+    a - t, and a tenth of -q where t > a, of 1 - q where t < a. R^2 is that of the mean.
 
     >>> import fastsgd
     >>> net = fastsgd.Network([3, 8, 3], loss=MeanQuantiles([0.1, 0.9]), seed=0)
@@ -358,7 +359,7 @@ class MeanQuantiles(Loss):
     targets = QUANTITIES
     constant = "mean and quantiles"
     bounded_slope = False
-    of_one_target = True
+    of_one_target = scores_first_output = True
     allowed = "above 0 and below 1"
 
     def _checked(self, value):

@@ -78,6 +78,16 @@ def test_small_steps_without_a_hidden_layer_agree_with_the_reference(loss, outpu
             assert found[1].score == pytest.approx(expected[1].score, rel=TOLERANCE[dtype])
 
 
+def test_r2_beside_quantiles_is_that_of_the_mean():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(90, 2)).astype("float32"), rng.normal(size=90).astype("float32")
+    weight = rng.random(90)
+    for members in (1, 3):
+        net = fastsgd.Network([2, 5, 3], loss=losses.MeanQuantiles([0.1, 0.9]), seed=0, members=members)
+        left = float(weight @ (y - net.predict(X)[:, 0]) ** 2 / (weight @ (y - np.average(y, weights=weight)) ** 2))
+        assert net.score(X, y, sample_weight=weight) == pytest.approx(1 - left, rel=1e-5)
+
+
 def test_streams_and_validation_rows_take_every_loss():
     rng = np.random.default_rng(0)
     for loss, output in LOSSES:

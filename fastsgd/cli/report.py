@@ -5,7 +5,7 @@ import base64
 import html
 from collections.abc import Iterable, Sequence
 
-from fastsgd.display.shown import Shown
+from fastsgd.display.shown import Shown, columns_of_words
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
@@ -14,7 +14,7 @@ h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; display: block; overflow-x: auto }
 th, td { padding: .25rem .8rem; text-align: right; vertical-align: bottom }
 td { border-bottom: 1px solid #ddd; white-space: nowrap }
-th { border-bottom: 2px solid #888 } th:first-child, td:first-child { text-align: left }
+th { border-bottom: 2px solid #888 } th:first-child, td:first-child, .words { text-align: left }
 tr.marked { background: #e6f1f8; font-weight: 600 }
 figure { margin: 1rem 0 } img { max-width: 100%; height: auto } figcaption, footer { color: #555; font-size: .9rem }
 @media (max-width: 40rem) { figure { overflow-x: auto } img { max-width: none; width: 40rem } }
@@ -38,9 +38,15 @@ class Report:
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]], marked: int | None = None) -> None:
         """Cells are shown as they are; ``marked`` is the number of a row that matters most."""
-        lines = ["<table><thead><tr>", *(f"<th>{html.escape(cell)}</th>" for cell in head), "</tr></thead><tbody>"]
+        rows = list(rows)
+        words = columns_of_words(rows)
+
+        def cell(tag: str, at: int, text: str) -> str:
+            return f"<{tag}{' class=words' if at in words else ''}>{html.escape(text)}</{tag}>"
+
+        lines = ["<table><thead><tr>", *(cell("th", at, text) for at, text in enumerate(head)), "</tr></thead><tbody>"]
         for i, row in enumerate(rows):
-            cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
+            cells = "".join(cell("td", at, text) for at, text in enumerate(row))
             lines.append(f'<tr class="marked">{cells}</tr>' if i == marked else f"<tr>{cells}</tr>")
         self._parts.append("".join([*lines, "</tbody></table>"]))
 

@@ -28,14 +28,26 @@ class Table:
 
     def html(self) -> str:
         """The table for a notebook: escaped, without a script."""
+        words = columns_of_words(self.rows)
+
         def row(cells: Sequence[str], tag: str, more: str = "") -> str:
-            return "<tr>" + "".join(f'<{tag} style="{CELL}{"right" if at else "left"}{LINE}{more}">{html.escape(cell)}'
-                                    f"</{tag}>" for at, cell in enumerate(cells)) + "</tr>"
+            return "<tr>" + "".join(
+                f'<{tag} style="{CELL}{"left" if not at or at in words else "right"}{LINE}{more}">{html.escape(cell)}'
+                f"</{tag}>" for at, cell in enumerate(cells)) + "</tr>"
         body = "".join(row(cells, "td", "; font-weight: bold" if i == self.marked else "")
                        for i, cells in enumerate(self.rows))
         about = f"<div>{html.escape(self.about)}</div>" if self.about else ""
         return (f'<div style="overflow-x: auto">{about}<table style="{TABLE}"><thead>{row(self.head, "th")}</thead>'
                 f"<tbody>{body}</tbody></table></div>")
+
+
+def columns_of_words(rows: Sequence[Sequence[str]]) -> set[int]:
+    """The numbers of the columns that begin with letters in some row: those of text, not of figures.
+
+    >>> columns_of_words([["size", "number", "1"], ["colour", "3 levels", "nan"]])
+    {0, 1}
+    """
+    return {at for row in rows for at, cell in enumerate(row) if cell[:1].isalpha() and cell not in ("nan", "inf")}
 
 
 class Shown:

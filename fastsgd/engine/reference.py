@@ -370,7 +370,8 @@ def cost_and_delta(architecture, z, target, sample_weight=None, config=None, row
     if config is not None and config.positive_weight:
         w = np.where(target > (0.5 if loss == "binary_cross_entropy" else 0), np.array(config.positive_weight), 1)
         costs, delta = np.where(w == 0, 0, w * costs), np.where(w == 0, 0, w * delta)
-    return _weighted(costs, error * error if right is None else right, delta.astype(z.dtype), sample_weight)
+    squares = np.where(p == 0, error * error, 0) if loss == "mean_quantiles" else error * error
+    return _weighted(costs, squares if right is None else right, delta.astype(z.dtype), sample_weight)
 
 
 def limit(config, delta):

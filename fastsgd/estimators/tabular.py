@@ -21,6 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from fastsgd.display.shown import Table as ShownTable
 from fastsgd.estimators.base import SEEDS, threads_of
 from fastsgd.network.network import Network
 from fastsgd.runs.callbacks import Progress
@@ -37,6 +38,7 @@ from fastsgd.tabular.model import TabularModel
 from fastsgd.tabular.recipe import QUALITIES, Recipe, recipe_for
 
 TARGET = "target"                            # the name of one that has none
+MOST_SHOWN = 50                              # columns, in a notebook
 
 
 class ColumnUse(NamedTuple):
@@ -348,6 +350,15 @@ class Tabular(BaseEstimator):
             self._importances = list(map(float, about["importances"]))
         self._left_out, self._folds = dict(about["left_out"]), []
         self._hold(model)
+
+    def _html_repr(self) -> str:
+        """scikit-learn's, and below it the columns of a fitted estimator."""
+        shown = super()._html_repr()
+        if not self.__sklearn_is_fitted__():
+            return shown
+        columns = [(name, kind, str(inputs)) for name, kind, inputs in self.columns_]
+        more = [("", f"{len(columns) - MOST_SHOWN:,} more", "")] * (len(columns) > MOST_SHOWN)
+        return shown + ShownTable("", ("column", "recognised as", "inputs"), columns[:MOST_SHOWN] + more).html()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -133,14 +133,15 @@ class Encoding:
             raise ValueError(f"targets must be one column or several different ones, got {list(targets)}")
         if missing not in ("fill", "error"):
             raise ValueError(f"missing must be fill or error, got {missing!r}")
-        for name in (*targets, *drop, *keep):
+        kinds = kinds or {}
+        for name in (*targets, *drop, *keep, *kinds):
             if name not in table:
                 raise ValueError(f"there is no column {name!r}; the columns are {', '.join(table)}")
-        if both := sorted(set(keep) & {*drop, *targets}):
-            raise ValueError(f"column {both[0]!r} cannot be kept as an input: it is dropped or a target")
+        if both := sorted({*keep, *kinds} & {*drop, *targets}):
+            raise ValueError(f"column {both[0]!r} cannot be an input: it is dropped or a target")
         tell, warn = tell or _silent, warn or _silent
         reading = getattr(table, "reading", PLAIN)
-        wishes = Wishes(keep, kinds or {}, coded)
+        wishes = Wishes(keep, kinds, coded)
         columns, inputs, left_out = learn_inputs(table, set(table) - {*targets, *drop}, wishes, rows, tell, warn)
         if missing == "error":
             refuse_missing({name: values for name, (values, _) in inputs.items()})
