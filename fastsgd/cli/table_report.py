@@ -23,6 +23,7 @@ from fastsgd.tabular.fitting import Fitted, Rows
 from fastsgd.tabular.model import TabularModel
 
 MOST_COLUMNS, MOST_CLASSES = 200, 30           # that the tables of the page have
+MOST_CONFUSED = 8                              # classes that have a column each
 MOST_LEVELS = 256                              # of a category, for gradient boosting
 
 
@@ -89,11 +90,21 @@ def _quality(report: Report, options: argparse.Namespace, outcome: Outcome) -> N
     head = ["", "fastsgd", *(["gradient boosting"] if other else []), "baseline", "which is"]
     report.table(head, [[name, _number(value), *([_number(other[name]) if name in other else ""] if other else []),
                          _number(baseline), what] for name, value, baseline, what in figures])
-    if not isinstance(card, QuantityScores) and 2 < len(card.classes) <= MOST_CLASSES:
-        recall = card.confusion.diagonal() / np.maximum(1, card.confusion.sum(axis=1))
-        report.table(["class", "rows", "found"], [
-            [printable(level), f"{int(count):,}", f"{share:.1%}"] for level, count, share in
-            zip(card.classes, card.confusion.sum(axis=1), recall, strict=True)])
+    report.text("These rows chose the epochs and set the probabilities or quantiles right, so that new rows may fare a "
+                "little worse.")
+    if not isinstance(card, QuantityScores) and len(card.classes) <= MOST_CLASSES:
+        _confusion(report, card)
+
+
+def _confusion(report: Report, card: ClassScores) -> None:
+    """How many rows of each class are found, and what the others are taken for."""
+    names = [printable(level) for level in card.classes]
+    shown = len(names) if len(names) <= MOST_CONFUSED else 0
+    counts = card.confusion.sum(axis=1)
+    recall = card.confusion.diagonal() / np.maximum(1, counts)
+    report.table(["class", "rows", "found", *(f"taken for {name:.20}" for name in names[:shown])], [
+        [name, f"{int(count):,}", f"{share:.1%}", *(f"{int(number):,}" for number in taken[:shown])]
+        for name, count, share, taken in zip(names, counts, recall, card.confusion, strict=True)])
 
 
 def _boosting(options: argparse.Namespace, outcome: Outcome) -> dict[str, float]:
@@ -157,7 +168,7 @@ def _columns(report: Report, outcome: Outcome, importances: np.ndarray) -> None:
         missing = "" if isinstance(column, Category) else "with gaps" * getattr(column, "gaps", False)
         about = f"mean {_number(column.offset + column.mean)}" if isinstance(column, Number) else missing
         rows.append([printable(column.name), column.kind, about, _number(importances[place])])
-    report.table(["column", "recognised as", "", "importance"], rows)
+    report.table(["column", "recognised as", "about", "importance"], rows)
     for text in outcome.remarks:
         report.text(f"{printable(text[:1].upper() + text[1:])}.")
     if len(encoding.columns) > MOST_COLUMNS:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
 
 LIMIT = 1000.0                   # of a temperature, and of its inverse
-HALVINGS = 60                    # of the interval of its logarithm, which then is shorter than rounding
+MOST_TRIES, TOLERANCE = 60, 1e-9                # of the root for its logarithm
 
 
 def calibrate_temperature(net: Network, X: RowsLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None,
@@ -69,22 +69,32 @@ def calibrate_temperature(net: Network, X: RowsLike, y: ArrayLike, *, sample_wei
     if not slope(math.log(LIMIT)) > 0:
         raise ValueError(f"all {len(np.asarray(y)):,} rows are predicted right, so that no temperature is low enough; "
                          "give more rows, that net was not trained on")
-    return _divide([net], _root(slope))
+    temperature = _root(slope)
+    divide_logits(net, temperature)
+    return temperature
 
 
-def calibrate_together(nets: Sequence[Network], rows: Sequence[tuple], prior: float,
-                       threads: int | None = None) -> float:
-    """The same with one temperature T for several networks, each on rows ``(X, y, sample_weight)`` of its own.
+def temperature_together(nets: Sequence[Network], rows: Sequence[tuple], prior: float, threads: int | None = None,
+                         members: int | None = None) -> float:
+    """The one best temperature T of several networks, each on rows ``(X, y, sample_weight)`` of its own.
 
-    ``prior / 2 * log(T)^2`` is added to the log loss of all rows, which keeps T near 1 where they are few.
+    ``prior / 2 * log(T)^2`` is added to the log loss of all rows, which keeps T near 1 where they are few. ``members``
+    says of how many members of each the mean is taken.
     """
-    slopes = [(len(y), _slope(net, X, y, weight, threads)) for net, (X, y, weight) in zip(nets, rows, strict=True)]
-    return _divide(nets, _root(lambda log_inverse: prior * log_inverse + math.exp(log_inverse) * sum(
-        count * slope(log_inverse) for count, slope in slopes)))
+    slopes = [(len(y), _slope(net, X, y, weight, threads, members))
+              for net, (X, y, weight) in zip(nets, rows, strict=True)]
+    return _root(lambda log_inverse: prior * log_inverse + math.exp(log_inverse) * sum(
+        count * slope(log_inverse) for count, slope in slopes))
 
 
-def _slope(net: Network, X: RowsLike, y: ArrayLike, sample_weight: ArrayLike | None,
-           threads: int | None) -> Callable[[float], float]:
+def divide_logits(net: Network, temperature: float) -> None:
+    """What the last layer gives before its activation becomes smaller by so much."""
+    for array in (net.weights[-1], net.biases[-1]):
+        array /= array.dtype.type(temperature)
+
+
+def _slope(net: Network, X: RowsLike, y: ArrayLike, sample_weight: ArrayLike | None, threads: int | None,
+           members: int | None = None) -> Callable[[float], float]:
     """Of the log loss of the members' mean, along 1 / T, as a function of log(1 / T)."""
     output = net.architecture.activations[-1]
     if net.metric != "accuracy" or output not in ("softmax", "logistic"):
@@ -94,7 +104,7 @@ def _slope(net: Network, X: RowsLike, y: ArrayLike, sample_weight: ArrayLike | N
                          f"one has {net.loss}")
     X, y = checked.check(net, X, y)
     weight = check_sample_weight(sample_weight, len(X))
-    z = before_output(net).predict_members(X, threads=threads).astype(float)
+    z = before_output(net).predict_members(X, threads=threads)[:members].astype(float)
     if not np.isfinite(z).all():
         raise ValueError("net has logits that are not finite on these rows")
     t = _targets(net, y)
@@ -113,19 +123,32 @@ def _slope(net: Network, X: RowsLike, y: ArrayLike, sample_weight: ArrayLike | N
 
 
 def _root(slope: Callable[[float], float]) -> float:
-    """The temperature where a function of log(1 / T) rises through 0; with one member the log loss is convex."""
-    low, high = -math.log(LIMIT), math.log(LIMIT)
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    return math.exp(-(low + high) / 2)
+    """The temperature where a function of log(1 / T) rises through 0; with one member the log loss is convex.
 
-
-def _divide(nets: Sequence[Network], temperature: float) -> float:
-    for net in nets:
-        for array in (net.weights[-1], net.biases[-1]):
-            array /= array.dtype.type(temperature)
-    return temperature
+    By false position, Illinois variant (Dowell and Jarratt 1971), from an interval that grows from T = 1.
+    """
+    most = math.log(LIMIT)
+    before, slope_before = 0.0, slope(0.0)
+    width = 0.25 if slope_before < 0 else -0.25
+    while True:
+        at = min(max(before + width, -most), most)
+        slope_at = slope(at)
+        if (slope_at < 0) != (slope_before < 0):
+            break
+        if abs(at) == most:
+            return math.exp(-at)
+        before, slope_before, width = at, slope_at, 2 * width
+    for _ in range(MOST_TRIES):
+        middle = at - slope_at * (at - before) / (slope_at - slope_before)
+        slope_there = slope(middle)
+        if (slope_there < 0) == (slope_at < 0):
+            slope_before /= 2
+        else:
+            before, slope_before = at, slope_at
+        moved, at, slope_at = abs(middle - at), middle, slope_there
+        if moved < TOLERANCE or not slope_at:
+            break
+    return math.exp(-at)
 
 
 def _probabilities(output: str, z: np.ndarray) -> np.ndarray:

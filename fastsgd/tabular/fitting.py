@@ -9,7 +9,7 @@ import numpy as np
 
 from fastsgd.layers import Columns, PiecewiseLinear, quantile_edges
 from fastsgd.losses import CrossEntropy, Loss, MeanQuantiles
-from fastsgd.network.calibration import calibrate_together
+from fastsgd.network.calibration import divide_logits, temperature_together
 from fastsgd.network.network import Network
 from fastsgd.optimizers import AdamW, ParameterGroup
 from fastsgd.runs.callback import Callback
@@ -26,6 +26,8 @@ QUANTILES = (0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.9
 EDGES_FROM = 100_000         # rows, at most, that quantiles of a column are taken from
 PRIOR = 5.0                  # rows that say, by their log loss, that no temperature is needed
 LEAST = 1e-7                 # a probability counts as no less
+LEAST_HALVED = 4             # members of a fold of which half tell how the temperature depends on their number
+MOST_SHARPENED = 1.25
 TRIAL_SHARE = 0.05           # of the time limit, that measuring the speed may take
 
 
@@ -140,8 +142,10 @@ def fit(rows: Rows, recipe: Recipe, categories: dict[int, int], classes: int, *,
                                        check.as_tuple, recipe.batch_size, seed + number, threads))
     checks = [check for check, *_ in runs]
     for each in filter(None, (nets, linear) if classes else ()):
-        calibrate_together(each, [own.as_tuple for own in checks], PRIOR, threads)
+        _divide(each, temperature_together(each, [own.as_tuple for own in checks], PRIOR, threads))
     counts = _counts(nets, linear, checks, recipe.members, classes, threads)
+    if classes and len(nets) > 1 and counts[0] >= LEAST_HALVED:
+        _divide([*nets, *linear], _temperature_of_all(nets, checks, threads))
     made = _side_by_side(nets, linear, counts, recipe, layers, classes)
     folds = [Fold(check, out, slice(number * sum(counts), (number + 1) * sum(counts)), history, best_step)
              for number, (check, out, history, best_step) in enumerate(runs)]
@@ -224,6 +228,24 @@ def mean_cost(outputs: np.ndarray, rows: Rows, classes: int) -> float:
     each = -np.log(np.maximum(outputs[np.arange(len(rows)), rows.y].astype(float), LEAST)) if classes else (
         outputs[:, 0].astype(float) - rows.y) ** 2
     return float(np.average(each, weights=rows.weight))
+
+
+def _divide(nets: list[Network], temperature: float) -> None:
+    for net in nets:
+        divide_logits(net, temperature)
+
+
+def _temperature_of_all(nets: list[Network], checks: list[Rows], threads: int | None) -> float:
+    """Of the members of all folds together, which no held-out row has seen, where those of one fold have 1.
+
+    The more members, the less sure is their mean of itself. The inverse of the best temperature is taken to be linear
+    in the inverse of their number, through that of half of a fold's members and that of all of them.
+    """
+    members = nets[0].architecture.members
+    half = members // 2
+    temperature = temperature_together(nets, [own.as_tuple for own in checks], PRIOR, threads, half)
+    slope = (1 - 1 / temperature) / (1 / half - 1 / members)
+    return 1 / min(max(1 + slope * (1 / members - 1 / (members * len(nets))), 1), MOST_SHARPENED)
 
 
 def _together(parts: list[Rows]) -> Rows:

@@ -66,7 +66,7 @@ def recipe_for(rows: int, classes: int, quality: str = "good") -> Recipe:
         batch_size *= 2
     steps = steps_in(rows, batch_size)
     epochs = min(MOST_EPOCHS, max(64, STEPS // steps)) if rows < MANY_ROWS else max(10, 64 * MANY_ROWS // rows)
-    members, folds = {"fast": (2, 1), "good": (8, 1), "best": (8, 4)}[quality]
+    members, folds = {"fast": (2, 1), "good": (8, 1), "best": (4, 8)}[quality]
     if quality == "good" and rows < FEW_ROWS:
         members, folds = (2, 10) if rows < VERY_FEW_ROWS else (4, 5)
     return Recipe(members=members, width=128, depth=2, activation="relu", bins=32, dropout=0.1 if classes else 0.0,
