@@ -7,6 +7,8 @@ are kept in a file of JSON lines as they come, from which an interrupted run goe
     python -m bench.tabular                                       # all methods on the judging tables: hours
     python -m bench.tabular --methods fast,good,CatBoost --seeds 0
     python -m bench.tabular --tables chosen --report              # what is there already, of the tables chosen on
+    python -m bench.tabular --quantiles                           # of the quantities: pinball loss and coverage
+    python -m bench.tabular --rows 50 --methods good,linear       # of so many rows alone
 """
 from __future__ import annotations
 
@@ -22,6 +24,7 @@ from pathlib import Path
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 LEAST = 1e-3                 # a metric counts as no less where ratios are taken
+BESIDE = {"accuracy": "accuracy", "calibration": "calibration error", "coverage": "coverage of 90 %"}
 Results = dict[tuple[str, str, int], dict]           # by method, table and seed
 
 
@@ -31,24 +34,32 @@ def main() -> None:
     command.add_argument("--tables", default="judging", help="judging, chosen, or names separated by commas")
     command.add_argument("--methods", default="all", help="names separated by commas (%(default)s)")
     command.add_argument("--seeds", default="0,1,2", help="of splits and methods (%(default)s)")
+    command.add_argument("--quantiles", action="store_true", help="of the quantities: pinball loss, and how many rows "
+                         "lie in the interval of 90 %%")
+    command.add_argument("--rows", type=int, help="to train on and to choose with, instead of 80 %% of a table")
     command.add_argument("--results", type=Path, default=Path("tabular.jsonl"), help="kept here (%(default)s)")
     command.add_argument("--report", action="store_true", help="only what is there")
     command.add_argument("--picture", type=Path, help="quality against CPU time, as a PNG or SVG file")
     options = command.parse_args()
     for name in THREADS:
         os.environ[name] = "1"
-    from bench.tabular.peers import METHODS
+    from bench.tabular.peers import METHODS, QUANTILE_METHODS
     from bench.tabular.sources import CHOSEN_ON, JUDGING, SOURCES
     lists = {"judging": [source.name for source in JUDGING], "chosen": [source.name for source in CHOSEN_ON]}
     tables = lists.get(options.tables) or options.tables.split(",")
-    methods = list(METHODS) if options.methods == "all" else options.methods.split(",")
-    for given, known, what in ((tables, SOURCES, "--tables"), (methods, METHODS, "--methods")):
+    every = QUANTILE_METHODS if options.quantiles else METHODS
+    methods = list(every) if options.methods == "all" else options.methods.split(",")
+    for given, known, what in ((tables, SOURCES, "--tables"), (methods, every, "--methods")):
         if unknown := [name for name in given if name not in known]:
             command.error(f"{what}: there is no {unknown[0]!r}; there are {', '.join(known)}")
+    if options.quantiles:
+        tables = [name for name in tables if SOURCES[name].regression]
+    if options.rows:
+        tables = [name for name in tables if not 3 * classes_of(SOURCES[name]) > options.rows]
     seeds = [int(seed) for seed in options.seeds.split(",")]
     found = read(options.results)
     if not options.report:
-        measure(methods, tables, seeds, options.results, found)
+        measure({name: every[name] for name in methods}, tables, seeds, options.results, found, options.rows)
     wanted = {key: result for key, result in found.items()
               if key[0] in methods and key[1] in tables and key[2] in seeds}
     print(report(wanted))
@@ -62,17 +73,22 @@ def read(path: Path) -> Results:
     return {(result["method"], result["table"], result["seed"]): result for result in map(json.loads, lines)}
 
 
-def measure(methods: list[str], tables: list[str], seeds: list[int], path: Path, found: Results) -> None:
+def classes_of(source) -> int:
+    """How many; 0 of a quantity."""
+    return 0 if source.regression else source.frame()[1].nunique()
+
+
+def measure(methods: dict, tables: list[str], seeds: list[int], path: Path, found: Results, rows: int | None) -> None:
     """Runs what is not there yet, seed by seed and table by table, all methods in turn."""
-    from bench.tabular.peers import METHODS, Task
+    from bench.tabular.peers import Task
     from bench.tabular.scores import scores
     from bench.tabular.sources import SOURCES
     left = [(seed, table, method) for seed in seeds for table in tables for method in methods
             if (method, table, seed) not in found]
     for number, (seed, table, method) in enumerate(left, 1):
-        task = Task(SOURCES[table], seed)
+        task = Task(SOURCES[table], seed, rows)
         began = time.process_time()
-        predicted = METHODS[method](task)
+        predicted = methods[method](task)
         seconds = time.process_time() - began
         result = {"method": method, "table": table, "seed": seed, "seconds": seconds,
                   **scores(predicted, task.test[1], task.regression)}
@@ -97,7 +113,7 @@ def mean_of(results: Results, key: str) -> dict[tuple[str, str], float]:
 def summary(results: Results) -> dict[str, dict[str, float]]:
     """Figures of each method that was measured on every table of these results."""
     metric, seconds = mean_of(results, "metric"), mean_of(results, "seconds")
-    accuracy, calibration = mean_of(results, "accuracy"), mean_of(results, "calibration")
+    beside = {name: mean_of(results, name) for name in BESIDE}
     tables = sorted({table for _, table in metric})
     methods = [name for name in dict.fromkeys(method for method, _ in metric)
                if all((name, table) in metric for table in tables)]
@@ -107,7 +123,6 @@ def summary(results: Results) -> dict[str, dict[str, float]]:
     for method in methods:
         own = [metric[method, table] for table in tables]
         ranks = [1 + sum(metric[other, table] < metric[method, table] for other in methods) for table in tables]
-        classes = [table for table in tables if (method, table) in accuracy]
         found[method] = {
             "metric": statistics.geometric_mean(max(value, LEAST) / max(best[table], LEAST)
                                                 for value, table in zip(own, tables, strict=True)),
@@ -115,8 +130,8 @@ def summary(results: Results) -> dict[str, dict[str, float]]:
                                       for value, table in zip(own, tables, strict=True)),
             "rank": statistics.fmean(ranks),
             "seconds": statistics.geometric_mean(seconds[method, table] for table in tables),
-            "accuracy": _mean(accuracy[method, table] for table in classes),
-            "calibration": _mean(calibration[method, table] for table in classes)}
+            **{name: _mean(values[method, table] for table in tables if (method, table) in values)
+               for name, values in beside.items() if values}}
     return found
 
 
@@ -131,12 +146,14 @@ def report(results: Results) -> str:
     metric = mean_of(results, "metric")
     tables = sorted({table for _, table in metric})
     seeds = sorted({seed for *_, seed in results})
+    beside = [name for name in BESIDE if any(name in own for own in found.values())]
     lines = [f"{len(tables)} tables, {len(seeds)} splits and seeds", "",
-             "| method | metric / best | mean score | mean rank | CPU seconds | accuracy | calibration error |",
-             "|---|---|---|---|---|---|---|"]
+             "| method | metric / best | mean score | mean rank | CPU seconds | "
+             + "".join(f"{BESIDE[name]} | " for name in beside), "|---" * (5 + len(beside)) + "|"]
     for method, own in sorted(found.items(), key=lambda pair: pair[1]["metric"]):
         lines.append(f"| {method} | {own['metric']:.3f} | {own['score']:.3f} | {own['rank']:.1f} | "
-                     f"{own['seconds']:.2f} | {own['accuracy']:.4f} | {own['calibration']:.4f} |")
+                     f"{own['seconds']:.2f} | " + "".join(f"{own[name]:.4f} | " for name in beside))
+    lines = [line.rstrip() for line in lines]
     lines += ["", "| table | " + " | ".join(found) + " |", "|---" * (1 + len(found)) + "|"]
     lines += [f"| {table} | " + " | ".join(f"{metric[method, table]:.4f}" for method in found) + " |"
               for table in tables]

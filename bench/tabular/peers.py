@@ -15,6 +15,7 @@ from functools import cached_property, partial
 import numpy as np
 import pandas as pd
 
+from bench.tabular.scores import LEVELS
 from bench.tabular.sources import Source, Split, split
 
 ROUNDS, PATIENCE = 2000, 50                  # of boosting
@@ -26,12 +27,13 @@ class Task:
 
     source: Source
     seed: int
+    few: int | None = None               # rows to train on and to choose with
 
     def __post_init__(self) -> None:
         self.X, y = self.source.frame()
         self.regression = self.source.regression
         self.y = y.to_numpy(float) if self.regression else np.unique(y, return_inverse=True)[1]
-        self.rows: Split = split(self.y, self.seed, self.regression)
+        self.rows: Split = split(self.y, self.seed, self.regression, self.few)
         self.classes = 0 if self.regression else int(self.y.max()) + 1
 
     @property
@@ -87,12 +89,12 @@ def lightgbm(task: Task) -> np.ndarray:
     return predict(model, task, task.test[0])
 
 
-def catboost(task: Task) -> np.ndarray:
+def catboost(task: Task, **more) -> np.ndarray:
     import catboost as cb
     kind = cb.CatBoostRegressor if task.regression else cb.CatBoostClassifier
-    model = kind(iterations=ROUNDS, early_stopping_rounds=PATIENCE, thread_count=1, random_seed=task.seed, verbose=0,
-                 cat_features=task.categories, allow_writing_files=False,
-                 eval_metric=task.objective("RMSE", "Logloss", "MultiClass"))
+    model = kind(**{"iterations": ROUNDS, "early_stopping_rounds": PATIENCE, "thread_count": 1, "verbose": 0,
+                    "random_seed": task.seed, "cat_features": task.categories, "allow_writing_files": False,
+                    "eval_metric": task.objective("RMSE", "Logloss", "MultiClass"), **more})
 
     def filled(X: pd.DataFrame) -> pd.DataFrame:
         return X.assign(**{name: X[name].astype(object).where(X[name].notna(), "missing") for name in task.categories})
@@ -103,11 +105,11 @@ def catboost(task: Task) -> np.ndarray:
     return predict(model, task, filled(task.test[0]))
 
 
-def hist_gradient_boosting(task: Task) -> np.ndarray:
+def hist_gradient_boosting(task: Task, **more) -> np.ndarray:
     from sklearn import ensemble
     kind = ensemble.HistGradientBoostingRegressor if task.regression else ensemble.HistGradientBoostingClassifier
     model = kind(max_iter=ROUNDS, early_stopping=True, n_iter_no_change=PATIENCE, random_state=task.seed,
-                 categorical_features="from_dtype")
+                 categorical_features="from_dtype", **more)
     X, y = task.train
     X_val, y_val = task.validation
     model.fit(X, y, X_val=X_val, y_val=y_val)
@@ -193,6 +195,29 @@ def fastsgd_tabular(quality: str, task: Task) -> np.ndarray:
     return predict(model, task, task.test[0])
 
 
+# ---- quantiles ----
+
+def fastsgd_quantiles(quality: str, task: Task) -> np.ndarray:
+    from fastsgd import TabularRegressor
+    model = TabularRegressor(quality=quality, random_state=task.seed, n_jobs=1).fit(*task.both)
+    return model.predict(task.test[0], quantiles=LEVELS)
+
+
+def catboost_quantiles(task: Task) -> np.ndarray:
+    """All in one model."""
+    return catboost(task, loss_function=f"MultiQuantile:alpha={','.join(map(str, LEVELS))}", eval_metric=None)
+
+
+def boosting_quantiles(task: Task) -> np.ndarray:
+    """A model for each."""
+    found = [hist_gradient_boosting(task, loss="quantile", quantile=level) for level in LEVELS]
+    return np.stack(found, axis=1)
+
+
+def constant_quantiles(task: Task) -> np.ndarray:
+    return np.tile(np.quantile(task.both[1], LEVELS), (len(task.test[1]), 1))
+
+
 METHODS: dict[str, Callable[[Task], np.ndarray]] = {
     "fast": partial(fastsgd_tabular, "fast"), "good": partial(fastsgd_tabular, "good"),
     "best": partial(fastsgd_tabular, "best"), "linear": linear, "sklearn MLP": sklearn_mlp,
@@ -202,4 +227,9 @@ METHODS: dict[str, Callable[[Task], np.ndarray]] = {
     "CatBoost": catboost, "CatBoost TD": partial(of_boosted_td, "CatBoost_TD"),
     "pytabkit MLP": partial(of_pytabkit, "MLP_SKL_D"), "RealMLP-TD-S": partial(realmlp, "TD_S"),
     "RealMLP-TD": partial(realmlp, "TD"), "TabM": partial(of_boosted_td, "TabM_D"),
+}
+QUANTILE_METHODS: dict[str, Callable[[Task], np.ndarray]] = {
+    "fast": partial(fastsgd_quantiles, "fast"), "good": partial(fastsgd_quantiles, "good"),
+    "best": partial(fastsgd_quantiles, "best"), "CatBoost": catboost_quantiles,
+    "HistGradientBoosting": boosting_quantiles, "constant": constant_quantiles,
 }

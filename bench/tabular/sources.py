@@ -130,12 +130,22 @@ class Split(NamedTuple):
     test: np.ndarray
 
 
-def split(y, seed: int, regression: bool) -> Split:
-    """64, 16 and 20 % of the rows, with the classes in equal parts."""
+def split(y, seed: int, regression: bool, rows: int | None = None) -> Split:
+    """64, 16 and 20 % of the rows, with the classes in equal parts.
+
+    With ``rows`` that many to train on and to choose with, at least 3 of each class, and all others to judge by.
+    """
     from sklearn.model_selection import train_test_split
-    rows = np.arange(len(y))
     strata = None if regression or np.unique(y, return_counts=True)[1].min() < 5 else np.asarray(y)
-    rest, test = train_test_split(rows, test_size=0.2, random_state=seed, stratify=strata)
+    if rows is None:
+        rest, test = train_test_split(np.arange(len(y)), test_size=0.2, random_state=seed, stratify=strata)
+    else:
+        order = np.random.default_rng(seed).permutation(len(y))
+        if not regression:
+            first = np.concatenate([order[y[order] == label][:3] for label in np.unique(y)])
+            order = np.concatenate([first, np.setdiff1d(order, first, assume_unique=True)])
+        rest, test = order[:rows], order[rows:]
+        strata = None
     train, validation = train_test_split(rest, test_size=0.2, random_state=seed,
                                          stratify=None if strata is None else strata[rest])
     return Split(np.sort(train), np.sort(validation), np.sort(test))
