@@ -316,7 +316,7 @@ def test_columns_that_tell_rows_apart_are_left_out(name, values, why):
 
 def test_what_is_kept_must_be_there_and_an_input():
     table = {"x": np.arange(3.0), "id": np.arange(3), "y": np.arange(3)}
-    for keep, drop, message in ((["no"], (), "there is no column 'no'"), (["y"], (), "column 'y' cannot be kept"),
+    for keep, drop, message in ((["no"], (), "there is no column 'no'"), (["y"], (), "column 'y' cannot be an input"),
                                 (["x"], ["x"], "column 'x' cannot be an input: it is dropped or a target")):
         with pytest.raises(ValueError, match=message):
             Encoding.learn(table, "y", keep=keep, drop=drop)

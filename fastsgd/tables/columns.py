@@ -12,6 +12,7 @@ from fastsgd.tables.identifiers import words_of
 from fastsgd.tables.spelling import Spelling
 
 MAX_LEVELS = 1000
+TINY = 1e-150                    # numbers below have squares that float64 does not hold
 MAX_EXACT = 2**53                 # float64 holds all whole numbers up to here
 NARROW = 1e-12                        # a smaller spread, relative to the mean, needs an offset to be kept in float64
 PARTS = ("year", "month", "day", "weekday", "hour")
@@ -58,6 +59,9 @@ class Number:
         if not (np.isfinite(mean) and np.isfinite(scale)):
             raise ValueError(f"column {name!r} holds values too large to standardise, up to {abs(there).max():g}")
         constant = bool(numbers.min() == numbers.max())
+        largest = float(abs(numbers).max())
+        if largest < TINY and not constant:                     # so that no square is lost
+            scale = largest * float((numbers / largest).std(dtype=float))
         return cls(name, mean, 1.0 if constant else scale, constant, offset, float(np.median(numbers.astype(float))),
                    len(there) < len(values), written)
 
@@ -265,12 +269,15 @@ def as_numbers(name: str, values: np.ndarray, written: Spelling | None = None, d
     given = values.tolist()
     if all(value is None or isinstance(value, bool) for value in given):
         return np.array([np.nan if value is None else float(value) for value in given])
+    numbers, strange = values, list(range(len(values) + 1))                     # of the way that reads most
     for find in (lambda: written, lambda: spelling.of_numbers(values, usual=decimal), lambda: Spelling(decimal)):
         way = find()
         if way is None:
             continue
-        numbers = way.numbers(values)
-        strange = [row for row in np.flatnonzero(np.isnan(numbers)) if given[row] is not None]
+        read = way.numbers(values)
+        left = [row for row in np.flatnonzero(np.isnan(read)) if given[row] is not None]
+        if len(left) < len(strange):
+            numbers, strange = read, left
         if len(strange) <= (1 - spelling.NEARLY_ALL) * len(values):
             break
     if strange and not (lenient and not any(map(has_digit, (given[row] for row in strange)))) and (

@@ -94,7 +94,7 @@ def column_of(name: str, given: list, na: Iterable[str] = ()) -> np.ndarray:
         return np.array([np.nan if value is None else _seconds(value) for value in values])
     if strange := next((value for value in there if not isinstance(
             value, str | Real | Decimal | datetime.date | datetime.time | datetime.timedelta)), None):
-        raise Unreadable(f"column {name!r} holds {type(strange).__name__}s")
+        raise Unreadable(f"column {name!r} holds {type(strange).__name__.removesuffix('s')}s")
     return np.array([None if value is None else value if isinstance(value, str) else str(value) for value in values],
                     dtype=object)
 

@@ -18,7 +18,10 @@ _DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
                    r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,9})?)?\s*(?:Z|UTC|[+-]\d{2}:?\d{2})?)?")
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?")
 _GAP = re.compile(r"\s+")
+_NO_DATE = np.datetime64("NaT", "us")
 LONGEST = 64               # characters of a number or a date
+NOTHING = {"", "-", "--", "?", ".", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "nil", "missing",
+           "unknown"}      # words for a missing value, in a column of numbers or dates
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def of_numbers(values: np.ndarray, decimal: str | None = None, thousands: str | 
     ``decimal`` and ``thousands`` are what the user said, if anything; ``usual`` is the file's decimal mark, which
     decides where "1,234" may be either.
     """
-    distinct = sorted(set(values.tolist()) - {None})
+    distinct = _distinct(values)
     ways = [(mark, between) for mark in sorted(".,", key=lambda mark: mark != usual)
             for between in ("", ",", ".", " ", "'") if mark != between and decimal in (None, mark)
             and thousands in (None, between)]
@@ -74,8 +77,23 @@ def of_numbers(values: np.ndarray, decimal: str | None = None, thousands: str | 
     spelling = Spelling(best[0], best[1], "".join(units))
     if found[best][0] == len(distinct):
         return spelling
-    there = np.array([value is not None for value in values.tolist()])
+    there = _there(values)
     return spelling if np.isfinite(spelling.numbers(values[there])).mean() >= NEARLY_ALL else None
+
+
+def _distinct(values: np.ndarray) -> list[str]:
+    """The different strings, without words that say that a value is missing."""
+    return sorted(value for value in set(values.tolist()) if not _says_nothing(value))
+
+
+def _there(values: np.ndarray) -> np.ndarray:
+    """Where there is a value."""
+    missing = {value: _says_nothing(value) for value in set(values.tolist())}
+    return np.array([not missing[value] for value in values.tolist()])
+
+
+def _says_nothing(value: str | None) -> bool:
+    return value is None or (len(value) <= LONGEST and value.strip().casefold() in NOTHING)
 
 
 def _sample_and_all(distinct: list[str]) -> Iterable[list[str]]:
@@ -127,16 +145,15 @@ def dates(values: np.ndarray) -> np.ndarray | None:
 
     Times of a zone are those of its clocks. What is no date is NaT.
     """
-    distinct = sorted(set(values.tolist()) - {None})
+    distinct = _distinct(values)
     if not distinct:
         return None
     for part in _sample_and_all(distinct):
         known = _dates(part)
         if sum(not np.isnat(date) for date in known.values()) < NEARLY_ALL * len(part):
             return None
-    known[None] = np.datetime64("NaT", "us")
-    found = np.array([known[value] for value in values.tolist()], dtype="datetime64[us]")
-    there = np.array([value is not None for value in values.tolist()])
+    found = np.array([known.get(value, _NO_DATE) for value in values.tolist()], dtype="datetime64[us]")
+    there = _there(values)
     return found if (~np.isnat(found[there])).mean() >= NEARLY_ALL else None
 
 

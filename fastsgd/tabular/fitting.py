@@ -85,8 +85,10 @@ def hold_out(y: np.ndarray, fraction: float, classes: int, rng: np.random.Genera
 
 
 def folds_of(y: np.ndarray, count: int, classes: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """So many parts of the rows, each with the same part of each class; fewer where there are fewer rows."""
+    """So many parts of the rows, each with the same part of each class; fewer of fewer rows, and none of 2 or 3."""
     count = min(count, len(y) // 2)
+    if count < 2:
+        return []
     number = np.empty(len(y), dtype=int)
     begin = 0
     for group in _groups(y, classes, rng):
@@ -132,7 +134,7 @@ def fit(rows: Rows, recipe: Recipe, categories: dict[int, int], classes: int, *,
     for number, (kept, check, out) in enumerate(parts):
         net = _network(recipe, layers, classes, seed + number * recipe.members)
         stopping = EarlyStopping(recipe.patience)
-        limits = [] if end is None else [TimeLimit(max(0.01, (end - time.monotonic()) / (recipe.folds - number)))]
+        limits = [] if end is None else [TimeLimit(max(0.01, (end - time.monotonic()) / (len(parts) - number)))]
         history = _train(net, kept, recipe, seed + number * recipe.members, threads, check.as_tuple,
                          [stopping, *limits, *callbacks], checkpoint and checkpoint(number), resume)
         nets.append(net)
