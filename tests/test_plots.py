@@ -38,6 +38,9 @@ PLOTS = {
     "confusion": lambda s, ax: plots.confusion(s["net"], s["X"], s["y"], ax=ax),
     "descent": lambda s, ax: plots.descent(s["paths"], s["surface"], ax),
     "landscape": lambda s, ax: plots.descent(s["paths"], s["surface"], ax, view="3d"),
+    "importances": lambda s, ax: plots.importances(["size", "colour"], [3.0, 0.5], ax),
+    "reliability": lambda s, ax: plots.reliability(s["y"], s["net"].predict(s["X"]), ax),
+    "predicted": lambda s, ax: plots.predicted(s["y"], s["y"] + 0.5, ax=ax),
 }
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import sys
@@ -166,12 +167,18 @@ def draw(results: Results, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    for method, own in summary(results).items():
+    named: list[tuple[float, float]] = []
+    for method, own in sorted(summary(results).items(), key=lambda pair: pair[1]["metric"]):
         ours = method in ("fast", "good", "best")
         name = f"fastsgd {method}" if ours else method
+        place = math.log10(own["seconds"]), own["metric"]
+        crowded = any(abs(place[0] - x) < 0.6 and abs(place[1] - y) < 0.02 for x, y in named)
+        named.append(place)
         axes.plot(own["seconds"], own["metric"], "o", color="C0" if ours else "0.55", markersize=8 if ours else 6)
-        axes.annotate(name, (own["seconds"], own["metric"]), xytext=(6, 4), textcoords="offset points",
-                      fontweight="bold" if ours else "normal", fontsize=9)
+        axes.annotate(name, (own["seconds"], own["metric"]), xytext=(-6 if crowded else 6, 4), fontsize=9,
+                      textcoords="offset points", ha="right" if crowded else "left",
+                      fontweight="bold" if ours else "normal")
+    axes.margins(x=0.18)
     axes.set(xscale="log", xlabel="CPU seconds of a fit, one thread (geometric mean)",
              ylabel="metric / best of all methods (geometric mean)")
     axes.grid(alpha=0.3)

@@ -46,6 +46,7 @@ def importances(names: Sequence[str], values: ArrayLike, ax: Any = None, *, unit
     ax.invert_yaxis()
     ax.axvline(0, color="0.4", linewidth=0.8)
     ax.set_xlabel(f"increase of the {unit} where the column is shuffled")
+    ax.set_ylabel("column")
     left = f", the first {len(order)} of {len(names)}" if len(order) < len(names) else ""
     ax.set_title(f"What the predictions rest on{left}", fontsize=11)
     return ax
@@ -75,7 +76,7 @@ def reliability(y: ArrayLike, probabilities: ArrayLike, ax: Any = None) -> Any:
     said = [sure[part].mean() for part in parts]
     held = [right[part].mean() for part in parts]
     errors = [np.sqrt(max(share * (1 - share), 1e-4) / len(part)) for share, part in zip(held, parts, strict=True)]
-    ax = axes_of(ax, (6, 5))
+    ax = axes_of(ax, (8, 5))
     low = min(0.5, *said, *held)
     ax.plot([low, 1], [low, 1], color="0.6", linewidth=1, label="as often as it says")
     ax.errorbar(said, held, yerr=errors, fmt="o", color=BLUE, ecolor=SKY, label=f"each dot {len(parts[0]):,} rows, "
@@ -106,8 +107,8 @@ def predicted(y: ArrayLike, prediction: ArrayLike, interval: ArrayLike | None = 
     truth, mean = np.asarray(y, dtype=float), np.asarray(prediction, dtype=float)
     if truth.ndim != 1 or truth.shape != mean.shape:
         raise ValueError(f"y and prediction must be (rows,), got {truth.shape} and {mean.shape}")
-    ax = axes_of(ax, (6.5, 5.5))
-    title = f"R^2 {1 - np.mean((truth - mean) ** 2) / max(truth.var(), 1e-300):.3f}"
+    ax = axes_of(ax, (8, 5.5))
+    title = f"R\N{SUPERSCRIPT TWO} {1 - np.mean((truth - mean) ** 2) / max(truth.var(), 1e-300):.3f}"
     if interval is not None:
         low, high = np.asarray(interval, dtype=float).T
         some = np.random.default_rng(0).permutation(len(truth))[:300]
