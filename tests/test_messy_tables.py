@@ -1,4 +1,4 @@
-"""Does each table end in a model or in an error that names the column? The first of those of tests/soak/messy_tables.py."""
+"""Does each table end in a model or in an error that names the column? Some of those of tests/soak/messy_tables.py."""
 import importlib.util
 from pathlib import Path
 

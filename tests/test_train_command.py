@@ -38,7 +38,8 @@ def figure(text, name):
     return float(re.findall(rf"{re.escape(name)} ([-\d.,]+)", text)[-1].replace(",", "").rstrip("."))
 
 
-@pytest.mark.parametrize(("more", "patience"), [([], 50), (["--early-stopping", "10", "--schedule", "cosine"], 10)])
+@pytest.mark.parametrize(("more", "patience"), [
+    (["--hidden", "128"], 50), (["--early-stopping", "10", "--schedule", "cosine"], 10)])
 def test_a_small_table_is_given_enough_steps(tables, capsys, more, patience):
     """As good as logistic regression."""
     iris = pytest.importorskip("sklearn.datasets").load_iris()

@@ -29,6 +29,8 @@ def collecting_warnings() -> Iterator[list[str]]:
 class Progress(fastsgd.Progress):
     """Its bar, or lines of some of the epochs: the first, the last, some twenty between, and one a second."""
 
+    lines = LINES
+
     def on_start(self, run) -> None:
         super().on_start(run)
         self._shown = -math.inf
@@ -36,7 +38,7 @@ class Progress(fastsgd.Progress):
     def on_epoch(self, run) -> None:
         now = time.monotonic()
         if self._bar is None and not (run.stop or run.epoch in (1, run.epochs) or now >= self._shown + 1
-                                      or run.epoch % -(-run.epochs // LINES) == 0):
+                                      or run.epoch % -(-run.epochs // self.lines) == 0):
             return
         self._shown = now
         super().on_epoch(run)

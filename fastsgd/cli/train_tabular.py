@@ -15,7 +15,7 @@ from fastsgd.cli.table_report import Outcome, write_report
 from fastsgd.cli.train_config import CONFIG, CURVE, LOG, MODEL, REPORT, checkpoint_of
 from fastsgd.cli.train_options import OF_NETWORKS, OF_RECIPES, column_kinds
 from fastsgd.cli.train_outcome import shell
-from fastsgd.cli.train_progress import Opening, Progress, collecting_warnings
+from fastsgd.cli.train_progress import LINES, Opening, Progress, collecting_warnings
 from fastsgd.files.atomic import check_writable, write_atomically
 from fastsgd.tables.encoding import Encoding, Table, rows_with_targets
 from fastsgd.tables.read import read_table
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         with collecting_warnings() as told:
             fitted = fit(rows, recipe, encoding.categories(), len(encoding.classes), seed=options.seed,
                          fraction=options.validation, threads=options.threads, time_limit=options.time_limit,
-                         callbacks=[_FoldProgress(), *opening], resume=options.resume,
+                         callbacks=[_FoldProgress(recipe.folds), *opening], resume=options.resume,
                          checkpoint=_checkpoints(options, folder))
     except KeyboardInterrupt:
         if folder and options.time_limit is None:
@@ -104,9 +104,13 @@ def _checkpoints(options: argparse.Namespace, folder: Path | None):
 
 
 class _FoldProgress(Progress):
-    """Says which fold it is, from the second on."""
+    """Says which fold it is, from the second on; the lines are those of all folds together."""
 
     fold = 0
+
+    def __init__(self, folds: int):
+        super().__init__()
+        self.lines = max(2, LINES // folds)
 
     def on_start(self, run) -> None:
         self.fold += 1
