@@ -15,6 +15,8 @@ from fastsgd.interop import from_onnx, to_c, to_onnx
 from fastsgd.network.classes import labels_of, probabilities_of
 from fastsgd.tables.columns import Category, Date, Number
 from fastsgd.tables.encoding import Encoding
+from fastsgd.tabular.fitting import QUANTILES
+from fastsgd.tabular.model import TabularModel
 
 COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1"]
@@ -50,11 +52,14 @@ def model(table, target, dtype="float32", sizes=(3,), **more):
     if encoding.own_units:
         net.output_scale, net.output_offset = encoding.target_scale(), encoding.target_offset()
     net.metadata["table"] = encoding.to_json()
+    if encoding.quantiles:
+        net.weights[-1][:] *= 3                         # so that quantiles cross and some are beyond the limits
+        net.metadata["tabular"] = '{"version": 1, "limits": [120.25, 160.5]}'
     return net, encoding
 
 
 CASES = {"classes": ("class", {}), "a quantity": ("y", {}), "quantities": (("y", "z"), {}),
-         "own units": (("y", "z"), {"own_units": True})}
+         "own units": (("y", "z"), {"own_units": True}), "quantiles": ("y", {"quantiles": (None, *QUANTILES)})}
 UNSEEN = {"number": 1e300, "whole": -7, "gaps": math.inf, "large": 2**62 - 10**6, "kind": "unseen", "maybe": None,
           "day": np.datetime64("1899-12-31T05", "us"), "class": "0", "y": 0.0, "z": 0.0}
 
@@ -68,6 +73,10 @@ def more_rows(table):
 
 def expected_of(net, encoding, rows):
     outputs = net.predict(encoding.rows(rows, net.dtype))
+    if encoding.quantiles:
+        own = TabularModel(encoding, net, (120.25, 160.5)).in_own_units(outputs)
+        assert {120.25, 160.5} < set(own.ravel())
+        return list(map(tuple, own.tolist())), outputs
     return encoding.labels(outputs), outputs
 
 

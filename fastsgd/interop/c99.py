@@ -20,6 +20,7 @@ from fastsgd.layers import BatchNorm, Columns, Layer, LayerNorm, ParametricActiv
 from fastsgd.model.architecture import Architecture
 from fastsgd.network.given import as_network, is_estimator
 from fastsgd.network.network import Network
+from fastsgd.tabular.model import limits_and_about
 
 MAX_STACK = 16 * 1024       # bytes; a network that needs more between its layers takes them from the caller
 KEYWORDS = ("auto break case char const continue default do double else enum extern float for goto if inline int long "
@@ -122,7 +123,8 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
     if answers.classes:
         parts.append(_classes(answers, fields))
     if encoding:
-        parts.append(table_of(encoding, fields, MAX_STACK))
+        limits, _ = limits_and_about(answers.net, "the network")
+        parts.append(table_of(encoding, limits, fields, MAX_STACK))
     fields["more"] = "".join(header for header, _ in parts)
     sources = "".join(f"\n{source}" for _, source in parts)
     first = network.layers[0]

@@ -16,8 +16,9 @@ WHOLE = 2**63                       # whole numbers below are long long
 PARTS = ("days", "year", "month", "day", "weekday", "hour")     # in the order of templates.PARTS
 
 
-def table_of(encoding: Encoding, fields: dict, largest_stack: int) -> tuple[str, str]:
-    """What the header and the source say of a table's columns and rows.
+def table_of(encoding: Encoding, limits: tuple[float, float] | None, fields: dict,
+             largest_stack: int) -> tuple[str, str]:
+    """What the header and the source say of a table's columns and rows; a quantity stays within the limits, if any.
 
     ValueError names a column that cannot be written.
     """
@@ -38,6 +39,10 @@ def table_of(encoding: Encoding, fields: dict, largest_stack: int) -> tuple[str,
     units = [f"    out[{k}] = a[{k}];" for k in range(int(fields["outputs"]))] if encoding.own_units else [
         f"    out[{k}] = a[{k}] * {scale!r} + {_signed(offset)};"
         for k, (scale, offset) in enumerate(zip(encoding.target_scale(), encoding.target_offset(), strict=True))]
+    if encoding.quantiles[:1] == (None,):
+        units.append(templates.IN_ORDER.format(**fields))
+    if limits is not None:
+        units.append(templates.WITHIN.format(**fields, low=repr(limits[0]), high=repr(limits[1])))
     rest = f"scratch + {encoding.width}" if wide else "scratch"
     fields = {
         **fields, "columns": len(columns), "targets": ", ".join(map(literal, encoding.target_names)),

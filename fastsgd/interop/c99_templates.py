@@ -443,6 +443,17 @@ CLASSIFY_ROW = """\
     return {name}_encode(row, x) ? {name}_classify(x, out{argument}) : -1;
 }}
 """
+IN_ORDER = """\
+    for (int i = 2; i < {NAME}_OUTPUTS; i++) {{        /* quantiles, behind the mean */
+        double quantile = out[i];
+        int k = i;
+        for (; k > 1 && out[k - 1] > quantile; k--)
+            out[k] = out[k - 1];
+        out[k] = quantile;
+    }}"""
+WITHIN = """\
+    for (int i = 0; i < {NAME}_OUTPUTS; i++)           /* what the training rows had */
+        out[i] = out[i] < {low} ? {low} : out[i] > {high} ? {high} : out[i];"""
 PREDICT_ROW = """\
 {row_signature}
 {{

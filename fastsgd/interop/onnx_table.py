@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastsgd.interop.onnx_graph import Graph
+from fastsgd.interop.onnx_graph import Graph, in_order
 from fastsgd.tables.columns import Category, Date, Number, Text
 from fastsgd.tables.encoding import Encoding
 
@@ -38,13 +38,19 @@ def encoded(graph: Graph, encoding: Encoding) -> str:
     return graph("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
 
 
-def in_own_units(graph: Graph, encoding: Encoding, outputs: str) -> str:
-    """Quantities as the table has them, in double."""
+def in_own_units(graph: Graph, encoding: Encoding, limits: tuple[float, float] | None, outputs: str) -> str:
+    """Quantities as the table has them, in double: quantiles behind a mean in order, all within the limits."""
     found = graph("Cast", outputs, to=DOUBLE)
-    if encoding.own_units:
-        return found
-    found = graph("Mul", found, graph.constant("target_scale", np.array(encoding.target_scale())))
-    return graph("Add", found, graph.constant("target_offset", np.array(encoding.target_offset())))
+    if not encoding.own_units:
+        found = graph("Mul", found, graph.constant("target_scale", np.array(encoding.target_scale())))
+        found = graph("Add", found, graph.constant("target_offset", np.array(encoding.target_offset())))
+    if encoding.quantiles[:1] == (None,):
+        mean = graph("Gather", found, graph.whole(0), axis=1)
+        quantiles = graph("Gather", found, graph.whole(*range(1, encoding.outputs)), axis=1)
+        found = graph("Concat", mean, in_order(graph, quantiles, encoding.outputs - 1, descending=False), axis=1)
+    if limits is not None:
+        found = graph("Min", graph("Max", found, _double(graph, limits[0])), _double(graph, limits[1]))
+    return found
 
 
 # ---- its columns ----

@@ -16,6 +16,7 @@ from fastsgd.interop.onnx_table import encoded, in_own_units
 from fastsgd.network.given import is_estimator
 from fastsgd.network.model_file import in_json
 from fastsgd.network.network import Network
+from fastsgd.tabular.model import limits_and_about
 
 OPSETS, IR_VERSION = {"": 13, "ai.onnx.ml": 2}, 7           # ONNX 1.8
 MAX_FILE_BYTES = 2**31 - 2**20        # what Protocol Buffers take, and room for all but the parameters
@@ -70,7 +71,8 @@ def to_onnx(net: Network | Any, path=None, *, columns: bool = False) -> Any:
         if encoding.classes:
             _answer(graph, answers, found, graph.dtype)
         else:
-            _answer(graph, answers, in_own_units(graph, encoding, found), np.float64)
+            limits, _ = limits_and_about(answers.net, "the network")
+            _answer(graph, answers, in_own_units(graph, encoding, limits, found), np.float64)
         properties = {**_properties(net), "fastsgd.columns": "1"}
     elif is_estimator(net):
         _answer(graph, answers, found, graph.dtype)

@@ -107,8 +107,16 @@ def load_model(path) -> TabularModel:
     encoding = Encoding.from_json(net.metadata["table"])
     if (encoding.width, encoding.outputs) != (net.sizes[0], net.architecture.targets):
         raise ValueError(f"{path} is damaged: its table encoding does not fit its network")
+    limits, about = limits_and_about(net, path)
+    if about and not encoding.classes and encoding.quantiles != (None, *QUANTILES):
+        raise ValueError(f"{path} is damaged: its quantiles are not those of version {VERSION}")
+    return TabularModel(encoding, net, limits, about)
+
+
+def limits_and_about(net: Network, name) -> tuple[tuple[float, float] | None, dict[str, Any]]:
+    """What a network's metadata say beside the encoding: None and {} where nothing; ``name`` is for errors."""
     if KEY not in net.metadata:
-        return TabularModel(encoding, net)
+        return None, {}
     try:
         about = parse_json(net.metadata[KEY])
         version, limits = about.pop("version"), about.pop("limits")
@@ -117,9 +125,7 @@ def load_model(path) -> TabularModel:
             if len(limits) != 2 or not limits[0] <= limits[1]:
                 raise ValueError("limits")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ValueError(f"{path} is damaged: what it says of the model cannot be read") from None
+        raise ValueError(f"{name} is damaged: what it says of the model cannot be read") from None
     if version != VERSION:
-        raise ValueError(f"{path} is of version {version!r:.40} of these files, this fastsgd reads version {VERSION}")
-    if not encoding.classes and encoding.quantiles != (None, *QUANTILES):
-        raise ValueError(f"{path} is damaged: its quantiles are not those of version {VERSION}")
-    return TabularModel(encoding, net, limits, about)
+        raise ValueError(f"{name} is of version {version!r:.40} of these files, this fastsgd reads version {VERSION}")
+    return limits, about
