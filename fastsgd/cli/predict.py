@@ -100,7 +100,7 @@ def _require(table: dict[str, np.ndarray], names, path: str, what: str) -> None:
 def _check_quantiles(levels: list[float], model: TabularModel) -> None:
     if model.encoding.classes:
         raise ValueError("--quantiles needs a model of a quantity; this one predicts classes")
-    if not model.mean_and_quantiles:
+    if not model.encoding.mean_and_quantiles:
         raise ValueError("--quantiles needs a model that 'fastsgd train' made without options of the network, or "
                          "TabularRegressor; one of --loss quantile predicts those that it was trained for without it")
     if not QUANTILES[0] <= min(levels) <= max(levels) <= QUANTILES[-1]:
@@ -119,7 +119,7 @@ def _predictions(model: TabularModel, X: np.ndarray, probabilities: bool, levels
             found |= {f"p_{level}": values for level, values in zip(encoding.classes, each, strict=True)}
         return found
     names = [f"predicted_{name}" for name in encoding.target_names]
-    if model.mean_and_quantiles:
+    if encoding.mean_and_quantiles:
         outputs = np.column_stack([outputs[:, 0], *model.quantiles(outputs, tuple(levels)).T])
         names += [f"{names[0]}_q{level:g}" for level in levels]
     elif len(encoding.quantiles) > 1:

@@ -45,7 +45,7 @@ def scorecard(model: TabularModel, X: np.ndarray, y: np.ndarray,
     truth = np.repeat(truth, predicted.shape[1] // truth.shape[1], axis=1)
     if not encoding.own_units:
         truth = truth * encoding.target_scale() + encoding.target_offset()
-    if model.mean_and_quantiles:
+    if encoding.mean_and_quantiles:
         low, high = model.quantiles(predicted, ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2)).T
         return QuantityScores(len(X), cost, scores.r2(truth[:, 0], predicted[:, 0]), (
             Quantity(names[0], "squared_error", truth[:, 0], predicted[:, :1], interval=(low, high)),))

@@ -17,8 +17,7 @@ from fastsgd.cli.console import printable, warn
 from fastsgd.cli.report import Report
 from fastsgd.cli.scorecard import COVERAGE, ClassScores, QuantityScores, number
 from fastsgd.engine.machine import cpu_name
-from fastsgd.files.atomic import write_atomically
-from fastsgd.tables.columns import Category, Number
+from fastsgd.tables.columns import Number
 from fastsgd.tabular.fitting import Fitted, Rows
 from fastsgd.tabular.model import TabularModel
 
@@ -45,8 +44,8 @@ class Outcome:
     remarks: list[str]
 
 
-def write_report(path: str | Path, options: argparse.Namespace, outcome: Outcome) -> None:
-    """The page, complete or not at all. Pictures need matplotlib, the comparison scikit-learn."""
+def report_of(options: argparse.Namespace, outcome: Outcome) -> bytes:
+    """The page. Pictures need matplotlib, the comparison scikit-learn."""
     encoding, name = outcome.model.encoding, outcome.model.encoding.target.name
     report = Report(f"{printable(name)} from {printable(Path(options.data).name)}")
     kind = f"{len(encoding.classes)} classes" if encoding.classes else "a quantity"
@@ -70,8 +69,7 @@ def write_report(path: str | Path, options: argparse.Namespace, outcome: Outcome
                  "How much worse predictions of held-out rows become where a column is shuffled among them.")
         _picture(report, lambda: plots.history(outcome.fitted.folds[0].history),
                  "The learning curve" + " of the first fold" * (len(outcome.fitted.folds) > 1) + ".")
-    write_atomically(path, [report.html(f"fastsgd {fastsgd.__version__}, {cpu_name()}, "
-                                        f"{time.strftime('%d %B %Y')}; seed {options.seed}")])
+    return report.html(f"fastsgd {fastsgd.__version__}, {cpu_name()}, {time.strftime('%d %B %Y')}; seed {options.seed}")
 
 
 def _quality(report: Report, options: argparse.Namespace, outcome: Outcome) -> None:
@@ -127,13 +125,12 @@ def _boosting(options: argparse.Namespace, outcome: Outcome) -> dict[str, float]
             p[:, model.classes_] = model.predict_proba(X)
             found.append(p)
         else:
-            found.append(model.predict(X)[:, np.newaxis])
+            found.append(model.predict(X))
     predicted, y = np.concatenate(found), outcome.held_out.y
-    if encoding.classes:
+    if not isinstance(encoding.target, Number):
         return {"accuracy": float((predicted.argmax(axis=1) == y).mean()), "log loss": scores.log_loss(y, predicted),
                 "AUC": scores.auc_of_classes(y, predicted)}
-    scale, offset = encoding.target_scale()[0], encoding.target_offset()[0]
-    y, a = y.astype(float) * scale + offset, predicted[:, 0].astype(float) * scale + offset
+    y, a = encoding.target.in_own_units(y), encoding.target.in_own_units(predicted)
     return {"RMSE": scores.rmse(y, a), "MAE": scores.mae(y, a), "R^2": scores.r2(y, a)}
 
 
@@ -165,8 +162,8 @@ def _columns(report: Report, outcome: Outcome, importances: np.ndarray) -> None:
     rows = []
     for place in order:
         column = encoding.columns[place]
-        missing = "" if isinstance(column, Category) else "with gaps" * getattr(column, "gaps", False)
-        about = f"mean {_number(column.offset + column.mean)}" if isinstance(column, Number) else missing
+        about = (f"mean {_number(column.offset + column.mean)}" if isinstance(column, Number) else
+                 "with gaps" * getattr(column, "gaps", False))
         rows.append([printable(column.name), column.kind, about, _number(importances[place])])
     report.table(["column", "recognised as", "about", "importance"], rows)
     for text in outcome.remarks:
@@ -182,5 +179,3 @@ def _number(value: float) -> str:
 def _picture(report: Report, draw: Callable[[], Any], caption: str) -> None:
     from fastsgd.plots._axes import picture_of
     report.picture(picture_of(draw()), caption)
-
-

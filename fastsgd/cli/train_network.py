@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import warnings
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from fastsgd.arguments import check_whole
 from fastsgd.cli import step_budget
 from fastsgd.cli import train_outcome as outcome
 from fastsgd.cli.console import printable, say, tell, warn
-from fastsgd.cli.train_config import CHECKPOINT, CONFIG, CURVE, LOG, MODEL
+from fastsgd.cli.train_config import CHECKPOINT, CONFIG, LOG, MODEL
 from fastsgd.cli.train_options import OF_LOSSES, OF_RECIPES, OPTIMIZERS, column_kinds
 from fastsgd.cli.train_outcome import shell
 from fastsgd.cli.train_progress import Opening, Progress, collecting_warnings
@@ -74,13 +73,7 @@ def run(options: argparse.Namespace) -> int:
     outcome.require_descent(options, before, outcome.cost(options, net, X, y, kept))
     outcome.tell_course(options, history, saved, stopping, len(kept))
     outcome.tell_scores(TabularModel(encoding, net), X, y, kept, held_out, told)
-    for path in filter(None, [options.out, folder and folder / MODEL]):
-        net.save(path)
-        say(f"saved {path}")
-    if folder and importlib.util.find_spec("matplotlib"):
-        from fastsgd import plots
-        plots.save(plots.history(history), folder / CURVE)
-        say(f"drew {folder / CURVE}")
+    outcome.save(options, net, history)
     return 0
 
 

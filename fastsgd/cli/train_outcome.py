@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import shlex
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import fastsgd
 from fastsgd.cli import step_budget
 from fastsgd.cli.console import say, warn
 from fastsgd.cli.scorecard import MIN_ROWS, scorecard
-from fastsgd.cli.train_config import CHECKPOINT, CONFIG, MODEL
+from fastsgd.cli.train_config import CHECKPOINT, CONFIG, CURVE, MODEL
 from fastsgd.cli.train_options import OPTIMIZERS
 from fastsgd.data.checks import check_class_weight
 from fastsgd.runs.checkpoint import CheckpointData
@@ -47,7 +48,7 @@ def tell_course(options: argparse.Namespace, history: fastsgd.History, saved: Ch
     if saved and history.steps == saved.counters.steps:
         say(_nothing_left(options, history))
     elif stopping and history.stopped:
-        best = -(-stopping.best_step * history.epochs // history.steps)
+        best = epoch_of(stopping.best_step, history)
         early = f"ended early, after {history.epochs:,} of {options.epochs:,} epochs; "
         say(early * (history.epochs < options.epochs) + f"the best parameters are kept, those of epoch {best:,}")
     elif step_budget.still_falling(history):
@@ -57,6 +58,23 @@ def tell_course(options: argparse.Namespace, history: fastsgd.History, saved: Ch
     elif not stopping and (lowest := step_budget.rising_since(history)):
         say(f"the validation cost was lowest after epoch {lowest:,} and has risen since; --early-stopping keeps the "
             "best parameters")
+
+
+def epoch_of(step: int, history: fastsgd.History) -> int:
+    """In which epoch of a run a step was made."""
+    return -(-step * history.epochs // max(1, history.steps))
+
+
+def save(options: argparse.Namespace, model: fastsgd.Network | TabularModel, history: fastsgd.History) -> None:
+    """The model, where it is wanted, and in a run folder the learning curve."""
+    folder = None if options.run is None else Path(options.run)
+    for path in filter(None, [options.out, folder and folder / MODEL]):
+        model.save(path)
+        say(f"saved {path}")
+    if folder and importlib.util.find_spec("matplotlib"):
+        from fastsgd import plots
+        plots.save(plots.history(history), folder / CURVE)
+        say(f"drew {folder / CURVE}")
 
 
 def tell_scores(model: TabularModel, X: np.ndarray, y: np.ndarray, kept: np.ndarray, held_out: np.ndarray,

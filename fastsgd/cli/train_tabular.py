@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +10,18 @@ import numpy as np
 import fastsgd
 from fastsgd.cli.console import printable, say, tell, warn
 from fastsgd.cli.scorecard import scorecard
-from fastsgd.cli.table_report import Outcome, write_report
-from fastsgd.cli.train_config import CONFIG, CURVE, LOG, MODEL, REPORT, checkpoint_of
+from fastsgd.cli.table_report import Outcome, report_of
+from fastsgd.cli.train_config import CONFIG, LOG, MODEL, REPORT, checkpoint_of
 from fastsgd.cli.train_options import OF_NETWORKS, OF_RECIPES, column_kinds
-from fastsgd.cli.train_outcome import shell
+from fastsgd.cli.train_outcome import epoch_of, save, shell
 from fastsgd.cli.train_progress import LINES, Opening, Progress, collecting_warnings
 from fastsgd.files.atomic import check_writable, write_atomically
+from fastsgd.tables.columns import Number
 from fastsgd.tables.encoding import Encoding, Table, rows_with_targets
 from fastsgd.tables.read import read_table
 from fastsgd.tables.reading import Reading
-from fastsgd.tabular.explain import permutation_importance
-from fastsgd.tabular.fitting import QUANTILES, Fitted, Rows, fit, predict_fold
+from fastsgd.tabular.explain import by_name, permutation_importance
+from fastsgd.tabular.fitting import QUANTILES, Fitted, Rows, fit, predict_fold, together
 from fastsgd.tabular.model import TabularModel
 from fastsgd.tabular.recipe import Recipe, recipe_for
 
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     encoding, table, rows = _read(options, remark)
     recipe = recipe_for(round(len(rows) * (1 - options.validation)), len(encoding.classes), options.quality)
     say(_plan(options.quality, recipe))
-    opening = []
+    checkpoint, opening = _checkpoints(options, folder), []
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         check_writable(folder / MODEL)
@@ -58,9 +58,9 @@ def run(options: argparse.Namespace) -> int:
             fitted = fit(rows, recipe, encoding.categories(), len(encoding.classes), seed=options.seed,
                          fraction=options.validation, threads=options.threads, time_limit=options.time_limit,
                          callbacks=[_FoldProgress(recipe.folds), *opening], resume=options.resume,
-                         checkpoint=_checkpoints(options, folder))
+                         checkpoint=checkpoint)
     except KeyboardInterrupt:
-        if folder and options.time_limit is None:
+        if folder and checkpoint:
             say(f"fastsgd: interrupted; fastsgd train --config {shell(folder / CONFIG)} --resume continues")
         else:
             say("fastsgd: interrupted; nothing is saved (a --run FOLDER without --time-limit can be resumed)")
@@ -124,11 +124,10 @@ class _FoldProgress(Progress):
 def _outcome(encoding: Encoding, table: Table, rows: Rows, fitted: Fitted, remarks: list[str],
              to_report: bool) -> Outcome:
     limits = None
-    if not encoding.classes:
-        own = rows.y.astype(float) * encoding.target_scale()[0] + encoding.target_offset()[0]
+    if isinstance(encoding.target, Number):
+        own = encoding.target.in_own_units(rows.y)
         limits = float(own.min()), float(own.max())
-    checks = [fold.held_out for fold in fitted.folds]
-    held_out = Rows(np.concatenate([own.X for own in checks]), np.concatenate([own.y for own in checks]))
+    held_out = together([fold.held_out for fold in fitted.folds])
     outputs = np.concatenate([predict_fold(fitted.net, fold, fold.held_out.X, None) for fold in fitted.folds])
     importances = permutation_importance(fitted.net, fitted.folds, encoding) if to_report else None
     model = TabularModel(encoding, fitted.net, limits, _about(encoding, table, importances))
@@ -142,8 +141,7 @@ def _about(encoding: Encoding, table: Table, importances: np.ndarray | None) -> 
     about = {"estimator": "TabularRegressor", "features": len(names), "names": names, "importances": None,
              "left_out": dict.fromkeys(sorted({*names} - {*encoding.names}), "by fastsgd train")}
     if importances is not None:
-        found = dict(zip((column.name for column in encoding.columns), importances.tolist(), strict=True))
-        about["importances"] = [found.get(name, 0.0) for name in names]
+        about["importances"] = by_name(importances, encoding, names)
     if encoding.classes:
         about |= {"estimator": "TabularClassifier", "classes": list(encoding.classes),
                   "classes_dtype": _dtype_of(encoding.classes).str}
@@ -158,7 +156,7 @@ def _dtype_of(levels: tuple) -> np.dtype:
 def _tell(outcome: Outcome) -> None:
     """How the run went and what its model is worth."""
     folds, linear = outcome.fitted.folds, outcome.fitted.linear
-    epochs = [-(-fold.best_step * fold.history.epochs // max(1, fold.history.steps)) for fold in folds]
+    epochs = [epoch_of(fold.best_step, fold.history) for fold in folds]
     say("the best parameters are kept, those of epoch " + ", ".join(map(str, epochs))
         + f"; beside the networks a linear model, which counts as {linear} of {linear + outcome.fitted.recipe.members}"
         * (linear > 0))
@@ -170,18 +168,14 @@ def _tell(outcome: Outcome) -> None:
 
 def _write(options: argparse.Namespace, folder: Path | None, outcome: Outcome) -> None:
     """The model, and in a run folder the log, the learning curve and the report."""
-    for path in filter(None, [options.out, folder and folder / MODEL]):
-        outcome.model.save(path)
-        say(f"saved {path}")
+    save(options, outcome.model, outcome.fitted.folds[0].history)
     if folder:
         write_atomically(folder / LOG, [_log(outcome.fitted).encode()])
-        if importlib.util.find_spec("matplotlib"):
-            from fastsgd import plots
-            plots.save(plots.history(outcome.fitted.folds[0].history), folder / CURVE)
-            say(f"drew {folder / CURVE}")
-    for path in filter(None, [options.report, folder and folder / REPORT]):
-        write_report(path, options, outcome)
-        say(f"wrote {path}")
+    if reports := list(filter(None, [options.report, folder and folder / REPORT])):
+        page = report_of(options, outcome)
+        for path in reports:
+            write_atomically(path, [page])
+            say(f"wrote {path}")
 
 
 def _log(fitted: Fitted) -> str:

@@ -136,5 +136,5 @@ def _scores(architecture, predictions: np.ndarray, target: np.ndarray) -> np.nda
     if targets.metric == "accuracy":
         yes = predictions > (0 if targets is MARGINS else 0.5)
         return (yes == (target > (0 if targets is MARGINS else 0.5))).sum(axis=1, dtype=float)
-    means = 1 if architecture.loss_type.scores_first_output else target.shape[1]     # deviations may stand behind them
+    means = architecture.scored_targets                  # deviations or quantiles may stand behind them
     return ((predictions[:, :means] - target[:, :means]).astype(float) ** 2).sum(axis=1)

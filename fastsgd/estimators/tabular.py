@@ -32,7 +32,7 @@ from fastsgd.tables.few_rows import FEW, FewRows
 from fastsgd.tables.frames import frame_names, is_frame, table_of
 from fastsgd.tables.inputs import KINDS, Wishes, learn_inputs
 from fastsgd.tables.read import Table
-from fastsgd.tabular.explain import permutation_importance, shapley_values
+from fastsgd.tabular.explain import by_name, permutation_importance, shapley_values
 from fastsgd.tabular.fitting import QUANTILES, Rows, fit
 from fastsgd.tabular.model import TabularModel
 from fastsgd.tabular.recipe import QUALITIES, Recipe, recipe_for
@@ -267,8 +267,7 @@ class Tabular(BaseEstimator):
                 raise AttributeError("feature_importances_ need the held-out rows of the fit, which a file has not, "
                                      "and were not asked for before the estimator was saved")
             found = permutation_importance(self._model.net, self._folds, self._model.encoding, threads=self._threads())
-            of = dict(zip((column.name for column in self._model.encoding.columns), found.tolist(), strict=True))
-            self._importances = [of.get(name, 0.0) for name in self._input_names()]
+            self._importances = by_name(found, self._model.encoding, self._input_names())
         return np.array(self._importances)
 
     def explain(self, X, samples: int = 128, background=None) -> Explanation:

@@ -39,7 +39,7 @@ def table_of(encoding: Encoding, limits: tuple[float, float] | None, fields: dic
     units = [f"    out[{k}] = a[{k}];" for k in range(int(fields["outputs"]))] if encoding.own_units else [
         f"    out[{k}] = a[{k}] * {scale!r} + {_signed(offset)};"
         for k, (scale, offset) in enumerate(zip(encoding.target_scale(), encoding.target_offset(), strict=True))]
-    if encoding.quantiles[:1] == (None,):
+    if encoding.mean_and_quantiles:
         units.append(templates.IN_ORDER.format(**fields))
     if limits is not None:
         units.append(templates.WITHIN.format(**fields, low=repr(limits[0]), high=repr(limits[1])))

@@ -44,7 +44,7 @@ def in_own_units(graph: Graph, encoding: Encoding, limits: tuple[float, float] |
     if not encoding.own_units:
         found = graph("Mul", found, graph.constant("target_scale", np.array(encoding.target_scale())))
         found = graph("Add", found, graph.constant("target_offset", np.array(encoding.target_offset())))
-    if encoding.quantiles[:1] == (None,):
+    if encoding.mean_and_quantiles:
         mean = graph("Gather", found, graph.whole(0), axis=1)
         quantiles = graph("Gather", found, graph.whole(*range(1, encoding.outputs)), axis=1)
         found = graph("Concat", mean, in_order(graph, quantiles, encoding.outputs - 1, descending=False), axis=1)

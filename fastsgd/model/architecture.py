@@ -141,6 +141,11 @@ class Architecture:
         return self.loss_type.targets_of(self.sizes[-1])
 
     @property
+    def scored_targets(self) -> int:
+        """How many of these columns R^2 is of, the first."""
+        return 1 if self.loss_type.scores_first_output else self.targets
+
+    @property
     def loss_type(self) -> type[Loss]:
         """The class of the loss, which has the facts of it."""
         return LOSSES[self.loss]

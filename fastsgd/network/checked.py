@@ -89,11 +89,6 @@ def step(net: _Network, X: np.ndarray | Csr, y: np.ndarray, optimizer: Optimizer
     return cost
 
 
-def scored(net: _Network, y: np.ndarray) -> np.ndarray:
-    """The columns of targets that R^2 is of."""
-    return y[:, :1] if net.architecture.loss_type.scores_first_output else y
-
-
 def metric_of(net: _Network, y: np.ndarray, weight: np.ndarray | None = None,
               chosen: np.ndarray | None = None) -> Callable[[float], float]:
     """The function that turns the kernel's score, summed over the rows of y, into accuracy or R^2."""
@@ -105,7 +100,7 @@ def metric_of(net: _Network, y: np.ndarray, weight: np.ndarray | None = None,
         return lambda score: score / (counted * per_row)
     if weight is not None and not weight.all():
         y, weight = y[weight > 0], weight[weight > 0]
-    y = scored(net, y)
+    y = y[:, :net.architecture.scored_targets]
     mean = np.average(y, axis=0, weights=weight) if weight is not None else y.mean(axis=0, dtype=float)
     spread = 0.0
     for i in range(0, len(y), 4096):

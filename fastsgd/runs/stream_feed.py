@@ -156,8 +156,8 @@ class Tally:
         self._classes = net.metric == "accuracy"
         self._per_row = 1 if net.architecture.loss_type.targets.classes else net.sizes[-1]
         self.weight, self._shift = 0.0, None
-        self._net = net
-        self._sum = self._squares = np.zeros(1)
+        self._scored = net.architecture.scored_targets
+        self._sum = self._squares = np.zeros(self._scored)
 
     def add(self, y: np.ndarray, weight: np.ndarray | None) -> None:
         self.weight += len(y) if weight is None else float(weight.sum())
@@ -165,7 +165,7 @@ class Tally:
             self._per_row = 1
         if self._classes or not len(y):
             return
-        y = checked.scored(self._net, y)
+        y = y[:, :self._scored]
         if self._shift is None:
             first = 0 if weight is None else int(np.argmax(weight > 0))
             self._shift = y[first].astype(float)       # near the mean, so that squares of large numbers do not cancel

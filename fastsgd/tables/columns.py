@@ -95,6 +95,10 @@ class Number:
         with np.errstate(over="ignore"):
             return self._within(values, (self.shifted(values) - self.mean) / self.scale, dtype)
 
+    def in_own_units(self, standardised: np.ndarray) -> np.ndarray:
+        """Of a target, float64."""
+        return standardised.astype(float) * self.scale + (self.offset + self.mean)
+
     def _within(self, values: np.ndarray, numbers: np.ndarray, dtype) -> np.ndarray:
         large = abs(numbers) > np.finfo(dtype).max
         if large.any():

@@ -83,6 +83,11 @@ class Encoding:
         ends = accumulate((column.width for column in self.columns), initial=0)
         return [slice(first, last) for first, last in pairwise(ends)]
 
+    @property
+    def mean_and_quantiles(self) -> bool:
+        """Whether the first output is the mean of a quantity, and those behind it are quantiles of it."""
+        return self.quantiles[:1] == (None,)
+
     def categories(self) -> dict[int, int]:
         """The inputs that are codes, each with its number of levels: what ``fastsgd.layers.Columns`` takes."""
         return {own.start: column.codes_count for own, column in zip(self.slices, self.columns, strict=True)

@@ -36,6 +36,12 @@ def permutation_importance(net: Network, folds: list[Fold], encoding: Encoding, 
     return total / weight
 
 
+def by_name(importances: np.ndarray, encoding: Encoding, names: Iterable[str]) -> list[float]:
+    """Those of columns of these names, 0 where one is left out."""
+    found = dict(zip((column.name for column in encoding.columns), importances.tolist(), strict=True))
+    return [found.get(name, 0.0) for name in names]
+
+
 def _cost(net: Network, fold: Fold, X: np.ndarray, rows: Rows, encoding: Encoding, threads: int | None) -> float:
     cost = mean_cost(predict_fold(net, fold, X, threads), rows, len(encoding.classes))
     return cost if encoding.classes else math.sqrt(cost) * encoding.target_scale()[0]

@@ -215,7 +215,7 @@ def _counts(nets: list[Network], linear: list[Network], checks: list[Rows], memb
                                       (few, 2 * few), (few, 4 * few), (0, 1)}, reverse=True)]
     predicted = [[net.predict(own.X, threads=threads).astype(float) for net, own in zip(each, checks, strict=True)]
                  for each in (nets, linear)]
-    rows = _together(checks)
+    rows = together(checks)
     of_networks, of_linear = map(np.concatenate, predicted)
 
     def cost(counts: tuple[int, int]) -> float:
@@ -250,7 +250,7 @@ def _temperature_of_all(nets: list[Network], checks: list[Rows], threads: int | 
     return 1 / min(max(1 + slope * (1 / members - 1 / (members * len(nets))), 1), MOST_SHARPENED)
 
 
-def _together(parts: list[Rows]) -> Rows:
+def together(parts: list[Rows]) -> Rows:
     """All of them, with weights where they have any."""
     weights = [part.weight for part in parts if part.weight is not None]
     return Rows(np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts]),
@@ -279,7 +279,7 @@ def _shift_quantiles(net: Network, folds: list[Fold], threads: int | None) -> No
 
     (Conformalized quantile regression, Romano, Patterson and Candes 2019, arXiv 1905.03222, for each side alone.)
     """
-    rows = _together([fold.held_out for fold in folds])
+    rows = together([fold.held_out for fold in folds])
     errors = rows.y[:, np.newaxis] - np.concatenate(
         [predict_fold(net, fold, fold.held_out.X, threads)[:, 1:] for fold in folds])
     shifts = [_quantile(errors[:, i], level, rows.weight) for i, level in enumerate(QUANTILES)]

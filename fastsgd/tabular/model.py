@@ -67,14 +67,9 @@ class TabularModel:
         followed by quantiles these rise.
         """
         own = outputs.astype(float) * self._scale + self._offset
-        if self.mean_and_quantiles:
+        if self.encoding.mean_and_quantiles:
             own[:, 1:].sort(axis=1)
         return own if self.limits is None else np.clip(own, *self.limits, out=own)
-
-    @property
-    def mean_and_quantiles(self) -> bool:
-        """Whether it predicts the mean of a quantity and QUANTILES of it."""
-        return self.encoding.quantiles[:1] == (None,)
 
     def quantiles(self, outputs: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
         """(rows, levels) of outputs, those between two that were learned by a straight line."""
