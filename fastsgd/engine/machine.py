@@ -67,11 +67,14 @@ def _read_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/sel
     return max(1, math.ceil(min(min(granted), _kernel.MAX_THREADS)))
 
 
-def choose_threads(threads: int | None, flops: float) -> int:
-    """The number asked for; for None as many cores as work of so many floating-point operations a step feeds."""
+def choose_threads(threads: int | None, flops: float, most: int | None = None) -> int:
+    """The number asked for; for None as many cores as work of so many floating-point operations a step feeds.
+
+    ``most`` says how many those are at most, in place of all that this process may run on.
+    """
     if threads is None:
         wanted = int(flops / FLOPS_PER_THREAD)
-        return 1 if wanted < 2 else min(cores(), wanted)
+        return 1 if wanted < 2 else min(most or cores(), wanted)
     if isinstance(threads, bool) or not isinstance(threads, Integral):
         raise TypeError(f"threads must be a whole number or None, got {threads!r}")
     if threads < 1:

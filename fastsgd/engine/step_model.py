@@ -58,7 +58,8 @@ def _best_threads(architecture: Architecture, rows: int, most: int, item: int) -
     return StepModel().best_threads(architecture, rows, most, item)
 
 
-def choose_threads_of_step(threads: int | None, architecture: Architecture, rows: int, item: int) -> int:
-    """The number asked for; for None one that suits steps on so many rows."""
-    chosen = choose_threads(threads, architecture.flops * rows)
+def choose_threads_of_step(threads: int | None, architecture: Architecture, rows: int, item: int,
+                           most: int | None = None) -> int:
+    """The number asked for; for None one that suits steps on so many rows, ``most`` at most."""
+    chosen = choose_threads(threads, architecture.flops * rows, most)
     return _best_threads(architecture, rows, chosen, item) if threads is None and chosen > 2 else chosen

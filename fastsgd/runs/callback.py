@@ -40,6 +40,8 @@ class Run(Protocol):
         Within an epoch without evaluations a change waits for the next one.
     evaluate_every : int or None
         Evaluations happen after steps that are multiples of it; callbacks may change it where it is not None.
+    unit : str
+        What ``epoch`` and ``epochs`` count: "epoch", or "round" in a distributed run.
     stop : bool
         A callback sets it to end the run: in ``on_rows`` after the present step, else when the callback returns.
     """
@@ -55,6 +57,7 @@ class Run(Protocol):
     rate_factor: float
     evaluate_every: int | None
     stop: bool
+    unit: str
 
     @property
     def optimizer(self) -> Optimizer:

@@ -66,10 +66,10 @@ class Progress(Callback):
     def _room(self, run: Run) -> int | None:
         """Columns of a terminal that a bar leaves to the figures."""
         width = getattr(self._bar, "ncols", None)
-        return width - len(f"epoch {run.epoch}/{run.epochs}") - BESIDE if isinstance(width, int) else None
+        return width - len(f"{run.unit} {run.epoch}/{run.epochs}") - BESIDE if isinstance(width, int) else None
 
     def _advance(self, run: Run, epochs: int) -> None:
-        self._bar.set_description_str(f"epoch {run.epoch}/{run.epochs}", refresh=False)
+        self._bar.set_description_str(f"{run.unit} {run.epoch}/{run.epochs}", refresh=False)
         done = epochs * run.rows if run.rows else self._epochs_done
         self._bar.update(done + run.rows_done - self._bar.n)
 
@@ -93,7 +93,7 @@ def figures_line(run: Run, room: int | None = None) -> str:
 def epoch_line(run: Run) -> str:
     """The last finished epoch on one line."""
     history = run.history
-    return (f"epoch {run.epoch:{len(str(run.epochs))}}/{run.epochs}  {figures_line(run)}  "
+    return (f"{run.unit} {run.epoch:{len(str(run.epochs))}}/{run.epochs}  {figures_line(run)}  "
             f"{run.rows_done / max(history.seconds[-1], 1e-9):,.0f} rows/s")
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import re
 import time
 import zlib
@@ -82,6 +83,19 @@ class Checkpoint:
         return checkpoint
 
 
+def path_to_resume(resume: str | os.PathLike | bool | None, checkpoint: Checkpoint | None) -> str | os.PathLike | None:
+    """The checkpoint that ``resume`` means, None where a run begins."""
+    if not isinstance(resume, bool | np.bool_ | str | os.PathLike | None):
+        raise TypeError(f"resume must be True, False or the path of a checkpoint, got {resume!r}")
+    if resume is None or (isinstance(resume, bool | np.bool_) and not resume):
+        return None
+    if not isinstance(resume, bool | np.bool_):
+        return resume
+    if checkpoint is None:
+        raise ValueError("resume=True resumes from the file of checkpoint=, which was not given")
+    return checkpoint.path if os.path.exists(checkpoint.path) else None
+
+
 class CheckpointTimer:
     """Says when a checkpoint is due."""
 
@@ -132,17 +146,15 @@ class CheckpointData:
 
     def write(self, path, architecture: Architecture, result: np.ndarray, metadata: dict[str, str]) -> None:
         """Writes the file, complete or not at all; ``result`` is the network that the run would return now."""
-        tensors, metadata = model_file.describe(architecture, result, metadata)
-        tensors.append(("run.slots", np.ascontiguousarray(self.slots)))
+        tensors = [("run.slots", np.ascontiguousarray(self.slots))]
         tensors += [(f"run.history.{name}", np.array(values, float)) for name, values in self.history.lists().items()]
         if self.average is not None:                     # which is then the result
             tensors.append(("run.params", self.params))
         tensors += [(f"run.callback.{name}", array) for name, array in self.arrays.items()]
-        content = {"version": VERSION, "library": library_version(), "plan": self.plan,
-                   "progress": self.counters.as_json(), "callbacks": self.callbacks,
+        content = {"version": VERSION, "plan": self.plan, "progress": self.counters.as_json(),
+                   "callbacks": self.callbacks,
                    "history": {"metric_name": self.history.metric_name, "steps": self.history.steps}}
-        content["checksum"] = _checksum(content, tensors)
-        safetensors.write(path, tensors, {**metadata, model_file.CHECKPOINT: json.dumps(content, default=_plain)})
+        write_content(path, model_file.CHECKPOINT, content, tensors, architecture, result, metadata)
 
     @classmethod
     def read(cls, path) -> CheckpointData:
@@ -150,29 +162,14 @@ class CheckpointData:
         with TensorFile(path) as file:
             if model_file.CHECKPOINT not in file.metadata:
                 raise ValueError(f"{path} is not a checkpoint: it holds a network but no run")
-            content = file.parse(file.metadata[model_file.CHECKPOINT])
-            if not isinstance(content, dict) or content.get("version") != VERSION:
-                version = content.get("version") if isinstance(content, dict) else None
-                raise ValueError(
-                    f"{path} is a checkpoint of layout {version!r:.40}, this fastsgd {library_version()} resumes "
-                    f"from layout {VERSION}; fastsgd.Network.load({str(path)!r}) still reads its network")
-            expected = content.pop("checksum", None)
-            architecture, result, _ = model_file.network_of(file)
-            arrays = {tensor.name: tensor.of(result) for tensor in architecture.tensors}
-            arrays = {name: arrays[name] if name in arrays else file.read(name) for name in file.tensors}
-        try:
-            found = _checksum(content, list(arrays.items()))
-        except RecursionError:
-            found = "that of nothing nested so deeply"
-        if found != expected:
-            raise ValueError(f"{path} is damaged: its checksum is not that of its contents")
+            content, architecture, result, arrays = checked_content(file, model_file.CHECKPOINT, VERSION, path)
         params = arrays.get("run.params")
         try:
             data = cls(plan=dict(content["plan"]), counters=Counters.from_json(content["progress"]),
-                       history=History.checked(content["history"], _below("run.history.", arrays)),
+                       history=History.checked(content["history"], below("run.history.", arrays)),
                        callbacks=[(str(name), dict(values)) for name, values in content["callbacks"]],
                        params=result if params is None else params, slots=arrays["run.slots"],
-                       average=None if params is None else result, arrays=_below("run.callback.", arrays))
+                       average=None if params is None else result, arrays=below("run.callback.", arrays))
             if not isinstance(data.plan.get("batch_size"), int) or data.batch_size < 1:
                 raise ValueError(f"batch_size is {data.plan.get('batch_size')!r}")
             if data.history.steps > data.counters.steps or data.history.metric_name not in METRICS:
@@ -188,30 +185,65 @@ class CheckpointData:
 
     def state_of_callback(self, i: int) -> dict:
         """What the i-th of the callbacks that have a state returned for it."""
-        return {**self.callbacks[i][1], **_below(f"{i}.", self.arrays)}
+        return {**self.callbacks[i][1], **below(f"{i}.", self.arrays)}
 
     def require(self, path, plan: dict, callbacks: list[str]) -> None:
         """ValueError names what differs between the run that wrote the checkpoint and the one that would resume it."""
         theirs = {**self.plan, "callbacks with a state": [name for name, _ in self.callbacks]}
         if isinstance(theirs.get("optimizer"), str):
             theirs["optimizer"] = in_new_words(theirs["optimizer"])
-        ours = json.loads(json.dumps({**plan, "callbacks with a state": callbacks}, default=_plain))
-        try:
-            differences = [f"{name:.80}: {theirs.get(name)!s:.300} in the checkpoint, {ours.get(name)!s:.300} here"
-                           for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
-        except RecursionError:
-            raise ValueError(f"{path} is damaged: its plan is nested too deeply") from None
-        if differences:
+        ours = {**plan, "callbacks with a state": callbacks}
+        found = differences(theirs, ours, path)
+        if found:
             optimizers = [re.sub(r"steps=\d+", "", str(plan.get("optimizer"))) for plan in (theirs, ours)]
-            only_longer = len(differences) == 1 and optimizers[0] == optimizers[1] and \
-                theirs.get("optimizer") != ours.get("optimizer")
+            only_longer = len(found) == 1 and optimizers[0] == optimizers[1] and \
+                theirs.get("optimizer") != plan.get("optimizer")
             advice = ("; a schedule that reaches over the whole run belongs to its number of epochs: to train on, "
                       "begin another run with fastsgd.Network.load of this file") if only_longer else ""
             raise ValueError(f"{path} is a checkpoint of another run, nothing was changed; "
-                             + "; ".join(differences[:20]) + advice)
+                             + "; ".join(found[:20]) + advice)
 
 
-def _below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def write_content(path, key: str, content: dict, tensors: list, architecture: Architecture, params: np.ndarray,
+                  metadata: dict[str, str]) -> None:
+    """A model file with more arrays, and under a key of its metadata what else is known of a run."""
+    own, metadata = model_file.describe(architecture, params, metadata)
+    content = {**content, "library": library_version()}
+    content["checksum"] = _checksum(content, own + tensors)
+    safetensors.write(path, own + tensors, {**metadata, key: json.dumps(content, default=_plain)})
+
+
+def checked_content(file: TensorFile, key: str, version: int, path) -> tuple[dict, Architecture, np.ndarray, dict]:
+    """``(content, architecture, params, all arrays by name)`` of what :func:`write_content` wrote; else ValueError."""
+    content = file.parse(file.metadata[key])
+    if not isinstance(content, dict) or content.get("version") != version:
+        found = content.get("version") if isinstance(content, dict) else None
+        raise ValueError(f"{path} is a checkpoint of layout {found!r:.40}, this fastsgd {library_version()} resumes "
+                         f"from layout {version}; fastsgd.Network.load({str(path)!r}) still reads its network")
+    expected = content.pop("checksum", None)
+    architecture, params, _ = model_file.network_of(file)
+    arrays = {tensor.name: tensor.of(params) for tensor in architecture.tensors}
+    arrays = {name: arrays[name] if name in arrays else file.read(name) for name in file.tensors}
+    try:
+        checksum = _checksum(content, list(arrays.items()))
+    except RecursionError:
+        checksum = "that of nothing nested so deeply"
+    if checksum != expected:
+        raise ValueError(f"{path} is damaged: its checksum is not that of its contents")
+    return content, architecture, params, arrays
+
+
+def differences(theirs: dict, ours: dict, path) -> list[str]:
+    """What differs between the plan of a checkpoint and that of a run, a sentence each."""
+    ours = json.loads(json.dumps(ours, default=_plain))
+    try:
+        return [f"{name:.80}: {theirs.get(name)!s:.300} in the checkpoint, {ours.get(name)!s:.300} here"
+                for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    except RecursionError:
+        raise ValueError(f"{path} is damaged: its plan is nested too deeply") from None
+
+
+def below(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Those whose names begin so, by the rest of their names."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 

@@ -33,6 +33,8 @@ class Snapshot(NamedTuple):
 class TrainingRun(Run):
     """The run that :class:`fastsgd.Run` describes, and what makes it."""
 
+    unit = "epoch"
+
     def __init__(self, settings: Settings, feed: Feed, config: StepConfig, *, evaluation: Evaluation | None,
                  rng: np.random.Generator | OwnGenerators, rng_at_start: Mapping, threads: int, plan: dict,
                  state: State | None = None):

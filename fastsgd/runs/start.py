@@ -22,9 +22,10 @@ from fastsgd.data.checks import (
 from fastsgd.engine import _kernel
 from fastsgd.engine.step_model import choose_threads_of_step
 from fastsgd.network import checked, model_file
+from fastsgd.network.network import Network
 from fastsgd.optimizers import State, StepConfig, check_state, over
 from fastsgd.runs.baseline import nothing_learned
-from fastsgd.runs.checkpoint import Checkpoint, CheckpointData
+from fastsgd.runs.checkpoint import CheckpointData, path_to_resume
 from fastsgd.runs.evaluation import Evaluation
 from fastsgd.runs.feeds import Blocks, Feed, Rows, fingerprint, readable_in_place, steps_in
 from fastsgd.runs.generators import OwnGenerators, generators
@@ -131,7 +132,8 @@ class Start:
         self._seed: Any = seed if seed is None or isinstance(seed, int) else type(seed).__name__
         if isinstance(self.rng, OwnGenerators):
             self._seed = [int(own) for own in seed]
-        self._saved, self._path = _read_checkpoint(resume, settings.checkpoint)
+        self._path = path_to_resume(resume, settings.checkpoint)
+        self._saved = None if self._path is None else CheckpointData.read(self._path)
         if self._saved is not None:
             if "members" in self._saved.counters.rng_at_start and not isinstance(self.rng, OwnGenerators):
                 raise ValueError(f"seed must be that of each member, as in the checkpoint's run, got {seed!r}")
@@ -200,13 +202,9 @@ class Start:
 
     def _plan(self, feed: Feed, config: StepConfig) -> dict:
         """What must be the same for a run to resume to the same bits, in words that a message can show."""
-        settings, net, evaluation = self._settings, self._settings.net, self.evaluation
-        _, metadata = model_file.describe(net.architecture, net.params, net.metadata if settings.checkpoint else {})
-        details = json.loads(metadata["fastsgd.architecture"])
+        settings, evaluation = self._settings, self.evaluation
         validation = None if evaluation is None else fingerprint(evaluation.X, evaluation.y, evaluation.weight)
-        return {"network": repr(net),
-                **{name: details.get(name) for name in ("loss_parameters", "input_scale", "input_offset",
-                                                        "output_scale", "output_offset")},
+        return {**plan_of_network(settings.net, with_metadata=settings.checkpoint is not None),
                 "optimizer": repr(config.optimizer), "batch_size": config.batch_size,
                 "dropout": [repr(rate) if callable(rate) else rate for rate in config.dropout],
                 "label_smoothing": config.label_smoothing, "backend": config.backend, "kernel": settings.kernel,
@@ -214,6 +212,14 @@ class Start:
                 "evaluate_every": settings.evaluate_every,
                 **({"positive_weight": list(config.positive_weight)} if config.positive_weight else {}),
                 **({"weighted_steps": True} if config.weighted_steps else {}), **feed.describe()}
+
+
+def plan_of_network(net: Network, with_metadata: bool) -> dict:
+    """What a plan says of the network. ValueError where its metadata cannot be in a model file, and is to be."""
+    _, metadata = model_file.describe(net.architecture, net.params, net.metadata if with_metadata else {})
+    details = json.loads(metadata["fastsgd.architecture"])
+    return {"network": repr(net), **{name: details.get(name) for name in (
+        "loss_parameters", "input_scale", "input_offset", "output_scale", "output_offset")}}
 
 
 # ---- checks ----
@@ -253,16 +259,3 @@ def _split(rows: int, fraction: float, rng: Any) -> tuple[np.ndarray, np.ndarray
         raise ValueError(f"validation={fraction} leaves nothing of {rows} row to train on")
     order = rng.permutation(rows)
     return np.sort(order[:count]), np.sort(order[count:])
-
-
-def _read_checkpoint(resume, checkpoint: Checkpoint | None) -> tuple[CheckpointData | None, object]:
-    if not isinstance(resume, bool | np.bool_ | str | os.PathLike | None):
-        raise TypeError(f"resume must be True, False or the path of a checkpoint, got {resume!r}")
-    if resume is None or (isinstance(resume, bool | np.bool_) and not resume):
-        return None, None
-    if isinstance(resume, bool | np.bool_):
-        if checkpoint is None:
-            raise ValueError("resume=True resumes from the file of checkpoint=, which was not given")
-        path = checkpoint.path
-        return (CheckpointData.read(path), path) if os.path.exists(path) else (None, path)
-    return CheckpointData.read(resume), resume

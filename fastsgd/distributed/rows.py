@@ -1,0 +1,160 @@
+"""The rows of a run on the cluster: looked at once, then kept in the workers' memory or read anew in every round."""
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from fastsgd.arguments import check_whole
+from fastsgd.data import advice
+from fastsgd.distributed.cluster import Cluster
+from fastsgd.distributed.sources import Sources, is_future
+from fastsgd.distributed.tasks import NO_ROWS, Facts, Inline, Preparation, facts, load
+
+MAX_PARTITIONS = 16                      # where their number is not given
+SHARE_OF_MEMORY = 0.4                    # that rows may take of all workers; Dask spills from 0.6 on
+
+
+class Rows:
+    """A collection's chunks, each loaded by a task that can be run again anywhere.
+
+    ``name`` is what messages call the collection; ``persist`` says whether rows stay in memory, None leaves it open.
+    """
+
+    def __init__(self, cluster: Cluster, sources: Sources, prepare: Preparation, name: str, persist: bool | None):
+        self._cluster, self._sources, self._prepare, self.name = cluster, sources, prepare, name
+        own = prepare.architecture
+        self._scored_targets = own.scored_targets if own.loss_type.targets.metric == "r2" else 0
+        self._inline: list[Inline | None] = [None] * len(sources)
+        self._futures: list[Any] = [None] * len(sources)
+        self.persists = persist if not sources.has_futures else True
+        self.facts: list[Facts] = []
+
+    def look(self, watch: Callable[[], None] | None = None) -> None:
+        """Loads every chunk once: checks its rows, and learns how many there are.
+
+        Where it is open whether rows stay in memory, the first few chunks say how much all will take.
+        """
+        count = len(self._sources)
+        if self.persists is None:
+            known = self._sources.known_bytes
+            first = count if known is not None and self._fits(known) else min(count, 2 * len(self._cluster.workers()))
+            self.persists = True
+            self.facts = self._facts_of(range(first), watch)
+            taken = sum(each.nbytes for each in self.facts)
+            if not self._fits(taken * count / max(1, first)):
+                self.persists = False
+                self._futures = [None] * count
+            self.facts += self._facts_of(range(first, count), watch)
+        else:
+            self.facts = self._facts_of(range(count), watch)
+        empty = [self.label(i) for i, each in enumerate(self.facts) if not each.rows]
+        if len(empty) == count:
+            raise ValueError(f"{self.name} has no rows")
+        if empty:
+            advice.warn(f"{self.name}: {', '.join(empty[:5])}{', ...' * (len(empty) > 5)} "
+                        f"{'is' if len(empty) == 1 else 'are'} empty and left out")
+        if not self.total.weight > 0:
+            raise ValueError(f"{self.name}: sample_weight is 0 throughout, so no row counts")
+        weighted = [each.weighted for each in self.facts if each.rows]
+        if any(weighted) and not all(weighted):
+            raise ValueError(f"{self.name}: {self.label(weighted.index(False))} has no sample_weight, others have")
+
+    @property
+    def total(self) -> Facts:
+        """Of all rows."""
+        return reduce(Facts.merge, self.facts, NO_ROWS)
+
+    def metric(self, score: float, counted: float) -> float:
+        """What the engine's score comes to, summed over rows whose weights are ``counted``: accuracy, or R^2 against
+        the spread of all rows.
+        """
+        total, targets = self.total, self._prepare.architecture.loss_type.targets
+        if targets.metric == "accuracy":
+            return score / (counted * (1 if targets.classes else total.columns))
+        spread = float(total.squares.sum())
+        return 1 - score / (spread * counted / total.weight) if spread > 0 else math.nan
+
+    def fingerprint(self) -> str:
+        """A checksum of a few rows of each chunk."""
+        return f"checksum {zlib.crc32(repr([each.fingerprint for each in self.facts]).encode()):08x}"
+
+    def label(self, chunk: int) -> str:
+        """What messages call a chunk."""
+        return f"{self.name}, partition {chunk}"
+
+    def groups(self, partitions: int | None) -> list[list[int]]:
+        """The chunks of each partition, neighbours, without empty ones."""
+        there = [i for i, each in enumerate(self.facts) if each.rows]
+        if partitions is None:
+            partitions = min(len(there), MAX_PARTITIONS)
+        check_whole("partitions", partitions, least=1)
+        if partitions > len(there):
+            raise ValueError(f"partitions must be at most {len(there)}, the chunks of {self.name} that hold rows, got "
+                             f"{partitions}; repartition() or rechunk() makes more")
+        return [list(map(int, group)) for group in np.array_split(there, partitions)]
+
+    def chunk(self, number: int) -> Any:
+        """What a task takes for a chunk: a future of its rows, or how to read them within the task."""
+        if not self.persists:
+            return self._reading(number)
+        if self._futures[number] is None:
+            self._load([number])
+        return self._futures[number]
+
+    def renew(self) -> bool:
+        """Loads anew what was lost with its worker, and says whether there is any.
+
+        It gets new keys: Dask gives a key up after three workers died while they computed it.
+        """
+        lost = [number for number, future in enumerate(self._futures)
+                if future is not None and future.status != "finished"]
+        if lost:
+            self._load(lost)
+        return bool(lost)
+
+    def holders(self, groups: Sequence[Sequence[int]]) -> list[set[str]] | None:
+        """For each group of chunks the workers that hold all of them; None where none are kept."""
+        if not self.persists:
+            return None
+        held = self._cluster.holders([self.chunk(number) for group in groups for number in group])
+        places = iter(held)
+        return [set.intersection(*(next(places) for _ in group)) for group in groups]
+
+    # ---- its parts ----
+
+    def _load(self, numbers: Sequence[int]) -> None:
+        """Tasks for these chunks: neighbours had best be on one worker, where their partitions are trained together."""
+        cluster = self._cluster
+        slots = [address for address in sorted(cluster.known) for _ in range(cluster.known[address].get("nthreads", 1))]
+        for number in numbers:
+            worker = slots[number * len(slots) // len(self._sources)] if slots else None
+            parts = self._sources.chunks[number]
+            computed = iter(cluster.compute([part for part in parts if not is_future(part)], worker))
+            given = [part if is_future(part) else next(computed) for part in parts]
+            self._futures[number] = cluster.submit(f"load-{self.name}-{number}", load, self._prepare,
+                                                   self.label(number), *given, worker=worker)
+
+    def _fits(self, nbytes: float) -> bool:
+        return nbytes <= SHARE_OF_MEMORY * self._cluster.memory()
+
+    def _reading(self, number: int) -> Inline:
+        found = self._inline[number]
+        if found is None:
+            parts = self._sources.chunks[number]
+            graph: dict = {}
+            for part in parts:
+                graph.update(part.__dask_graph__().cull({part.key}) if hasattr(part.__dask_graph__(), "cull")
+                             else part.__dask_graph__())
+            found = self._inline[number] = Inline(self.label(number), self._prepare, graph,
+                                                  tuple(part.key for part in parts))
+        return found
+
+    def _facts_of(self, numbers: Sequence[int], watch: Callable[[], None] | None) -> list[Facts]:
+        futures = [self._cluster.submit(f"look-{self.name}-{number}", facts, self._scored_targets, self.chunk(number))
+                   for number in numbers]
+        return self._cluster.results(futures, self.name, watch, lambda i: self.label(numbers[i]))

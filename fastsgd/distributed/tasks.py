@@ -1,0 +1,278 @@
+"""What runs on Dask's workers: loading a chunk, training on it, adding up, evaluating, predicting."""
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastsgd.data.checks import check_sample_weight
+from fastsgd.distributed import local_sgd
+from fastsgd.distributed.local_sgd import Chunk, Kept, Outcome, RoundStart, Share, Timing
+from fastsgd.engine import ensemble
+from fastsgd.model.architecture import Architecture
+from fastsgd.network import checked
+from fastsgd.runs.checkpoint import library_version
+from fastsgd.runs.feeds import fingerprint
+
+
+class Versions(NamedTuple):
+    """What must be the same on all machines, for the bits depend on it."""
+
+    fastsgd: str
+    numpy: str
+
+
+def versions() -> Versions:
+    """Of this process; NumPy's without what only mends it."""
+    return Versions(library_version(), ".".join(np.__version__.split(".")[:2]))
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every task of a run is told: the versions it must meet, and how many tasks a worker has at once."""
+
+    versions: Versions
+    at_once: int = 1
+
+
+class _Turns:
+    """Hands out the threads of a worker, never more at once than Dask has given it."""
+
+    def __init__(self, limit: int):
+        self.limit = self._free = limit
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def take(self, wanted: int) -> Iterator[int]:
+        wanted = max(1, min(wanted, self.limit))
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= wanted)
+            self._free -= wanted
+        try:
+            yield wanted
+        finally:
+            with self._changed:
+                self._free += wanted
+                self._changed.notify_all()
+
+
+_turns: dict[str, _Turns] = {}
+_making_turns = threading.Lock()
+
+
+@contextlib.contextmanager
+def on_worker(context: Context) -> Iterator[tuple[int, str]]:
+    """``(threads, address of the worker)`` for a task; RuntimeError where the worker is not like the client."""
+    from distributed import get_worker
+    worker = get_worker()
+    here = versions()
+    if here != context.versions:
+        raise RuntimeError(f"worker {worker.address} has fastsgd {here.fastsgd} with NumPy {here.numpy}, the client "
+                           f"fastsgd {context.versions.fastsgd} with NumPy {context.versions.numpy}; install the same "
+                           "on all machines: results would depend on where a task runs")
+    given = min(worker.state.nthreads, _cores())
+    with _making_turns:
+        turns = _turns.setdefault(worker.address, _Turns(given))
+    with turns.take(given // max(1, context.at_once)) as threads:
+        yield threads, worker.address
+
+
+def _cores() -> int:
+    """Those of the CPU affinity; Dask's nanny sets OMP_NUM_THREADS=1, which is for libraries that do not ask it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# ---- rows ----
+
+class _Shape(NamedTuple):
+    """What the checks of rows ask of a network."""
+
+    architecture: Architecture
+    params: np.ndarray
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """From a chunk's objects to rows as the engine takes them; ``split`` gives X, y and weights."""
+
+    split: Callable[[Sequence[Any]], tuple[Any, Any, Any]]
+    architecture: Architecture
+    dtype: str
+
+    def __call__(self, label: str, given: Sequence[Any]) -> Chunk | None:
+        """The rows, None where there are none. ValueError or TypeError begins with the label."""
+        try:
+            X, y, weight = self.split(given)
+        except (ValueError, TypeError, KeyError) as error:
+            raise _named(error, label) from None
+        if not (hasattr(X, "shape") or hasattr(X, "__len__")):
+            raise TypeError(f"{label}: X must be an array, got {type(X).__name__}")
+        if (X.shape[0] if hasattr(X, "shape") and X.shape else len(X)) == 0:
+            return None
+        net = _Shape(self.architecture, np.empty(0, self.dtype))
+        X, y = checked.check(net, X, y, prefix=f"{label}: ")
+        weight = check_sample_weight(weight, len(y), f"{label}: sample_weight", all_zero=True, dtype=np.dtype(self.dtype))
+        return Chunk(X, y, weight)
+
+
+def _named(error: Exception, label: str) -> Exception:
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return (TypeError if isinstance(error, TypeError) else ValueError)(f"{label}: {said}")
+
+
+@dataclass(frozen=True)
+class Inline:
+    """A chunk whose rows are read anew by each task that needs them, within it: a graph of Dask's, and its keys."""
+
+    label: str
+    prepare: Preparation
+    graph: Any
+    keys: tuple
+
+    def __call__(self) -> Chunk | None:
+        from dask.local import get_sync
+        try:
+            given = [get_sync(self.graph, key) for key in self.keys]
+        except Exception as error:                           # of whatever the user's graph does
+            raise RuntimeError(f"{self.label} cannot be read: {type(error).__name__}: {error!s:.300}") from error
+        return self.prepare(self.label, given)
+
+
+def load(context: Context, prepare: Preparation, label: str, *given: Any) -> Chunk | None:
+    """A chunk in the memory of a worker."""
+    with on_worker(context):
+        return prepare(label, given)
+
+
+class Facts(NamedTuple):
+    """What must be known of a chunk before the first step."""
+
+    rows: int
+    weight: float                        # of all its rows
+    nbytes: int
+    fingerprint: str
+    mean: np.ndarray                     # of each target, and the sum of squares around it
+    squares: np.ndarray
+    weighted: bool
+    columns: int                         # of y, 1 for labels
+
+    def merge(self, other: Facts) -> Facts:
+        """Of both together (Chan, Golub and LeVeque 1983)."""
+        if not self.rows or not other.rows:
+            return self if self.rows else other
+        total = self.weight + other.weight
+        apart = other.mean - self.mean
+        share = other.weight / total if total else 0.0
+        return Facts(self.rows + other.rows, total, self.nbytes + other.nbytes, "", self.mean + apart * share,
+                     self.squares + other.squares + apart * apart * self.weight * share,
+                     self.weighted or other.weighted, self.columns)
+
+
+NO_ROWS = Facts(0, 0.0, 0, "empty", np.zeros(0), np.zeros(0), False, 1)
+
+
+def facts(context: Context, scored_targets: int, chunk: Chunk | Inline | None) -> Facts:
+    """Of a chunk; ``scored_targets`` are the columns of y that R^2 is of, 0 where the metric is accuracy."""
+    with on_worker(context):
+        rows = chunk() if isinstance(chunk, Inline) else chunk
+        if rows is None:
+            return NO_ROWS
+        total = float(len(rows)) if rows.weight is None else float(rows.weight.sum())
+        y = rows.y[:, :scored_targets].astype(float) if scored_targets else np.zeros((0, 0))
+        weight = None if rows.weight is None or not total else rows.weight
+        mean = np.average(y, axis=0, weights=weight) if scored_targets else np.zeros(0)
+        squares = ((y - mean) ** 2 if weight is None else (y - mean) ** 2 * weight[:, np.newaxis]).sum(axis=0) \
+            if scored_targets else np.zeros(0)
+        return Facts(len(rows), total, rows.nbytes, fingerprint(rows.X, rows.y, rows.weight), mean, squares,
+                     rows.weight is not None, 1 if rows.y.ndim == 1 else rows.y.shape[1])
+
+
+# ---- a round ----
+
+def hand_out(context: Context, start: RoundStart) -> RoundStart:
+    """A round's start, which travels within the task that makes it and so can be made again on any worker."""
+    return start
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Neighbouring partitions that one task trains, one after the other; of each the chunks that it needs."""
+
+    shares: tuple[Share, ...]
+    chunks: tuple[tuple[int, ...], ...]
+    topic: str                           # that events of its progress are logged under
+
+
+def train(context: Context, bundle: Bundle, start: RoundStart, kept: list, chunks: list) -> Any:
+    """The outcome of a bundle; where partitions keep something, a pair of that and :class:`Kept` by partition.
+
+    ``kept`` has for each partition None, a :class:`Kept`, or a dict of them by partition; ``chunks`` are those that the
+    bundle names, all in one row.
+    """
+    with on_worker(context) as (threads, worker):
+        rows, outcomes, left, timings = iter(chunks), [], {}, []
+        for share, numbers, before in zip(bundle.shares, bundle.chunks, kept, strict=True):
+            began = time.time()
+            own = dict(zip(numbers, rows, strict=False))
+            before = before[share.partition] if isinstance(before, dict) else before
+            progress = local_sgd.begin(start, share, before)
+            for segment in share.segments:
+                chunk = own[segment.chunk]
+                chunk = chunk() if isinstance(chunk, Inline) else chunk
+                if chunk is None:
+                    raise RuntimeError(f"{local_sgd.name_of(share.partition)} has no rows any more; the data has "
+                                       "changed")
+                local_sgd.advance(start, share, segment, progress, chunk, threads,
+                                  _Reporter(bundle.topic, share.partition, progress.rows))
+            outcome, keeps = local_sgd.finish(start, share, progress, before)
+            timings.append(Timing(start.round, share.partition, worker, began, time.time()))
+            outcomes.append(replace(outcome, worker=worker))
+            if keeps is not None:
+                left[share.partition] = keeps
+        outcome = replace(local_sgd.add(outcomes, worker), timings=tuple(timings))
+        return (outcome, left) if left else outcome
+
+
+class _Reporter:
+    """Tells the client how many rows of a partition are through, twice a second at most."""
+
+    SECONDS = 0.5
+
+    def __init__(self, topic: str, partition: int, rows_before: int):
+        self._topic, self._partition, self._before, self._told = topic, partition, rows_before, time.monotonic()
+
+    def __call__(self, rows_done: int) -> bool:
+        if time.monotonic() - self._told >= self.SECONDS:
+            from distributed import get_worker
+            self._told = time.monotonic()
+            get_worker().log_event(self._topic, {"partition": self._partition, "rows": self._before + rows_done})
+        return False
+
+
+def first_of(context: Context, pair: tuple) -> Outcome:
+    return pair[0]
+
+
+def second_of(context: Context, pair: tuple) -> dict[int, Kept]:
+    return pair[1]
+
+
+def add(context: Context, outcomes: list[Outcome]) -> Outcome:
+    """Neighbours added up."""
+    with on_worker(context) as (_, worker):
+        return local_sgd.add(outcomes, worker)
+
+
+def evaluate(context: Context, start: RoundStart, chunk: Chunk | Inline | None) -> tuple[float, float]:
+    """``(cost, score)`` of the parameters of a round, summed over the rows of a chunk."""
+    with on_worker(context) as (threads, _):
+        rows = chunk() if isinstance(chunk, Inline) else chunk
+        if rows is None:
+            return 0.0, 0.0
+        return ensemble.cost(start.recipe.architecture, start.params, rows.X, rows.y, None, rows.weight, threads)
