@@ -11,8 +11,8 @@ def bundles_of(partitions: int, slots: int, together: Callable[[range], bool]) -
     They are as large as they can be without making a round of so many tasks at once longer, and hold only partitions
     that belong together by ``together``.
 
-    >>> bundles_of(8, 2, lambda block: True), bundles_of(6, 2, lambda block: block.start > 0)
-    ([range(0, 4), range(4, 8)], [range(0, 1), range(1, 2), range(2, 4), range(4, 6)])
+    >>> bundles_of(8, 2, lambda block: True), bundles_of(8, 2, lambda block: block.start > 0)
+    ([range(0, 4), range(4, 8)], [range(0, 1), range(1, 2), range(2, 4), range(4, 8)])
     """
     size, shortest = 1, math.ceil(partitions / slots)
     while size < partitions and math.ceil(math.ceil(partitions / (2 * size)) / slots) * 2 * size <= shortest:

@@ -22,7 +22,6 @@ from fastsgd.network import model_file
 from fastsgd.runs.checkpoint import below, checked_content, differences, write_content
 
 VERSION = 1
-METADATA = "fastsgd.rounds"
 
 
 @dataclass
@@ -53,16 +52,16 @@ class RoundCheckpoint:
         content = {"version": VERSION, "plan": self.plan, "round": self.round, "rate_factor": self.rate_factor,
                    "carried": [list(each) for each in self.carried], "callbacks": self.callbacks,
                    "history": {"metric_name": self.history.metric_name, "steps": self.history.steps}}
-        write_content(path, METADATA, content, tensors, architecture, self.params, metadata)
+        write_content(path, model_file.ROUNDS, content, tensors, architecture, self.params, metadata)
 
     @classmethod
     def read(cls, path) -> RoundCheckpoint:
         """ValueError says why a file is no checkpoint that this version can resume from."""
         with TensorFile(path) as file:
-            if METADATA not in file.metadata:
+            if model_file.ROUNDS not in file.metadata:
                 what = "one of fastsgd.train" if model_file.CHECKPOINT in file.metadata else "it holds no run"
                 raise ValueError(f"{path} is not a checkpoint of fastsgd.distributed.train: {what}")
-            content, architecture, params, arrays = checked_content(file, METADATA, VERSION, path)
+            content, architecture, params, arrays = checked_content(file, model_file.ROUNDS, VERSION, path)
         try:
             kept: dict[int, dict] = {}
             for name, array in below("run.kept.", arrays).items():

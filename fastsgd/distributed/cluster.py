@@ -77,23 +77,15 @@ class Cluster:
 
     # ---- tasks ----
 
-    def submit(self, name: str, function: Callable, *arguments: Any, worker: str | None = None) -> Any:
-        """A future of ``function(context, *arguments)``; ``name`` is what Dask's dashboard shows.
-
-        ``worker`` is the one that had best compute it.
-        """
+    def submit(self, name: str, function: Callable, *arguments: Any) -> Any:
+        """A future of ``function(context, *arguments)``; ``name`` is what Dask's dashboard shows."""
         with _quietly():
-            return self.client.submit(function, self.context, *arguments, key=self._key(name), pure=False,
-                                      workers=None if worker is None else [worker],
-                                      allow_other_workers=worker is not None)
+            return self.client.submit(function, self.context, *arguments, key=self._key(name), pure=False)
 
-    def compute(self, delayed: Sequence[Any], worker: str | None = None) -> list:
-        """Futures of a collection's delayed objects, computed by that worker where it can."""
-        if not delayed:
-            return []
+    def compute(self, delayed: Sequence[Any]) -> list:
+        """Futures of a collection's delayed objects."""
         with _quietly():
-            return self.client.compute(list(delayed), workers=None if worker is None else [worker],
-                                       allow_other_workers=worker is not None)
+            return self.client.compute(list(delayed)) if delayed else []
 
     def _key(self, name: str) -> str:
         self._submitted += 1
@@ -102,14 +94,18 @@ class Cluster:
     @contextlib.contextmanager
     def listening(self, topic: str, hear: Callable[[dict], None]) -> Iterator[None]:
         """Within the context ``hear`` is called with what workers log under a topic."""
+        listeners = [hear]                                   # which Dask's table of handlers must not keep alive
+
         def handle(event: Any) -> None:
             with contextlib.suppress(Exception):             # in Dask's thread, which must not end by it
-                hear(event[1] if isinstance(event, tuple | list) else event)
+                for listener in listeners:
+                    listener(event[1] if isinstance(event, tuple | list) else event)
 
         self.client.subscribe_topic(topic, handle)
         try:
             yield
         finally:
+            listeners.clear()
             with contextlib.suppress(Exception):             # where the scheduler is gone
                 self.client.unsubscribe_topic(topic)
 
@@ -189,7 +185,8 @@ class Cluster:
             raise ClusterError(f"{what}: the cluster has had no workers for {SECONDS_WITHOUT_WORKERS:g} s")
 
     def _lost(self, what: str) -> str:
-        return f"{what}: the scheduler of the cluster is gone, or has dropped this client's tasks; to go on, {HOW_TO}"
+        return (f"{what}: the scheduler of the cluster is gone, or has dropped this client's tasks; to go on from the last "
+                f"checkpoint, give resume= and another client: {HOW_TO}")
 
 
 @contextlib.contextmanager

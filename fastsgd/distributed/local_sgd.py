@@ -215,8 +215,8 @@ def advance(start: RoundStart, share: Share, segment: Segment, progress: Progres
     if not math.isfinite(state.cost) or not np.isfinite(progress.params).all():
         rate = float(np.max(rates[..., min(made, segment.steps - 1)]))
         raise FloatingPointError(f"{name_of(share.partition)}: the cost or a parameter stopped being finite in round "
-                                 f"{start.round}, at its step {first + made + 1}. Try a smaller learning rate (it was "
-                                 f"{rate:g}), or shorter rounds")
+                                 f"{start.round}; the parameters of the round before are kept. Try a smaller "
+                                 f"learning rate (it was {rate:g}), or shorter rounds")
     progress.steps += segment.steps
     progress.rows += len(order)
     progress.weight += len(order) if chunk.weight is None else float(chunk.weight[order].sum())

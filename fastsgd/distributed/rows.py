@@ -13,7 +13,7 @@ from fastsgd.arguments import check_whole
 from fastsgd.data import advice
 from fastsgd.distributed.cluster import Cluster
 from fastsgd.distributed.sources import Sources, is_future
-from fastsgd.distributed.tasks import NO_ROWS, Facts, Inline, Preparation, facts, load
+from fastsgd.distributed.tasks import NO_ROWS, Facts, Inline, Preparation, facts, load, pick, prepare
 
 MAX_PARTITIONS = 16                      # where their number is not given
 SHARE_OF_MEMORY = 0.4                    # that rows may take of all workers; Dask spills from 0.6 on
@@ -25,13 +25,13 @@ class Rows:
     ``name`` is what messages call the collection; ``persist`` says whether rows stay in memory, None leaves it open.
     """
 
-    def __init__(self, cluster: Cluster, sources: Sources, prepare: Preparation, name: str, persist: bool | None):
-        self._cluster, self._sources, self._prepare, self.name = cluster, sources, prepare, name
-        own = prepare.architecture
+    def __init__(self, cluster: Cluster, sources: Sources, preparation: Preparation, name: str, persist: bool | None):
+        self._cluster, self._sources, self._preparation, self.name = cluster, sources, preparation, name
+        own = preparation.architecture
         self._scored_targets = own.scored_targets if own.loss_type.targets.metric == "r2" else 0
         self._inline: list[Inline | None] = [None] * len(sources)
         self._futures: list[Any] = [None] * len(sources)
-        self.persists = persist if not sources.has_futures else True
+        self.persists = persist if sources.separable else True
         self.facts: list[Facts] = []
 
     def look(self, watch: Callable[[], None] | None = None) -> None:
@@ -40,19 +40,17 @@ class Rows:
         Where it is open whether rows stay in memory, the first few chunks say how much all will take.
         """
         count = len(self._sources)
+        numbers = range(count)
         if self.persists is None:
-            known = self._sources.known_bytes
-            first = count if known is not None and self._fits(known) else min(count, 2 * len(self._cluster.workers()))
-            self.persists = True
-            self.facts = self._facts_of(range(first), watch)
-            taken = sum(each.nbytes for each in self.facts)
-            if not self._fits(taken * count / max(1, first)):
-                self.persists = False
-                self._futures = [None] * count
-            self.facts += self._facts_of(range(first, count), watch)
-        else:
-            self.facts = self._facts_of(range(count), watch)
-        empty = [self.label(i) for i, each in enumerate(self.facts) if not each.rows]
+            expected = self._sources.known_bytes
+            if expected is None:
+                self.persists, few = False, numbers[:min(count, self._cluster.slots)]
+                expected = sum(each.nbytes for each in self._facts_of(few, watch)) * count / len(few)
+            self.persists = expected <= SHARE_OF_MEMORY * self._cluster.memory()
+        if self.persists:
+            self._load(numbers)
+        self.facts = self._facts_of(numbers, watch)
+        empty = [f"partition {i}" for i, each in enumerate(self.facts) if not each.rows]
         if len(empty) == count:
             raise ValueError(f"{self.name} has no rows")
         if empty:
@@ -73,7 +71,7 @@ class Rows:
         """What the engine's score comes to, summed over rows whose weights are ``counted``: accuracy, or R^2 against
         the spread of all rows.
         """
-        total, targets = self.total, self._prepare.architecture.loss_type.targets
+        total, targets = self.total, self._preparation.architecture.loss_type.targets
         if targets.metric == "accuracy":
             return score / (counted * (1 if targets.classes else total.columns))
         spread = float(total.squares.sum())
@@ -85,7 +83,7 @@ class Rows:
 
     def label(self, chunk: int) -> str:
         """What messages call a chunk."""
-        return f"{self.name}, partition {chunk}"
+        return f"partition {chunk} of {self.name}"
 
     def groups(self, partitions: int | None) -> list[list[int]]:
         """The chunks of each partition, neighbours, without empty ones."""
@@ -100,11 +98,7 @@ class Rows:
 
     def chunk(self, number: int) -> Any:
         """What a task takes for a chunk: a future of its rows, or how to read them within the task."""
-        if not self.persists:
-            return self._reading(number)
-        if self._futures[number] is None:
-            self._load([number])
-        return self._futures[number]
+        return self._futures[number] if self.persists else self._reading(number)
 
     def renew(self) -> bool:
         """Loads anew what was lost with its worker, and says whether there is any.
@@ -128,30 +122,29 @@ class Rows:
     # ---- its parts ----
 
     def _load(self, numbers: Sequence[int]) -> None:
-        """Tasks for these chunks: neighbours had best be on one worker, where their partitions are trained together."""
+        """Tasks for these chunks. Where each can be read by itself, one task reads neighbours for each that can run at the
+        same time, so that they are on one worker, where their partitions can then be trained by one task.
+        """
         cluster = self._cluster
-        slots = [address for address in sorted(cluster.known) for _ in range(cluster.known[address].get("nthreads", 1))]
-        for number in numbers:
-            worker = slots[number * len(slots) // len(self._sources)] if slots else None
-            parts = self._sources.chunks[number]
-            computed = iter(cluster.compute([part for part in parts if not is_future(part)], worker))
-            given = [part if is_future(part) else next(computed) for part in parts]
-            self._futures[number] = cluster.submit(f"load-{self.name}-{number}", load, self._prepare,
-                                                   self.label(number), *given, worker=worker)
-
-    def _fits(self, nbytes: float) -> bool:
-        return nbytes <= SHARE_OF_MEMORY * self._cluster.memory()
+        if not self._sources.separable:
+            for number in numbers:
+                parts = self._sources.chunks[number]
+                computed = iter(cluster.compute([part for part in parts if not is_future(part)]))
+                given = [part if is_future(part) else next(computed) for part in parts]
+                self._futures[number] = cluster.submit(f"prepare-{self.name}-{number}", prepare, self._preparation,
+                                                       self.label(number), *given)
+            return
+        for block in np.array_split(numbers, min(len(numbers), cluster.slots)):
+            own = list(map(int, block))
+            whole = cluster.submit(f"load-{self.name}-{own[0]}", load, [self._reading(number) for number in own])
+            for place, number in enumerate(own):
+                self._futures[number] = cluster.submit(f"chunk-{self.name}-{number}", pick, whole, place)
 
     def _reading(self, number: int) -> Inline:
         found = self._inline[number]
         if found is None:
-            parts = self._sources.chunks[number]
-            graph: dict = {}
-            for part in parts:
-                graph.update(part.__dask_graph__().cull({part.key}) if hasattr(part.__dask_graph__(), "cull")
-                             else part.__dask_graph__())
-            found = self._inline[number] = Inline(self.label(number), self._prepare, graph,
-                                                  tuple(part.key for part in parts))
+            graph, keys = self._sources.graph(number)
+            found = self._inline[number] = Inline(self.label(number), self._preparation, graph, keys)
         return found
 
     def _facts_of(self, numbers: Sequence[int], watch: Callable[[], None] | None) -> list[Facts]:

@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from fastsgd.distributed.extra import require_dask
+
+SHARED = 1.5                             # tasks that chunks may need one by one, for each that all need together
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,30 @@ class Sources:
     def __len__(self) -> int:
         return len(self.chunks)
 
-    @property
-    def has_futures(self) -> bool:
-        """Whether some rows are in the memory of the cluster already."""
-        require_dask()
-        from distributed.client import futures_of
-        return any(is_future(part) or bool(futures_of(part)) for chunk in self.chunks for part in chunk)
+    @cached_property
+    def separable(self) -> bool:
+        """Whether each chunk can be read by itself: no rows are in the memory of the cluster already, and chunks share
+        no work, as those of a shuffle do.
+        """
+        parts = [part for chunk in self.chunks for part in chunk]
+        if any(map(is_future, parts)):
+            return False
+        tasks = [set(_graph_of([part])) for part in parts]
+        if any(is_future(value) for part in parts[:1] for value in _graph_of([part]).values()):
+            return False
+        return sum(map(len, tasks)) <= SHARED * len(set().union(*tasks))
+
+    def graph(self, number: int) -> tuple[dict, tuple]:
+        """What reads a chunk: a graph of Dask's, and the keys of its objects."""
+        return _graph_of(self.chunks[number]), tuple(part.key for part in self.chunks[number])
+
+
+def _graph_of(parts: Sequence[Any]) -> dict:
+    graph: dict = {}
+    for part in parts:
+        whole = part.__dask_graph__()
+        graph.update(whole.cull({part.key}) if hasattr(whole, "cull") else whole)
+    return graph
 
 
 def sources_of(data, target=None, weight=None, name: str = "data") -> Sources:
@@ -240,6 +261,3 @@ def _shown(value) -> str:
     if isinstance(value, tuple | list):
         return f"a {kind} of {len(value)}" + (f", the first {type(value[0]).__name__}" if value else "")
     return kind
-
-
-Loader = Callable[[], Any]

@@ -109,26 +109,19 @@ class Preparation:
         """The rows, None where there are none. ValueError or TypeError begins with the label."""
         try:
             X, y, weight = self.split(given)
-        except (ValueError, TypeError, KeyError) as error:
-            raise _named(error, label) from None
-        if not (hasattr(X, "shape") or hasattr(X, "__len__")):
-            raise TypeError(f"{label}: X must be an array, got {type(X).__name__}")
-        if (X.shape[0] if hasattr(X, "shape") and X.shape else len(X)) == 0:
-            return None
-        net = _Shape(self.architecture, np.empty(0, self.dtype))
-        X, y = checked.check(net, X, y, prefix=f"{label}: ")
-        weight = check_sample_weight(weight, len(y), f"{label}: sample_weight", all_zero=True, dtype=np.dtype(self.dtype))
-        return Chunk(X, y, weight)
-
-
-def _named(error: Exception, label: str) -> Exception:
-    said = error.args[0] if isinstance(error, KeyError) and error.args else error
-    return (TypeError if isinstance(error, TypeError) else ValueError)(f"{label}: {said}")
+            if (X.shape[0] if getattr(X, "shape", ()) else len(X)) == 0:
+                return None
+            X, y = checked.check(_Shape(self.architecture, np.empty(0, self.dtype)), X, y)
+            weight = check_sample_weight(weight, len(y), all_zero=True, dtype=np.dtype(self.dtype))
+            return Chunk(X, y, weight)
+        except (ValueError, TypeError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{label}: {error}") from None
 
 
 @dataclass(frozen=True)
 class Inline:
-    """A chunk whose rows are read anew by each task that needs them, within it: a graph of Dask's, and its keys."""
+    """How a chunk's rows are read within a task that needs them: a graph of Dask's, and its keys."""
 
     label: str
     prepare: Preparation
@@ -144,10 +137,21 @@ class Inline:
         return self.prepare(self.label, given)
 
 
-def load(context: Context, prepare: Preparation, label: str, *given: Any) -> Chunk | None:
-    """A chunk in the memory of a worker."""
+def load(context: Context, readings: list[Inline]) -> list[Chunk | None]:
+    """Chunks in the memory of a worker."""
     with on_worker(context):
-        return prepare(label, given)
+        return [reading() for reading in readings]
+
+
+def pick(context: Context, chunks: list[Chunk | None], place: int) -> Chunk | None:
+    """One of them, which it shares memory with."""
+    return chunks[place]
+
+
+def prepare(context: Context, preparation: Preparation, label: str, *given: Any) -> Chunk | None:
+    """A chunk of objects that other tasks have made."""
+    with on_worker(context):
+        return preparation(label, given)
 
 
 class Facts(NamedTuple):

@@ -32,6 +32,7 @@ from fastsgd.model.architecture import Architecture
 VERSION = "1"
 MAX_ADDS = 10_000       # the only layers without tensors, which a long text of them would make from nothing
 CHECKPOINT = "fastsgd.checkpoint"
+ROUNDS = "fastsgd.rounds"                # the same of a distributed run
 
 
 def save(path, architecture: Architecture, params: np.ndarray, metadata: dict[str, str]) -> None:
@@ -84,7 +85,7 @@ def network_of(file: TensorFile) -> tuple[Architecture, np.ndarray, dict[str, st
     version = metadata.pop("fastsgd.version", None)
     if version != VERSION:
         raise ValueError(f"{file.path} has layout version {version!r:.40}; this fastsgd reads version {VERSION!r}")
-    is_checkpoint = metadata.pop(CHECKPOINT, None) is not None
+    is_checkpoint = any([metadata.pop(key, None) is not None for key in (CHECKPOINT, ROUNDS)])
     fields = file.parse(metadata.pop("fastsgd.architecture"))
     try:
         architecture = architecture_of(fields, {name: shape for name, (_, shape) in file.tensors.items()})
