@@ -40,6 +40,8 @@ class Recipe:
     memory: str = "average"
     transfer: str = "full"
     equal: bool = False                  # partitions count alike, not by their rows
+    weighted_steps: bool = False         # a step's gradient is divided by its rows, not by their weights
+    positive_weight: tuple[float, ...] = ()
 
     def generator(self, purpose: int, *numbers: int) -> np.random.Generator:
         """That of one purpose in one place of the run."""
@@ -207,7 +209,8 @@ def advance(start: RoundStart, share: Share, segment: Segment, progress: Progres
     config = StepConfig(_shifted(optimizer, first - state.steps), recipe.batch_size,
                         dropout=tuple(_later(over(rate, share.steps_in_all), first - state.steps)
                                       for rate in recipe.dropout),
-                        seed=_seed_of_dropout(recipe, share, start.round), label_smoothing=recipe.label_smoothing)
+                        seed=_seed_of_dropout(recipe, share, start.round), label_smoothing=recipe.label_smoothing,
+                        positive_weight=recipe.positive_weight, weighted_steps=recipe.weighted_steps)
     threads = choose_threads_of_step(None, recipe.architecture, recipe.batch_size, progress.params.itemsize,
                                      most=threads)
     made = ensemble.train_epoch(recipe.architecture, progress.params, chunk.X, chunk.y, order, config, state, rates,
@@ -225,7 +228,7 @@ def advance(start: RoundStart, share: Share, segment: Segment, progress: Progres
 def finish(start: RoundStart, share: Share, progress: Progress, kept: Kept | None) -> tuple[Outcome, Kept | None]:
     """What the share adds to the round, and what the partition keeps for the next one."""
     recipe, state = start.recipe, progress.state
-    weight = 1.0 if recipe.equal else progress.weight
+    weight = 1.0 if recipe.equal else float(progress.rows) if recipe.weighted_steps else progress.weight
     change: Any = progress.params
     change -= start.params
     residual = None

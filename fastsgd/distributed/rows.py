@@ -29,7 +29,7 @@ class Rows:
         self._cluster, self._sources, self._preparation, self.name = cluster, sources, preparation, name
         own = preparation.architecture
         self._scored_targets = own.scored_targets if own.loss_type.targets.metric == "r2" else 0
-        self._inline: list[Inline | None] = [None] * len(sources)
+        self._read: dict[int, Inline] = {}
         self._futures: list[Any] = [None] * len(sources)
         self.persists = persist if sources.separable else True
         self.facts: list[Facts] = []
@@ -60,7 +60,7 @@ class Rows:
             raise ValueError(f"{self.name}: sample_weight is 0 throughout, so no row counts")
         weighted = [each.weighted for each in self.facts if each.rows]
         if any(weighted) and not all(weighted):
-            raise ValueError(f"{self.name}: {self.label(weighted.index(False))} has no sample_weight, others have")
+            raise ValueError(f"{self.name}: {_label(self.name, weighted.index(False))} has no sample_weight, others have")
 
     @property
     def total(self) -> Facts:
@@ -81,10 +81,6 @@ class Rows:
         """A checksum of a few rows of each chunk."""
         return f"checksum {zlib.crc32(repr([each.fingerprint for each in self.facts]).encode()):08x}"
 
-    def label(self, chunk: int) -> str:
-        """What messages call a chunk."""
-        return f"partition {chunk} of {self.name}"
-
     def groups(self, partitions: int | None) -> list[list[int]]:
         """The chunks of each partition, neighbours, without empty ones."""
         there = [i for i, each in enumerate(self.facts) if each.rows]
@@ -98,7 +94,7 @@ class Rows:
 
     def chunk(self, number: int) -> Any:
         """What a task takes for a chunk: a future of its rows, or how to read them within the task."""
-        return self._futures[number] if self.persists else self._reading(number)
+        return self._futures[number] if self.persists else self._inline(number)
 
     def renew(self) -> bool:
         """Loads anew what was lost with its worker, and says whether there is any.
@@ -122,32 +118,50 @@ class Rows:
     # ---- its parts ----
 
     def _load(self, numbers: Sequence[int]) -> None:
-        """Tasks for these chunks. Where each can be read by itself, one task reads neighbours for each that can run at the
-        same time, so that they are on one worker, where their partitions can then be trained by one task.
-        """
-        cluster = self._cluster
-        if not self._sources.separable:
-            for number in numbers:
-                parts = self._sources.chunks[number]
-                computed = iter(cluster.compute([part for part in parts if not is_future(part)]))
-                given = [part if is_future(part) else next(computed) for part in parts]
-                self._futures[number] = cluster.submit(f"prepare-{self.name}-{number}", prepare, self._preparation,
-                                                       self.label(number), *given)
-            return
-        for block in np.array_split(numbers, min(len(numbers), cluster.slots)):
-            own = list(map(int, block))
-            whole = cluster.submit(f"load-{self.name}-{own[0]}", load, [self._reading(number) for number in own])
-            for place, number in enumerate(own):
-                self._futures[number] = cluster.submit(f"chunk-{self.name}-{number}", pick, whole, place)
+        for number, future in zip(numbers, read(self._cluster, self._sources, self._preparation, self.name, numbers),
+                                  strict=True):
+            self._futures[number] = future
 
-    def _reading(self, number: int) -> Inline:
-        found = self._inline[number]
-        if found is None:
-            graph, keys = self._sources.graph(number)
-            found = self._inline[number] = Inline(self.label(number), self._preparation, graph, keys)
-        return found
+    def _inline(self, number: int) -> Inline:
+        if number not in self._read:
+            self._read[number] = _reading(self._sources, self._preparation, self.name, number)
+        return self._read[number]
 
     def _facts_of(self, numbers: Sequence[int], watch: Callable[[], None] | None) -> list[Facts]:
         futures = [self._cluster.submit(f"look-{self.name}-{number}", facts, self._scored_targets, self.chunk(number))
                    for number in numbers]
-        return self._cluster.results(futures, self.name, watch, lambda i: self.label(numbers[i]))
+        return self._cluster.results(futures, self.name, watch, lambda i: _label(self.name, numbers[i]))
+
+
+def read(cluster: Cluster, sources: Sources, preparation: Callable[[str, Sequence[Any]], Any], name: str,
+         numbers: Sequence[int] | None = None) -> list:
+    """Futures of what ``preparation(label, objects)`` makes of each chunk, or of those of these numbers.
+
+    Where each can be read by itself, one task reads neighbours, for each task that can run at the same time: they are
+    then on one worker, where their partitions can be trained by one task.
+    """
+    numbers = range(len(sources)) if numbers is None else numbers
+    found = []
+    if not sources.separable:
+        for number in numbers:
+            parts = sources.chunks[number]
+            computed = iter(cluster.compute([part for part in parts if not is_future(part)]))
+            given = [part if is_future(part) else next(computed) for part in parts]
+            found.append(cluster.submit(f"prepare-{name}-{number}", prepare, preparation, _label(name, number), *given))
+        return found
+    for block in np.array_split(numbers, min(len(numbers), cluster.slots)):
+        own = list(map(int, block))
+        whole = cluster.submit(f"load-{name}-{own[0]}", load,
+                               [_reading(sources, preparation, name, number) for number in own])
+        found += [cluster.submit(f"chunk-{name}-{number}", pick, whole, place) for place, number in enumerate(own)]
+    return found
+
+
+def _reading(sources: Sources, preparation: Callable[[str, Sequence[Any]], Any], name: str, number: int) -> Inline:
+    graph, keys = sources.graph(number)
+    return Inline(_label(name, number), preparation, graph, keys)
+
+
+def _label(name: str, chunk: int) -> str:
+    """What messages call a chunk."""
+    return f"partition {chunk} of {name}"

@@ -107,28 +107,35 @@ class Preparation:
 
     def __call__(self, label: str, given: Sequence[Any]) -> Chunk | None:
         """The rows, None where there are none. ValueError or TypeError begins with the label."""
-        try:
+        with naming(label):
             X, y, weight = self.split(given)
             if (X.shape[0] if getattr(X, "shape", ()) else len(X)) == 0:
                 return None
             X, y = checked.check(_Shape(self.architecture, np.empty(0, self.dtype)), X, y)
             weight = check_sample_weight(weight, len(y), all_zero=True, dtype=np.dtype(self.dtype))
             return Chunk(X, y, weight)
-        except (ValueError, TypeError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"{label}: {error}") from None
+
+
+@contextlib.contextmanager
+def naming(label: str) -> Iterator[None]:
+    """ValueError and TypeError within the context begin with the label."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{label}: {error}") from None
 
 
 @dataclass(frozen=True)
 class Inline:
-    """How a chunk's rows are read within a task that needs them: a graph of Dask's, and its keys."""
+    """How a chunk is read within a task that needs it: a graph of Dask's, its keys, and what becomes of its objects."""
 
     label: str
-    prepare: Preparation
+    prepare: Callable[[str, Sequence[Any]], Any]
     graph: Any
     keys: tuple
 
-    def __call__(self) -> Chunk | None:
+    def __call__(self) -> Any:
         from dask.local import get_sync
         try:
             given = [get_sync(self.graph, key) for key in self.keys]
@@ -137,19 +144,19 @@ class Inline:
         return self.prepare(self.label, given)
 
 
-def load(context: Context, readings: list[Inline]) -> list[Chunk | None]:
-    """Chunks in the memory of a worker."""
+def load(context: Context, readings: list[Inline]) -> list:
+    """What becomes of some chunks, in the memory of a worker."""
     with on_worker(context):
         return [reading() for reading in readings]
 
 
-def pick(context: Context, chunks: list[Chunk | None], place: int) -> Chunk | None:
+def pick(context: Context, chunks: list, place: int) -> Any:
     """One of them, which it shares memory with."""
     return chunks[place]
 
 
-def prepare(context: Context, preparation: Preparation, label: str, *given: Any) -> Chunk | None:
-    """A chunk of objects that other tasks have made."""
+def prepare(context: Context, preparation: Callable[[str, Sequence[Any]], Any], label: str, *given: Any) -> Any:
+    """The same of a chunk whose objects other tasks have made."""
     with on_worker(context):
         return preparation(label, given)
 
