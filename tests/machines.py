@@ -1,47 +1,61 @@
 """A Dask cluster whose scheduler and workers are processes of their own, which tests may kill."""
 from __future__ import annotations
 
-import json
+import asyncio
+import contextlib
+import logging
+import multiprocessing
 import os
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from distributed import Client
-
 SECONDS = 60
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["distributed", "dask.array", "dask.dataframe", "fastsgd.distributed.estimators"])
 
 
 class Machines:
-    """A scheduler and workers, started as ``dask scheduler`` and ``dask worker`` are, without nannies."""
+    """A scheduler and workers in processes that are forked from one which has imported all they need."""
 
     def __init__(self, folder: Path, workers: int = 2, threads: int = 1):
-        self._file, self._folder, self._threads = folder / "scheduler.json", folder, threads
-        self.scheduler = self._start("dask_scheduler", "--port", "0", "--host", "127.0.0.1", "--scheduler-file",
-                                     str(self._file))
-        self._address = self._wait(self._read_address, "the scheduler has not started")
+        from distributed import Client
+        self._folder, self._threads = folder, threads
+        address = folder / "scheduler.address"
+        self.scheduler = start(run_scheduler, str(address))
+        self.address = wait_for(lambda: address.read_text() if address.exists() else "", "the scheduler to start")
         self.workers = [self.add() for _ in range(workers)]
-        self.client = Client(self._address, timeout=SECONDS, set_as_default=False)
+        self.client = Client(self.address, timeout=SECONDS, set_as_default=False)
+        self.client.wait_for_workers(workers, timeout=SECONDS) if workers else None
+
+    def add(self, **environment: str):
+        """The process of one more worker, which is there a moment later."""
+        return start(run_worker, self.address, self._threads, str(self._folder), environment)
+
+    def grow(self, workers: int) -> None:
+        """Starts workers until there are so many that live, and waits for all."""
+        self.workers = [process for process in self.workers if process.is_alive()]
+        self.workers += [self.add() for _ in range(workers - len(self.workers))]
         self.client.wait_for_workers(workers, timeout=SECONDS)
 
-    def add(self, **environment: str) -> subprocess.Popen:
-        """One more worker, which is there a few seconds later."""
-        return self._start("dask_worker", self._address, "--no-nanny", "--nthreads", str(self._threads), "--host",
-                           "127.0.0.1", "--death-timeout", "20", "--local-directory", str(self._folder), **environment)
+    def shrink(self, workers: int) -> None:
+        """Kills workers until so many are left, and waits until the scheduler knows."""
+        while len(self.workers) > workers:
+            self.kill()
+        wait_for(lambda: len(self.client.scheduler_info()["workers"]) == workers, "workers to be gone")
 
-    def kill(self, number: int = 0) -> None:
-        """Kills the worker of this number, as the system does that runs out of memory."""
-        process = self.workers.pop(number)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    def kill(self) -> None:
+        """Kills the oldest worker, as a system does that runs out of memory."""
+        process = self.workers.pop(0)
+        process.kill()
+        process.join()
 
     def close(self) -> None:
-        self.client.close(timeout=2)
+        with contextlib.suppress(Exception):
+            self.client.close(timeout=2)
         for process in [*self.workers, self.scheduler]:
             process.kill()
-            process.wait()
+            process.join()
 
     def __enter__(self) -> Machines:
         return self
@@ -49,23 +63,53 @@ class Machines:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def _start(self, module: str, *options: str, **environment: str) -> subprocess.Popen:
-        log = open(self._folder / f"{module}.log", "ab")                  # noqa: SIM115 - the process has it
-        own = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment}
-        with log:
-            return subprocess.Popen([sys.executable, "-W", "ignore", "-m", f"distributed.cli.{module}", "--no-dashboard",
-                                     *options], stdout=log, stderr=log, env={**os.environ, **own})
 
-    def _read_address(self) -> str | None:
-        try:
-            return json.loads(self._file.read_text())["address"]
-        except (OSError, ValueError, KeyError):
-            return None
+def start(function, *arguments):
+    """A process of its own that calls a function of a module."""
+    process = PROCESSES.Process(target=function, args=arguments, daemon=True)
+    process.start()
+    return process
 
-    def _wait(self, ready, what: str):
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
-            if found := ready():
-                return found
-            time.sleep(0.05)
-        raise TimeoutError(what)
+
+def wait_for(ready, what: str):
+    """What ``ready()`` returns, once it is something."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        if found := ready():
+            return found
+        time.sleep(0.02)
+    raise TimeoutError(f"waited in vain for {what}")
+
+
+def run_scheduler(path: str) -> None:
+    async def run() -> None:
+        from distributed import Scheduler
+        async with Scheduler(host="127.0.0.1", port=0, dashboard=False) as scheduler:
+            with open(f"{path}.new", "w", encoding="ascii") as file:
+                file.write(scheduler.address)
+            os.replace(f"{path}.new", path)
+            await scheduler.finished()
+
+    _quietly(run)
+
+
+def run_worker(address: str, threads: int, folder: str, environment: dict[str, str]) -> None:
+    if environment:                      # what is read at import needs an interpreter of its own
+        os.environ.update(environment)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        code = f"import machines; machines.run_worker({address!r}, {threads}, {folder!r}, {{}})"
+        os.execv(sys.executable, [sys.executable, "-W", "ignore", "-c", code])
+
+    async def run() -> None:
+        from distributed import Worker
+        async with Worker(address, host="127.0.0.1", nthreads=threads, local_directory=folder, dashboard=False) as worker:
+            await worker.finished()
+
+    _quietly(run)
+
+
+def _quietly(run) -> None:
+    logging.disable(logging.CRITICAL)
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 2)
+    asyncio.run(run())

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from fastsgd.distributed.extra import require_dask
-from fastsgd.distributed.tasks import Context, versions
+from fastsgd.distributed.tasks import Context, Failure, guarded, versions
 
 POLL_SECONDS = 0.1                       # between two looks at callbacks while a round is under way
 LOOK_SECONDS = 2.0                       # between two looks at the cluster's workers
+KNOWN_SECONDS = 0.5                      # that what is known of workers may be old when a round begins
 SECONDS_WITHOUT_WORKERS = 120.0
 SECONDS_WITHOUT_SCHEDULER = 10.0
 HOW_TO = ("make one with client = dask.distributed.Client(n_workers=4, threads_per_worker=1) on this machine, or "
@@ -42,9 +43,11 @@ class Cluster:
         require_dask()
         self.client, self.timeout = _check_client(client), timeout
         self.context = Context(versions())
+        self.doing = "before the first round"                # what messages say is going on
         self._direct = _is_local(self.client) or None        # results come from the workers without a detour
         self._run, self._submitted = os.urandom(5).hex(), 0
-        self.known = self.workers()
+        self.known: dict[str, dict] = {}
+        self._know()
         self._looked = self._alive = time.monotonic()
         self._without_workers: float | None = None
 
@@ -52,27 +55,35 @@ class Cluster:
 
     def workers(self) -> dict[str, dict]:
         """What the scheduler says of each worker, by address."""
-        try:
-            return dict(self.client.scheduler_info().get("workers", {}))
-        except Exception as error:                       # of the connection, of many kinds
-            raise ClusterError(f"the scheduler does not answer ({type(error).__name__})") from error
+        return dict(self._ask(self.client.scheduler.identity, n_workers=-1).get("workers", {}))
 
     @property
     def slots(self) -> int:
-        """How many tasks all workers have at the same time, as was known last."""
+        """How many tasks all workers have at the same time, as was known half a second ago at most."""
+        if time.monotonic() - self._known_at > KNOWN_SECONDS:
+            self._know()
         return max(1, sum(worker.get("nthreads", 1) for worker in self.known.values()))
 
     def holders(self, futures: Sequence[Any]) -> list[set[str]]:
         """Which workers hold each result."""
-        try:
-            held = self.client.who_has(futures)
-        except Exception as error:                       # of the connection, of many kinds
-            raise ClusterError(f"the scheduler does not answer ({type(error).__name__})") from error
+        held = self._ask(self.client.scheduler.who_has, keys=[future.key for future in futures])
         return [set(held.get(future.key, ())) for future in futures]
+
+    def _ask(self, function: Callable, **arguments: Any) -> Any:
+        """What the scheduler answers, within a few seconds."""
+        if self.client.status == "running":
+            try:
+                return self.client.sync(function, **arguments, callback_timeout=SECONDS_WITHOUT_SCHEDULER)
+            except Exception as error:                   # of the connection, of many kinds
+                raise ClusterError(self._lost()) from error
+        raise ClusterError(self._lost())
+
+    def _know(self) -> None:
+        self.known, self._known_at = self.workers(), time.monotonic()
 
     def memory(self) -> float:
         """Bytes that all workers may use together; infinite where one has no limit."""
-        limits = [worker.get("memory_limit") or math.inf for worker in self.workers().values()]
+        limits = [worker.get("memory_limit") or math.inf for worker in self.known.values()]
         return sum(limits) if limits else 0.0
 
     # ---- tasks ----
@@ -80,7 +91,7 @@ class Cluster:
     def submit(self, name: str, function: Callable, *arguments: Any) -> Any:
         """A future of ``function(context, *arguments)``; ``name`` is what Dask's dashboard shows."""
         with _quietly():
-            return self.client.submit(function, self.context, *arguments, key=self._key(name), pure=False)
+            return self.client.submit(guarded, function, self.context, *arguments, key=self._key(name), pure=False)
 
     def compute(self, delayed: Sequence[Any]) -> list:
         """Futures of a collection's delayed objects."""
@@ -119,7 +130,7 @@ class Cluster:
         What a task raised is raised here; ``name(i)`` says what the i-th is of. ClusterError where the cluster fails,
         or where for too long none of the futures and of those ``beside`` them ends, nor a worker is ``heard`` of.
         """
-        futures = list(futures)
+        futures, self.doing = list(futures), what
         self._alive, before, self._without_workers = time.monotonic(), None, None
         while True:
             finished = sum(_is_over(future) for future in futures)
@@ -130,16 +141,25 @@ class Cluster:
                 self._raise_failed(future, what, None if name is None else name(i))
             if finished == len(futures):
                 with contextlib.suppress(_Again):
-                    return self._gather(futures, what)
+                    found = self._gather(futures, what)
+                    for result in found:
+                        if isinstance(result, Failure):
+                            raise result.error
+                    return found
             self._pause(futures)
             if watch is not None:
                 watch()
-            self._require_alive(what)
+            self._require_alive()
 
     def _pause(self, futures: list) -> None:
         from distributed import wait
-        with contextlib.suppress(TimeoutError, Exception):       # of the connection: what follows looks at that
-            wait([future for future in futures if not _is_over(future)], timeout=POLL_SECONDS)
+        try:
+            with self.client.as_current():
+                wait([future for future in futures if not _is_over(future)], timeout=POLL_SECONDS)
+        except TimeoutError:
+            pass
+        except Exception:                                # of the connection: what follows looks at that
+            time.sleep(POLL_SECONDS)
 
     def _gather(self, futures: list, what: str) -> list:
         try:
@@ -150,42 +170,42 @@ class Cluster:
             for future in futures:
                 self._raise_failed(future, what, None)
             if self.client.status != "running":
-                raise ClusterError(self._lost(what)) from error
+                raise ClusterError(self._lost()) from error
             raise _Again from error                      # the worker that held one has just died
 
     def _raise_failed(self, future: Any, what: str, name: str | None) -> None:
         if future.status == "cancelled":
-            raise ClusterError(self._lost(what))
+            raise ClusterError(self._lost())
         if future.status != "error":
             return
         try:
             error = future.exception(timeout=SECONDS_WITHOUT_SCHEDULER)
         except Exception as problem:
-            raise ClusterError(self._lost(what)) from problem
+            raise ClusterError(self._lost()) from problem
         raise translated(error, name or what).with_traceback(None)
 
-    def _require_alive(self, what: str) -> None:
+    def _require_alive(self) -> None:
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
         if self.client.status != "running":
-            raise ClusterError(self._lost(what))
+            raise ClusterError(self._lost())
         if now - self._alive > self.timeout:
-            raise ClusterError(f"{what}: no task has come to its end for {self.timeout:g} s (timeout=); is a worker "
+            raise ClusterError(f"{self.doing}: no task has come to its end for {self.timeout:g} s (timeout=); is a worker "
                                "stuck, or are tasks that long?")
         if now - self._alive < LOOK_SECONDS:
             return
-        self.known = self.workers()
+        self._know()
         if self.known:
             self._without_workers = None
             return
         self._without_workers = self._without_workers or now
         if now - self._without_workers > SECONDS_WITHOUT_WORKERS:
-            raise ClusterError(f"{what}: the cluster has had no workers for {SECONDS_WITHOUT_WORKERS:g} s")
+            raise ClusterError(f"{self.doing}: the cluster has had no workers for {SECONDS_WITHOUT_WORKERS:g} s")
 
-    def _lost(self, what: str) -> str:
-        return (f"{what}: the scheduler of the cluster is gone, or has dropped this client's tasks; to go on from the last "
+    def _lost(self) -> str:
+        return (f"{self.doing}: the scheduler of the cluster is gone, or has dropped this client's tasks; to go on from the last "
                 f"checkpoint, give resume= and another client: {HOW_TO}")
 
 

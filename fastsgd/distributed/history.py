@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from fastsgd.runs.history import History
 
@@ -32,6 +33,7 @@ class RoundHistory(History):
         "ended" (seconds from 1970, by the worker's clock). Of this process's part of the run alone.
     """
 
+    unit: ClassVar[str] = "round"
     compute_seconds: list[float] = field(default_factory=list)
     waiting_seconds: list[float] = field(default_factory=list)
     bytes_out: list[float] = field(default_factory=list)

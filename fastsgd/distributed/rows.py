@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import time
 import zlib
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -33,6 +34,7 @@ class Rows:
         self._futures: list[Any] = [None] * len(sources)
         self.persists = persist if sources.separable else True
         self.facts: list[Facts] = []
+        self.seconds = 0.0                   # that loading all of them took
 
     def look(self, watch: Callable[[], None] | None = None) -> None:
         """Loads every chunk once: checks its rows, and learns how many there are.
@@ -47,9 +49,11 @@ class Rows:
                 self.persists, few = False, numbers[:min(count, self._cluster.slots)]
                 expected = sum(each.nbytes for each in self._facts_of(few, watch)) * count / len(few)
             self.persists = expected <= SHARE_OF_MEMORY * self._cluster.memory()
+        began = time.monotonic()
         if self.persists:
             self._load(numbers)
         self.facts = self._facts_of(numbers, watch)
+        self.seconds = time.monotonic() - began
         empty = [f"partition {i}" for i, each in enumerate(self.facts) if not each.rows]
         if len(empty) == count:
             raise ValueError(f"{self.name} has no rows")
@@ -106,6 +110,11 @@ class Rows:
         if lost:
             self._load(lost)
         return bool(lost)
+
+    def spread(self) -> None:
+        """Loads all that is kept anew, so that workers that have joined get their part."""
+        if self.persists and self._sources.separable:
+            self._load(range(len(self._sources)))
 
     def holders(self, groups: Sequence[Sequence[int]]) -> list[set[str]] | None:
         """For each group of chunks the workers that hold all of them; None where none are kept."""

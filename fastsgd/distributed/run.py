@@ -161,7 +161,7 @@ class DistributedRun(Run):
 
     def _one_round(self) -> None:
         self.epoch, self.rows_done = self.history.rounds + 1, 0
-        self._reported = {}
+        self._reported, self._cluster.doing = {}, f"round {self.epoch}"
         self._began = time.perf_counter()
         last, kept, trained = self._submit()
         outcome = add(self._cluster.results(last, f"round {self.epoch}", lambda: self._watch(trained), beside=trained,
@@ -200,11 +200,13 @@ class DistributedRun(Run):
     def _submit(self) -> tuple[list, list, list]:
         """The tasks of a round: futures of outcomes to add up, of what partitions keep, and those to watch."""
         cluster, recipe, plan, number = self._cluster, self._recipe, self._plan, self.epoch
-        if self._rows.renew() or self._slots_known != cluster.slots:
-            self._bundles, self._slots_known = [], cluster.slots
+        slots = cluster.slots
+        if self._rows.renew() or self._slots_known != slots:
+            self._spread_rows(slots)
+            self._bundles, self._slots_known = [], slots
         if not self._bundles:
             held = self._rows.holders(plan.groups)
-            self._bundles = bundles_of(len(plan), cluster.slots, lambda block: held is None or bool(
+            self._bundles = bundles_of(len(plan), slots, lambda block: held is None or bool(
                 set.intersection(*(held[partition] for partition in block))))
         cluster.context = replace(cluster.context, at_once=math.ceil(len(self._bundles) / max(1, len(cluster.known))))
         start = self._handed_out(number)
@@ -228,6 +230,14 @@ class DistributedRun(Run):
         outcomes = [cluster.submit(f"change-{number}-{block.start}", tasks.first_of, future)
                     for block, future in zip(self._bundles, trained, strict=True)] if keeps else trained
         return self._add_up(outcomes), kept, trained
+
+    def _spread_rows(self, slots: int) -> None:
+        """Has rows loaded anew, where workers have joined and what they save is more than that takes."""
+        before, now = (math.ceil(len(self._plan) / max(1, each)) for each in (self._slots_known, slots))
+        if self._slots_known and now < before:
+            saved = (1 - now / before) * self.history.compute_seconds[-1] * (self.epochs - self.history.rounds)
+            if saved > self._rows.seconds:
+                self._rows.spread()
 
     def _add_up(self, outcomes: list) -> list:
         """Tasks that add outcomes up until few are left, in the order of the tree whose leaves are the partitions."""

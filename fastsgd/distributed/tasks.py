@@ -88,6 +88,25 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@dataclass(frozen=True)
+class Failure:
+    """What a task met instead of a result. As a result it reaches the client without the traceback that Dask logs."""
+
+    error: Exception
+
+
+def guarded(function: Callable, context: Context, *arguments: Any) -> Any:
+    """``function(context, *arguments)``, or the :class:`Failure` that is among them or that it makes of an error."""
+    for argument in arguments:
+        for each in argument if isinstance(argument, list) else (argument,):
+            if isinstance(each, Failure):
+                return each
+    try:
+        return function(context, *arguments)
+    except (ValueError, TypeError, FloatingPointError, RuntimeError) as error:
+        return Failure(error.with_traceback(None))
+
+
 # ---- rows ----
 
 class _Shape(NamedTuple):

@@ -105,14 +105,14 @@ def history(history: History, ax: Any = None) -> Any:
         panel.grid(alpha=0.3)
     for axes in (ax, *panels):
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        axes.set_xlabel("epochs")
+        axes.set_xlabel(f"{history.unit}s")
     ax.set_ylabel(f"{weighted}mean cost of a row" if not history.validation_cost else "mean cost of a row")
     ax.grid(alpha=0.3)
     handles = ax.get_legend_handles_labels()[0]
     if right is not None:
         right.set_ylabel(metric if not beside else ", ".join([metric, *beside]))
         handles += right.get_legend_handles_labels()[0]
-    title = f"learning curve: {history.epochs:,} epoch{'s' * (history.epochs != 1)}, {history.steps:,} steps, " \
+    title = f"learning curve: {history.epochs:,} {history.unit}{'s' * (history.epochs != 1)}, {history.steps:,} steps, " \
             f"{plain(sum(history.seconds), 2)} s of training"
     title_and_legend(ax, title, handles, columns=2)
     return ax

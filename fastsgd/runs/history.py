@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 
 @dataclass
@@ -43,6 +44,7 @@ class History:
     (45, 3, True)
     """
 
+    unit: ClassVar[str] = "epoch"            # what most lists have an entry of
     metric_name: str
     cost: list[float] = field(default_factory=list)
     metric: list[float] = field(default_factory=list)

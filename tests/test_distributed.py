@@ -1,0 +1,378 @@
+"""fastsgd.distributed on clusters of processes: the same bits whatever becomes of workers, and errors that say why."""
+import hashlib
+import logging
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("distributed")
+import dask                                                                                     # noqa: E402
+import dask.array as da                                                                         # noqa: E402
+from dask.distributed import Client, LocalCluster                                              # noqa: E402
+from machines import PROCESSES, Machines, start, wait_for                                                                   # noqa: E402
+
+import fastsgd                                                                                  # noqa: E402
+import fastsgd.distributed as fd                                                                # noqa: E402
+from fastsgd.distributed.checkpoint import RoundCheckpoint                                      # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning",
+                                        "ignore::pytest.PytestUnraisableExceptionWarning",
+                                        "ignore::pytest.PytestUnhandledThreadExceptionWarning",
+                                        "ignore:.*fork.*", "ignore::RuntimeWarning:distributed")
+RUNS = 20                               # of each kind of fault; tests/soak/distributed.py makes 200
+
+
+@pytest.fixture(scope="module")
+def client():
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL) as cluster, \
+            Client(cluster, set_as_default=False) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory):
+    with Machines(tmp_path_factory.mktemp("machines"), workers=3) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def rows():
+    (X, y), _ = fastsgd.datasets.digits()
+    return X, y.astype(np.int32)
+
+
+def collection(rows, chunk=360):
+    X, y = rows
+    return da.from_array(X, chunks=(chunk, X.shape[1])), da.from_array(y, chunks=chunk)
+
+
+def train(client, data, **options):
+    """``(sha256 of the parameters, history, network)``."""
+    net = options.pop("net", None) or fastsgd.Network([64, 32, 10], seed=0)
+    history = fd.train(net, data, client=client, **{"optimizer": fastsgd.SGD(0.1, momentum=0.9), "rounds": 4, "seed": 0,
+                                                    "batch_size": 20, **options})
+    return hashlib.sha256(net.params.tobytes()).hexdigest(), history, net
+
+
+class Fault(fastsgd.Callback):
+    """Calls a function once in every round, while its tasks run."""
+
+    def __init__(self, function):
+        self.function, self.round = function, 0
+
+    def on_rows(self, run):
+        if run.epoch > self.round:
+            self.round = run.epoch
+            self.function(run)
+
+
+# ---- one result ----
+
+def test_the_bits_depend_on_the_partitions_alone(client, rows):
+    """Not on the workers, on where rows lie, whether they stay there, or how they came; but on the partitions."""
+    X, y = rows
+    expected, history, net = train(client, collection(rows))
+    assert history.rounds == 4
+    assert history.steps == 4 * 72
+    assert net.score(X, y) > 0.9
+    delayed = [dask.delayed(lambda i=i: (X[i:i + 360], y[i:i + 360]))() for i in range(0, len(X), 360)]
+    futures = client.compute(delayed)
+    for data, options in ((collection(rows), {"persist": False}), (delayed, {}), (futures, {}),
+                          (collection(rows), {"persist": True, "transfer": "full", "memory": "average"})):
+        assert train(client, data, **options)[0] == expected
+    with LocalCluster(n_workers=1, threads_per_worker=3, processes=False, dashboard_address=":0") as cluster, \
+            Client(cluster, set_as_default=False) as other:
+        assert train(other, collection(rows))[0] == expected
+    assert train(client, collection(rows), partitions=2)[0] != expected
+    assert train(client, collection(rows), seed=1)[0] != expected
+
+
+@pytest.mark.parametrize("options", [
+    {"memory": "keep", "optimizer": fastsgd.Adam(0.01)}, {"memory": "reset", "optimizer": fastsgd.Adam(0.01)},
+    {"transfer": "float16"}, {"transfer": "bfloat16", "memory": "keep"}, {"outer": fd.Nesterov()}, {"outer": "mean"},
+    {"local_steps": 7, "partitions": 2}, {"local_epochs": 2, "partitions": 3, "dropout": 0.2, "label_smoothing": 0.1}],
+    ids=repr)
+def test_every_way_gives_one_result(client, rows, options, tmp_path):
+    """Rows kept or read anew, and a run that is cut into two by its checkpoint."""
+    expected, _, _ = train(client, collection(rows, 200), **options)
+    assert train(client, collection(rows, 200), persist=False, **options)[0] == expected
+    path = tmp_path / "run.ckpt"
+
+    class Stop(fastsgd.Callback):
+        def on_epoch(self, run):
+            run.stop = run.epoch == 2
+
+    train(client, collection(rows, 200), checkpoint=path, callbacks=[Stop()], **options)
+    assert RoundCheckpoint.read(path).round == 2
+    assert fastsgd.Network.load(path).sizes == (64, 32, 10)
+    found, history, _ = train(client, collection(rows, 200), checkpoint=path, resume=True, **options)
+    assert found == expected
+    assert history.rounds == 4
+    assert len(set(history.tasks["round"])) == 2
+
+
+def test_any_number_of_workers(client, machines, rows):
+    """Processes of their own; 1, 2 and 4 workers in turn."""
+    expected = train(client, collection(rows))[0]
+    for number in (1, 2, 4):
+        machines.shrink(min(number, len(machines.workers)))
+        machines.grow(number)
+        assert [train(machines.client, collection(rows))[0] for _ in range(RUNS)] == [expected] * RUNS
+
+
+@pytest.mark.parametrize("options", [{}, {"memory": "keep", "optimizer": fastsgd.Adam(0.01), "transfer": "float16"}],
+                         ids=["averaged", "kept"])
+def test_a_worker_is_killed_in_every_round(machines, rows, options):
+    machines.grow(3)
+    data = collection((np.tile(rows[0], (12, 1)), np.tile(rows[1], 12)), 360 * 12)     # so that a round takes a while
+    options = {"local_epochs": 3, "rounds": 3, **options}
+    expected = train(machines.client, data, **options)[0]
+    for _ in range(RUNS // 2):
+        fault = Fault(lambda run: (machines.kill(), machines.workers.append(machines.add())))
+        found, history, _ = train(machines.client, data, callbacks=[fault], **options)
+        assert found == expected
+        assert fault.round == history.rounds
+
+
+def test_a_worker_joins_midway(machines, rows):
+    data = collection((np.tile(rows[0], (12, 1)), np.tile(rows[1], 12)), 360 * 12)
+    expected = train(machines.client, data, rounds=8)[0]
+    shared = 0
+    for _ in range(RUNS):
+        machines.shrink(1)
+        joined = []
+
+        def join(run, joined=joined):
+            if run.epoch == 1:
+                machines.workers.append(machines.add())
+                machines.client.wait_for_workers(2, timeout=60)
+                time.sleep(0.5)          # what is known of workers may be that old
+            joined.append(len(machines.client.scheduler_info()["workers"]))
+
+        found, history, _ = train(machines.client, data, callbacks=[join], rounds=8)
+        assert joined[-1] == 2
+        shared += len(set(history.tasks["worker"])) == 2
+        assert found == expected
+    assert shared > RUNS // 2            # where that is quicker than going on without it
+
+
+def run_client(address, checkpoint, out, rounds_done):
+    """Trains to the end, or until this process is killed."""
+    net = fastsgd.Network([64, 32, 10], seed=0)
+
+    def tell(run):
+        rounds_done.value = run.epoch
+
+    (X, y), _ = fastsgd.datasets.digits()
+    with Client(address, set_as_default=False) as client:
+        train(client, collection((X, y.astype(np.int32))), net=net, callbacks=[tell], resume=True,
+              checkpoint=fastsgd.Checkpoint(checkpoint, epochs=1), **OF_CLIENT)
+    net.save(out)
+
+
+OF_CLIENT = {"rounds": 7, "optimizer": fastsgd.Adam(0.01), "memory": "keep"}
+
+
+def test_the_client_is_killed_and_resumes(machines, rows, tmp_path):
+    """kill -9 after some round, and another client that resumes: the network of a run that was let alone."""
+    machines.grow(2)
+    expected = train(machines.client, collection(rows), **OF_CLIENT)[0]
+    for run in range(RUNS):
+        arguments = machines.address, str(tmp_path / f"{run}.ckpt"), str(tmp_path / f"{run}.safetensors")
+        done = PROCESSES.Value("i", 0)
+        process = start(run_client, *arguments, done)
+        wait_for(lambda done=done, run=run: done.value > run % 5, "a round")
+        process.kill()
+        process.join()
+        assert not os.path.exists(arguments[2])
+        assert run % 5 == 0 or RoundCheckpoint.read(arguments[1]).round >= run % 5
+        process = start(run_client, *arguments, done)
+        process.join(60)
+        assert process.exitcode == 0
+        found = fastsgd.Network.load(arguments[2])
+        assert hashlib.sha256(found.params.tobytes()).hexdigest() == expected
+
+
+# ---- what goes wrong ----
+
+def _broken(rows, number, change):
+    X, y = rows
+    parts = [[X[i:i + 360].copy(), y[i:i + 360].copy()] for i in range(0, len(X), 360)]
+    change(parts[number])
+    return [dask.delayed(tuple)(part) for part in parts]
+
+
+def _nan(part):
+    part[0][7, 3] = np.nan
+
+
+def _label(part):
+    part[1][5] = 11
+
+
+def _narrow(part):
+    part[0] = part[0][:, :60]
+
+
+def _short(part):
+    part[1] = part[1][:9]
+
+
+@pytest.mark.parametrize(("change", "kind", "said"), [
+    (_nan, ValueError, "partition 2 of data: X[7, 3] is nan"),
+    (_label, ValueError, "partition 2 of data: y must be class labels, whole numbers 0 to 9; y[5] is 11"),
+    (_narrow, ValueError, "partition 2 of data: X must have shape (rows, 64)"),
+    (_short, ValueError, "partition 2 of data: y must have one entry per row of X (360), got 9"),
+    (lambda part: part.append(part[1] - 100.0), ValueError, "partition 2 of data: sample_weight must not be negative"),
+    (lambda part: part.pop(), TypeError, "partition 2 of data: it must be a pair (X, y)")])
+@pytest.mark.parametrize("persist", [True, False])
+def test_a_partition_that_cannot_be_is_named(client, rows, change, kind, said, persist):
+    net = fastsgd.Network([64, 32, 10], seed=0)
+    before = net.params.copy()
+    with pytest.raises(kind) as caught:
+        train(client, _broken(rows, 2, change), net=net, persist=persist)
+    assert str(caught.value).startswith(said), caught.value
+    assert (net.params == before).all()
+
+
+def test_a_partition_that_raises_is_named(client, rows):
+    def read(i):
+        if i == 2:
+            raise OSError("the disk is gone")
+        return rows[0][i::4], rows[1][i::4]
+
+    with pytest.raises(RuntimeError, match="partition 2 of data cannot be read: OSError: the disk is gone"):
+        train(client, [dask.delayed(read)(i) for i in range(4)])
+
+
+def test_a_partition_that_raises_later_leaves_the_last_checkpoint(client, rows, tmp_path):
+    """Rows that are read anew in every round, from a file that goes away."""
+    files = [tmp_path / f"{i}.npy" for i in range(3)]
+    for i, file in enumerate(files):
+        np.save(file, np.column_stack([rows[0][i::3], rows[1][i::3]]))
+
+    def read(path):
+        table = np.load(path)
+        return table[:, :64], table[:, 64].astype(int)
+
+    data = [dask.delayed(read)(file) for file in files]
+    path, net = tmp_path / "run.ckpt", fastsgd.Network([64, 32, 10], seed=0)
+
+    def remove(run):
+        if run.epoch == 2:
+            files[1].unlink()
+
+    with pytest.raises(RuntimeError, match="partition 1 of data cannot be read: FileNotFoundError"):
+        train(client, data, net=net, persist=False, checkpoint=path, callbacks=[remove])
+    saved = RoundCheckpoint.read(path)
+    assert saved.round == 2
+    assert (saved.params == net.params).all()
+
+
+def test_a_worker_with_another_version(machines, rows, monkeypatch):
+    """One clear error that names the worker, whether it is there at the start or joins."""
+    machines.grow(2)
+    machines.client.run(_pretend, "0.0.1")
+    try:
+        with pytest.raises(RuntimeError, match=r"worker tcp://[\d.:]+ has fastsgd 0.0.1 with NumPy .*install the same"):
+            train(machines.client, collection(rows))
+    finally:
+        machines.client.run(_pretend, None)
+    assert train(machines.client, collection(rows))[1].rounds == 4
+
+
+def _pretend(version):
+    from fastsgd.distributed import tasks
+    own = tasks.__dict__.setdefault("_own_versions", tasks.versions)
+    tasks.versions = own if version is None else lambda: own()._replace(fastsgd=version)
+
+
+def test_a_worker_with_another_instruction_set_gives_the_same_bits(machines, rows):
+    """The native kernels round alike on all of them, so this is no error."""
+    known = [name for name in fastsgd.config()["isa_available"] if name != "baseline"]
+    machines.grow(2)
+    expected = train(machines.client, collection(rows))[0]
+    machines.shrink(1)
+    machines.workers.append(machines.add(FASTSGD_ISA=known[0]))
+    machines.client.wait_for_workers(2, timeout=60)
+    found, history, _ = train(machines.client, collection(rows))
+    assert len(set(history.tasks["worker"])) == 2
+    assert found == expected
+
+
+def test_the_scheduler_dies(rows, tmp_path):
+    """One error in seconds, the network and the checkpoint those of the last whole round; another cluster resumes."""
+    path, net = tmp_path / "run.ckpt", fastsgd.Network([64, 32, 10], seed=0)
+    with Machines(tmp_path) as machines:
+        expected = train(machines.client, collection(rows), rounds=5)[0]
+
+        def kill(run):
+            if run.epoch == 2:
+                machines.scheduler.kill()
+                machines.scheduler.join()
+
+        with pytest.raises(fd.ClusterError, match=r"round \d+: the scheduler of the cluster is gone.*resume="):
+            train(machines.client, collection(rows), net=net, rounds=5, checkpoint=path, callbacks=[kill])
+        with pytest.raises(ValueError, match="client is c.*make one with client = dask.distributed.Client"):
+            train(machines.client, collection(rows))
+    saved = RoundCheckpoint.read(path)
+    assert saved.round == 2
+    assert (saved.params == net.params).all()
+    (tmp_path / "again").mkdir()
+    with Machines(tmp_path / "again", workers=1) as machines:
+        assert train(machines.client, collection(rows), rounds=5, checkpoint=path, resume=True)[0] == expected
+
+
+def test_waits_have_a_limit(client, rows, monkeypatch):
+    from fastsgd.distributed import cluster
+
+    def read(i):
+        import time
+        time.sleep(20 if i == 2 else 0)
+        return rows[0][i::4], rows[1][i::4]
+
+    monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.2)
+    with pytest.raises(fd.ClusterError, match="data: no task has come to its end for 1 s"):
+        train(client, [dask.delayed(read)(i) for i in range(4)], timeout=1)
+    monkeypatch.setattr(cluster, "SECONDS_WITHOUT_WORKERS", 1.0)
+    with LocalCluster(n_workers=0, dashboard_address=":0") as empty, Client(empty, set_as_default=False) as other, \
+            pytest.raises(fd.ClusterError, match="the cluster has had no workers for 1 s"):
+        train(other, collection(rows))
+
+
+def test_rows_that_kill_their_workers(tmp_path, rows):
+    """Dask gives up after four workers; the error names the partition."""
+    def read(i):
+        if i == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rows[0][i::2], rows[1][i::2]
+
+    with Machines(tmp_path, workers=5) as machines, \
+            pytest.raises(fd.ClusterError, match="partition . of data: 4 workers in a row died"):
+        train(machines.client, [dask.delayed(read)(i) for i in range(2)])
+
+
+def test_ctrl_c(client, rows):
+    """The network keeps the last whole round."""
+    net = fastsgd.Network([64, 32, 10], seed=0)
+    params = []
+
+    def interrupt(run):
+        params.append(run.net.params.copy())
+        if run.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(client, collection(rows), net=net, callbacks=[interrupt])
+    assert (net.params == params[-1]).all()
+
+
+def test_a_divergence_keeps_the_round_before(client, rows, tmp_path):
+    net, params = fastsgd.Network([64, 32, 10], seed=0), []
+    with pytest.raises(FloatingPointError, match=r"partition \d: the cost or a parameter stopped being finite in round 2"):
+        train(client, collection(rows), net=net, optimizer=fastsgd.SGD(lambda step: 0.1 if step < 18 else 1e30),
+              callbacks=[lambda run: params.append(run.net.params.copy())], rounds=3)
+    assert (net.params == params[-1]).all()
