@@ -138,25 +138,35 @@ def test_a_worker_is_killed_in_every_round(machines, rows, options):
 
 
 def test_a_worker_joins_midway(machines, rows):
-    data = collection((np.tile(rows[0], (12, 1)), np.tile(rows[1], 12)), 360 * 12)
-    expected = train(machines.client, data, rounds=8)[0]
-    shared = 0
+    expected = train(machines.client, collection(rows), rounds=4)[0]
     for _ in range(RUNS):
         machines.shrink(1)
         joined = []
 
         def join(run, joined=joined):
             if run.epoch == 1:
-                machines.workers.append(machines.add())
-                machines.client.wait_for_workers(2, timeout=60)
-                time.sleep(0.5)          # what is known of workers may be that old
+                machines.grow(2)
             joined.append(len(machines.client.scheduler_info()["workers"]))
 
-        found, history, _ = train(machines.client, data, callbacks=[join], rounds=8)
+        assert train(machines.client, collection(rows), callbacks=[join], rounds=4)[0] == expected
         assert joined[-1] == 2
-        shared += len(set(history.tasks["worker"])) == 2
-        assert found == expected
-    assert shared > RUNS // 2            # where that is quicker than going on without it
+
+
+def test_a_worker_that_joins_gets_its_part(machines, rows):
+    """Where that is quicker than going on without it: rows are loaded anew, neighbours on one worker."""
+    machines.shrink(1)
+    data = collection((np.tile(rows[0], (40, 1)), np.tile(rows[1], 40)), 360 * 40)
+
+    def join(run):
+        if run.epoch == 1:
+            machines.grow(2)
+            time.sleep(0.5)              # what is known of workers may be that old
+
+    _, history, _ = train(machines.client, data, callbacks=[join], rounds=10, local_epochs=4)
+    by_worker = {worker: {number for number, own in zip(history.tasks["round"], history.tasks["worker"], strict=True)
+                          if own == worker} for worker in history.tasks["worker"]}
+    assert len(by_worker) == 2
+    assert 10 in set.intersection(*by_worker.values())
 
 
 def run_client(address, checkpoint, out, rounds_done):
@@ -331,7 +341,7 @@ def test_waits_have_a_limit(client, rows, monkeypatch):
 
     def read(i):
         import time
-        time.sleep(20 if i == 2 else 0)
+        time.sleep(5 if i == 2 else 0)
         return rows[0][i::4], rows[1][i::4]
 
     monkeypatch.setattr(cluster, "LOOK_SECONDS", 0.2)

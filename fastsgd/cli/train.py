@@ -5,7 +5,7 @@ import argparse
 import math
 from pathlib import Path
 
-from fastsgd.cli import train_network, train_tabular
+from fastsgd.cli import train_cluster, train_network, train_tabular
 from fastsgd.cli.suffixes import refuse_other_suffix
 from fastsgd.cli.train_config import CHECKPOINT, CONFIG, MODEL, RUN_FILES, files_of_run, is_ours, with_config
 from fastsgd.cli.train_options import OF_LOSSES, OF_MODEL
@@ -18,6 +18,8 @@ def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     """Learns a table, and saves what it has learned in one file."""
     options = with_config(options, command)
     _check(options, command)
+    if train_cluster.applies(options):
+        return train_cluster.run(options)
     by_recipe = train_tabular.applies(options)
     if options.resume:
         _require_same_way(Path(options.run) / CONFIG, by_recipe)

@@ -34,7 +34,7 @@ OF_OPTIMIZERS = ("learning_rate", "momentum", "weight_decay", "clip_norm", "max_
 
 def run(options: argparse.Namespace) -> int:
     """Learns the table's encoding, trains, and saves both in one file."""
-    optimizer = _optimizer(options)
+    optimizer = optimizer_of(options)
     net, encoding, X, y, kept, held_out = _begin(options)
     saved = _saved(options)
     _choose_steps(options, net, X[kept], y[kept], optimizer, saved, len(held_out))
@@ -111,7 +111,7 @@ def _begin(options: argparse.Namespace):
     if options.class_weight and not encoding.classes:
         raise ValueError("--class-weight is for classes; this target is a quantity")
     if not given:
-        net = _network(options, encoding)
+        net = network(options, encoding)
     X, y = encoding.rows(table, net.dtype, warn if given else None), encoding.targets(table, net.dtype)
     if net.architecture.loss_type.targets.sign:
         _check_sign(net.architecture.loss_type, encoding, y)
@@ -120,7 +120,8 @@ def _begin(options: argparse.Namespace):
     return net, encoding, X, y, kept, held_out
 
 
-def _network(options: argparse.Namespace, encoding: Encoding) -> fastsgd.Network:
+def network(options: argparse.Namespace, encoding: Encoding) -> fastsgd.Network:
+    """A new one for a table of this encoding, which travels with it."""
     known = {parameter: getattr(options, name) for parameter, name in OF_LOSSES.items()}
     loss = with_parameters(options.loss or encoding.loss, **{
         **known, "quantile": encoding.quantiles * len(encoding.target_names)})
@@ -178,7 +179,8 @@ def _choose_steps(options: argparse.Namespace, net: fastsgd.Network, X, y, optim
         if options.early_stopping else "") + " (--epochs says how many)")
 
 
-def _optimizer(options: argparse.Namespace) -> fastsgd.optimizers.Optimizer:
+def optimizer_of(options: argparse.Namespace) -> fastsgd.optimizers.Optimizer:
+    """The one asked for, with a constant rate."""
     kind = OPTIMIZERS[options.optimizer]
     given = {name: value for name in OF_OPTIMIZERS if (value := getattr(options, name)) is not None}
     if "momentum" in given and not hasattr(kind(), "momentum"):
