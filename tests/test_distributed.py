@@ -386,3 +386,213 @@ def test_a_divergence_keeps_the_round_before(client, rows, tmp_path):
         train(client, collection(rows), net=net, optimizer=fastsgd.SGD(lambda step: 0.1 if step < 18 else 1e30),
               callbacks=[lambda run: params.append(run.net.params.copy())], rounds=3)
     assert (net.params == params[-1]).all()
+
+
+# ---- what rows may lie in ----
+
+def test_collections_of_all_kinds(client, rows, tmp_path):
+    """Arrays, frames, Parquet and sparse pieces of the same rows train alike."""
+    import scipy.sparse
+
+    pd, dd = pytest.importorskip("pandas"), pytest.importorskip("dask.dataframe")
+    X, y = rows
+    expected = train(client, collection(rows))[0]
+    names = [f"p{i}" for i in range(64)]
+    table = pd.DataFrame(X, columns=names).assign(kind=y, w=1.0)
+    frame = dd.from_pandas(table, npartitions=4, sort=False).repartition(divisions=(0, 360, 720, 1080, 1437))
+    frame.to_parquet(tmp_path / "parquet", write_index=False)
+    for i in range(4):
+        np.save(tmp_path / f"{i}.npy", X[360 * i:360 * (i + 1)])
+    unknown = da.concatenate([da.from_delayed(dask.delayed(np.load)(tmp_path / f"{i}.npy"), (np.nan, 64), np.float32)
+                              for i in range(4)], allow_unknown_chunksizes=True)
+    weight = da.ones(len(y), chunks=360)
+    for data, options in (
+            (frame[[*names, "kind"]], {"target": "kind"}), (frame, {"target": "kind", "weight": "w"}),
+            ((frame[names], frame["kind"]), {}), ((unknown, collection(rows)[1]), {}),
+            ((*collection(rows), weight), {}), (str(tmp_path / "parquet"), {"target": "kind", "weight": "w"}),
+            (str(tmp_path / "parquet" / "*.parquet"), {"target": ["kind"], "weight": "w", "persist": False}),
+            ((da.from_array(X, chunks=(360, 30)), da.from_array(y[:, None], chunks=(200, 1))), {}),
+            ([dask.delayed((scipy.sparse.csr_matrix(X[i:i + 360]), y[i:i + 360])) for i in range(0, len(X), 360)], {})):
+        assert train(client, data, **options)[0] == expected
+
+
+def test_what_cannot_be_rows_is_refused_by_name(client, rows, tmp_path):
+    dd, pd = pytest.importorskip("dask.dataframe"), pytest.importorskip("pandas")
+    X, y = rows
+    frame = dd.from_pandas(pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"], "c": [0, 1]}), npartitions=1)
+    unknown = da.concatenate([da.from_delayed(dask.delayed(X), (np.nan, 64), X.dtype)] * 3, allow_unknown_chunksizes=True)
+    for data, options, kind, said in (
+            ((X, y), {}, TypeError, "data must be a pair"), (collection(rows)[0], {}, TypeError, "data must be a pair"),
+            ((unknown, collection(rows)[1]), {}, ValueError, "X in 3, y in 4 chunks of unknown sizes"),
+            ((collection(rows)[0], collection(rows)[1][:-1]), {}, ValueError, "X has 1,438 rows and y 1,437"),
+            (frame, {"target": "z"}, ValueError, "target: data has no column 'z'; its columns are a, b, c"),
+            (frame, {}, ValueError, "target must name the column"),
+            (frame, {"target": "c"}, TypeError, "column 'b' holds"),
+            (collection(rows), {"target": "c"}, TypeError, "target and weight are names of columns"),
+            (str(tmp_path / "*.parquet"), {"target": "c"}, FileNotFoundError, "there are no Parquet files"),
+            ([dask.delayed((X[:0], y[:0]))], {}, ValueError, "data has no rows"),
+            (collection(rows), {"validation": 0.2}, TypeError, "validation must be rows"),
+            (collection(rows), {"partitions": 9}, ValueError, "partitions must be at most 4"),
+            (collection(rows), {"local_steps": 3, "local_epochs": 1}, ValueError, "exclude each other"),
+            (collection(rows), {"outer": "sum"}, ValueError, "outer must be 'weighted', 'mean' or"),
+            (collection(rows), {"memory": "lost"}, ValueError, "memory must be one of 'average', 'keep', 'reset'"),
+            (collection(rows), {"transfer": "int8"}, ValueError, "transfer must be one of"),
+            (collection(rows), {"timeout": 0}, ValueError, "timeout must be a number of seconds"),
+            (collection(rows), {"rounds": -1}, ValueError, "epochs must be at least 0"),
+            (collection(rows), {"optimizer": fastsgd.SGD(0.1, average="polyak")}, ValueError, "average of the parameters")):
+        with pytest.raises(kind) as caught:
+            train(client, data, **options)
+        assert said in str(caught.value)
+
+
+def test_an_empty_partition_is_left_out_and_told_of(client, rows):
+    X, y = rows
+    parts = [dask.delayed((X[i:i + 360], y[i:i + 360])) for i in range(0, len(X), 360)]
+    with pytest.warns(UserWarning, match="data: partition 2 is empty and left out"):
+        found = train(client, [*parts[:2], dask.delayed((X[:0], y[:0])), *parts[2:]])[0]
+    assert found == train(client, parts)[0]
+
+
+def test_weights_and_validation(client, rows):
+    """Weights of rows count in costs and steps; validation rows in this process and on the cluster give the same."""
+    X, y = rows
+    weight = np.random.default_rng(0).random(len(y))
+    data = (*collection(rows), da.from_array(weight, chunks=360))
+    held_out = X[:300], y[:300], weight[:300]
+    on_cluster = tuple(da.from_array(part, chunks=(100, 64) if part.ndim == 2 else 100) for part in held_out)
+    one, here, net = train(client, data, validation=held_out, metrics=["f1_macro"] if _has_sklearn() else ())
+    two, there, _ = train(client, data, validation=on_cluster)
+    assert one == two
+    assert here.weighted
+    assert here.validation_cost == pytest.approx(there.validation_cost, rel=1e-5)
+    assert here.validation_metric == pytest.approx(there.validation_metric, rel=1e-12)
+    assert here.validation_cost[-1] == pytest.approx(net.cost(*held_out[:2], sample_weight=held_out[2]))
+    assert there.validation_steps == [72, 144, 216, 288]
+
+
+def _has_sklearn():
+    import importlib.util
+    return importlib.util.find_spec("sklearn") is not None
+
+
+def test_quantities(client, rows):
+    """R^2 against the spread of all rows, over partitions of unequal size."""
+    X, _ = rows
+    y = (X @ np.random.default_rng(0).standard_normal((64, 2))).astype(np.float32)
+    data = tuple(da.from_array(part, chunks=((700, 438, 300), (part.shape[1],))) for part in (X, y))
+    net = fastsgd.Network([64, 16, 2], loss="squared_error", seed=0)
+    _, history, _ = train(client, data, net=net, optimizer=fastsgd.Adam(0.01), rounds=20, validation=(X, y))
+    assert history.metric_name == "r2"
+    assert history.metric[-1] == pytest.approx(history.validation_metric[-2], abs=0.02)
+    assert history.validation_metric[-1] == pytest.approx(net.score(X, y))
+    assert net.score(X, y) > 0.9
+
+
+def test_history_and_picture(client, rows, tmp_path):
+    _, history, _ = train(client, collection(rows), callbacks=[fastsgd.CSVLogger(tmp_path / "log.csv")])
+    assert "4 rounds, 288 steps" in repr(history)
+    assert history.seconds == pytest.approx([a + b for a, b in zip(history.compute_seconds, history.waiting_seconds,
+                                                                   strict=True)])
+    size = fastsgd.Network([64, 32, 10]).params.nbytes
+    workers = len(set(history.tasks["worker"]))
+    assert history.bytes_out == [size * workers, *[2 * size * workers] * 3]          # the momentum, too, once there is one
+    assert all(2 * size <= moved <= 2 * size * 8 for moved in history.bytes_back)
+    assert history.rows == [1438] * 4
+    assert set(history.tasks["partition"]) == {0, 1, 2, 3}
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 5
+    assert "tasks" not in history.as_dict()
+    pytest.importorskip("matplotlib")
+    ax = fastsgd.plots.rounds(history)
+    assert len(ax.patches) == 16
+    assert "4 partitions" in ax.get_title()
+    assert len(fastsgd.plots.rounds(history, first=2, last=3).patches) == 8
+    assert fastsgd.plots.history(history).get_xlabel() == "rounds"
+    with pytest.raises(ValueError, match="hold none of the rounds 1 to 4"):
+        fastsgd.plots.rounds(history, first=7)
+    with pytest.raises(TypeError, match="history"):
+        fastsgd.plots.rounds(fastsgd.History("accuracy"))
+
+
+def test_callbacks_work_by_rounds(client, rows, tmp_path, capsys):
+    X, y = rows
+    stopping = fastsgd.EarlyStopping(2)
+    optimizer = fastsgd.SGD(0.5, momentum=0.9)
+    options = {"rounds": 60, "validation": (X[::3], y[::3][::-1].copy()), "optimizer": optimizer}        # nothing to learn
+    _, history, net = train(client, collection(rows), callbacks=[stopping, fastsgd.Progress()], **options)
+    assert history.stopped
+    assert history.rounds < 60
+    assert net.cost(X[::3], y[::3][::-1].copy()) == pytest.approx(min(history.validation_cost), rel=1e-6)
+    assert "round  1/60  cost" in capsys.readouterr().err
+    plateau = fastsgd.ReduceOnPlateau(0.1, 1)
+    _, history, _ = train(client, collection(rows), callbacks=[plateau], **{**options, "rounds": 6})
+    assert history.learning_rate[-1] < 0.1 * history.learning_rate[0]
+    path = tmp_path / "asked.ckpt"
+    train(client, collection(rows), callbacks=[lambda run: run.epoch == 2 and run.save(path)])
+    assert RoundCheckpoint.read(path).round == 2
+
+
+def test_a_checkpoint_of_another_run_is_refused(client, rows, tmp_path):
+    path = tmp_path / "run.ckpt"
+    train(client, collection(rows), checkpoint=path, rounds=2)
+    net = fastsgd.Network([64, 32, 10], seed=0)
+    before = net.params.copy()
+    for options, said in (({"batch_size": 30}, "batch_size: 20 in the checkpoint, 30 here"), ({"seed": 1}, "seed: 0"),
+                          ({"partitions": 2}, "partitions"), ({"outer": fd.Nesterov()}, "outer"),
+                          ({"optimizer": fastsgd.Adam(0.1)}, "optimizer"), ({"local_epochs": 2}, "steps_of_a_round")):
+        with pytest.raises(ValueError, match="is a checkpoint of another run, nothing was changed") as caught:
+            train(client, collection(rows), net=net, resume=path, **options)
+        assert said in str(caught.value)
+    X, y = rows
+    with pytest.raises(ValueError, match="data: checksum"):
+        train(client, collection((X[::-1].copy(), y[::-1].copy())), net=net, resume=path)
+    (tmp_path / "one.ckpt").write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(ValueError, match="damaged|bytes"):
+        train(client, collection(rows), net=net, resume=tmp_path / "one.ckpt")
+    fastsgd.train(net.copy(), *rows, epochs=1, checkpoint=tmp_path / "one.ckpt")
+    with pytest.raises(ValueError, match=r"is not a checkpoint of fastsgd\.distributed\.train: one of fastsgd\.train"):
+        train(client, collection(rows), net=net, resume=tmp_path / "one.ckpt")
+    with pytest.raises(ValueError, match="is not a checkpoint"):
+        fastsgd.train(net.copy(), *rows, epochs=3, resume=path)
+    assert (net.params == before).all()
+    assert train(client, collection(rows), resume=path, rounds=4, seed=None)[0] == train(client, collection(rows))[0]
+
+
+def test_threads_are_those_that_dask_gives(rows):
+    """Never more at once than threads_per_worker, whatever tasks run at the same time."""
+    from fastsgd.distributed.tasks import _Turns
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster, \
+            Client(cluster, set_as_default=False) as client:
+        X, y = rows
+        assert train(client, collection(rows), partitions=1)[0] == train(client, collection(rows), partitions=1)[0]
+    turns, running, most = _Turns(4), [], []
+
+    def work(wanted):
+        with turns.take(wanted) as threads:
+            running.append(threads)
+            most.append(sum(running))
+            time.sleep(0.002)
+            running.remove(threads)
+
+    import threading
+    workers = [threading.Thread(target=work, args=(1 + i % 6,)) for i in range(40)]
+    [worker.start() for worker in workers]
+    [worker.join() for worker in workers]
+    assert max(most) <= 4
+    assert len(most) == 40
+
+
+def test_no_client_and_what_is_none(rows):
+    with pytest.raises(ValueError, match=r"client: there is none in this process; make one with client = dask\.dist"):
+        train(None, collection(rows))
+    with pytest.raises(TypeError, match="client must be a dask.distributed.Client, got str"):
+        train("tcp://127.0.0.1:8786", collection(rows))
+
+
+def test_nothing_stays_on_the_cluster(machines, rows):
+    """When a run has ended, or failed, the scheduler has forgotten its tasks."""
+    machines.grow(1)
+    train(machines.client, collection(rows))
+    with pytest.raises(ValueError, match="partition 2 of data"):
+        train(machines.client, _broken(rows, 2, _nan))
+    wait_for(lambda: machines.client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) == 0,
+             "tasks to be forgotten")

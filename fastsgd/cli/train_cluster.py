@@ -45,6 +45,7 @@ def applies(options: argparse.Namespace) -> bool:
 def run(options: argparse.Namespace) -> int:
     """Learns the encoding in one pass over all partitions, trains, and saves both in one file."""
     _check(options)
+    optimizer = _scheduled(optimizer_of(options), options.schedule)
     from fastsgd.distributed.cluster import Cluster, ClusterError
     from fastsgd.distributed.sources import Sources, read_parquet
     from fastsgd.distributed.table import HoldingOut, learn_encoding
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         say(printable(encoding.summary()))
         rows = sum(sample.rows for sample in samples)
         try:
-            return _train(options, cluster, sources, encoding, held_out, samples, rows)
+            return _train(options, optimizer, cluster, sources, encoding, held_out, samples, rows)
         except FloatingPointError as error:
             raise ArithmeticError(f"{str(error).partition('. ')[0]}, but not saved; "
                                   f"{outcome.smaller_rate(options)}") from None
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
             raise ArithmeticError(f"{error}{_how_to_resume(options)}") from None
 
 
-def _train(options: argparse.Namespace, cluster: Any, sources: Any, encoding: Any, held_out: Any, samples: list,
+def _train(options: argparse.Namespace, optimizer: Any, cluster: Any, sources: Any, encoding: Any, held_out: Any, samples: list,
            rows: int) -> int:
     from dataclasses import replace
 
@@ -92,7 +93,7 @@ def _train(options: argparse.Namespace, cluster: Any, sources: Any, encoding: An
         check_writable(folder / MODEL)
         callbacks += [Opening(options, OF_RECIPES), fastsgd.CSVLogger(folder / LOG)]
         checkpoint = fastsgd.Checkpoint(folder / CHECKPOINT, seconds=options.checkpoint_every)
-    settings = Settings(net, optimizer=_scheduled(optimizer_of(options), options.schedule), epochs=options.rounds,
+    settings = Settings(net, optimizer=optimizer, epochs=options.rounds,
                         threads=None, callbacks=callbacks, dropout=options.dropout,
                         label_smoothing=options.label_smoothing, checkpoint=checkpoint)
     batch = options.batch_size or step_budget.batch_size_for(rows)
@@ -105,6 +106,8 @@ def _train(options: argparse.Namespace, cluster: Any, sources: Any, encoding: An
         f"{round(rows * options.validation):,} held out; {len(cluster.known)} workers")
     if path:
         say(f"resuming from {path}")
+    some = _some_rows(cluster, others if options.validation else replace(sources, layout=EncodedLayout(split)), net)
+    before = net.cost(*some)
     interrupted = False
     history = fastsgd.distributed.RoundHistory(net.metric)
     try:
@@ -121,10 +124,10 @@ def _train(options: argparse.Namespace, cluster: Any, sources: Any, encoding: An
             net.save(options.out)
             say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")
         return 130
+    outcome.require_descent(options, before, net.cost(*some))
     _tell(options, history, stopping)
-    X, y = _some_rows(cluster, others if options.validation else replace(sources, layout=EncodedLayout(split)), net)
-    numbers = np.arange(len(X))
-    outcome.tell_scores(TabularModel(encoding, net), X, y, numbers, numbers if options.validation else numbers[:0], [])
+    numbers = np.arange(len(some[0]))
+    outcome.tell_scores(TabularModel(encoding, net), *some, numbers, numbers if options.validation else numbers[:0], [])
     outcome.save(options, net, history)
     if folder and history.tasks["round"] and importlib.util.find_spec("matplotlib"):
         from fastsgd import plots

@@ -128,11 +128,17 @@ def read_parquet(paths: Any) -> Any:
         raise ImportError(f'Parquet files are read by dask.dataframe: pip install "fastsgd[dask]" ({error})') from None
     paths = os.fspath(paths) if isinstance(paths, str | os.PathLike) else [os.fspath(path) for path in paths]
     try:
-        return dd.read_parquet(paths)
+        frame = dd.read_parquet(paths)
+        if len(frame.columns):
+            return frame
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no file {paths}") from None
+        pass
     except Exception as error:                           # of pyarrow, fsspec and Dask, of many kinds
-        raise ValueError(f"{paths} cannot be read as Parquet: {error!s:.300}") from None
+        if isinstance(error, PermissionError):
+            raise PermissionError(f"{paths} may not be read") from None
+        raise ValueError(f"{paths} cannot be read: it is damaged, not Parquet, or its files differ in their columns"
+                         ) from None
+    raise FileNotFoundError(f"there are no Parquet files {paths}")
 
 
 def _of_collections(parts: tuple, name: str) -> Sources:
