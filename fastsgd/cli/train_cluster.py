@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     """Learns the encoding in one pass over all partitions, trains, and saves both in one file."""
     _check(options)
     optimizer = _scheduled(optimizer_of(options), options.schedule)
-    from fastsgd.distributed.cluster import Cluster, ClusterError
+    from fastsgd.distributed.cluster import Cluster
     from fastsgd.distributed.sources import Sources, read_parquet
     from fastsgd.distributed.table import HoldingOut, learn_encoding
     frame = read_parquet(options.data)
@@ -55,19 +55,20 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError(f"there is no column {name!r}; the columns are {', '.join(map(str, frame.columns))}")
     sources = Sources(tuple((chunk,) for chunk in frame.to_delayed()), None)
     with _client(options) as client:
-        cluster = Cluster(client)
-        held_out = HoldingOut(tuple(options.target), options.validation, options.seed)
-        encoding, samples = learn_encoding(
-            cluster, sources, held_out, options.drop, tell, task=options.task, warn=warn, keep=options.keep,
-            missing=options.missing, own_units=True, quantiles=options.quantile or (), kinds=column_kinds(options.column))
-        say(printable(encoding.summary()))
-        rows = sum(sample.rows for sample in samples)
         try:
+            cluster = Cluster(client)
+            held_out = HoldingOut(tuple(options.target), options.validation, options.seed)
+            encoding, samples = learn_encoding(
+                cluster, sources, held_out, options.drop, tell, task=options.task, warn=warn, keep=options.keep,
+                missing=options.missing, own_units=True, quantiles=options.quantile or (),
+                kinds=column_kinds(options.column))
+            say(printable(encoding.summary()))
+            rows = sum(sample.rows for sample in samples)
             return _train(options, optimizer, cluster, sources, encoding, held_out, samples, rows)
         except FloatingPointError as error:
             raise ArithmeticError(f"{str(error).partition('. ')[0]}, but not saved; "
                                   f"{outcome.smaller_rate(options)}") from None
-        except ClusterError as error:
+        except RuntimeError as error:                    # of the cluster, or of a piece that cannot be read
             raise ArithmeticError(f"{error}{_how_to_resume(options)}") from None
 
 
@@ -91,7 +92,7 @@ def _train(options: argparse.Namespace, optimizer: Any, cluster: Any, sources: A
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         check_writable(folder / MODEL)
-        callbacks += [Opening(options, OF_RECIPES), fastsgd.CSVLogger(folder / LOG)]
+        callbacks += [Opening(options, {*OF_RECIPES, *REFUSED}), fastsgd.CSVLogger(folder / LOG)]
         checkpoint = fastsgd.Checkpoint(folder / CHECKPOINT, seconds=options.checkpoint_every)
     settings = Settings(net, optimizer=optimizer, epochs=options.rounds,
                         threads=None, callbacks=callbacks, dropout=options.dropout,
@@ -160,7 +161,7 @@ def _client(options: argparse.Namespace) -> Iterator[Any]:
     from distributed import Client, LocalCluster
     if options.dask is not None:
         try:
-            client = Client(options.dask, timeout=20)
+            client = Client(options.dask, timeout=10)
         except (OSError, ValueError, TimeoutError) as error:
             raise ConnectionError(f"--dask {options.dask}: no scheduler answers there ({type(error).__name__}); an "
                                   "address is like tcp://192.168.0.1:8786") from None

@@ -29,7 +29,7 @@ from fastsgd.runs.callback import Callback
 from fastsgd.runs.callbacks import EarlyStopping, Progress
 from fastsgd.runs.settings import Settings
 
-DEFAULT_BATCH = 100
+DEFAULT_BATCH = 10
 
 
 class DistributedEstimator(BaseEstimator):
@@ -67,7 +67,7 @@ class DistributedEstimator(BaseEstimator):
         -------
         self
         """
-        model = self._local(**{name: value for name, value in self.get_params().items() if name not in self._own})
+        model = self._local(**{name: value for name, value in self.get_params(deep=False).items() if name not in self._own})
         model._validate_params()
         momentum = check_outer(self.outer)
         steps = None if self.local_steps is None else check_whole("local_steps", self.local_steps, least=1)

@@ -1,6 +1,7 @@
 """Where rows lie: dask.array, dask.dataframe, Parquet files, or delayed objects and futures, cut into chunks."""
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -126,9 +127,14 @@ def read_parquet(paths: Any) -> Any:
         import dask.dataframe as dd
     except ImportError as error:
         raise ImportError(f'Parquet files are read by dask.dataframe: pip install "fastsgd[dask]" ({error})') from None
-    paths = os.fspath(paths) if isinstance(paths, str | os.PathLike) else [os.fspath(path) for path in paths]
+    given = [os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    found = [path for pattern in given for path in (
+        sorted(glob.glob(pattern)) if glob.has_magic(pattern) and "://" not in pattern else [pattern])]
+    paths = given[0] if len(given) == 1 else given
+    if not found:
+        raise FileNotFoundError(f"there are no Parquet files {paths}")
     try:
-        frame = dd.read_parquet(paths)
+        frame = dd.read_parquet(found[0] if len(found) == 1 else found)
         if len(frame.columns):
             return frame
     except FileNotFoundError:
