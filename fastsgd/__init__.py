@@ -68,6 +68,7 @@ for _old, _new in {"architecture": architecture, "callbacks": callbacks, "checkp
 
 _ESTIMATORS = ("MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor", "TabularClassifier",
                "TabularRegressor")
+__all__ += ["distributed"]
 if find_spec("sklearn") is not None:           # which is imported with the first of them; "import *" must not need it
     __all__ += ["MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor", "TabularClassifier",
                 "TabularRegressor"]
@@ -76,6 +77,9 @@ _renamed = old_names("fastsgd", CSVLog="CSVLogger", JSONLog="JSONLogger", MLflow
 
 
 def __getattr__(name):
+    if name == "distributed":                  # imported when it is first asked for
+        import fastsgd.distributed
+        return fastsgd.distributed
     if name in _ESTIMATORS:
         from fastsgd import estimators
         return getattr(estimators, name)

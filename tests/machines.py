@@ -102,7 +102,8 @@ def run_worker(address: str, threads: int, folder: str, environment: dict[str, s
 
     async def run() -> None:
         from distributed import Worker
-        async with Worker(address, host="127.0.0.1", nthreads=threads, local_directory=folder, dashboard=False) as worker:
+        async with Worker(address, host="127.0.0.1", nthreads=threads, local_directory=folder,
+                          dashboard=False) as worker:
             await worker.finished()
 
     _quietly(run)

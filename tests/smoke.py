@@ -72,6 +72,10 @@ SMOKE = {
     "networks go elsewhere and come back": [
         "test_interop_c.py::test_float64", "test_interop_onnx.py::test_networks_come_back_equal",
         "test_interop_torch.py::test_the_units_of_outputs_come_last"],
+    "rounds on many machines are one mathematics": [
+        "test_local_sgd.py::test_sums_are_the_same_whoever_adds_up",
+        "test_local_sgd.py::test_a_share_may_be_computed_again",
+        "test_local_sgd.py::test_segments_cover_every_epoch_once"],
     "pictures": ["test_plots.py::test_every_plot_takes_axes_returns_them_and_says_what_they_show[history]"],
 }
 ENTRIES = [entry for entries in SMOKE.values() for entry in entries]

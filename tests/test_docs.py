@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 MANUAL = [path for path in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))) if path.exists()]
 PAGES = [*MANUAL, *(path for name in ("CONTRIBUTING.md", "SECURITY.md", "bench/README.md", "tests/soak/README.md",
                                       "examples/serving/README.md", "examples/sklearn/README.md",
+                                      "examples/dask/README.md",
                                       "fastsgd/datasets/digits/README.md") if (path := ROOT / name).exists())]
 COMPLETE = (ROOT / "docs" / "README.md").exists() and (ROOT / "pyproject.toml").exists()
 MARK = re.compile(r"<!-- test: (.*?) -->")

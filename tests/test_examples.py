@@ -30,3 +30,15 @@ def test_scikit_learn(name, words):
                             timeout=120)
     assert result.returncode == 0, result.stderr
     assert words in result.stdout
+
+
+@pytest.mark.parametrize(("name", "words"), [("search", "best: "), ("shops", "price  weekend")])
+def test_dask(name, words):
+    for package in ("sklearn", "distributed", "dask.dataframe", "joblib"):
+        pytest.importorskip(package)
+    if not EXAMPLES.exists():
+        pytest.skip("the examples are not installed with the tests")
+    result = subprocess.run([sys.executable, "-P", EXAMPLES / "dask" / f"{name}.py"], capture_output=True, text=True,
+                            timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert words in result.stdout

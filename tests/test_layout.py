@@ -19,7 +19,7 @@ PACKAGE = Path(fastsgd.__file__).parent
 # From the top down: a room, which is a sub-package or a module at the top, may import those below it only.
 ORDER = [
     "__main__", "cli", "__init__",
-    "interop", "estimators", "tabular",
+    "interop", "distributed", "estimators", "tabular",
     "training", "descent", "plots", "streams", "runs",
     "network", "engine",
     "tables", "datasets", "data",
@@ -84,7 +84,7 @@ def test_the_names_of_losses_activations_and_optimizers_are_the_same_everywhere(
 
 def test_public_names_are_documented():
     things = {name: getattr(fastsgd, name) for name in fastsgd.__all__}
-    for module in (fastsgd.descent, fastsgd.plots):
+    for module in (fastsgd.descent, fastsgd.plots, fastsgd.distributed):
         things |= {f"{module.__name__}.{name}": getattr(module, name) for name in module.__all__}
     for name, thing in things.items():
         assert inspect.getdoc(thing), name
@@ -100,7 +100,8 @@ def test_importing_needs_no_network_and_no_optional_package():
             "socket.socket.connect = refuse\n"
             "import fastsgd\n"
             "extra = {'pandas', 'pyarrow', 'scipy', 'sklearn', 'torch', 'matplotlib', 'tqdm', 'mlflow',\n"
-            "         'tensorboardX', 'onnx', 'onnxruntime', 'scipy_openblas32', 'fastsgd.engine.reference',\n"
+            "         'tensorboardX', 'onnx', 'dask', 'distributed', 'onnxruntime', 'scipy_openblas32',\n"
+            "         'fastsgd.engine.reference',\n"
             "         'fastsgd.tables.read'} & set(sys.modules)\n"
             "assert not extra, extra")
     result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)

@@ -287,10 +287,10 @@ def test_the_model_of_a_step_knows_when_more_threads_stop_paying():
 
 def test_a_run_on_many_cores_begins_with_the_threads_of_the_model(monkeypatch):
     own = fastsgd.Network([784, 128, 10]).architecture
-    monkeypatch.setattr(step_model, "choose_threads", lambda threads, flops: threads or 64)
+    monkeypatch.setattr(step_model, "choose_threads", lambda threads, flops, most: threads or 64)
     assert step_model.choose_threads_of_step(None, own, 100, 4) == StepModel().best_threads(own, 100, 64)
     assert step_model.choose_threads_of_step(48, own, 100, 4) == 48
-    monkeypatch.setattr(step_model, "choose_threads", lambda threads, flops: 2)
+    monkeypatch.setattr(step_model, "choose_threads", lambda threads, flops, most: 2)
     assert step_model.choose_threads_of_step(None, own, 1, 4) == 2          # the first steps try one
 
 

@@ -28,8 +28,8 @@ from fastsgd.tabular.model import TabularModel
 
 ROUNDS_PICTURE = "rounds.png"
 SCORED_ROWS = 20_000                     # held out, that come to this process for its figures
-REFUSED = ("quality", "time_limit", "report", "compare", "init_from", "epochs", "average", "warm_up", "threads", "decimal",
-           "thousands", "na")
+REFUSED = ("quality", "time_limit", "report", "compare", "init_from", "epochs", "average", "warm_up", "threads",
+           "decimal", "thousands", "na")
 
 
 def applies(options: argparse.Namespace) -> bool:
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     for name in (*options.target, *options.drop, *options.keep):
         if name not in frame.columns:
             raise ValueError(f"there is no column {name!r}; the columns are {', '.join(map(str, frame.columns))}")
-    sources = Sources(tuple((chunk,) for chunk in frame.to_delayed()), None)
+    sources = Sources(tuple((chunk,) for chunk in frame.to_delayed()), tuple)
     with _client(options) as client:
         try:
             cluster = Cluster(client)
@@ -72,14 +72,14 @@ def run(options: argparse.Namespace) -> int:
             raise ArithmeticError(f"{error}{_how_to_resume(options)}") from None
 
 
-def _train(options: argparse.Namespace, optimizer: Any, cluster: Any, sources: Any, encoding: Any, held_out: Any, samples: list,
-           rows: int) -> int:
+def _train(options: argparse.Namespace, optimizer: Any, cluster: Any, sources: Any, encoding: Any, held_out: Any,
+           samples: list, rows: int) -> int:
     from dataclasses import replace
 
     from fastsgd.distributed.checkpoint import RoundCheckpoint
     from fastsgd.distributed.local_sgd import Recipe
     from fastsgd.distributed.outer import Nesterov
-    from fastsgd.distributed.table import EncodedLayout, EncodedRows
+    from fastsgd.distributed.table import EncodedRows
     from fastsgd.distributed.train import run_rounds
     from fastsgd.runs.checkpoint import path_to_resume
     net = network(options, encoding)
@@ -99,20 +99,20 @@ def _train(options: argparse.Namespace, optimizer: Any, cluster: Any, sources: A
                         label_smoothing=options.label_smoothing, checkpoint=checkpoint)
     batch = options.batch_size or step_budget.batch_size_for(rows)
     outer = Nesterov() if options.outer == "nesterov" else None
-    recipe = Recipe(net.architecture, settings.optimizer, batch, options.seed, settings.dropout, settings.label_smoothing,
-                    options.memory, equal=options.outer == "mean")
+    recipe = Recipe(net.architecture, settings.optimizer, batch, options.seed, settings.dropout,
+                    settings.label_smoothing, options.memory, equal=options.outer == "mean")
     path = path_to_resume(options.resume, settings.checkpoint) if options.resume else None
-    others = replace(sources, layout=EncodedLayout(replace(split, held_out=True)))
+    others = replace(sources, split=replace(split, held_out=True))
     say(f"{net}, {net.params.size:,} parameters; {rows:,} rows in {len(sources):,} pieces, some "
         f"{round(rows * options.validation):,} held out; {len(cluster.known)} workers")
     if path:
         say(f"resuming from {path}")
-    some = _some_rows(cluster, others if options.validation else replace(sources, layout=EncodedLayout(split)), net)
+    some = _some_rows(cluster, others if options.validation else replace(sources, split=split), net)
     before = net.cost(*some)
     interrupted = False
     history = fastsgd.distributed.RoundHistory(net.metric)
     try:
-        history = run_rounds(settings, recipe, replace(sources, layout=EncodedLayout(split)), cluster,
+        history = run_rounds(settings, recipe, replace(sources, split=split), cluster,
                              rows=(options.partitions, options.local_epochs, options.local_steps), outer=outer,
                              held_out=others if options.validation else None, persist=None,
                              saved=None if path is None else RoundCheckpoint.read(path), path=path, seed=options.seed)
@@ -206,7 +206,7 @@ def _some_rows(cluster: Any, sources: Any, net: fastsgd.Network) -> tuple[np.nda
     from fastsgd.distributed.tasks import Preparation
     found: list = []
     for number in range(len(sources)):
-        chunk, = cluster.results(read(cluster, sources, Preparation(sources.layout.split, net.architecture,
+        chunk, = cluster.results(read(cluster, sources, Preparation(sources.split, net.architecture,
                                                                     str(net.dtype)), "data", [number]), "figures")
         if chunk is not None:
             found.append(chunk)
@@ -225,8 +225,8 @@ def _tell(options: argparse.Namespace, history: Any, stopping: fastsgd.EarlyStop
     seconds, waiting = sum(history.seconds), sum(history.waiting_seconds)
     sent, back = (sum(values) / max(1, history.rounds) / 1e6 for values in (history.bytes_out, history.bytes_back))
     if seconds:
-        say(f"{seconds:.3g} s in rounds, {100 * waiting / seconds:.0f} % of it waiting; {sent:.3g} MB out and {back:.3g} MB "
-            "back in a round")
+        say(f"{seconds:.3g} s in rounds, {100 * waiting / seconds:.0f} % of it waiting; {sent:.3g} MB out and "
+            f"{back:.3g} MB back in a round")
 
 
 def _how_to_resume(options: argparse.Namespace) -> str:

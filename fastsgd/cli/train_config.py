@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from fastsgd.cli.option_parser import did_you_mean
-from fastsgd.cli.train_options import OF_MODEL
+from fastsgd.cli.train_options import OF_CLUSTERS, OF_MODEL
 from fastsgd.files.atomic import require_regular, write_atomically
 
 CHECKPOINT, LOG, MODEL, CONFIG, CURVE = "run.ckpt", "log.csv", "model.safetensors", "config.toml", "learning_curve.png"
@@ -87,6 +87,8 @@ def write_config(path: Path, options: argparse.Namespace, left_out: Iterable[str
     """The options as a file for ``--config``, without those that have no value and those to be left out."""
     lines = [HEADING]
     left_out = {*NOT_KEPT, *left_out, *(OF_MODEL if getattr(options, "init_from", None) else ())}
+    if options.dask is None and options.workers is None:
+        left_out |= {*OF_CLUSTERS}
     for name, value in vars(options).items():
         if name not in left_out and value is not None:
             lines.append(f"{name} = {_toml(value)}\n")

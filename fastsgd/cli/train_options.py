@@ -71,21 +71,21 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     recipe.add_argument("--seed", type=int, default=0, help="of the split, the weights and the order (%(default)s)")
     recipe.add_argument("--threads", type=int)
 
-    cluster = command.add_argument_group("on a cluster", "DATA is then the path or a pattern of Parquet files, which are "
-                                         "trained on in pieces by rounds of local SGD (needs fastsgd[dask])")
+    cluster = command.add_argument_group("on a cluster", "DATA is then the path or a pattern of Parquet files, which "
+                                         "are trained on in pieces by rounds of local SGD (needs fastsgd[dask])")
     cluster.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, such as tcp://192.168.0.1:8786")
-    cluster.add_argument("--workers", type=int, metavar="N", help="start a cluster of so many processes on this machine "
-                         "instead")
+    cluster.add_argument("--workers", type=int, metavar="N", help="start a cluster of so many processes on this "
+                         "machine instead")
     cluster.add_argument("--rounds", type=int, default=20, metavar="N", help="(%(default)s)")
-    cluster.add_argument("--local-epochs", type=int, default=1, metavar="N", help="passes of a partition over its rows in "
-                         "a round (%(default)s)")
+    cluster.add_argument("--local-epochs", type=int, default=1, metavar="N", help="passes of a partition over its rows "
+                         "in a round (%(default)s)")
     cluster.add_argument("--local-steps", type=int, metavar="N", help="instead of them, its steps in a round")
-    cluster.add_argument("--partitions", type=int, metavar="N", help="that train at the same time; the result depends on "
-                         "it, and not on the workers (as many as pieces, up to 16)")
-    cluster.add_argument("--outer", default="weighted", choices=["weighted", "mean", "nesterov"], help="what is made of "
-                         "the partitions' changes (%(default)s)")
-    cluster.add_argument("--memory", default="average", choices=["average", "keep", "reset"], help="of the optimizer, from "
-                         "round to round (%(default)s)")
+    cluster.add_argument("--partitions", type=int, metavar="N", help="that train at the same time; the result depends "
+                         "on it, and not on the workers (as many as pieces, up to 16)")
+    cluster.add_argument("--outer", default="weighted", choices=["weighted", "mean", "nesterov"], help="what is made "
+                         "of the partitions' changes (%(default)s)")
+    cluster.add_argument("--memory", default="average", choices=["average", "keep", "reset"], help="of the optimizer, "
+                         "from round to round (%(default)s)")
 
     network = command.add_argument_group("the network")
     network.add_argument("--hidden", type=sizes, default=[128], metavar="128,64", help="units of the hidden layers "

@@ -44,7 +44,8 @@ class Moments:
         if hasattr(part, "tocsr"):
             part = part.tocsr().astype(float)
             mean = np.asarray(part.T @ rows).ravel() / max(total, 1e-300)
-            return cls(total, mean, np.maximum(np.asarray(part.multiply(part).T @ rows).ravel() - total * mean * mean, 0))
+            squares = np.asarray(part.multiply(part).T @ rows).ravel()
+            return cls(total, mean, np.maximum(squares - total * mean * mean, 0))
         part = np.asarray(part, dtype=float)
         mean = rows @ part / max(total, 1e-300)
         return cls(total, mean, rows @ (part - mean) ** 2)
@@ -143,7 +144,7 @@ class Agreeing:
 
 def agree(cluster: Cluster, sources: Sources, classifies: bool) -> Agreement:
     """What all chunks agree on, merged in their order."""
-    futures = read(cluster, sources, Agreeing(sources.layout.split, classifies), "data")
+    futures = read(cluster, sources, Agreeing(sources.split, classifies), "data")
     parts = [part for part in cluster.results(futures, "data") if part is not None]
     if not parts:
         raise ValueError("data has no rows")

@@ -3,9 +3,11 @@
 The file is a model file (``network.model_file``): ``fastsgd.Network.load`` reads the network of that round. Beside its
 arrays it holds ``run.momentum`` (of the outer optimizer), ``run.slots`` (the optimizer's memory, averaged),
 ``run.kept.P.slots`` and ``run.kept.P.residual`` (what partition P keeps), ``run.history.*`` and the arrays of the
-callbacks' states, and as metadata ``fastsgd.rounds``, JSON: ``version`` of this layout, ``library``, ``plan`` (what must be
-the same for the run to resume to the same bits), ``round``, ``rate_factor``, ``carried``, ``history``, ``callbacks`` and
-``checksum``, as in ``runs.checkpoint``.
+callbacks' states, and as metadata ``fastsgd.rounds``, JSON:
+
+- ``version`` of this layout, ``library``, ``checksum``: as in ``runs.checkpoint``;
+- ``plan``: what must be the same for the run to resume to the same bits;
+- ``round``, ``rate_factor``, ``carried``, ``history``, ``callbacks``: where the run is.
 """
 from __future__ import annotations
 
@@ -61,7 +63,7 @@ class RoundCheckpoint:
             if model_file.ROUNDS not in file.metadata:
                 what = "one of fastsgd.train" if model_file.CHECKPOINT in file.metadata else "it holds no run"
                 raise ValueError(f"{path} is not a checkpoint of fastsgd.distributed.train: {what}")
-            content, architecture, params, arrays = checked_content(file, model_file.ROUNDS, VERSION, path)
+            content, _, params, arrays = checked_content(file, model_file.ROUNDS, VERSION, path)
         try:
             kept: dict[int, dict] = {}
             for name, array in below("run.kept.", arrays).items():
@@ -73,7 +75,7 @@ class RoundCheckpoint:
                         [(str(name), dict(values)) for name, values in content["callbacks"]], params,
                         arrays.get("run.momentum"), arrays.get("run.slots"),
                         {partition: Kept(**each) for partition, each in kept.items()}, below("run.callback.", arrays))
-            if not 0 <= found.round or found.history.rounds != found.round or not np.isfinite(params).all():
+            if not found.round >= 0 or found.history.rounds != found.round or not np.isfinite(params).all():
                 raise ValueError(f"it is of round {found.round}, with a history of {found.history.rounds}")
             for array in (found.momentum, *(each.residual for each in found.kept.values())):
                 if array is not None and array.shape != params.shape:

@@ -192,8 +192,8 @@ class Cluster:
         if self.client.status != "running":
             raise ClusterError(self._lost())
         if now - self._alive > self.timeout:
-            raise ClusterError(f"{self.doing}: no task has come to its end for {self.timeout:g} s (timeout=); is a worker "
-                               "stuck, or are tasks that long?")
+            raise ClusterError(f"{self.doing}: no task has come to its end for {self.timeout:g} s (timeout=); is a "
+                               "worker stuck, or are tasks that long?")
         if now - self._alive < LOOK_SECONDS:
             return
         self._know()
@@ -205,8 +205,8 @@ class Cluster:
             raise ClusterError(f"{self.doing}: the cluster has had no workers for {SECONDS_WITHOUT_WORKERS:g} s")
 
     def _lost(self) -> str:
-        return (f"{self.doing}: the scheduler of the cluster is gone, or has dropped this client's tasks; to go on from the last "
-                f"checkpoint, give resume= and another client: {HOW_TO}")
+        return (f"{self.doing}: the scheduler of the cluster is gone, or has dropped this client's tasks; to go on "
+                f"from the last checkpoint, give resume= and another client: {HOW_TO}")
 
 
 @contextlib.contextmanager
@@ -253,8 +253,8 @@ def translated(error: BaseException, what: str) -> BaseException:
         return ClusterError(f"{what}: {error.allowed_failures + 1} workers in a row died while they worked on it, the "
                             "last for want of memory or killed; give more memory a worker, or more and smaller chunks")
     if isinstance(error, ImportError | AttributeError) and "fastsgd" in str(error):
-        return ClusterError(f"{what}: a worker cannot run fastsgd's tasks ({error!s:.200}); install the same fastsgd on "
-                            "all machines, the scheduler's too")
+        return ClusterError(f"{what}: a worker cannot run fastsgd's tasks ({error!s:.200}); install the same fastsgd "
+                            "on all machines, the scheduler's too")
     if isinstance(error, ValueError | TypeError | FloatingPointError | RuntimeError):
         return error
     return RuntimeError(f"{what}: {type(error).__name__}: {error!s:.300}")

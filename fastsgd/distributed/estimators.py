@@ -17,7 +17,7 @@ from fastsgd.distributed.agreement import Agreement, agree
 from fastsgd.distributed.cluster import Cluster
 from fastsgd.distributed.history import RoundHistory
 from fastsgd.distributed.local_sgd import MEMORIES, Recipe
-from fastsgd.distributed.outer import Nesterov, check_outer
+from fastsgd.distributed.outer import check_outer
 from fastsgd.distributed.rows import read
 from fastsgd.distributed.sources import Sources, is_array, is_collection, is_frame, sources_of
 from fastsgd.distributed.tasks import naming
@@ -67,7 +67,8 @@ class DistributedEstimator(BaseEstimator):
         -------
         self
         """
-        model = self._local(**{name: value for name, value in self.get_params(deep=False).items() if name not in self._own})
+        model = self._local(**{name: value for name, value in self.get_params(deep=False).items()
+                               if name not in self._own})
         model._validate_params()
         momentum = check_outer(self.outer)
         steps = None if self.local_steps is None else check_whole("local_steps", self.local_steps, least=1)
@@ -90,9 +91,10 @@ class DistributedEstimator(BaseEstimator):
                              "partitions")
         batch = min(200, agreed.rows) if self.batch_size == "auto" else self.batch_size
         recipe = Recipe(net.architecture, settings.optimizer, batch, int(random.randint(SEEDS)), settings.dropout,
-                        settings.label_smoothing, self.memory, equal=self.outer == "mean", **self._of_recipe(model, agreed))
+                        settings.label_smoothing, self.memory, equal=self.outer == "mean",
+                        **self._of_recipe(model, agreed))
         self.history_: RoundHistory = run_rounds(
-            settings, recipe, replace(sources, layout=split), cluster,
+            settings, recipe, replace(sources, split=split), cluster,
             rows=(self.partitions, check_whole("local_epochs", self.local_epochs, least=1), steps), outer=momentum,
             held_out=None, persist=self.persist, saved=None, path=None, seed=recipe.seed)
         self._finish(model, net, agreed, sources, scales)
@@ -117,7 +119,7 @@ class DistributedEstimator(BaseEstimator):
             return self.local_.score(X, y, sample_weight)
         cluster = Cluster(self.client, self.timeout)
         sources = sources_of((X, y) if sample_weight is None else (X, y, sample_weight))
-        parts = cluster.results(read(cluster, sources, _Judge(sources.layout.split, self.local_), "X"), "score")
+        parts = cluster.results(read(cluster, sources, _Judge(sources.split, self.local_), "X"), "score")
         return _score_of([part for part in parts if part is not None], isinstance(self, ClassifierMixin))
 
     # ---- its parts ----
@@ -137,12 +139,12 @@ class DistributedEstimator(BaseEstimator):
         if not self.standardize:
             return False
         scale = 1 / agreed.features.deviation
-        net.input_scale = scale
-        net.input_offset = np.zeros_like(scale) if agreed.sparse else -agreed.features.mean * scale
+        net.input_scale = scale.tolist()
+        net.input_offset = 0.0 if agreed.sparse else (-agreed.features.mean * scale).tolist()
         if agreed.targets is not None and net.architecture.loss_type.targets.has_unit:
             each = net.sizes[-1] // len(agreed.targets.mean)
-            net.output_scale = np.repeat(agreed.targets.deviation, each)
-            net.output_offset = np.repeat(agreed.targets.mean, each)
+            net.output_scale = np.repeat(agreed.targets.deviation, each).tolist()
+            net.output_offset = np.repeat(agreed.targets.mean, each).tolist()
         return True
 
     def _finish(self, model: Any, net: Network, agreed: Agreement, sources: Sources, scales: bool) -> None:
@@ -151,8 +153,8 @@ class DistributedEstimator(BaseEstimator):
             net = _with_scales_in_weights(net)
         model._hold(net)
         model.n_features_in_ = agreed.columns
-        if sources.layout.columns:
-            model.feature_names_in_ = np.array(sources.layout.columns, dtype=object)
+        if sources.columns:
+            model.feature_names_in_ = np.array(sources.columns, dtype=object)
         self.local_, self.n_iter_, self.n_features_in_ = model, self.history_.rounds, agreed.columns
         model.n_iter_, model.t_ = self.history_.rounds, self.history_.steps
         for name in ("classes_", "coefs_", "intercepts_", "coef_", "intercept_", "loss_", "loss_curve_",
@@ -173,9 +175,8 @@ class DistributedEstimator(BaseEstimator):
         if X.numblocks[1] > 1:
             X = X.rechunk({1: -1})
         example = call(np.zeros((1, X.shape[1]), X.dtype))
-        if example.ndim == 1:
-            return X.map_blocks(call, drop_axis=1, dtype=example.dtype, meta=example[:0], token=f"fastsgd-{method}")
-        return X.map_blocks(call, token=f"fastsgd-{method}", chunks=(X.chunks[0], (example.shape[1],)), dtype=example.dtype, meta=example[:0])
+        shape: dict = {"drop_axis": 1} if example.ndim == 1 else {"chunks": (X.chunks[0], (example.shape[1],))}
+        return X.map_blocks(call, dtype=example.dtype, meta=example[:0], **shape)
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,11 @@ class _Call:
         import pandas as pd
         found = self(frame)
         return (pd.Series if found.ndim == 1 else pd.DataFrame)(found, index=frame.index)
+
+    @property
+    def __name__(self):
+        """That of the tasks on Dask's dashboard."""
+        return f"fastsgd-{self.method}"
 
     @property
     def _dtype(self):
@@ -222,13 +228,6 @@ class _Encoded:
             own = self.class_weight[np.searchsorted(self.model.classes_, y)]
             weight = own if weight is None else own * np.asarray(weight, dtype=float)
         return X, self.model._encode(y, np.dtype(self.dtype)), weight
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """A layout whose rows are encoded."""
-
-    split: _Encoded
 
 
 @dataclass(frozen=True)
@@ -355,9 +354,9 @@ class MLPRegressor(RegressorMixin, DistributedEstimator):
     standardize : bool
         Whether features, and targets where the loss is of their unit, are brought to mean 0 and deviation 1 by what
         all partitions agree on; the scales become part of the weights.
-    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate_init, max_iter, random_state, tol, momentum, \
-nesterovs_momentum, beta_1, beta_2, epsilon, n_iter_no_change, optimizer, dropout, callbacks, progress, local_epochs, \
-local_steps, partitions, outer, memory, persist, timeout
+    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate_init, max_iter, random_state, tol, \
+momentum, nesterovs_momentum, beta_1, beta_2, epsilon, n_iter_no_change, optimizer, dropout, callbacks, progress, \
+local_epochs, local_steps, partitions, outer, memory, persist, timeout
         As for :class:`fastsgd.distributed.MLPClassifier`.
     """
 
@@ -387,6 +386,7 @@ def _begin_mlp(model: Any, agreed: Agreement, sources: Sources, seed: int, class
         model.classes_ = model._label_binarizer.classes_
         outputs = 1 if len(classes) == 2 else len(classes)
     else:
+        assert agreed.targets is not None
         columns = len(agreed.targets.mean)
         example = model._encode(np.zeros((1, columns) if columns > 1 else 1), np.dtype(agreed.dtype))
         outputs = LOSSES[model.loss].outputs_for(example.shape[1])
@@ -394,7 +394,7 @@ def _begin_mlp(model: Any, agreed: Agreement, sources: Sources, seed: int, class
     model.n_outputs_ = outputs
     net = model._new_network([agreed.columns, *hidden, outputs], agreed.dtype, seed)
     model.n_layers_, model.out_activation_ = len(net.sizes), net.architecture.activations[-1]
-    return net, _Layout(_Encoded(sources.layout.split, model, agreed.dtype, class_weight))
+    return net, _Encoded(sources.split, model, agreed.dtype, class_weight)
 
 
 def _finish_mlp(model: Any, history: RoundHistory, net: Network) -> None:
@@ -443,7 +443,7 @@ n_iter_no_change, class_weight, multi_class, optimizer, callbacks, progress
         self._positive = tuple(weights.tolist()) if weights is not None and several and \
             model._loss() != "cross_entropy" else ()
         net = model._new_network([agreed.columns, model._outputs_of()], agreed.dtype, 0)
-        return net, _Layout(_Encoded(sources.layout.split, model, agreed.dtype, None if self._positive else weights))
+        return net, _Encoded(sources.split, model, agreed.dtype, None if self._positive else weights)
 
     def _of_optimizer(self, agreed):
         return (agreed.sparse,)
@@ -478,7 +478,7 @@ n_iter_no_change, optimizer, callbacks, progress
     def _begin(self, model, agreed, sources, seed):
         model._check_parameters()
         net = model._new_network([agreed.columns, 1], agreed.dtype, 0)
-        return net, _Layout(_Encoded(sources.layout.split, model, agreed.dtype))
+        return net, _Encoded(sources.split, model, agreed.dtype)
 
     def _of_optimizer(self, agreed):
         return (agreed.sparse,)

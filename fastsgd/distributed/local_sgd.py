@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -285,7 +285,8 @@ def _first(outcome: Outcome) -> int:
 
 def _sum_of(a: Outcome, b: Outcome) -> Outcome:
     slots = None if a.slots is None or b.slots is None else a.slots + b.slots
-    return Outcome(a.change + b.change, slots, a.weight + b.weight, a.counted + b.counted, a.cost + b.cost,
+    change = unpack(a.change) + unpack(b.change)
+    return Outcome(change, slots, a.weight + b.weight, a.counted + b.counted, a.cost + b.cost,
                    a.score + b.score, a.rows + b.rows, {**a.carried, **b.carried}, (*a.timings, *b.timings), a.worker,
                    a.moved + b.moved)
 

@@ -11,9 +11,9 @@ from fastsgd.arguments import is_number
 
 @dataclass(frozen=True)
 class Nesterov:
-    """SGD with Nesterov momentum on the mean change, which stands in for a negative gradient (DiLoCo, arXiv 2311.08105).
+    """SGD with Nesterov momentum on the mean change, which stands in for a negative gradient (DiLoCo, Douillard 2023).
 
-    With the mean change d: v <- momentum v + d, then w <- w + learning_rate (d + momentum v).
+    (arXiv 2311.08105.) With the mean change d: v <- momentum v + d, then w <- w + learning_rate (d + momentum v).
 
     >>> Nesterov()
     Nesterov(learning_rate=0.7, momentum=0.9)

@@ -64,7 +64,7 @@ class Rows:
             raise ValueError(f"{self.name}: sample_weight is 0 throughout, so no row counts")
         weighted = [each.weighted for each in self.facts if each.rows]
         if any(weighted) and not all(weighted):
-            raise ValueError(f"{self.name}: {_label(self.name, weighted.index(False))} has no sample_weight, others have")
+            raise ValueError(f"{_label(self.name, weighted.index(False))} has no sample_weight, others have")
 
     @property
     def total(self) -> Facts:

@@ -24,7 +24,6 @@ from fastsgd.distributed.history import RoundHistory
 from fastsgd.distributed.local_sgd import Kept, Outcome, Recipe, RoundStart, Share, Timing, add, segments_of
 from fastsgd.distributed.outer import Nesterov, outer_step
 from fastsgd.distributed.rows import Rows
-from fastsgd.network.network import Network
 from fastsgd.optimizers import CARRIED, Optimizer
 from fastsgd.runs.callback import Callback, Run
 from fastsgd.runs.checkpoint import CheckpointTimer
@@ -35,8 +34,8 @@ from fastsgd.runs.start import plan_of_network
 
 LAST_OUTCOMES = 4                        # that the client itself adds up
 IN_TASKS = 2**23                         # bytes of parameters that travel within the tasks that need them
-ROUNDS_KEPT = 16                         # after which what partitions keep comes to the client, so that a worker's death
-                                         # never makes more rounds than these run again
+ROUNDS_KEPT = 16                         # after which what partitions keep comes to the client, so that a worker's
+                                         # death never makes more rounds than these run again
 
 
 @dataclass
@@ -48,7 +47,8 @@ class Plan:
     steps: list[int]                     # of each partition in a round
 
     @classmethod
-    def of(cls, rows: Rows, partitions: int | None, batch_size: int, local_epochs: int, local_steps: int | None) -> Plan:
+    def of(cls, rows: Rows, partitions: int | None, batch_size: int, local_epochs: int,
+           local_steps: int | None) -> Plan:
         groups = rows.groups(partitions)
         counts = [[rows.facts[chunk].rows for chunk in group] for group in groups]
         steps = [local_steps or local_epochs * sum(-(-count // batch_size) for count in own) for own in counts]
@@ -166,8 +166,7 @@ class DistributedRun(Run):
         last, kept, trained = self._submit()
         outcome = add(self._cluster.results(last, f"round {self.epoch}", lambda: self._watch(trained), beside=trained,
                                             heard=lambda: sum(self._reported.values())))
-        change = np.asarray(outcome.change)
-        change /= change.dtype.type(outcome.weight)
+        change = np.asarray(outcome.change) / self._good.dtype.type(outcome.weight)
         self.net.params[:] = self._good
         outer_step(self._outer, self.net.params, self._momentum, change)
         if not np.isfinite(self.net.params).all():
@@ -234,10 +233,13 @@ class DistributedRun(Run):
     def _spread_rows(self, slots: int) -> None:
         """Has rows loaded anew, where workers have joined and what they save is more than that takes."""
         before, now = (math.ceil(len(self._plan) / max(1, each)) for each in (self._slots_known, slots))
-        if self._slots_known and now < before:
-            saved = (1 - now / before) * self.history.compute_seconds[-1] * (self.epochs - self.history.rounds)
-            if saved > self._rows.seconds:
-                self._rows.spread()
+        if self._slots_known and self.history.rounds and now < before and self._seconds_saved(
+                1 - now / before) > self._rows.seconds:
+            self._rows.spread()
+
+    def _seconds_saved(self, share: float) -> float:
+        """In all rounds to come, where each takes so much less."""
+        return share * self.history.compute_seconds[-1] * (self.epochs - self.history.rounds)
 
     def _add_up(self, outcomes: list) -> list:
         """Tasks that add outcomes up until few are left, in the order of the tree whose leaves are the partitions."""

@@ -3,13 +3,13 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from fastsgd.cached import cached_property
 from fastsgd.distributed.extra import require_dask
 
 SHARED = 1.5                             # tasks that chunks may need one by one, for each that all need together
@@ -58,10 +58,11 @@ class Layout:
 
 @dataclass(frozen=True)
 class Sources:
-    """All chunks of a collection: of each its delayed objects or futures, and its layout."""
+    """All chunks of a collection: of each its delayed objects or futures, and what makes X, y and weights of them."""
 
     chunks: tuple[tuple[Any, ...], ...]
-    layout: Layout
+    split: Callable[[Sequence[Any]], tuple[Any, Any, Any]]
+    columns: tuple[str, ...] = ()        # of X, where it is a data frame
     known_bytes: int | None = None       # of all of them in memory, where it is known
 
     def __len__(self) -> int:
@@ -107,7 +108,7 @@ def sources_of(data, target=None, weight=None, name: str = "data") -> Sources:
     if isinstance(data, tuple) and len(data) in (2, 3) and all(is_array(part) or is_frame(part) for part in data):
         return _of_collections(data, name)
     if isinstance(data, list | tuple) and data and all(is_delayed(part) or is_future(part) for part in data):
-        return Sources(tuple((part,) for part in data), Layout(one=True))
+        return Sources(tuple((part,) for part in data), Layout(one=True).split)
     raise TypeError(f"{name} must be a pair (X, y) or three (X, y, sample_weight) of dask arrays or data frames, a "
                     "dask.dataframe or paths of Parquet files with target=, or a list of delayed objects or futures of "
                     f"(X, y); got {_shown(data)}")
@@ -177,7 +178,7 @@ def _of_collections(parts: tuple, name: str) -> Sources:
     columns = tuple(map(str, X.columns)) if is_frame(X) else ()
     known = int(sum(part.nbytes for part in (X, *others))) if sizes is not None and all(
         is_array(part) and not np.isnan(part.nbytes) for part in (X, *others)) else None
-    return Sources(tuple(zip(*delayed, strict=True)), Layout(columns=columns), known)
+    return Sources(tuple(zip(*delayed, strict=True)), Layout(columns=columns).split, columns, known)
 
 
 def _of_frame(frame, target, weight, name: str) -> Sources:
@@ -198,7 +199,7 @@ def _of_frame(frame, target, weight, name: str) -> Sources:
             raise TypeError(f"{name}: column {column!r} holds {dtype}; X must hold numbers. Encode it first, or let "
                             "the command do it: fastsgd train FILES --target ... --workers ...")
     chunks = tuple((chunk,) for chunk in frame.to_delayed())
-    return Sources(chunks, Layout(columns, targets, weight, one=True))
+    return Sources(chunks, Layout(columns, targets, weight, one=True).split, columns)
 
 
 def _chunk_rows(part) -> tuple[int, ...] | None:
@@ -236,8 +237,9 @@ def _numbers_of(column, name: str) -> np.ndarray:
         raise TypeError(f"column {name!r} holds {dtype}, and must hold numbers")
     if isinstance(dtype, np.dtype):
         return column.to_numpy()
-    return column.to_numpy(dtype=float, na_value=np.nan) if column.isna().any() else column.to_numpy(dtype.numpy_dtype) \
-        if hasattr(dtype, "numpy_dtype") else column.to_numpy(dtype=float)
+    gaps = column.isna().any()
+    kind = getattr(dtype, "numpy_dtype", float)
+    return column.to_numpy(dtype=float, na_value=np.nan) if gaps else column.to_numpy(dtype=kind)
 
 
 def _plain(values, name: str) -> Any:

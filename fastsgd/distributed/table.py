@@ -64,7 +64,7 @@ class Sampling:
             if not rows:
                 return None
             there = np.flatnonzero(~self.holding_out(table))
-            chosen = there[np.linspace(0, len(there) - 1, min(len(there), self.most)).astype(int)] if len(there) else there
+            chosen = there[np.linspace(0, max(0, len(there) - 1), min(len(there), self.most)).astype(int)]
             values, first, counts = np.unique(_comparable(table[names[0]]), return_index=True, return_counts=True)
             few = len(values) <= MAX_LEVELS and len(names) == 1
             if few and table[names[0]].dtype.kind != "f":
@@ -96,13 +96,6 @@ class EncodedRows:
             return X, y, None
         weights = np.array([self.class_weight.get(level, 1.0) for level in self.encoding.classes])
         return X, y, weights[y]
-
-
-@dataclass(frozen=True)
-class EncodedLayout:
-    """What reads chunks of such rows."""
-
-    split: EncodedRows
 
 
 def learn_encoding(cluster: Cluster, sources: Sources, holding_out: HoldingOut, drop: Sequence[str] = (),

@@ -109,7 +109,8 @@ def guarded(function: Callable, context: Context, *arguments: Any) -> Any:
 
 # ---- rows ----
 
-class _Shape(NamedTuple):
+@dataclass
+class _Shape:
     """What the checks of rows ask of a network."""
 
     architecture: Architecture

@@ -57,10 +57,10 @@ def train(net: Network, data: Any, *, client: Any = None, rounds: int = 10, loca
     local_epochs : int, optional
         Passes of each partition over its rows in a round, 1 by default.
     local_steps : int, optional
-        Instead of them, how many mini-batch steps each partition makes in a round. With 1, SGD makes just the steps that
-        one machine makes with batches that are the union of the partitions' (to rounding, where a step is linear in
-        the gradient: with momentum, Nesterov's too, l2, weight_decay and schedules, but not with clip_norm or Adam's
-        division).
+        Instead of them, how many mini-batch steps each partition makes in a round. With 1, SGD makes just the steps
+        that one machine makes with batches that are the union of the partitions' (to rounding, where a step is linear
+        in the gradient: with momentum, Nesterov's too, l2, weight_decay and schedules, but not with clip_norm or
+        Adam's division).
     partitions : int, optional
         Into how many parts the chunks of data are divided, neighbours together; each trains through its own chunks one
         after the other, of which only one need be in memory. As many as there are chunks by default, up to 16.
@@ -208,7 +208,7 @@ def _saved(resume, checkpoint: Checkpoint | None) -> tuple[RoundCheckpoint | Non
 
 
 def _preparation(sources: Sources, net: Network) -> Preparation:
-    return Preparation(sources.layout.split, net.architecture, str(net.dtype))
+    return Preparation(sources.split, net.architecture, str(net.dtype))
 
 
 def _rows_in_memory(validation: Any) -> Any:

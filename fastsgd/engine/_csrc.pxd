@@ -193,7 +193,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
     bint fs_team_handle_fork(fs_team* team)
     ctypedef struct fs_thread_count:
         ptrdiff_t steps, first_step
-        int forward_only, poll_due, stop, pause, whole, change_team, trial_over, trial_size
+        int forward_only, fixed, poll_due, stop, pause, whole, change_team, trial_over, trial_size
         double done
     void fs_run_adaptively(fs_thread_count* pass_, int size, int adapts, fs_work work, void* job)
     ptrdiff_t fs_next(ptrdiff_t* number)

@@ -8,6 +8,7 @@ cdef class Pass:
     cdef fs_job job
     cdef list kept                    # arrays that the job points into
     cdef object target, error
+    cdef bint on_blas
     cdef object X, categories         # where an error would be
 
     cdef fs_job* bind(self, int mode, architecture, params, X, backend, config=None) except NULL:
@@ -16,6 +17,7 @@ cdef class Pass:
         if backend not in BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         self.kept = [layer_table(architecture)]
+        self.on_blas = backend == "blas"
         self.X, self.categories = X, architecture.layers[0].categories
         job.mode = mode
         job.ops = fs_operations(params.itemsize == 8)
@@ -80,6 +82,7 @@ cdef class Pass:
         cdef int team = self.prepare(threads)
         job.control.poll, job.control.call_poll = <void*>poll_and_error, call_poll
         job.control.last_poll = fs_seconds()
+        job.control.team.fixed = self.on_blas and not adapts
         with nogil:
             fs_run_adaptively(&job.control.team, team, adapts, run, job)
         fs_copy_padded(job, False)

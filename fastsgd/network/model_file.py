@@ -85,7 +85,7 @@ def network_of(file: TensorFile) -> tuple[Architecture, np.ndarray, dict[str, st
     version = metadata.pop("fastsgd.version", None)
     if version != VERSION:
         raise ValueError(f"{file.path} has layout version {version!r:.40}; this fastsgd reads version {VERSION!r}")
-    is_checkpoint = any([metadata.pop(key, None) is not None for key in (CHECKPOINT, ROUNDS)])
+    is_checkpoint = sum(metadata.pop(key, None) is not None for key in (CHECKPOINT, ROUNDS)) > 0
     fields = file.parse(metadata.pop("fastsgd.architecture"))
     try:
         architecture = architecture_of(fields, {name: shape for name, (_, shape) in file.tensors.items()})

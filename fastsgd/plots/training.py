@@ -112,8 +112,8 @@ def history(history: History, ax: Any = None) -> Any:
     if right is not None:
         right.set_ylabel(metric if not beside else ", ".join([metric, *beside]))
         handles += right.get_legend_handles_labels()[0]
-    title = f"learning curve: {history.epochs:,} {history.unit}{'s' * (history.epochs != 1)}, {history.steps:,} steps, " \
-            f"{plain(sum(history.seconds), 2)} s of training"
+    title = f"learning curve: {history.epochs:,} {history.unit}{'s' * (history.epochs != 1)}, " \
+            f"{history.steps:,} steps, {plain(sum(history.seconds), 2)} s of training"
     title_and_legend(ax, title, handles, columns=2)
     return ax
 

@@ -407,9 +407,10 @@ double fs_seconds(void);                          /* monotonic clock */
 
 /* ---- how many threads a pass keeps (thread_count.c) ---- */
 
-typedef struct {              /* of one pass, which begins with zeros but for "steps" and "forward_only" */
+typedef struct {              /* of one pass, which begins with zeros but for "steps", "forward_only" and "fixed" */
     ptrdiff_t steps, first_step;      /* of the pass; and where the present team begins */
     int forward_only;                 /* no thread waits for another before the end */
+    int fixed;                        /* it has just the threads asked for, whatever other processes do */
     int poll_due, stop, pause;        /* Python is asked; ends the pass at once; ends it after the present step */
     int whole;                        /* the threads that it would have */
     int backing_off;                  /* with fewer */

@@ -11,7 +11,8 @@
  *                                                   twice as long as the one before
  *   suppressed   the fastest size                   full, after 1 s: a back-off that made steps slower is not repeated before
  *
- * The end of a back-off or a suppression is remembered from one pass to the next.
+ * The end of a back-off or a suppression is remembered from one pass to the next. Products of a BLAS depend on the number
+ * of threads, so there a number that was asked for is fixed.
  */
 #include "fastsgd.h"
 
@@ -81,7 +82,7 @@ void fs_run_adaptively(fs_thread_count *pass, int size, int adapts, fs_work work
     for (;;) {
         size = pass->whole;
         pass->backing_off = pass->change_team = 0;
-        if (size > 1) {
+        if (size > 1 && !pass->fixed) {
             const double now = fs_seconds();
             pass->backing_off = now < back_off_ends && back_off_threads < size;
             if (pass->backing_off)
@@ -89,7 +90,7 @@ void fs_run_adaptively(fs_thread_count *pass, int size, int adapts, fs_work work
             begin_window(pass, now, 0, pass->first_step);
         }
         fs_team_run(size, work, job);
-        if (pass->forward_only && size > 1) {
+        if (pass->forward_only && size > 1 && !pass->fixed) {
             const double now = fs_seconds();
             if (now - pass->done > larger(LATE, (now - pass->since) / 2))
                 back_off(size, now);
@@ -104,6 +105,8 @@ void fs_run_adaptively(fs_thread_count *pass, int size, int adapts, fs_work work
 }
 
 void fs_check_contention(fs_thread_count *pass, fs_team *team, ptrdiff_t step, int size) {
+    if (pass->fixed)
+        return;
     if (pass->trial_wanted && !pass->trial_over && !pass->backing_off) {
         try_team(pass, size);
         if (pass->trial_size) {                             /* the others wait while they look on */

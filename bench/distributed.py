@@ -1,0 +1,276 @@
+"""Distributed rounds: what one costs beside its computing, how fast they converge, and a model of larger clusters.
+
+    python -m bench.distributed                 # overhead of a round, by workers and size of the network
+    python -m bench.distributed --model         # a model fitted to that, printed for 8 to 256 workers
+    python -m bench.distributed --convergence   # accuracy against rounds and bytes: MNIST, and a table of a million rows
+
+Clusters are processes of this machine, with one thread each. The model is a model: nothing here has 256 workers.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+import fastsgd
+import fastsgd.distributed
+from bench.machine import describe
+
+RESULTS = Path(__file__).parent / "results" / "distributed.jsonl"
+ROUNDS = 40
+NETWORKS = {25: [64, 96, 1], 400: [784, 128, 10], 1600: [784, 512, 10], 6400: [784, 1024, 784]}     # about so many KB
+
+
+@contextmanager
+def cluster(workers: int) -> Iterator:
+    """A client of so many processes of this machine."""
+    from dask.distributed import Client, LocalCluster
+    with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0",
+                      silence_logs=logging.CRITICAL) as processes, Client(processes, set_as_default=False) as client:
+        yield client
+
+
+def chunked(X: np.ndarray, y: np.ndarray, chunks: int):
+    import dask.array as da
+    rows = -(-len(X) // chunks)
+    return da.from_array(X, chunks=(rows, X.shape[1])), da.from_array(y, chunks=rows)
+
+
+# ---- the overhead ----
+
+@dataclass(frozen=True)
+class Measured:
+    """A round of one machine's processes: seconds are medians over rounds."""
+
+    workers: int
+    tasks: int
+    nbytes: int                          # of the parameters
+    seconds: float
+    compute: float
+
+    @property
+    def overhead(self) -> float:
+        return self.seconds - self.compute
+
+
+def measure(client, workers: int, sizes: list[int], partitions: int) -> Measured:
+    """Rounds of little computing, with plain SGD, so that parameters alone travel."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((partitions * 200, sizes[0]), dtype=np.float32)
+    loss = "cross_entropy" if sizes[-1] == 10 else "squared_error"
+    y = rng.integers(0, 10, len(X)) if sizes[-1] == 10 else rng.standard_normal((len(X), sizes[-1])).astype(np.float32)
+    net = fastsgd.Network(sizes, loss=loss, seed=0)
+    history = fastsgd.distributed.train(net, chunked(X, y, partitions), client=client, rounds=ROUNDS, seed=0,
+                                        partitions=partitions, optimizer=fastsgd.SGD(1e-4))
+    tasks = min(workers, partitions)
+    return Measured(workers, tasks, net.params.nbytes, statistics.median(history.seconds[5:]),
+                    statistics.median(history.compute_seconds[5:]))
+
+
+def overhead(most_workers: int) -> list[Measured]:
+    """For all sizes of networks on 1, 2, 4 ... workers, with twice as many partitions."""
+    found = []
+    workers = 1
+    while workers <= most_workers:
+        with cluster(workers) as client:
+            for sizes in NETWORKS.values():
+                found.append(measure(client, workers, sizes, max(4, 2 * workers)))
+                one = found[-1]
+                print(f"{one.workers:3} workers {one.nbytes / 1e3:7.0f} KB  {1e3 * one.seconds:7.1f} ms a round, "
+                      f"{1e3 * one.compute:6.1f} computing, {1e3 * one.overhead:6.1f} more", flush=True)
+        workers *= 2
+    return found
+
+
+# ---- the model ----
+
+@dataclass(frozen=True)
+class RoundModel:
+    """What a round costs beside its computing, fitted to processes of one machine.
+
+    fixed + each * tasks + per_byte * bytes that pass the scheduler and the client; a network's links are added to that.
+    """
+
+    fixed: float
+    each: float
+    per_byte: float
+
+    @classmethod
+    def fitted(cls, measured: list[Measured]) -> RoundModel:
+        """By least squares of relative errors, with no negative figures."""
+        from scipy.optimize import nnls
+        A = np.array([[1.0, one.tasks, 2.0 * one.tasks * one.nbytes] for one in measured])
+        b = np.array([one.overhead for one in measured])
+        found, _ = nnls(A / b[:, np.newaxis], np.ones(len(b)))
+        return cls(*map(float, found))
+
+    def overhead(self, tasks: int, nbytes: int) -> float:
+        """On one machine."""
+        return self.fixed + self.each * tasks + self.per_byte * 2 * tasks * nbytes
+
+    def seconds(self, workers: int, nbytes: int, compute: float, bandwidth: float, latency: float = 2e-4) -> float:
+        """Of a round on so many machines with links of so many bytes a second; ``compute`` is that of one worker.
+
+        Parameters that travel within tasks leave the scheduler one after the other, larger ones go from worker to
+        worker, twice as many each time. Results come back over a tree of additions of four, the last four to the client.
+        """
+        hops = max(0, math.ceil(math.log(max(1, workers / 4), 4)))
+        within = nbytes * workers <= 2**23 and workers <= 2 * workers
+        out = workers * nbytes / bandwidth if within else math.ceil(math.log2(workers + 1)) * nbytes / bandwidth
+        back = hops * 3 * nbytes / bandwidth + min(4, workers) * nbytes / bandwidth
+        carried = min(4, workers) + (workers if within else 1)
+        own = self.fixed * (1 + hops) + self.each * (workers + workers / 3) + self.per_byte * carried * nbytes
+        return compute + own + out + back + 2 * latency * (2 + hops)
+
+
+SHAPES = {
+    "MNIST-like: 60,000 rows, 784-128-10, a round an epoch": (60_000, [784, 128, 10], 3.0e-6),
+    "a table: 10,000,000 rows, 100-256-256-1, a round an epoch": (10_000_000, [100, 256, 256, 1], 4.0e-6),
+}
+
+
+def print_model(model: RoundModel, measured: list[Measured], seconds_per_row: dict[str, float]) -> None:
+    """The fit, and what it predicts."""
+    off = [abs(model.overhead(one.tasks, one.nbytes) / one.overhead - 1) for one in measured]
+    print(f"\nfitted: {1e3 * model.fixed:.1f} ms a round, {1e3 * model.each:.2f} ms a task, {1e9 * model.per_byte:.2f} ns a "
+          f"byte; off by {100 * statistics.median(off):.0f} % in the median, {100 * max(off):.0f} % at most")
+    print("A model, not a measurement, from here on: seconds of a round, and how many times as fast as one worker.")
+    for name, (rows, sizes, _) in SHAPES.items():
+        nbytes = fastsgd.Network(sizes, loss="squared_error").params.nbytes
+        alone = rows * seconds_per_row[name]
+        print(f"\n{name}: {nbytes / 1e3:.0f} KB, {alone:.2f} s an epoch on one worker")
+        print("workers   1 Gbit/s            10 Gbit/s")
+        for workers in (8, 16, 32, 64, 128, 256):
+            line = f"{workers:7}"
+            for bandwidth in (1.25e8, 1.25e9):
+                seconds = model.seconds(workers, nbytes, alone / workers, bandwidth)
+                line += f"   {seconds:7.3f} s {alone / seconds:6.1f}x"
+            print(line)
+
+
+def seconds_of_rows() -> dict[str, float]:
+    """Seconds that a row of each shape takes one thread of this machine."""
+    import time
+    found = {}
+    for name, (_, sizes, _) in SHAPES.items():
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((20_000, sizes[0]), dtype=np.float32)
+        y = rng.standard_normal((20_000, sizes[-1])).astype(np.float32)
+        net = fastsgd.Network(sizes, loss="squared_error", seed=0)
+        taken = []
+        for _ in range(5):
+            begin = time.perf_counter()
+            fastsgd.train(net, X, y, optimizer=fastsgd.SGD(1e-4, momentum=0.9), epochs=1, threads=1, seed=0)
+            taken.append((time.perf_counter() - begin) / len(X))
+        found[name] = statistics.median(taken)
+    return found
+
+
+# ---- convergence ----
+
+def table(rows: int, seed: int):
+    """A table of 40 columns, of which a network of many folds decides the class: as hard as one likes."""
+    rng = np.random.default_rng(seed)
+    teacher = fastsgd.Network([40, 64, 64, 4], "tanh", seed=7)
+    teacher.params = teacher.params * 3
+    X = rng.standard_normal((rows, 40), dtype=np.float32)
+    return X, teacher.predict(X).argmax(axis=1).astype(np.int32)
+
+
+def convergence(client) -> list[dict]:
+    """Test accuracy after each round, for 1, 4 and 16 partitions and rounds of 1 and 4 epochs, beside one machine's."""
+    (X, y), test = fastsgd.datasets.mnist()
+    X, y = X.astype(np.float32), y.astype(np.int32)
+    sets = {"mnist": ((X, y), test, [784, 128, 10], 20, fastsgd.SGD(0.1, momentum=0.9), 100)}
+    big, small = table(1_000_000, 0), table(50_000, 1)
+    sets["table of 1,000,000 rows"] = (big, small, [40, 128, 128, 4], 12, fastsgd.SGD(0.05, momentum=0.9), 100)
+    found = []
+    for name, (train, held_out, sizes, epochs, optimizer, batch) in sets.items():
+        net = fastsgd.Network(sizes, seed=0)
+        history = fastsgd.train(net, *train, optimizer=optimizer, batch_size=batch, epochs=epochs, seed=0,
+                                validation=held_out)
+        found.append({"set": name, "partitions": 0, "local_epochs": 1, "accuracy": history.validation_metric, "bytes": 0})
+        print(f"{name}: one machine {history.validation_metric[-1]:.4f} after {epochs} epochs", flush=True)
+        order = np.random.default_rng(0).permutation(len(train[0]))
+        rows = [part[order] for part in train]
+        for partitions in (1, 4, 16):
+            for local_epochs in (1, 4):
+                net = fastsgd.Network(sizes, seed=0)
+                history = fastsgd.distributed.train(
+                    net, chunked(*rows, partitions), client=client, rounds=epochs // local_epochs, seed=0,
+                    partitions=partitions, local_epochs=local_epochs, batch_size=batch, optimizer=optimizer,
+                    validation=held_out)
+                moved = 2 * partitions * net.params.nbytes * 2           # parameters and momentum, both ways
+                found.append({"set": name, "partitions": partitions, "local_epochs": local_epochs,
+                              "accuracy": history.validation_metric, "bytes": moved})
+                print(f"{name}: {partitions:2} partitions, {local_epochs} epochs a round: "
+                      f"{history.validation_metric[-1]:.4f}, {moved * len(history.cost) / 1e6:.0f} MB", flush=True)
+    return found
+
+
+def draw(found: list[dict], path: Path) -> None:
+    """Accuracy against rounds and against bytes, a row of pictures for each set."""
+    from fastsgd import plots
+    from fastsgd.plots._axes import COLOURS
+    from matplotlib.figure import Figure
+    names = list(dict.fromkeys(one["set"] for one in found))
+    figure = Figure(figsize=(11, 4.2 * len(names)), dpi=100, layout="constrained")
+    axes = figure.subplots(len(names), 2, squeeze=False)
+    for row, name in zip(axes, names, strict=True):
+        alone = next(one for one in found if one["set"] == name and not one["partitions"])
+        for one in found:
+            if one["set"] != name or not one["partitions"]:
+                continue
+            colour = COLOURS[(1, 4, 16).index(one["partitions"])]
+            style = "-" if one["local_epochs"] == 1 else "--"
+            label = f"{one['partitions']} partitions, {one['local_epochs']} epochs a round"
+            rounds = np.arange(1, len(one["accuracy"]) + 1)
+            row[0].plot(rounds, one["accuracy"], style, color=colour, label=label)
+            row[1].plot(rounds * one["bytes"] / 1e6, one["accuracy"], style, color=colour)
+        row[0].plot(range(1, len(alone["accuracy"]) + 1), alone["accuracy"], color="black", linewidth=1,
+                    label="one machine, by epochs")
+        row[1].set_xscale("log")
+        row[0].set_xlabel("rounds")
+        row[1].set_xlabel("MB that travelled")
+        for ax in row:
+            ax.set_ylabel("test accuracy")
+            ax.set_title(name, fontsize=11)
+            ax.grid(alpha=0.3)
+            ax.set_ylim(bottom=max(0.0, alone["accuracy"][0] - 0.08))
+        row[0].legend(fontsize=8)
+    plots.save(axes[0][0], path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", action="store_true", help="fit the model to the overhead, and print what it predicts")
+    parser.add_argument("--convergence", action="store_true", help="accuracy against rounds and bytes")
+    parser.add_argument("--workers", type=int, default=8, help="processes at most for the overhead (%(default)s)")
+    options = parser.parse_args()
+    print(describe())
+    kept: list[dict] = []
+    if options.convergence:
+        with cluster(2) as client:
+            found = convergence(client)
+        draw(found, RESULTS.parent.parent / "distributed.png")
+        kept = found
+    else:
+        measured = overhead(options.workers)
+        kept = [asdict(one) for one in measured]
+        if options.model:
+            print_model(RoundModel.fitted(measured), measured, seconds_of_rows())
+    with RESULTS.open("a", encoding="utf-8") as file:
+        for one in kept:
+            file.write(json.dumps({"machine": describe(), **one}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
