@@ -2,7 +2,7 @@
 
     python -m bench.distributed                 # overhead of a round, by workers and size of the network
     python -m bench.distributed --model         # a model fitted to that, printed for 8 to 256 workers
-    python -m bench.distributed --convergence   # accuracy against rounds and bytes: MNIST, and a table of a million rows
+    python -m bench.distributed --convergence   # accuracy against rounds and bytes, on MNIST and a million rows
 
 Clusters are processes of this machine, with one thread each. The model is a model: nothing here has 256 workers.
 """
@@ -96,7 +96,7 @@ def overhead(most_workers: int) -> list[Measured]:
 class RoundModel:
     """What a round costs beside its computing, fitted to processes of one machine.
 
-    fixed + each * tasks + per_byte * bytes that pass the scheduler and the client; a network's links are added to that.
+    fixed + each * tasks + per_byte * bytes that pass the scheduler and the client; links of a network are added.
     """
 
     fixed: float
@@ -120,11 +120,12 @@ class RoundModel:
         """Of a round on so many machines with links of so many bytes a second; ``compute`` is that of one worker.
 
         Parameters that travel within tasks leave the scheduler one after the other, larger ones go from worker to
-        worker, twice as many each time. Results come back over a tree of additions of four, the last four to the client.
+        worker, twice as many each time. Results come back over a tree of additions of four, the last four to the
+        client.
         """
         hops = max(0, math.ceil(math.log(max(1, workers / 4), 4)))
-        within = nbytes * workers <= 2**23 and workers <= 2 * workers
-        out = workers * nbytes / bandwidth if within else math.ceil(math.log2(workers + 1)) * nbytes / bandwidth
+        within = nbytes * workers <= 2**23
+        out = (workers if within else math.ceil(math.log2(workers + 1))) * nbytes / bandwidth
         back = hops * 3 * nbytes / bandwidth + min(4, workers) * nbytes / bandwidth
         carried = min(4, workers) + (workers if within else 1)
         own = self.fixed * (1 + hops) + self.each * (workers + workers / 3) + self.per_byte * carried * nbytes
@@ -140,8 +141,9 @@ SHAPES = {
 def print_model(model: RoundModel, measured: list[Measured], seconds_per_row: dict[str, float]) -> None:
     """The fit, and what it predicts."""
     off = [abs(model.overhead(one.tasks, one.nbytes) / one.overhead - 1) for one in measured]
-    print(f"\nfitted: {1e3 * model.fixed:.1f} ms a round, {1e3 * model.each:.2f} ms a task, {1e9 * model.per_byte:.2f} ns a "
-          f"byte; off by {100 * statistics.median(off):.0f} % in the median, {100 * max(off):.0f} % at most")
+    print(f"\nfitted: {1e3 * model.fixed:.1f} ms a round, {1e3 * model.each:.2f} ms a task, "
+          f"{1e9 * model.per_byte:.2f} ns a byte; off by {100 * statistics.median(off):.0f} % in the median, "
+          f"{100 * max(off):.0f} % at most")
     print("A model, not a measurement, from here on: seconds of a round, and how many times as fast as one worker.")
     for name, (rows, sizes, _) in SHAPES.items():
         nbytes = fastsgd.Network(sizes, loss="squared_error").params.nbytes
@@ -197,7 +199,8 @@ def convergence(client) -> list[dict]:
         net = fastsgd.Network(sizes, seed=0)
         history = fastsgd.train(net, *train, optimizer=optimizer, batch_size=batch, epochs=epochs, seed=0,
                                 validation=held_out)
-        found.append({"set": name, "partitions": 0, "local_epochs": 1, "accuracy": history.validation_metric, "bytes": 0})
+        found.append({"set": name, "partitions": 0, "local_epochs": 1, "accuracy": history.validation_metric,
+                      "bytes": 0})
         print(f"{name}: one machine {history.validation_metric[-1]:.4f} after {epochs} epochs", flush=True)
         order = np.random.default_rng(0).permutation(len(train[0]))
         rows = [part[order] for part in train]
@@ -218,9 +221,10 @@ def convergence(client) -> list[dict]:
 
 def draw(found: list[dict], path: Path) -> None:
     """Accuracy against rounds and against bytes, a row of pictures for each set."""
+    from matplotlib.figure import Figure
+
     from fastsgd import plots
     from fastsgd.plots._axes import COLOURS
-    from matplotlib.figure import Figure
     names = list(dict.fromkeys(one["set"] for one in found))
     figure = Figure(figsize=(11, 4.2 * len(names)), dpi=100, layout="constrained")
     axes = figure.subplots(len(names), 2, squeeze=False)
@@ -251,7 +255,7 @@ def draw(found: list[dict], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", action="store_true", help="fit the model to the overhead, and print what it predicts")
+    parser.add_argument("--model", action="store_true", help="fit the model to the overhead, print what it predicts")
     parser.add_argument("--convergence", action="store_true", help="accuracy against rounds and bytes")
     parser.add_argument("--workers", type=int, default=8, help="processes at most for the overhead (%(default)s)")
     options = parser.parse_args()

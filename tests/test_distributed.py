@@ -1,4 +1,5 @@
 """fastsgd.distributed on clusters of processes: the same bits whatever becomes of workers, and errors that say why."""
+import gc
 import hashlib
 import logging
 import os
@@ -596,5 +597,6 @@ def test_nothing_stays_on_the_cluster(machines, rows):
     train(machines.client, collection(rows))
     with pytest.raises(ValueError, match="partition 2 of data"):
         train(machines.client, _broken(rows, 2, _nan))
+    gc.collect()                         # frames of the error
     wait_for(lambda: machines.client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) == 0,
              "tasks to be forgotten")
