@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
                                         "ignore::pytest.PytestUnraisableExceptionWarning",
                                         "ignore::pytest.PytestUnhandledThreadExceptionWarning",
                                         "ignore:.*fork.*", "ignore::RuntimeWarning:distributed")
-RUNS = 20                               # of each kind of fault; tests/soak/distributed.py makes 200
+RUNS = 20                               # of each kind of fault; tests/soak/clusters.py makes 200
 
 
 @pytest.fixture(scope="module")
