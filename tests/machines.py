@@ -67,7 +67,15 @@ class Machines:
 def start(function, *arguments):
     """A process of its own that calls a function of a module."""
     process = PROCESSES.Process(target=function, args=arguments, daemon=True)
-    process.start()
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"           # so that a checkout here does not hide the installed package
+    try:
+        process.start()
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
     return process
 
 
@@ -98,7 +106,7 @@ def run_worker(address: str, threads: int, folder: str, environment: dict[str, s
         os.environ.update(environment)
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         code = f"import machines; machines.run_worker({address!r}, {threads}, {folder!r}, {{}})"
-        os.execv(sys.executable, [sys.executable, "-W", "ignore", "-c", code])
+        os.execv(sys.executable, [sys.executable, "-P", "-W", "ignore", "-c", code])
 
     async def run() -> None:
         from distributed import Worker

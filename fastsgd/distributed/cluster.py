@@ -255,6 +255,8 @@ def translated(error: BaseException, what: str) -> BaseException:
     if isinstance(error, ImportError | AttributeError) and "fastsgd" in str(error):
         return ClusterError(f"{what}: a worker cannot run fastsgd's tasks ({error!s:.200}); install the same fastsgd "
                             "on all machines, the scheduler's too")
+    if "deserialization of the task graph" in str(error):
+        return ClusterError(f"{what}: the scheduler cannot read fastsgd's tasks; install the same fastsgd there, too")
     if isinstance(error, ValueError | TypeError | FloatingPointError | RuntimeError):
         return error
     return RuntimeError(f"{what}: {type(error).__name__}: {error!s:.300}")
