@@ -3,12 +3,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import multiprocessing
 import os
 import sys
 import time
 from pathlib import Path
+
+import dask.array as da
+import numpy as np
+
+import fastsgd
+import fastsgd.distributed as fd
 
 SECONDS = 60
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -122,3 +129,42 @@ def _quietly(run) -> None:
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, 2)
     asyncio.run(run())
+
+
+# ---- what tests and the processes of tests do there ----
+
+def collection(rows, chunk=360):
+    X, y = rows
+    return da.from_array(X, chunks=(chunk, X.shape[1])), da.from_array(y, chunks=chunk)
+
+
+def train(client, data, **options):
+    """``(sha256 of the parameters, history, network)``."""
+    net = options.pop("net", None) or fastsgd.Network([64, 32, 10], seed=0)
+    history = fd.train(net, data, client=client, **{"optimizer": fastsgd.SGD(0.1, momentum=0.9), "rounds": 4, "seed": 0,
+                                                    "batch_size": 20, **options})
+    return hashlib.sha256(net.params.tobytes()).hexdigest(), history, net
+
+
+def run_client(address, checkpoint, out, rounds_done):
+    """Trains to the end, or until this process is killed."""
+    net = fastsgd.Network([64, 32, 10], seed=0)
+
+    def tell(run):
+        rounds_done.value = run.epoch
+
+    (X, y), _ = fastsgd.datasets.digits()
+    from distributed import Client
+    with Client(address, set_as_default=False) as client:
+        train(client, collection((X, y.astype(np.int32))), net=net, callbacks=[tell], resume=True,
+              checkpoint=fastsgd.Checkpoint(checkpoint, epochs=1), **OF_CLIENT)
+    net.save(out)
+
+
+OF_CLIENT = {"rounds": 7, "optimizer": fastsgd.Adam(0.01), "memory": "keep"}
+
+
+def pretend(version):
+    from fastsgd.distributed import tasks
+    own = tasks.__dict__.setdefault("_own_versions", tasks.versions)
+    tasks.versions = own if version is None else lambda: own()._replace(fastsgd=version)

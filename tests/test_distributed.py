@@ -13,7 +13,7 @@ pytest.importorskip("distributed")
 import dask
 import dask.array as da
 from dask.distributed import Client, LocalCluster
-from machines import PROCESSES, Machines, start, wait_for
+from machines import OF_CLIENT, PROCESSES, Machines, collection, pretend, run_client, start, train, wait_for
 
 import fastsgd
 import fastsgd.distributed as fd
@@ -43,19 +43,6 @@ def machines(tmp_path_factory):
 def rows():
     (X, y), _ = fastsgd.datasets.digits()
     return X, y.astype(np.int32)
-
-
-def collection(rows, chunk=360):
-    X, y = rows
-    return da.from_array(X, chunks=(chunk, X.shape[1])), da.from_array(y, chunks=chunk)
-
-
-def train(client, data, **options):
-    """``(sha256 of the parameters, history, network)``."""
-    net = options.pop("net", None) or fastsgd.Network([64, 32, 10], seed=0)
-    history = fd.train(net, data, client=client, **{"optimizer": fastsgd.SGD(0.1, momentum=0.9), "rounds": 4, "seed": 0,
-                                                    "batch_size": 20, **options})
-    return hashlib.sha256(net.params.tobytes()).hexdigest(), history, net
 
 
 class Fault(fastsgd.Callback):
@@ -171,23 +158,6 @@ def test_a_worker_that_joins_gets_its_part(machines, rows, monkeypatch):
     assert 10 in set.intersection(*by_worker.values())
 
 
-def run_client(address, checkpoint, out, rounds_done):
-    """Trains to the end, or until this process is killed."""
-    net = fastsgd.Network([64, 32, 10], seed=0)
-
-    def tell(run):
-        rounds_done.value = run.epoch
-
-    (X, y), _ = fastsgd.datasets.digits()
-    with Client(address, set_as_default=False) as client:
-        train(client, collection((X, y.astype(np.int32))), net=net, callbacks=[tell], resume=True,
-              checkpoint=fastsgd.Checkpoint(checkpoint, epochs=1), **OF_CLIENT)
-    net.save(out)
-
-
-OF_CLIENT = {"rounds": 7, "optimizer": fastsgd.Adam(0.01), "memory": "keep"}
-
-
 def test_the_client_is_killed_and_resumes(machines, rows, tmp_path):
     """kill -9 after some round, and another client that resumes: the network of a run that was let alone."""
     machines.grow(2)
@@ -287,19 +257,13 @@ def test_a_partition_that_raises_later_leaves_the_last_checkpoint(client, rows, 
 def test_a_worker_with_another_version(machines, rows, monkeypatch):
     """One clear error that names the worker, whether it is there at the start or joins."""
     machines.grow(2)
-    machines.client.run(_pretend, "0.0.1")
+    machines.client.run(pretend, "0.0.1")
     try:
         with pytest.raises(RuntimeError, match=r"worker tcp://[\d.:]+ has fastsgd 0.0.1 with NumPy .*install the same"):
             train(machines.client, collection(rows))
     finally:
-        machines.client.run(_pretend, None)
+        machines.client.run(pretend, None)
     assert train(machines.client, collection(rows))[1].rounds == 4
-
-
-def _pretend(version):
-    from fastsgd.distributed import tasks
-    own = tasks.__dict__.setdefault("_own_versions", tasks.versions)
-    tasks.versions = own if version is None else lambda: own()._replace(fastsgd=version)
 
 
 def test_a_worker_with_another_instruction_set_gives_the_same_bits(machines, rows):

@@ -201,13 +201,12 @@ def test_a_search_on_the_cluster(client, digits):
     assert (here == there).all()
 
 
-def fit_group(group):
-    model = fastsgd.SGDRegressor(random_state=0).fit(group[["a", "b"]].to_numpy(), group["y"].to_numpy())
-    return pd.DataFrame({"a": [model.coef_[0]], "b": [model.coef_[1]], "rows": [len(group)]})
-
-
 def test_one_model_for_each_group(client):
     """groupby.apply of a dask.dataframe: a model per shop, wherever its rows lie."""
+    def fit_group(group):
+        model = fastsgd.SGDRegressor(random_state=0).fit(group[["a", "b"]].to_numpy(), group["y"].to_numpy())
+        return pd.DataFrame({"a": [model.coef_[0]], "b": [model.coef_[1]], "rows": [len(group)]})
+
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.standard_normal((5000, 2)), columns=["a", "b"]).assign(shop=rng.integers(0, 5, 5000))
     frame["y"] = frame["a"] * frame["shop"] - frame["b"]
