@@ -13,7 +13,7 @@ pytest.importorskip("distributed")
 import dask
 import dask.array as da
 from dask.distributed import Client, LocalCluster
-from machines import OF_CLIENT, PROCESSES, Machines, collection, pretend, run_client, start, train, wait_for
+from machines import OF_CLIENT, PROCESSES, Fault, Machines, collection, pretend, run_client, start, train, wait_for
 
 import fastsgd
 import fastsgd.distributed as fd
@@ -43,18 +43,6 @@ def machines(tmp_path_factory):
 def rows():
     (X, y), _ = fastsgd.datasets.digits()
     return X, y.astype(np.int32)
-
-
-class Fault(fastsgd.Callback):
-    """Calls a function once in every round, while its tasks run."""
-
-    def __init__(self, function):
-        self.function, self.round = function, 0
-
-    def on_rows(self, run):
-        if run.epoch > self.round:
-            self.round = run.epoch
-            self.function(run)
 
 
 # ---- one result ----

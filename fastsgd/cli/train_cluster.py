@@ -109,21 +109,13 @@ def _train(options: argparse.Namespace, optimizer: Any, cluster: Any, sources: A
         say(f"resuming from {path}")
     some = _some_rows(cluster, others if options.validation else replace(sources, split=split), net)
     before = net.cost(*some)
-    interrupted = False
-    history = fastsgd.distributed.RoundHistory(net.metric)
     try:
         history = run_rounds(settings, recipe, replace(sources, split=split), cluster,
                              rows=(options.partitions, options.local_epochs, options.local_steps), outer=outer,
                              held_out=others if options.validation else None, persist=None,
                              saved=None if path is None else RoundCheckpoint.read(path), path=path, seed=options.seed)
     except KeyboardInterrupt:
-        interrupted = True
-    if interrupted:
-        if folder:
-            say(f"fastsgd: interrupted; fastsgd train --config {shell(folder / CONFIG)} --resume continues")
-        if options.out:
-            net.save(options.out)
-            say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")
+        outcome.tell_interrupted(options, net)
         return 130
     outcome.require_descent(options, before, net.cost(*some))
     _tell(options, history, stopping)

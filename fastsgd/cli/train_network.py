@@ -14,9 +14,8 @@ from fastsgd.arguments import check_whole
 from fastsgd.cli import step_budget
 from fastsgd.cli import train_outcome as outcome
 from fastsgd.cli.console import printable, say, tell, warn
-from fastsgd.cli.train_config import CHECKPOINT, CONFIG, LOG, MODEL
+from fastsgd.cli.train_config import CHECKPOINT, LOG, MODEL
 from fastsgd.cli.train_options import OF_LOSSES, OF_RECIPES, OPTIMIZERS, column_kinds
-from fastsgd.cli.train_outcome import shell
 from fastsgd.cli.train_progress import Opening, Progress, collecting_warnings
 from fastsgd.data.checks import generator
 from fastsgd.files.atomic import check_writable
@@ -64,11 +63,7 @@ def run(options: argparse.Namespace) -> int:
         what = str(error).partition(". ")[0]
         raise ArithmeticError(f"{what}, but not saved; {outcome.smaller_rate(options)}") from None
     except KeyboardInterrupt:
-        if folder:
-            say(f"fastsgd: interrupted; fastsgd train --config {shell(folder / CONFIG)} --resume continues")
-        if options.out:
-            net.save(options.out)
-            say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")
+        outcome.tell_interrupted(options, net)
         return 130
     outcome.require_descent(options, before, outcome.cost(options, net, X, y, kept))
     outcome.tell_course(options, history, saved, stopping, len(kept))

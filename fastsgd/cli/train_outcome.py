@@ -77,6 +77,15 @@ def save(options: argparse.Namespace, model: fastsgd.Network | TabularModel, his
         say(f"drew {folder / CURVE}")
 
 
+def tell_interrupted(options: argparse.Namespace, net: fastsgd.Network) -> None:
+    """How to continue, and where the network trained so far is saved."""
+    if options.run is not None:
+        say(f"fastsgd: interrupted; fastsgd train --config {shell(Path(options.run) / CONFIG)} --resume continues")
+    if options.out:
+        net.save(options.out)
+        say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")
+
+
 def tell_scores(model: TabularModel, X: np.ndarray, y: np.ndarray, kept: np.ndarray, held_out: np.ndarray,
                 told: list[str]) -> None:
     """Figures of the held-out rows, and whether they are no better than a constant's; ``told`` are causes."""

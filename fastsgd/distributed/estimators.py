@@ -188,7 +188,6 @@ class _Call:
 
     def __call__(self, block):
         if len(block) == 0:
-            block = np.zeros((1, self.model.n_features_in_)) if not hasattr(block, "columns") else block
             return getattr(self.model, self.method)(np.zeros((1, self.model.n_features_in_), self._dtype))[:0]
         return getattr(self.model, self.method)(block)
 
@@ -340,7 +339,7 @@ callbacks, progress
         return _begin_mlp(model, agreed, sources, seed, *self._classes(model, agreed))
 
     def _finish(self, model, net, agreed, sources, scales):
-        _finish_mlp(model, self.history_, net)
+        _finish_mlp(model, self.history_)
         super()._finish(model, net, agreed, sources, scales)
 
 
@@ -374,7 +373,7 @@ local_epochs, local_steps, partitions, outer, memory, persist, timeout
         return _begin_mlp(model, agreed, sources, seed, None, None)
 
     def _finish(self, model, net, agreed, sources, scales):
-        _finish_mlp(model, self.history_, net)
+        _finish_mlp(model, self.history_)
         super()._finish(model, net, agreed, sources, scales)
 
 
@@ -397,7 +396,7 @@ def _begin_mlp(model: Any, agreed: Agreement, sources: Sources, seed: int, class
     return net, _Encoded(sources.split, model, agreed.dtype, class_weight)
 
 
-def _finish_mlp(model: Any, history: RoundHistory, net: Network) -> None:
+def _finish_mlp(model: Any, history: RoundHistory) -> None:
     model.loss_curve_ = [model._shown_loss(cost) for cost in history.cost]
     model.loss_ = model.loss_curve_[-1]
     model.best_loss_ = min(model.loss_curve_)

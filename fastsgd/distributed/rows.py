@@ -34,9 +34,10 @@ class Rows:
         self._futures: list[Any] = [None] * len(sources)
         self.persists = persist if sources.separable else True
         self.facts: list[Facts] = []
+        self.total = NO_ROWS                 # of all rows
         self.seconds = 0.0                   # that loading all of them took
 
-    def look(self, watch: Callable[[], None] | None = None) -> None:
+    def look(self) -> None:
         """Loads every chunk once: checks its rows, and learns how many there are.
 
         Where it is open whether rows stay in memory, the first few chunks say how much all will take.
@@ -47,13 +48,14 @@ class Rows:
             expected = self._sources.known_bytes
             if expected is None:
                 self.persists, few = False, numbers[:min(count, self._cluster.slots)]
-                expected = sum(each.nbytes for each in self._facts_of(few, watch)) * count / len(few)
+                expected = sum(each.nbytes for each in self._facts_of(few)) * count / len(few)
             self.persists = expected <= SHARE_OF_MEMORY * self._cluster.memory()
         began = time.monotonic()
         if self.persists:
             self._load(numbers)
-        self.facts = self._facts_of(numbers, watch)
+        self.facts = self._facts_of(numbers)
         self.seconds = time.monotonic() - began
+        self.total = reduce(Facts.merge, self.facts, NO_ROWS)
         empty = [f"partition {i}" for i, each in enumerate(self.facts) if not each.rows]
         if len(empty) == count:
             raise ValueError(f"{self.name} has no rows")
@@ -65,11 +67,6 @@ class Rows:
         weighted = [each.weighted for each in self.facts if each.rows]
         if any(weighted) and not all(weighted):
             raise ValueError(f"{_label(self.name, weighted.index(False))} has no sample_weight, others have")
-
-    @property
-    def total(self) -> Facts:
-        """Of all rows."""
-        return reduce(Facts.merge, self.facts, NO_ROWS)
 
     def metric(self, score: float, counted: float) -> float:
         """What the engine's score comes to, summed over rows whose weights are ``counted``: accuracy, or R^2 against
@@ -136,10 +133,10 @@ class Rows:
             self._read[number] = _reading(self._sources, self._preparation, self.name, number)
         return self._read[number]
 
-    def _facts_of(self, numbers: Sequence[int], watch: Callable[[], None] | None) -> list[Facts]:
+    def _facts_of(self, numbers: Sequence[int]) -> list[Facts]:
         futures = [self._cluster.submit(f"look-{self.name}-{number}", facts, self._scored_targets, self.chunk(number))
                    for number in numbers]
-        return self._cluster.results(futures, self.name, watch, lambda i: _label(self.name, numbers[i]))
+        return self._cluster.results(futures, self.name, name=lambda i: _label(self.name, numbers[i]))
 
 
 def read(cluster: Cluster, sources: Sources, preparation: Callable[[str, Sequence[Any]], Any], name: str,

@@ -21,7 +21,7 @@ import fastsgd.distributed
 from fastsgd.distributed.checkpoint import RoundCheckpoint
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from machines import PROCESSES, Machines, start, wait_for
+from machines import PROCESSES, Fault, Machines, start, wait_for
 
 WAYS = ({}, {"memory": "keep", "transfer": "float16", "optimizer": fastsgd.Adam(0.01)})
 ROUNDS = 5
@@ -38,18 +38,6 @@ def train(client, copies: int, **options) -> str:
     fastsgd.distributed.train(net, rows(copies), client=client, **{
         "rounds": ROUNDS, "seed": 0, "batch_size": 20, "optimizer": fastsgd.SGD(0.05, momentum=0.9), **options})
     return hashlib.sha256(net.params.tobytes()).hexdigest()
-
-
-class InEveryRound(fastsgd.Callback):
-    """Calls a function once in every round, while its tasks run."""
-
-    def __init__(self, function):
-        self.function, self.round = function, 0
-
-    def on_rows(self, run):
-        if run.epoch > self.round:
-            self.round = run.epoch
-            self.function()
 
 
 def run_client(address: str, checkpoint: str, out: str, way: int, rounds_done) -> None:
@@ -75,13 +63,13 @@ def killed(machines: Machines, count: int, expected: list[str]) -> tuple[int, in
     machines.grow(3)
     same = kills = 0
     for i in range(count):
-        def kill():
+        def kill(_):
             nonlocal kills
             kills += 1
             machines.kill()
             machines.workers.append(machines.add())
 
-        fault = InEveryRound(kill)
+        fault = Fault(kill)
         same += train(machines.client, 12, callbacks=[fault], local_epochs=3, **WAYS[i % 2]) == expected[2 + i % 2]
     print(f"  {kills} workers were killed")
     return same, count
