@@ -12,7 +12,6 @@ callbacks' states, and as metadata ``fastsgd.rounds``, JSON:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -90,10 +89,6 @@ class RoundCheckpoint:
         found = differences(theirs, {**plan, "callbacks with a state": callbacks}, path)
         if found:
             raise ValueError(f"{path} is a checkpoint of another run, nothing was changed; " + "; ".join(found[:20]))
-
-    def state_of_callback(self, i: int) -> dict[str, Any]:
-        """What the i-th of the callbacks that have a state returned for it."""
-        return {**self.callbacks[i][1], **below(f"{i}.", self.arrays)}
 
 
 def _history_of(names: dict, lists: dict) -> RoundHistory:

@@ -5,7 +5,6 @@ Reading order: ``execute``, ``_one_round``, ``_submit``. What a task computes is
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import secrets
 import time
@@ -25,7 +24,8 @@ from fastsgd.distributed.local_sgd import Kept, Outcome, Recipe, RoundStart, Sha
 from fastsgd.distributed.outer import Nesterov, outer_step
 from fastsgd.distributed.rows import Rows
 from fastsgd.optimizers import CARRIED, Optimizer
-from fastsgd.runs.callback import Callback, Run
+from fastsgd.runs.callback import Run
+from fastsgd.runs.callback_states import CallbackStates, divided
 from fastsgd.runs.checkpoint import CheckpointTimer
 from fastsgd.runs.evaluation import Evaluation
 from fastsgd.runs.feeds import fingerprint
@@ -79,7 +79,7 @@ class DistributedRun(Run):
         self._cluster, self._recipe, self._rows, self._plan, self._outer = cluster, recipe, rows, plan, outer
         self._evaluation = evaluation
         self._callbacks = settings.callbacks
-        self._stateful = [callback for callback in self._callbacks if type(callback).state is not Callback.state]
+        self._callback_states = CallbackStates(self._callbacks)
         self._checkpoint = settings.checkpoint
         self._timer = None if self._checkpoint is None else CheckpointTimer(self._checkpoint)
         self._rows_of = plan.rows_of_round(recipe.batch_size)
@@ -352,12 +352,7 @@ class DistributedRun(Run):
 
     def _write(self, path) -> None:
         self._bring_kept()
-        callbacks, arrays = [], {}
-        for i, callback in enumerate(self._stateful):
-            values = copy.deepcopy(callback.state())
-            callbacks.append([type(callback).__name__, {key: value for key, value in values.items()
-                                                        if not isinstance(value, np.ndarray)}])
-            arrays.update({f"{i}.{key}": value for key, value in values.items() if isinstance(value, np.ndarray)})
+        callbacks, arrays = divided(self._callback_states.take())
         kept = {partition: each for partition, each in enumerate(self._kept) if each is not None}
         RoundCheckpoint(self.plan(), self.history.rounds, float(self.rate_factor), self._carried, self.history,
                         callbacks, self._good, self._momentum, self._slots, kept, arrays).write(
@@ -367,7 +362,7 @@ class DistributedRun(Run):
 
     def restore(self, saved: RoundCheckpoint, path) -> None:
         """Puts the run where a checkpoint was written. ValueError where it is another run's, and nothing is changed."""
-        saved.require(path, self.plan(), [type(callback).__name__ for callback in self._stateful])
+        saved.require(path, self.plan(), self._callback_states.names)
         slots = (self.optimizer.slots, self.net.params.size)
         if (saved.momentum is None) != (self._momentum is None) or len(saved.carried) != len(self._plan) or any(
                 len(each) not in (0, len(CARRIED)) for each in saved.carried) or (
@@ -388,12 +383,7 @@ class DistributedRun(Run):
             self._timer.restart(self.steps, self.history.rounds)
         if self._restored is None:
             return
-        for i, callback in enumerate(self._stateful):
-            try:
-                callback.restore(self, self._restored.state_of_callback(i))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise ValueError(f"the checkpoint is damaged in what {type(callback).__name__} keeps: "
-                                 f"{type(error).__name__}: {error!s:.300}") from error
+        self._callback_states.restore(self, self._restored.callbacks, self._restored.arrays)
         self._restored = None
 
 

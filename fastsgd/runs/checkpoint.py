@@ -183,10 +183,6 @@ class CheckpointData:
             raise ValueError(f"{path} is damaged: its arrays have shapes {data.params.shape} and {data.slots.shape}")
         return data
 
-    def state_of_callback(self, i: int) -> dict:
-        """What the i-th of the callbacks that have a state returned for it."""
-        return {**self.callbacks[i][1], **below(f"{i}.", self.arrays)}
-
     def require(self, path, plan: dict, callbacks: list[str]) -> None:
         """ValueError names what differs between the run that wrote the checkpoint and the one that would resume it."""
         theirs = {**self.plan, "callbacks with a state": [name for name, _ in self.callbacks]}

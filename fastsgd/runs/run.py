@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -12,7 +11,8 @@ import numpy as np
 from fastsgd.data import advice
 from fastsgd.engine import _kernel
 from fastsgd.optimizers import Optimizer, State, StepConfig
-from fastsgd.runs.callback import Callback, Run
+from fastsgd.runs.callback import Run
+from fastsgd.runs.callback_states import CallbackStates, States, divided
 from fastsgd.runs.checkpoint import CheckpointData, CheckpointTimer
 from fastsgd.runs.evaluation import Evaluation
 from fastsgd.runs.feeds import Feed, Segment, steps_in
@@ -27,7 +27,7 @@ class Snapshot(NamedTuple):
 
     counters: Counters
     history_lengths: dict[str, int]
-    callback_states: list[tuple[str, dict]]
+    callback_states: States
 
 
 class TrainingRun(Run):
@@ -47,8 +47,7 @@ class TrainingRun(Run):
         self._feed, self._config, self._evaluation, self._plan = feed, config, evaluation, plan
         self._train_epoch, self._adapts_threads = settings.train_epoch, settings.threads is None
         self._callbacks = settings.callbacks
-        self._stateful_callbacks = [callback for callback in self._callbacks
-                                    if type(callback).state is not Callback.state]
+        self._callback_states = CallbackStates(self._callbacks)
         self._checkpoint = settings.checkpoint
         self._timer = None if self._checkpoint is None else CheckpointTimer(self._checkpoint)
         self._of_optimizer = config.optimizer.state(net.params) if state is None else state
@@ -316,9 +315,7 @@ class TrainingRun(Run):
         self._snapshot = None
 
     def _take_snapshot(self) -> Snapshot:
-        return Snapshot(self._state.counters(), self.history.lengths(),
-                        [(type(callback).__name__, copy.deepcopy(callback.state()))
-                         for callback in self._stateful_callbacks])
+        return Snapshot(self._state.counters(), self.history.lengths(), self._callback_states.take())
 
     def save(self, path) -> None:
         if self._snapshot is None:
@@ -330,10 +327,7 @@ class TrainingRun(Run):
         self._show_average()                     # Ctrl-C may have come between the last step and these
         self.history.steps = self.steps
         snapshot = self._snapshot or self._take_snapshot()
-        callbacks, arrays = [], {}
-        for i, (name, values) in enumerate(snapshot.callback_states):
-            callbacks.append([name, {key: value for key, value in values.items() if not isinstance(value, np.ndarray)}])
-            arrays.update({f"{i}.{key}": value for key, value in values.items() if isinstance(value, np.ndarray)})
+        callbacks, arrays = divided(snapshot.callback_states)
         data = CheckpointData(plan=self._plan, counters=snapshot.counters.checked(), callbacks=callbacks, arrays=arrays,
                               history=self.history.upto(snapshot.history_lengths), params=self.net.params,
                               slots=self._of_optimizer.slots, average=self._of_optimizer.average)
@@ -342,7 +336,7 @@ class TrainingRun(Run):
     def restore(self, data: CheckpointData, path) -> None:
         """Puts the run where a checkpoint was written. ValueError where it is another run's, and nothing is changed."""
         engine, counters = self._of_optimizer, data.counters
-        data.require(path, self._plan, [type(callback).__name__ for callback in self._stateful_callbacks])
+        data.require(path, self._plan, self._callback_states.names)
         if data.slots.shape != engine.slots.shape or (data.average is None) != (engine.average is None):
             raise ValueError(f"{path} is damaged: its slots have shape {data.slots.shape}")
         if self.rows is not None and counters.steps_in_epoch > steps_in(self.rows, self.batch_size):
@@ -365,12 +359,7 @@ class TrainingRun(Run):
             self._timer.restart(self.steps, self.history.epochs)
         if self._restored is None:
             return
-        for i, callback in enumerate(self._stateful_callbacks):
-            try:
-                callback.restore(self, self._restored.state_of_callback(i))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise ValueError(f"the checkpoint is damaged in what {type(callback).__name__} keeps: "
-                                 f"{type(error).__name__}: {error!s:.300}") from error
+        self._callback_states.restore(self, self._restored.callbacks, self._restored.arrays)
         self._good[:], self._good_are = self.net.params, "the parameters of the checkpoint"
         self._restored = None
 
