@@ -19,7 +19,7 @@ from sklearn.base import clone
 import fastsgd
 import fastsgd.distributed as fd
 from fastsgd.cli.main import main
-from fastsgd.distributed.agreement import Moments
+from fastsgd.distributed.moments import Moments
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning",
                                         "ignore::pytest.PytestUnraisableExceptionWarning",

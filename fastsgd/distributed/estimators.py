@@ -86,9 +86,6 @@ class DistributedEstimator(BaseEstimator):
         settings = Settings(net, optimizer=model._optimizer_of(*self._of_optimizer(agreed)), epochs=model.max_iter,
                             threads=None, callbacks=callbacks, dropout=getattr(model, "dropout", 0.0),
                             label_smoothing=getattr(model, "label_smoothing", 0.0))
-        if settings.optimizer.averages:
-            raise ValueError("average and optimizers that average are not for distributed fits; rounds average over "
-                             "partitions")
         batch = min(200, agreed.rows) if self.batch_size == "auto" else self.batch_size
         recipe = Recipe(net.architecture, settings.optimizer, batch, int(random.randint(SEEDS)), settings.dropout,
                         settings.label_smoothing, self.memory, equal=self.outer == "mean",

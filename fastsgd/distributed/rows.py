@@ -75,7 +75,7 @@ class Rows:
         total, targets = self.total, self._preparation.architecture.loss_type.targets
         if targets.metric == "accuracy":
             return score / (counted * (1 if targets.classes else total.columns))
-        spread = float(total.squares.sum())
+        spread = float(total.targets.squares.sum())
         return 1 - score / (spread * counted / total.weight) if spread > 0 else math.nan
 
     def fingerprint(self) -> str:

@@ -73,17 +73,20 @@ class Sources:
         """Whether each chunk can be read by itself: no rows are in the memory of the cluster already, and chunks share
         no work, as those of a shuffle do.
         """
-        parts = [part for chunk in self.chunks for part in chunk]
-        if any(map(is_future, parts)):
+        if any(is_future(part) for chunk in self.chunks for part in chunk):
             return False
-        tasks = [set(_graph_of([part])) for part in parts]
-        if any(is_future(value) for part in parts[:1] for value in _graph_of([part]).values()):
+        if any(is_future(value) for graph in self._graphs for value in graph.values()):
             return False
-        return sum(map(len, tasks)) <= SHARED * len(set().union(*tasks))
+        return sum(map(len, self._graphs)) <= SHARED * len(set().union(*self._graphs))
 
     def graph(self, number: int) -> tuple[dict, tuple]:
         """What reads a chunk: a graph of Dask's, and the keys of its objects."""
-        return _graph_of(self.chunks[number]), tuple(part.key for part in self.chunks[number])
+        return self._graphs[number], tuple(part.key for part in self.chunks[number])
+
+    @cached_property
+    def _graphs(self) -> list[dict]:
+        """What reads each chunk, without what others need."""
+        return [_graph_of(chunk) for chunk in self.chunks]
 
 
 def _graph_of(parts: Sequence[Any]) -> dict:

@@ -12,9 +12,9 @@ from fastsgd.distributed.cluster import Cluster
 from fastsgd.distributed.rows import read
 from fastsgd.distributed.sources import Sources
 from fastsgd.distributed.tasks import naming
-from fastsgd.tables.columns import missing_in, written
+from fastsgd.tables.columns import missing_in
 from fastsgd.tables.encoding import Encoding, rows_with_targets
-from fastsgd.tables.frames import table_of
+from fastsgd.tables.frames import as_text, table_of
 from fastsgd.tables.read import Table
 
 SAMPLED_ROWS = 200_000                   # of all partitions, from which means, scales and levels are learned
@@ -133,7 +133,7 @@ def _joined(parts: list[np.ndarray], name: str) -> np.ndarray:
     kinds = {"O" if part.dtype.kind == "O" else "M" if part.dtype.kind == "M" else "f"
              for part in parts if not missing_in(part).all()}
     if len(kinds) == 2 and "O" in kinds and "f" in kinds:
-        parts, kinds = [part if part.dtype.kind == "O" else _as_text(part) for part in parts], {"O"}
+        parts, kinds = [part if part.dtype.kind == "O" else as_text(part.tolist()) for part in parts], {"O"}
     if len(kinds) > 1:
         raise ValueError(f"column {name!r} holds dates in some partitions and other things in others")
     if kinds == {"O"}:
@@ -141,10 +141,6 @@ def _joined(parts: list[np.ndarray], name: str) -> np.ndarray:
     if kinds == {"M"}:
         parts = [part if part.dtype.kind == "M" else np.full(len(part), "NaT", "datetime64[us]") for part in parts]
     return np.concatenate(parts)
-
-
-def _as_text(values: np.ndarray) -> np.ndarray:
-    return np.array([None if value != value else written(value) for value in values.tolist()], dtype=object)
 
 
 def _with_targets(frame: Any, drop: Sequence[str], targets: tuple[str, ...]) -> tuple[Table, int]:

@@ -14,6 +14,7 @@ import numpy as np
 from fastsgd.data.checks import check_sample_weight
 from fastsgd.distributed import local_sgd
 from fastsgd.distributed.local_sgd import Chunk, Kept, Outcome, RoundStart, Share, Timing
+from fastsgd.distributed.moments import Moments
 from fastsgd.engine import ensemble
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import checked
@@ -158,7 +159,7 @@ class Inline:
     def __call__(self) -> Any:
         from dask.local import get_sync
         try:
-            given = [get_sync(self.graph, key) for key in self.keys]
+            given = get_sync(self.graph, list(self.keys))        # together: what they share is done once
         except Exception as error:                           # of whatever the user's graph does
             raise RuntimeError(f"{self.label} cannot be read: {type(error).__name__}: {error!s:.300}") from error
         return self.prepare(self.label, given)
@@ -185,27 +186,26 @@ class Facts(NamedTuple):
     """What must be known of a chunk before the first step."""
 
     rows: int
-    weight: float                        # of all its rows
     nbytes: int
     fingerprint: str
-    mean: np.ndarray                     # of each target, and the sum of squares around it
-    squares: np.ndarray
+    targets: Moments                     # of those that R^2 is of
     weighted: bool
     columns: int                         # of y, 1 for labels
 
+    @property
+    def weight(self) -> float:
+        """Of all its rows."""
+        return self.targets.weight
+
     def merge(self, other: Facts) -> Facts:
-        """Of both together (Chan, Golub and LeVeque 1983)."""
+        """Of both together."""
         if not self.rows or not other.rows:
             return self if self.rows else other
-        total = self.weight + other.weight
-        apart = other.mean - self.mean
-        share = other.weight / total if total else 0.0
-        return Facts(self.rows + other.rows, total, self.nbytes + other.nbytes, "", self.mean + apart * share,
-                     self.squares + other.squares + apart * apart * self.weight * share,
-                     self.weighted or other.weighted, self.columns)
+        return Facts(self.rows + other.rows, self.nbytes + other.nbytes, "",
+                     self.targets.merge(other.targets), self.weighted or other.weighted, self.columns)
 
 
-NO_ROWS = Facts(0, 0.0, 0, "empty", np.zeros(0), np.zeros(0), False, 1)
+NO_ROWS = Facts(0, 0, "empty", Moments(0.0, np.zeros(0), np.zeros(0)), False, 1)
 
 
 def facts(context: Context, scored_targets: int, chunk: Chunk | Inline | None) -> Facts:
@@ -214,14 +214,10 @@ def facts(context: Context, scored_targets: int, chunk: Chunk | Inline | None) -
         rows = chunk() if isinstance(chunk, Inline) else chunk
         if rows is None:
             return NO_ROWS
-        total = float(len(rows)) if rows.weight is None else float(rows.weight.sum())
-        y = rows.y[:, :scored_targets].astype(float) if scored_targets else np.zeros((0, 0))
-        weight = None if rows.weight is None or not total else rows.weight
-        mean = np.average(y, axis=0, weights=weight) if scored_targets else np.zeros(0)
-        squares = ((y - mean) ** 2 if weight is None else (y - mean) ** 2 * weight[:, np.newaxis]).sum(axis=0) \
-            if scored_targets else np.zeros(0)
-        return Facts(len(rows), total, rows.nbytes, fingerprint(rows.X, rows.y, rows.weight), mean, squares,
-                     rows.weight is not None, 1 if rows.y.ndim == 1 else rows.y.shape[1])
+        scored = rows.y[:, :scored_targets] if scored_targets else np.empty((len(rows), 0))
+        columns = 1 if rows.y.ndim == 1 else rows.y.shape[1]
+        return Facts(len(rows), rows.nbytes, fingerprint(rows.X, rows.y, rows.weight), Moments.of(scored, rows.weight),
+                     rows.weight is not None, columns)
 
 
 # ---- a round ----

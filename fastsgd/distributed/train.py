@@ -155,8 +155,12 @@ def run_rounds(settings: Settings, recipe: Recipe, sources: Sources, cluster: Cl
                outer: Nesterov | None, held_out: Sources | None, persist: bool | None, saved: RoundCheckpoint | None,
                path: object, seed: int | None) -> RoundHistory:
     """The whole run, of arguments that are checked; ``rows`` are (partitions, local_epochs, local_steps)."""
-    net = settings.net
+    net, optimizer = settings.net, settings.optimizer
     partitions, epochs, steps = rows
+    if optimizer.averages:
+        raise ValueError(f"optimizer: an average of the parameters over steps is not kept in distributed runs, got "
+                         f"{optimizer!r}; rounds average over partitions, and outer=fastsgd.distributed.Nesterov() "
+                         "smooths them")
     own = Rows(cluster, sources, _preparation(sources, net), "data", persist)
     own.look()
     evaluation: Any = settings.evaluation
@@ -176,16 +180,11 @@ def run_rounds(settings: Settings, recipe: Recipe, sources: Sources, cluster: Cl
 # ---- checks ----
 
 def _recipe(settings: Settings, batch_size: int, seed: int | None, outer, memory: str, transfer: str) -> Recipe:
-    optimizer = settings.optimizer
-    if optimizer.averages:
-        raise ValueError(f"optimizer: an average of the parameters over steps is not kept in distributed runs, got "
-                         f"{optimizer!r}; rounds average over partitions, and outer=fastsgd.distributed.Nesterov() "
-                         "smooths them")
     for name, value, allowed in (("memory", memory, MEMORIES), ("transfer", transfer, TRANSFERS)):
         if value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
     seed = int.from_bytes(os.urandom(6), "little") if seed is None else check_whole("seed", seed, least=0)
-    return Recipe(settings.net.architecture, optimizer, check_whole("batch_size", batch_size, least=1), seed,
+    return Recipe(settings.net.architecture, settings.optimizer, check_whole("batch_size", batch_size, least=1), seed,
                   settings.dropout, settings.label_smoothing, memory, transfer, equal=outer == "mean")
 
 

@@ -83,7 +83,7 @@ def _of_pandas(series) -> tuple[np.ndarray, bool]:
         levels = series.cat.categories
         if levels.dtype.kind in "biuf" and series.cat.ordered:
             return series.to_numpy(dtype=float, na_value=np.nan), False
-        return _as_text(series.astype(object).tolist()), True
+        return as_text(series.astype(object).tolist()), True
     if isinstance(dtype, pd.DatetimeTZDtype):
         return series.dt.tz_localize(None).to_numpy().astype("datetime64[us]"), False
     if isinstance(dtype, pd.ArrowDtype):
@@ -101,7 +101,7 @@ def _of_pandas(series) -> tuple[np.ndarray, bool]:
             dtype=float, na_value=np.nan), False
     if pd.api.types.is_string_dtype(dtype):
         return np.array([value if isinstance(value, str) else None for value in series.tolist()], dtype=object), False
-    return _as_text(series.astype(object).tolist()), False                       # of intervals
+    return as_text(series.astype(object).tolist()), False                       # of intervals
 
 
 def _of_arrow(column) -> tuple[np.ndarray, bool]:
@@ -110,7 +110,7 @@ def _of_arrow(column) -> tuple[np.ndarray, bool]:
         raise Unreadable(f"values of the type {column.type!s:.60}")
     category = pa.types.is_dictionary(column.type)
     values = arrow_columns.values(column)
-    return (_as_text(values.tolist()) if category else values), category
+    return (as_text(values.tolist()) if category else values), category
 
 
 def _of_objects(values: list) -> np.ndarray:
@@ -120,7 +120,7 @@ def _of_objects(values: list) -> np.ndarray:
         raise Unreadable(str(error).partition(" holds ")[2]) from None
 
 
-def _as_text(values: list) -> np.ndarray:
+def as_text(values: list) -> np.ndarray:
     """Levels as strings, None where there is none; whole numbers as they are written without a point."""
     return np.array([None if value is None or value != value else written(value) for value in values], dtype=object)
 
