@@ -295,6 +295,7 @@ def test_paths_of_equal_time_show_what_they_cost_themselves(seen):
     paths = descent.trajectory(net, X, y, (5, 20, None), seconds=0.002, optimizer=fastsgd.SGD(0.3), seed=0)
     surface = descent.cost_surface(net, X, y, paths, resolution=11)
     ax = plots.descent(paths, surface)
+    ax.figure.draw_without_rendering()                             # lays out
     panel, = (each for each in ax.figure.axes if each is not ax)
     assert panel.get_xlabel() == "seconds of steps"
     for path in paths.paths:

@@ -87,7 +87,7 @@ def write_config(path: Path, options: argparse.Namespace, left_out: Iterable[str
     """The options as a file for ``--config``, without those that have no value and those to be left out."""
     lines = [HEADING]
     left_out = {*NOT_KEPT, *left_out, *(OF_MODEL if getattr(options, "init_from", None) else ())}
-    if options.dask is None and options.workers is None:
+    if not any(getattr(options, name, None) for name in ("dask", "workers")):
         left_out |= {*OF_CLUSTERS}
     for name, value in vars(options).items():
         if name not in left_out and value is not None:

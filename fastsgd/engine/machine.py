@@ -18,7 +18,9 @@ def cores() -> int:
     """The cores that this process may run on.
 
     They are what CPU affinity and the cgroup's CPU quota allow, or fewer where FASTSGD_NUM_THREADS, else
-    OMP_NUM_THREADS, or a limit of threadpoolctl says so. (joblib sets OMP_NUM_THREADS in its processes.)
+    OMP_NUM_THREADS, or a limit of threadpoolctl says so. As OpenMP does, it goes by what OMP_NUM_THREADS was when the
+    process began: joblib and Dask set it for their workers, and a local cluster of Dask leaves it set in the process
+    that started it.
     """
     available = _cores_without_limit()
     return min(available, _kernel.get_num_threads() or available)
@@ -28,11 +30,17 @@ def _cores_without_limit() -> int:
     setting = os.environ.get("FASTSGD_NUM_THREADS", "")
     if setting and not (setting.isascii() and setting.isdigit() and int(setting) > 0):
         raise ValueError(f"FASTSGD_NUM_THREADS must be a whole number above 0, got {setting!r}")
-    if not setting:
-        setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()     # a list has one for each nested level
-        setting = setting if setting.isascii() and setting.isdigit() and int(setting) > 0 else ""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(available, _quota(), int(setting or available))
+    return min(available, _quota(), int(setting or _openmp_threads or available))
+
+
+def _read_openmp_threads() -> int:
+    """What OMP_NUM_THREADS says, 0 where it says nothing; a list has one number for each nested level."""
+    setting = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(setting) if setting.isascii() and setting.isdigit() else 0
+
+
+_openmp_threads = _read_openmp_threads()
 
 
 def _quota() -> int:

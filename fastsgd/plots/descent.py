@@ -28,7 +28,7 @@ from fastsgd.plots._drawn import CostSurface, GradientNoise, Path, Race, Runner,
 
 LEVELS = 28
 GAP = 1.5               # times the last measurement of a race: where the next one is later, the line is dotted
-LETTER, LINE = 0.0115, 0.07         # what a letter and a line take of the width and height of the plane
+LETTER, LINE = 0.0132, 0.07         # what a letter and a line take of the width and height of the plane
 PANEL = 0.42       # of the plane's height, for the costs below it
 
 
