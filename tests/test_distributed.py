@@ -4,6 +4,8 @@ import hashlib
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -534,6 +536,16 @@ def test_threads_are_those_that_dask_gives(rows):
     [worker.join() for worker in workers]
     assert max(most) <= 4
     assert len(most) == 40
+
+
+def test_links_that_lose_packets_change_no_bit():
+    from soak import links
+    if reason := links.unavailable():
+        pytest.skip(reason)
+    result = subprocess.run([sys.executable, links.__file__, "--count", "1"], capture_output=True, text=True,
+                            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "1 of 1 runs to the same bits" in result.stdout
 
 
 def test_no_client_and_what_is_none(rows):

@@ -149,10 +149,10 @@ def read(cluster: Cluster, sources: Sources, preparation: Callable[[str, Sequenc
     numbers = range(len(sources)) if numbers is None else numbers
     found = []
     if not sources.separable:
+        computed = iter(cluster.compute([part for number in numbers for part in sources.chunks[number]
+                                         if not is_future(part)]))
         for number in numbers:
-            parts = sources.chunks[number]
-            computed = iter(cluster.compute([part for part in parts if not is_future(part)]))
-            given = [part if is_future(part) else next(computed) for part in parts]
+            given = [part if is_future(part) else next(computed) for part in sources.chunks[number]]
             found.append(cluster.submit(f"prepare-{name}-{number}", prepare, preparation, _label(name, number), *given))
         return found
     for block in np.array_split(numbers, min(len(numbers), cluster.slots)):

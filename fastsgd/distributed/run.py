@@ -92,6 +92,8 @@ class DistributedRun(Run):
         self._restored: RoundCheckpoint | None = None
         self._asked: list[Any] = []                          # paths that callbacks asked a checkpoint for
         self._start: Any = None                              # what goes out for a round, and which
+        self._submitted: Any = None                          # the round before; let go of earlier, it would hold up
+                                                             # the next one: two messages of a client are 10 ms apart
         self._bundles: list[range] = []                      # of partitions, each of which a task trains
         self._slots_known = 0                                # when they were chosen
         self._topic = f"fastsgd-rows-{secrets.token_hex(4)}"
@@ -152,7 +154,7 @@ class DistributedRun(Run):
                 self.history.stopped = bool(self.stop)
             finally:
                 self.net.params[:] = self._good
-                self._start = None
+                self._start = self._submitted = None
                 if self._timer and self._timer.is_due(self.steps, self.history.rounds, at_the_end=True):
                     self._write(self._checkpoint.path)       # type: ignore[union-attr]
             if self._timer and not self._timer.written:
@@ -163,7 +165,7 @@ class DistributedRun(Run):
         self.epoch, self.rows_done = self.history.rounds + 1, 0
         self._reported, self._cluster.doing = {}, f"round {self.epoch}"
         self._began = time.perf_counter()
-        last, kept, trained = self._submit()
+        last, kept, trained = self._submitted = self._submit()
         outcome = add(self._cluster.results(last, f"round {self.epoch}", lambda: self._watch(trained), beside=trained,
                                             heard=lambda: sum(self._reported.values())))
         change = np.asarray(outcome.change) / self._good.dtype.type(outcome.weight)
