@@ -274,8 +274,8 @@ def convergence(client) -> list[dict]:
     X, y = X.astype(np.float32), y.astype(np.int32)
     sets = {"MNIST": ((X, y), test, [784, 128, 10], 20, fastsgd.SGD(0.1, momentum=0.9), 3)}
     late, later = flights()
-    sets["flights, 261,877 rows"] = late, later, [late[0].shape[1], 128, 128, 2], 20, fastsgd.SGD(0.03, momentum=0.9), 3
-    sets["a generated table, 1,000,000 rows"] = (table(1_000_000, 0), table(50_000, 1), [40, 128, 128, 4], 12,
+    sets["flights, 261,877 rows"] = late, later, [late[0].shape[1], 128, 128, 2], 10, fastsgd.SGD(0.03, momentum=0.9), 2
+    sets["a generated table, 1,000,000 rows"] = (table(1_000_000, 0), table(50_000, 1), [40, 128, 128, 4], 8,
                                                  fastsgd.SGD(0.05, momentum=0.9), 1)
     found = []
     for name, (train, held_out, sizes, epochs, optimizer, seeds) in sets.items():
@@ -317,6 +317,7 @@ def _label(one: dict) -> str:
 def draw(found: list[dict], path: Path) -> None:
     """Accuracy against rounds and against bytes, a row of pictures for each set."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     from fastsgd import plots
     from fastsgd.plots._axes import COLOURS
@@ -325,6 +326,8 @@ def draw(found: list[dict], path: Path) -> None:
     axes = figure.subplots(len(names), 2, squeeze=False)
     for row, name in zip(axes, names, strict=True):
         alone = next(one for one in found if one["set"] == name and not one["partitions"])
+        lowest = min(min(one["accuracy"]) for one in found if one["set"] == name)
+        row[0].xaxis.set_major_locator(MaxNLocator(integer=True))
         for one in found:
             if one["set"] != name or not one["partitions"]:
                 continue
@@ -342,8 +345,8 @@ def draw(found: list[dict], path: Path) -> None:
             ax.set_ylabel("test accuracy")
             ax.set_title(name, fontsize=11)
             ax.grid(alpha=0.3)
-            ax.set_ylim(bottom=max(0.0, alone["accuracy"][0] - 0.08))
-        row[0].legend(fontsize=8)
+            ax.set_ylim(bottom=max(lowest, alone["accuracy"][0] - 0.08) - 0.002)
+    axes[0][0].legend(fontsize=8)
     plots.save(axes[0][0], path)
 
 
