@@ -1,5 +1,6 @@
 """Does every instruction set of this CPU agree with the reference, and is a wrong choice refused?"""
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,23 @@ from fastsgd.engine import machine
 def python(*arguments, **environment):
     return subprocess.run([sys.executable, *arguments], env={**os.environ, **environment, "PYTHONSAFEPATH": "1"},
                           capture_output=True, text=True)
+
+
+def test_the_best_instruction_set_of_the_cpu_is_used():
+    """By the system's list of what the CPU has, which is not how fastsgd finds it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        pytest.skip("needs /proc/cpuinfo")
+    has = next((set(line.partition(":")[2].split()) for line in lines if line.startswith(("flags", "Features"))), set())
+    needed = {"x86_64": {"avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx2", "fma"},
+                         "avx2": {"avx2", "fma"}, "sse2": {"sse2"}}, "aarch64": {"neon": {"asimd"}}}
+    if platform.machine() not in needed:
+        pytest.skip("no vectors are written for this CPU")
+    sets = needed[platform.machine()]
+    assert config()["isa_available"] == [name for name, flags in sets.items() if flags <= has]
+    if not os.environ.get("FASTSGD_ISA"):
+        assert config()["isa"] == config()["isa_available"][0]
 
 
 @pytest.mark.parametrize("isa", config()["isa_available"])

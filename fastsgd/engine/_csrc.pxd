@@ -1,6 +1,9 @@
 # What csrc/fastsgd.h declares; the meaning of each name is told there.
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
+cdef extern from "csrc/os.h" nogil:
+    double fs_seconds()
+
 cdef extern from "csrc/fastsgd.h" nogil:
     enum:
         FS_IDENTITY, FS_LOGISTIC, FS_TANH, FS_RELU, FS_LEAKY_RELU, FS_ELU, FS_GELU, FS_SILU, FS_SOFTPLUS
@@ -200,7 +203,6 @@ cdef extern from "csrc/fastsgd.h" nogil:
     void fs_continue_from(ptrdiff_t* number, ptrdiff_t value)
     unsigned long fs_floats_flush()
     void fs_floats_restore(unsigned long before)
-    double fs_seconds()
     int fastsgd_get_num_threads()
     void fastsgd_set_num_threads(int threads)
 

@@ -5,8 +5,8 @@
  */
 #include "fastsgd.h"
 #include "blas.h"
+#include "os.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 
 fs_blas_table fs_blas;
@@ -15,17 +15,14 @@ static char error[512];
 static void *symbol(void *library, const char *name) {
     char prefixed[96];
     snprintf(prefixed, sizeof prefixed, "scipy_%s", name);
-    void *found = dlsym(library, prefixed);
-    return found ? found : dlsym(library, name);
+    void *found = fs_library_symbol(library, prefixed);
+    return found ? found : fs_library_symbol(library, name);
 }
 
 const char *fs_blas_load(const char *path) {
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        const char *reason = dlerror();
-        snprintf(error, sizeof error, "%s", reason ? reason : "dlopen failed without a reason");
+    void *library = fs_library_open(path, error, sizeof error);
+    if (!library)
         return error;
-    }
     fs_blas_table table = {0};
     *(void **)&table.sgemm = symbol(library, "cblas_sgemm");
     *(void **)&table.dgemm = symbol(library, "cblas_dgemm");
@@ -36,7 +33,7 @@ const char *fs_blas_load(const char *path) {
     if (!table.sgemm || !table.dgemm || !set_num_threads || !get_config) {
         snprintf(error, sizeof error, "%s lacks cblas_sgemm, cblas_dgemm, openblas_set_num_threads or "
                  "openblas_get_config: it is not OpenBLAS", path);
-        dlclose(library);
+        fs_library_close(library);
         return error;
     }
     set_num_threads(1);

@@ -403,7 +403,6 @@ void fs_team_shrink(fs_team *team, int size);
  * others stayed with the parent. */
 int fs_team_handle_fork(fs_team *team);
 double fs_team_waited(const fs_team *team);       /* seconds of all ranks in waits at barriers that took long */
-double fs_seconds(void);                          /* monotonic clock */
 
 /* ---- how many threads a pass keeps (thread_count.c) ---- */
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #if FS_X86
+#include <cpuid.h>
 #include <immintrin.h>
 enum { FLUSH = 0x8040 };                /* FTZ and DAZ */
 
@@ -29,11 +30,26 @@ void fs_floats_restore(unsigned long before) { (void)before; }
 #endif
 
 #if FS_X86
-static int has_avx512(void) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+/* By the CPU itself: __builtin_cpu_supports needs a compiler's run-time library, whose stub in Zig's always says no. */
+enum {
+    FMA = 1u << 12, OSXSAVE = 1u << 27, AVX = 1u << 28,                                             /* leaf 1, ecx */
+    AVX2 = 1u << 5, AVX512F = 1u << 16, AVX512DQ = 1u << 17, AVX512BW = 1u << 30                    /* leaf 7, ebx */
+};
+static const unsigned AVX512VL = 1u << 31;
+static const unsigned SAVES_256_BITS = 0x06, SAVES_512_BITS = 0xE6;         /* of registers at switches, XCR0 */
+
+static int cpu_has(unsigned leaf_1_ecx, unsigned leaf_7_ebx, unsigned saved) {
+    unsigned a, b, c, d, low, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & (OSXSAVE | leaf_1_ecx)) != (OSXSAVE | leaf_1_ecx))
+        return 0;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & saved) == saved && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & leaf_7_ebx) == leaf_7_ebx;
 }
-static int has_avx2(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+
+static int has_avx2(void) { return cpu_has(AVX | FMA, AVX2, SAVES_256_BITS); }
+static int has_avx512(void) {
+    return has_avx2() && cpu_has(AVX | FMA, AVX512F | AVX512DQ | AVX512BW | AVX512VL, SAVES_512_BITS);
+}
 #endif
 static int always(void) { return 1; }
 

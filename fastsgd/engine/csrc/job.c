@@ -1,5 +1,6 @@
 /* The parts of a step that every instruction set and dtype share. */
 #include "job.h"
+#include "os.h"
 
 #include <math.h>
 #include <string.h>

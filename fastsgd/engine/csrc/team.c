@@ -11,34 +11,27 @@
  * After a fork the child has an empty pool: its workers stayed with the parent. The pool is a static array, so that a
  * step never allocates.
  */
-#define _GNU_SOURCE
 #include "fastsgd.h"
+#include "os.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { SPINS_IN_BARRIER = 40000, SPINS_WHEN_IDLE = 2000, SPINS_BEFORE_COUNTING = 2000 };
 
 /* where threads sleep until a number changes */
 typedef struct {
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
+    fs_mutex mutex;
+    fs_condition changed;
     atomic_int sleepers;
 } gate;
 
-#define GATE {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0}
+#define GATE {FS_MUTEX, FS_CONDITION, 0}
 
 struct fs_team {
     atomic_int size;                      /* threads that meet at barriers */
     int spins;
-#if defined(__linux__)
-    cpu_set_t allowed;                    /* of the caller */
-    atomic_int cpu[FS_MAX_TEAM];          /* where each rank runs, -1: not known */
-#endif
+    fs_cores allowed;                     /* of the caller */
+    atomic_int core[FS_MAX_TEAM];         /* where each rank runs, -1: not known */
     fs_work work;
     void *job;
     gate gate;
@@ -53,13 +46,13 @@ typedef struct worker {
     atomic_uint done;
     fs_team *team;                        /* of the job given last */
     int rank;
-    pthread_t thread;
+    fs_thread thread;
     gate gate;
     struct worker *next;                  /* in the list of the idle */
 } worker;
 
 static worker workers[FS_MAX_TEAM];
-static pthread_mutex_t pool = PTHREAD_MUTEX_INITIALIZER;
+static fs_mutex pool = FS_MUTEX;
 static worker *idle;
 static int made, forks;
 static atomic_int limit;
@@ -86,20 +79,20 @@ static int spin(atomic_uint *number, unsigned awaited, int spins) {
 static void await(atomic_uint *number, unsigned awaited, gate *at, int spins) {
     if (spin(number, awaited, spins))
         return;
-    pthread_mutex_lock(&at->mutex);
+    fs_lock(&at->mutex);
     atomic_fetch_add(&at->sleepers, 1);
     while ((int)(atomic_load(number) - awaited) < 0)
-        pthread_cond_wait(&at->changed, &at->mutex);
+        fs_sleep(&at->changed, &at->mutex);
     atomic_fetch_sub(&at->sleepers, 1);
-    pthread_mutex_unlock(&at->mutex);
+    fs_unlock(&at->mutex);
 }
 
 static void announce(atomic_uint *number, unsigned value, gate *at) {
     atomic_store(number, value);          /* sequentially consistent, as is the count of sleepers: one sees the other */
     if (atomic_load(&at->sleepers)) {
-        pthread_mutex_lock(&at->mutex);
-        pthread_cond_broadcast(&at->changed);
-        pthread_mutex_unlock(&at->mutex);
+        fs_lock(&at->mutex);
+        fs_wake_all(&at->changed);
+        fs_unlock(&at->mutex);
     }
 }
 
@@ -134,110 +127,90 @@ int fs_team_handle_fork(fs_team *team) {
 /* The system often wakes a worker on its caller's core, where it then waits a millisecond for the other cores to notice.
  * So a sleeper is kept off that core; when it runs, restore_affinity gives it all cores back. */
 static void avoid_core(worker *its, const fs_team *team) {
-#if defined(__linux__)
-    cpu_set_t others = team->allowed;
-    if (!team->spins || team->cpu[0] < 0 || !atomic_load(&its->gate.sleepers))
+    fs_cores others = team->allowed;
+    if (!team->spins || team->core[0] < 0 || !atomic_load(&its->gate.sleepers))
         return;
-    CPU_CLR(team->cpu[0], &others);
-    if (CPU_COUNT(&others))
-        pthread_setaffinity_np(its->thread, sizeof others, &others);
-#else
-    (void)its, (void)team;
-#endif
+    fs_cores_remove(&others, team->core[0]);
+    if (fs_cores_count(&others))
+        fs_restrict_thread(its->thread, &others);
 }
 
 /* A worker runs where its caller may, and not on a core that another rank has: who shares one is waited for in every
  * barrier. */
 static void restore_affinity(fs_team *team, int rank) {
-#if defined(__linux__)
-    cpu_set_t now, others = team->allowed;
-    int cpu = sched_getcpu(), crowded = 0;
-    if (!team->spins || cpu < 0 || sched_getaffinity(0, sizeof now, &now))
+    fs_cores now, others = team->allowed;
+    int core = fs_core(), crowded = 0;
+    if (!team->spins || core < 0 || fs_allowed_cores(&now) < 1)
         return;
     for (int r = 0; r < rank; r++) {
-        int taken = atomic_load_explicit(&team->cpu[r], memory_order_relaxed);
+        int taken = atomic_load_explicit(&team->core[r], memory_order_relaxed);
         if (taken >= 0)
-            CPU_CLR(taken, &others);
-        crowded |= taken == cpu;
+            fs_cores_remove(&others, taken);
+        crowded |= taken == core;
     }
-    if (crowded && CPU_COUNT(&others))
-        sched_setaffinity(0, sizeof others, &others);
-    if (crowded || !CPU_EQUAL(&now, &team->allowed))
-        sched_setaffinity(0, sizeof team->allowed, &team->allowed);
-    atomic_store_explicit(&team->cpu[rank], sched_getcpu(), memory_order_relaxed);
-#else
-    (void)team, (void)rank;
-#endif
+    if (crowded && fs_cores_count(&others))
+        fs_restrict_caller(&others);
+    if (crowded || !fs_cores_equal(&now, &team->allowed))
+        fs_restrict_caller(&team->allowed);
+    atomic_store_explicit(&team->core[rank], fs_core(), memory_order_relaxed);
 }
 
-static void *worker_main(void *argument) {
+static fs_thread_result FS_THREAD_CALL worker_main(void *argument) {
     worker *self = argument;
     for (unsigned job = 1;; job++) {
         await(&self->given, job, &self->gate, SPINS_WHEN_IDLE);
         fs_team *team = self->team;
         restore_affinity(team, self->rank);
         team->work(team->job, team, self->rank);
-        pthread_mutex_lock(&pool);
+        fs_lock(&pool);
         self->next = idle;
         idle = self;
-        pthread_mutex_unlock(&pool);
+        fs_unlock(&pool);
         announce(&self->done, job, &self->gate);        /* from here on the team may be gone */
     }
-    return NULL;
+    return 0;
 }
 
 /* ---- the pool ---- */
 
-static void before_fork(void) { pthread_mutex_lock(&pool); }
-static void in_parent(void) { pthread_mutex_unlock(&pool); }
+static void before_fork(void) { fs_lock(&pool); }
+static void in_parent(void) { fs_unlock(&pool); }
 static void in_child(void) {
     idle = NULL;
     made = 0;
     forks++;
-    pthread_mutex_unlock(&pool);
+    fs_unlock(&pool);
 }
-static void prepare(void) { pthread_atfork(before_fork, in_parent, in_child); }
 
 /* an idle worker, or a new one; NULL where there can be no more */
 static worker *acquire_worker(void) {
-    static pthread_once_t prepared = PTHREAD_ONCE_INIT;
-    pthread_once(&prepared, prepare);
-    pthread_mutex_lock(&pool);
+    static int prepared;
+    fs_lock(&pool);
+    if (!prepared) {
+        prepared = 1;
+        fs_on_fork(before_fork, in_parent, in_child);
+    }
     worker *taken = idle;
     if (taken) {
         idle = taken->next;
     } else if (made < FS_MAX_TEAM) {
         taken = &workers[made];
         *taken = (worker){.gate = GATE};
-        sigset_t all, before;             /* signals belong to Python's main thread */
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before);
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, worker_main, taken)) {
-            taken = NULL;
-        } else {
-            taken->thread = thread;
-            pthread_detach(thread);
+        if (fs_thread_start(&taken->thread, worker_main, taken))
             made++;
-        }
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        else
+            taken = NULL;
     }
-    pthread_mutex_unlock(&pool);
+    fs_unlock(&pool);
     return taken;
 }
 
-/* The cores that the caller may use. */
+/* The number of cores that the caller may use. */
 static int find_cores(fs_team *team) {
-#if defined(__linux__)
-    team->cpu[0] = sched_getcpu();
+    team->core[0] = fs_core();
     for (int rank = 1; rank < team->size; rank++)
-        team->cpu[rank] = -1;
-    if (!sched_getaffinity(0, sizeof team->allowed, &team->allowed))
-        return CPU_COUNT(&team->allowed);
-#else
-    (void)team;
-#endif
-    return (int)sysconf(_SC_NPROCESSORS_ONLN);
+        team->core[rank] = -1;
+    return fs_allowed_cores(&team->allowed);
 }
 
 void fs_team_run(int size, fs_work work, void *job) {
@@ -276,9 +249,3 @@ int fs_team_size(const fs_team *team) { return atomic_load_explicit(&team->size,
 
 int fastsgd_get_num_threads(void) { return atomic_load(&limit); }
 void fastsgd_set_num_threads(int threads) { atomic_store(&limit, threads); }
-
-double fs_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}

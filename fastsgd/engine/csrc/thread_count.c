@@ -15,6 +15,7 @@
  * of threads, so there a number that was asked for is fixed.
  */
 #include "fastsgd.h"
+#include "os.h"
 
 #include <math.h>
 
