@@ -2,7 +2,8 @@
 
 Switches in the environment: DEBUG=1 for debug information and warnings; SANITIZE=1 for AddressSanitizer and
 UndefinedBehaviorSanitizer, SANITIZE=thread for ThreadSanitizer (.ci/sanitize runs the tests with both); COVERAGE=1 for
-gcov (.ci/coverage).
+gcov (.ci/coverage); FASTSGD_LIMITED_API=1 for an extension that every CPython from 3.11 loads. tools/wheels.py builds for
+other systems: FASTSGD_SYSTEM names one as sys.platform does, FASTSGD_OPENBLAS is a folder with its OpenBLAS.
 """
 import importlib.metadata
 import os
@@ -26,16 +27,19 @@ def openblas():
 
     The copy's name keeps the prefix by which threadpoolctl knows an OpenBLAS.
     """
-    try:
-        files = importlib.metadata.files("scipy-openblas32") or []
-    except importlib.metadata.PackageNotFoundError:
-        sys.exit("fastsgd needs OpenBLAS to build: pip install scipy-openblas32==0.3.34.481.3")
+    if folder := os.environ.get("FASTSGD_OPENBLAS"):
+        files = [path for path in Path(folder).rglob("*") if path.is_file()]
+    else:
+        try:
+            files = [file.locate() for file in importlib.metadata.files("scipy-openblas32") or []]
+        except importlib.metadata.PackageNotFoundError:
+            sys.exit("fastsgd needs OpenBLAS to build: pip install scipy-openblas32==0.3.34.481.3")
     copies = {}
-    for file in files:
-        if file.name.startswith("libscipy_openblas."):
-            copies["libscipy_openblas-fastsgd" + file.suffix] = file.locate()
+    for file in map(Path, files):
+        if file.stem == "libscipy_openblas" and file.suffix in (".so", ".dylib", ".dll"):
+            copies["libscipy_openblas-fastsgd" + file.suffix] = file
         elif file.name == "LICENSE.txt":
-            copies["LICENSE.OpenBLAS.txt"] = file.locate()
+            copies["LICENSE.OpenBLAS.txt"] = file
     if len(copies) != 2:
         sys.exit(f"the installed scipy-openblas32 lacks its library or its licence, found only {sorted(copies)}; "
                  "reinstall it: pip install --force-reinstall scipy-openblas32==0.3.34.481.3")
@@ -43,10 +47,14 @@ def openblas():
 
 
 class BuildExt(build_ext):
+    def get_ext_filename(self, fullname):
+        name = super().get_ext_filename(fullname)
+        return name.partition(".")[0] + ".pyd" if system == "win32" != sys.platform else name
+
     def build_extensions(self):
         """One compiler per core, each on a source of its own; where the flags are those of the last build, of C only
         what changed."""
-        compile_in_turn, command = self.compiler.compile, " ".join([*self.compiler.compiler_so, *flags, *links])
+        compile_in_turn, command = self.compiler.compile, " ".join([*self.compiler.compiler_so, *flags, *links, *map("=".join, macros)])
         made_by = Path(self.build_temp, "command")
         known = made_by.exists() and made_by.read_text() == command
         self.force = self.force or not known
@@ -82,13 +90,17 @@ class BuildExt(build_ext):
         libs.mkdir()
         for name, path in copies.items():
             shutil.copy(path, libs / name)
-        if sys.platform == "linux" and shutil.which("strip"):
+        if system == sys.platform == "linux" and shutil.which("strip"):
             subprocess.run(["strip", "--strip-unneeded", *libs.glob("*.so")], check=False)
 
 
 flags = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 flags += ["-g", "-Wall", "-Wextra"] if os.environ.get("DEBUG") else ["-g0"]
-links = ["-ldl", "-lpthread"]
+system = os.environ.get("FASTSGD_SYSTEM", sys.platform)
+links = ["-ldl", "-lpthread"] if system == "linux" else []
+limited = bool(os.environ.get("FASTSGD_LIMITED_API"))
+macros = [("NPY_NO_DEPRECATED_API", "NPY_1_23_API_VERSION")]
+macros += [("Py_LIMITED_API", "0x030B0000"), ("CYTHON_LIMITED_API", "1")] if limited else []
 sanitizers = {"": None, "1": "address,undefined", "thread": "thread"}[os.environ.get("SANITIZE", "")]
 if sanitizers:          # -O1: with -O3 the checks take the compiler more than ten minutes
     flags += ["-O1", f"-fsanitize={sanitizers}", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g1"]
@@ -104,9 +116,11 @@ setup(
         depends=[str(path) for path in (*CSRC.glob("*"), *CSRC.parent.glob("*.p[xy]*"))
                  if path.suffix in (".h", ".inc", ".pxd", ".pxi")],
         include_dirs=["fastsgd/engine", numpy.get_include()],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_23_API_VERSION")],
+        define_macros=macros,
+        py_limited_api=limited,
         extra_compile_args=flags,
         extra_link_args=links,
     )],
     cmdclass={"build_ext": BuildExt},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if limited else {},
 )

@@ -1,0 +1,162 @@
+"""``python -m tools.wheels [TARGET ...]``: wheels for other systems than this one, by Zig's C compiler.
+
+    pip install build cython numpy setuptools ziglang
+    python -m tools.wheels                       # all targets, into dist/
+    python -m tools.wheels windows-x86_64        # one of them
+
+Each wheel is of the limited API: one for a system serves every CPython from 3.11 on, but for the free-threaded ones. Zig
+carries the C libraries of all systems; NumPy's headers and OpenBLAS come from their wheels for the target. How the
+extension is compiled stands in setup.py alone: here is only what differs by target.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MOST_BYTES = 12_000_000
+OPENBLAS = re.search(r"scipy-openblas32==[\d.]+", (ROOT / "pyproject.toml").read_text()).group()     # type: ignore[union-attr]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A system and CPU: what Zig calls it, the tag of the wheel, and the tags that its parts may have."""
+
+    system: str                          # as sys.platform says it
+    zig: str
+    tag: str
+    parts: tuple[str, ...]               # of NumPy's and OpenBLAS's wheels
+
+    @property
+    def suffix(self) -> str:
+        return ".pyd" if self.system == "win32" else ".abi3.so"
+
+
+def _linux(cpu: str, most: int) -> tuple[str, ...]:
+    return (*(f"manylinux_2_{minor}_{cpu}" for minor in range(17, most + 1)), f"manylinux2014_{cpu}")
+
+
+TARGETS = {
+    "linux-x86_64": Target("linux", "x86_64-linux-gnu.2.27", "manylinux_2_27_x86_64", _linux("x86_64", 28)),
+    "linux-aarch64": Target("linux", "aarch64-linux-gnu.2.27", "manylinux_2_27_aarch64", _linux("aarch64", 28)),
+    "musl-x86_64": Target("linux", "x86_64-linux-musl", "musllinux_1_2_x86_64", ("musllinux_1_2_x86_64",)),
+    "musl-aarch64": Target("linux", "aarch64-linux-musl", "musllinux_1_2_aarch64", ("musllinux_1_2_aarch64",)),
+    "windows-x86_64": Target("win32", "x86_64-windows-gnu", "win_amd64", ("win_amd64",)),
+    "macos-arm64": Target("darwin", "aarch64-macos.11.0", "macosx_11_0_arm64", ("macosx_11_0_arm64",)),
+    "macos-x86_64": Target("darwin", "x86_64-macos.10.14", "macosx_10_14_x86_64",
+                           tuple(f"macosx_10_{minor}_x86_64" for minor in range(9, 15))),
+}
+
+
+def build(name: str, folder: Path) -> Path:
+    """The wheel of a target, in the folder. RuntimeError, with the compiler's words, where it cannot be made."""
+    target = TARGETS[name]
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        source = work / "source"
+        shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns("build", ".git", "*.so", "*.pyd", "_libs", "*.egg-info"))
+        openblas = _unpacked(OPENBLAS, target, work)
+        numpy = _unpacked("numpy", target, work)
+        headers = _headers(target, numpy, work / "headers")
+        environment = {
+            **os.environ, "FASTSGD_SYSTEM": target.system, "FASTSGD_OPENBLAS": str(openblas), "FASTSGD_LIMITED_API": "1",
+            "SETUPTOOLS_EXT_SUFFIX": target.suffix, "CC": _compiler(target, work), "CFLAGS": f"-I{headers}",
+            "LDSHARED": f"{_compiler(target, work)} {_link_flags(target, headers, work)}", "ZIG_GLOBAL_CACHE_DIR": str(
+                ROOT / "build" / "zig"), "ZIG_LOCAL_CACHE_DIR": str(ROOT / "build" / "zig")}
+        _run([sys.executable, "setup.py", "-q", "bdist_wheel", "--plat-name", target.tag, "--dist-dir", str(work / "dist")],
+             cwd=source, env=environment)
+        (wheel,) = (work / "dist").glob("*.whl")
+        if wheel.stat().st_size > MOST_BYTES:
+            raise RuntimeError(f"{wheel.name} has {wheel.stat().st_size / 1e6:.1f} MB, at most {MOST_BYTES / 1e6:.0f} are "
+                               "wanted")
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copy(wheel, folder / wheel.name))
+
+
+# ---- its parts ----
+
+def _run(command: list[str], **options) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, **options)
+    if result.returncode:
+        raise RuntimeError(f"{' '.join(command[:4])} ... failed:\n{result.stdout[-2000:]}{result.stderr[-4000:]}")
+
+
+def _compiler(target: Target, work: Path) -> str:
+    """A command that calls Zig's compiler, without blanks in it."""
+    script = work / "cc"
+    if not script.exists():
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ziglang cc -target {target.zig} "$@"\n')
+        script.chmod(0o755)
+    return str(script)
+
+
+def _link_flags(target: Target, headers: Path, work: Path) -> str:
+    if target.system == "darwin":
+        return "-shared -undefined dynamic_lookup"
+    if target.system == "win32":
+        return f"-shared {_import_library(headers, work)}"
+    return "-shared"
+
+
+def _unpacked(requirement: str, target: Target, work: Path) -> Path:
+    """A folder with what the target's wheel of a package holds."""
+    folder = work / requirement.partition("=")[0]
+    platforms = [word for part in target.parts for word in ("--platform", part)]
+    _run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "--python-version", "3.11",
+          *platforms, "-d", str(folder), requirement])
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "unpacked")
+    return folder / "unpacked"
+
+
+def _headers(target: Target, numpy: Path, folder: Path) -> Path:
+    """Python's headers as the target has them, and NumPy's."""
+    shutil.copytree(sysconfig.get_path("include"), folder)
+    if target.system == "win32":
+        shutil.copy(ROOT / "tools" / "windows" / "pyconfig.h", folder / "pyconfig.h")
+    shutil.copytree(numpy / "numpy" / "_core" / "include" / "numpy", folder / "numpy")
+    return folder
+
+
+def _import_library(headers: Path, work: Path) -> Path:
+    """Of python3.dll: all that the headers of the limited API declare as imported."""
+    probe = work / "probe.c"
+    probe.write_text("#include <Python.h>\n")
+    result = subprocess.run([str(work / "cc"), "-E", "-P", "-DPy_LIMITED_API=0x030B0000", f"-I{headers}", str(probe)],
+                            capture_output=True, text=True, check=True)
+    imported = re.findall(r"__attribute__\(\(dllimport\)\)\s+([^;{}]*?)\b(_?Py\w+)\s*(\(|;|\[)", result.stdout)
+    lines = [f"    {name}{'' if after == '(' else ' DATA'}" for _, name, after in imported]
+    (work / "python3.def").write_text("LIBRARY python3.dll\nEXPORTS\n" + "\n".join(sorted(set(lines))) + "\n")
+    library = work / "libpython3.a"
+    _run([sys.executable, "-m", "ziglang", "dlltool", "-m", "i386:x86-64", "-d", str(work / "python3.def"), "-l",
+          str(library)])
+    return library
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Builds wheels for other systems, by Zig's C compiler.")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all where none is named")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="a folder for the wheels (%(default)s)")
+    options = parser.parse_args()
+    if unknown := sorted(set(options.targets) - set(TARGETS)):
+        parser.error(f"TARGET must be of {', '.join(TARGETS)}, got {', '.join(unknown)}")
+    for name in options.targets or TARGETS:
+        begin = time.monotonic()
+        print(f"{name} ...", end=" ", flush=True)
+        wheel = build(name, options.out)
+        print(f"{wheel.name}, {wheel.stat().st_size / 1e6:.1f} MB, {time.monotonic() - begin:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
