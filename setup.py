@@ -2,8 +2,9 @@
 
 Switches in the environment: DEBUG=1 for debug information and warnings; SANITIZE=1 for AddressSanitizer and
 UndefinedBehaviorSanitizer, SANITIZE=thread for ThreadSanitizer (.ci/sanitize runs the tests with both); COVERAGE=1 for
-gcov (.ci/coverage); FASTSGD_LIMITED_API=1 for an extension that every CPython from 3.11 loads. tools/wheels.py builds for
-other systems: FASTSGD_SYSTEM names one as sys.platform does, FASTSGD_OPENBLAS is a folder with its OpenBLAS.
+gcov (.ci/coverage); FASTSGD_LIMITED_API=1 for an extension that every CPython from 3.11 loads. For tools/wheels.py, by
+which other systems' wheels are built, FASTSGD_SYSTEM names one as sys.platform does, and FASTSGD_OPENBLAS is a folder
+with its OpenBLAS.
 """
 import importlib.metadata
 import os
@@ -54,7 +55,8 @@ class BuildExt(build_ext):
     def build_extensions(self):
         """One compiler per core, each on a source of its own; where the flags are those of the last build, of C only
         what changed."""
-        compile_in_turn, command = self.compiler.compile, " ".join([*self.compiler.compiler_so, *flags, *links, *map("=".join, macros)])
+        compile_in_turn = self.compiler.compile
+        command = " ".join([*self.compiler.compiler_so, *flags, *links, *map("=".join, macros)])
         made_by = Path(self.build_temp, "command")
         known = made_by.exists() and made_by.read_text() == command
         self.force = self.force or not known

@@ -4,8 +4,8 @@
     python -m tools.wheels                       # all targets, into dist/
     python -m tools.wheels windows-x86_64        # one of them
 
-Each wheel is of the limited API: one for a system serves every CPython from 3.11 on, but for the free-threaded ones. Zig
-carries the C libraries of all systems; NumPy's headers and OpenBLAS come from their wheels for the target. How the
+Each wheel is of the limited API: one for a system serves every CPython from 3.11 on, but for the free-threaded ones.
+Zig carries the C libraries of all systems; NumPy's headers and OpenBLAS come from their wheels for the target. How the
 extension is compiled stands in setup.py alone: here is only what differs by target.
 """
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 12_000_000
-OPENBLAS = re.search(r"scipy-openblas32==[\d.]+", (ROOT / "pyproject.toml").read_text()).group()     # type: ignore[union-attr]
+(OPENBLAS,) = re.findall(r"scipy-openblas32==[\d.]+", (ROOT / "pyproject.toml").read_text())
 
 
 @dataclass(frozen=True)
@@ -62,23 +62,21 @@ def build(name: str, folder: Path) -> Path:
     """The wheel of a target, in the folder. RuntimeError, with the compiler's words, where it cannot be made."""
     target = TARGETS[name]
     with tempfile.TemporaryDirectory() as temporary:
-        work = Path(temporary)
-        source = work / "source"
-        shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns("build", ".git", "*.so", "*.pyd", "_libs", "*.egg-info"))
-        openblas = _unpacked(OPENBLAS, target, work)
-        numpy = _unpacked("numpy", target, work)
-        headers = _headers(target, numpy, work / "headers")
-        environment = {
-            **os.environ, "FASTSGD_SYSTEM": target.system, "FASTSGD_OPENBLAS": str(openblas), "FASTSGD_LIMITED_API": "1",
-            "SETUPTOOLS_EXT_SUFFIX": target.suffix, "CC": _compiler(target, work), "CFLAGS": f"-I{headers}",
-            "LDSHARED": f"{_compiler(target, work)} {_link_flags(target, headers, work)}", "ZIG_GLOBAL_CACHE_DIR": str(
-                ROOT / "build" / "zig"), "ZIG_LOCAL_CACHE_DIR": str(ROOT / "build" / "zig")}
-        _run([sys.executable, "setup.py", "-q", "bdist_wheel", "--plat-name", target.tag, "--dist-dir", str(work / "dist")],
-             cwd=source, env=environment)
-        (wheel,) = (work / "dist").glob("*.whl")
-        if wheel.stat().st_size > MOST_BYTES:
-            raise RuntimeError(f"{wheel.name} has {wheel.stat().st_size / 1e6:.1f} MB, at most {MOST_BYTES / 1e6:.0f} are "
-                               "wanted")
+        work, dist = Path(temporary), Path(temporary) / "dist"
+        shutil.copytree(ROOT, work / "source", ignore=shutil.ignore_patterns(
+            "build", "dist", ".git", "*.so", "*.pyd", "_libs", "*.egg-info"))
+        headers = _headers(target, _unpacked("numpy", target, work), work / "headers")
+        compiler, cache = _compiler(target, work), str(ROOT / "build" / "zig")
+        _run([sys.executable, "setup.py", "-q", "bdist_wheel", "--plat-name", target.tag, "--dist-dir", str(dist)],
+             cwd=work / "source", env={
+                 **os.environ, "FASTSGD_SYSTEM": target.system, "FASTSGD_LIMITED_API": "1",
+                 "FASTSGD_OPENBLAS": str(_unpacked(OPENBLAS, target, work)), "SETUPTOOLS_EXT_SUFFIX": target.suffix,
+                 "CC": compiler, "CFLAGS": f"-I{headers}",
+                 "LDSHARED": f"{compiler} -shared -s {_link_flags(target, headers, work)}",
+                 "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache})
+        (wheel,) = dist.glob("*.whl")
+        if (size := wheel.stat().st_size) > MOST_BYTES:
+            raise RuntimeError(f"{wheel.name} has {size / 1e6:.1f} MB; at most {MOST_BYTES / 1e6:.0f} are wanted")
         folder.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copy(wheel, folder / wheel.name))
 
@@ -101,11 +99,10 @@ def _compiler(target: Target, work: Path) -> str:
 
 
 def _link_flags(target: Target, headers: Path, work: Path) -> str:
-    if target.system == "darwin":
-        return "-shared -undefined dynamic_lookup"
+    """What Python's own names are linked to: nothing, where the interpreter has them."""
     if target.system == "win32":
-        return f"-shared {_import_library(headers, work)}"
-    return "-shared"
+        return str(_import_library(headers, work))
+    return "-undefined dynamic_lookup" if target.system == "darwin" else ""
 
 
 def _unpacked(requirement: str, target: Target, work: Path) -> Path:
@@ -146,7 +143,8 @@ def _import_library(headers: Path, work: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Builds wheels for other systems, by Zig's C compiler.")
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all where none is named")
+    parser.add_argument("targets", nargs="*", metavar="TARGET",
+                        help=f"of {', '.join(TARGETS)}; all where none is named")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="a folder for the wheels (%(default)s)")
     options = parser.parse_args()
     if unknown := sorted(set(options.targets) - set(TARGETS)):
