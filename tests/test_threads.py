@@ -321,7 +321,7 @@ def test_bad_numbers_of_threads(digits, threads, error):
 def test_openmp_s_variable_limits_the_threads_too(omp, own, expected):
     def found(omp: str, own: str) -> list[int]:
         result = subprocess.run([sys.executable, "-c", CORES], capture_output=True, text=True, check=True,
-                                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": omp,
+                                env={**os.environ, "PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": omp,
                                      "FASTSGD_NUM_THREADS": own})
         return [int(word) for word in result.stdout.split()]
 
