@@ -157,7 +157,7 @@ class RoundModel:
     worker_byte: float
 
     @classmethod
-    def fitted(cls, measured: list[Measured], cores: int) -> RoundModel:
+    def fitted(cls, measured: list[Measured]) -> RoundModel:
         """By least squares of relative errors, with no negative figures."""
         from scipy.optimize import nnls
 
@@ -167,7 +167,7 @@ class RoundModel:
 
         traffic = [Traffic(one.workers, one.nbytes) for one in measured]
         central = fit([[1.0, each.tasks, each.client_bytes] for each in traffic], [one.client for one in measured])
-        undisturbed = [one for one in measured if one.workers <= cores]
+        undisturbed = [one for one in measured if one.workers <= cores()]
         return cls(*central, *fit([[1.0, one.nbytes] for one in undisturbed],
                                   [max(1e-4, one.overhead - one.client) for one in undisturbed]))
 
@@ -367,7 +367,7 @@ def main() -> None:
         measured = overhead(options.workers)
         kept = [asdict(one) for one in measured]
         if options.model:
-            print_model(RoundModel.fitted(measured, cores()), measured, seconds_of_rows())
+            print_model(RoundModel.fitted(measured), measured, seconds_of_rows())
     with RESULTS.open("a", encoding="utf-8") as file:
         for one in kept:
             file.write(json.dumps({"machine": describe(), **one}) + "\n")

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import dask.array as da
 import numpy as np
@@ -74,15 +75,8 @@ class Machines:
 def start(function, *arguments):
     """A process of its own that calls a function of a module."""
     process = PROCESSES.Process(target=function, args=arguments, daemon=True)
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"           # so that a checkout here does not hide the installed package
-    try:
+    with mock.patch.dict(os.environ, PYTHONSAFEPATH="1"):        # a checkout here is not to hide the installed package
         process.start()
-    finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
     return process
 
 

@@ -37,10 +37,6 @@ class Target:
     tag: str
     parts: tuple[str, ...]               # of NumPy's and OpenBLAS's wheels
 
-    @property
-    def suffix(self) -> str:
-        return ".pyd" if self.system == "win32" else ".abi3.so"
-
 
 def _linux(cpu: str, most: int) -> tuple[str, ...]:
     return (*(f"manylinux_2_{minor}_{cpu}" for minor in range(17, most + 1)), f"manylinux2014_{cpu}")
@@ -70,8 +66,7 @@ def build(name: str, folder: Path) -> Path:
         _run([sys.executable, "setup.py", "-q", "bdist_wheel", "--plat-name", target.tag, "--dist-dir", str(dist)],
              cwd=work / "source", env={
                  **os.environ, "FASTSGD_SYSTEM": target.system, "FASTSGD_LIMITED_API": "1",
-                 "FASTSGD_OPENBLAS": str(_unpacked(OPENBLAS, target, work)), "SETUPTOOLS_EXT_SUFFIX": target.suffix,
-                 "CC": compiler, "CFLAGS": f"-I{headers}",
+                 "FASTSGD_OPENBLAS": str(_unpacked(OPENBLAS, target, work)), "CC": compiler, "CFLAGS": f"-I{headers}",
                  "LDSHARED": f"{compiler} -shared -s {_link_flags(target, headers, work)}",
                  "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache})
         (wheel,) = dist.glob("*.whl")

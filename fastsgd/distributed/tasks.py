@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from fastsgd.distributed import local_sgd
 from fastsgd.distributed.local_sgd import Chunk, Kept, Outcome, RoundStart, Share, Timing
 from fastsgd.distributed.moments import Moments
 from fastsgd.engine import ensemble
+from fastsgd.engine.machine import cores_of_affinity
 from fastsgd.model.architecture import Architecture
 from fastsgd.network import checked
 from fastsgd.runs.checkpoint import library_version
@@ -77,16 +77,12 @@ def on_worker(context: Context) -> Iterator[tuple[int, str]]:
         raise RuntimeError(f"worker {worker.address} has fastsgd {here.fastsgd} with NumPy {here.numpy}, the client "
                            f"fastsgd {context.versions.fastsgd} with NumPy {context.versions.numpy}; install the same "
                            "on all machines: results would depend on where a task runs")
-    given = min(worker.state.nthreads, _cores())
+    # Not machine.cores(): Dask's nanny sets OMP_NUM_THREADS=1, which is for libraries that do not ask Dask.
+    given = min(worker.state.nthreads, cores_of_affinity())
     with _making_turns:
         turns = _turns.setdefault(worker.address, _Turns(given))
     with turns.take(given // max(1, context.at_once)) as threads:
         yield threads, worker.address
-
-
-def _cores() -> int:
-    """Those of the CPU affinity; Dask's nanny sets OMP_NUM_THREADS=1, which is for libraries that do not ask it."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)

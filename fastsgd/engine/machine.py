@@ -30,8 +30,13 @@ def _cores_without_limit() -> int:
     setting = os.environ.get("FASTSGD_NUM_THREADS", "")
     if setting and not (setting.isascii() and setting.isdigit() and int(setting) > 0):
         raise ValueError(f"FASTSGD_NUM_THREADS must be a whole number above 0, got {setting!r}")
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = cores_of_affinity()
     return min(available, _quota(), int(setting or _openmp_threads or available))
+
+
+def cores_of_affinity() -> int:
+    """The cores that CPU affinity allows this process, or all where a system has none."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read_openmp_threads() -> int:

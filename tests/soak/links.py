@@ -19,6 +19,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -155,7 +156,6 @@ def train(address: str, progress: Path) -> dict:
 
 def run(delay: float, loss: float, kills: bool) -> dict:
     """What :func:`train` found on hosts with such links."""
-    import tempfile
     processes = []
     with tempfile.TemporaryDirectory() as folder, Hosts(6, delay, loss) as hosts:
         address = f"tcp://{hosts.address(0)}:{PORT}"

@@ -48,7 +48,7 @@ static int cpu_has(unsigned leaf_1_ecx, unsigned leaf_7_ebx, unsigned saved) {
 
 static int has_avx2(void) { return cpu_has(AVX | FMA, AVX2, SAVES_256_BITS); }
 static int has_avx512(void) {
-    return has_avx2() && cpu_has(AVX | FMA, AVX512F | AVX512DQ | AVX512BW | AVX512VL, SAVES_512_BITS);
+    return cpu_has(AVX | FMA, AVX2 | AVX512F | AVX512DQ | AVX512BW | AVX512VL, SAVES_512_BITS);
 }
 #endif
 static int always(void) { return 1; }

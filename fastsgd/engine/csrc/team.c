@@ -140,8 +140,9 @@ static void avoid_core(worker *its, const fs_team *team) {
 static void restore_affinity(fs_team *team, int rank) {
     fs_cores now, others = team->allowed;
     int core = fs_core(), crowded = 0;
-    if (!team->spins || core < 0 || fs_allowed_cores(&now) < 1)
+    if (!team->spins || core < 0)
         return;
+    fs_allowed_cores(&now);
     for (int r = 0; r < rank; r++) {
         int taken = atomic_load_explicit(&team->core[r], memory_order_relaxed);
         if (taken >= 0)
