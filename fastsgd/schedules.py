@@ -20,15 +20,13 @@ import numpy as np
 
 from fastsgd.arguments import is_number
 from fastsgd.deprecation import old_names, renamed_fields
+from fastsgd.engine import elementary
 from fastsgd.optimizers.parameters import Parameters
 
 __all__ = ["Constant", "CosLog", "Cosine", "Exponential", "FlatCosine", "InverseScaling", "InverseTime", "OneCycle",
            "Schedule", "StepDecay", "WarmUp"]
 
 __getattr__ = old_names(__name__, Bottou="InverseTime", Step="StepDecay")
-
-
-BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -51,19 +49,13 @@ class Schedule(Parameters):
                 raise ValueError(f"{type(self).__name__}: {name} must be below 1, got {value!r}")
 
     def __call__(self, step):
-        # In whole blocks: NumPy's power and cosine differ in the last bit between a vector and what remains of an
-        # array, but a step has one rate, however it is asked for.
-        steps = np.asarray(step, dtype=np.int64)
-        blocks = np.unique(steps // BLOCK)
-        rates = self._rates((blocks[:, np.newaxis] * BLOCK + np.arange(BLOCK)).ravel().astype(float))
-        chosen = rates[np.searchsorted(blocks, steps // BLOCK) * BLOCK + steps % BLOCK]
-        return float(chosen) if steps.ndim == 0 else chosen
+        steps = np.asarray(step, dtype=np.int64).astype(float)
+        rates = self._rates(steps)
+        return float(rates) if steps.ndim == 0 else rates
 
     def between(self, first: int, steps: int) -> np.ndarray:
         """The rates of so many steps from the first one on: those that a call with each of them returns."""
-        begin = first // BLOCK * BLOCK
-        end = -(-(first + steps) // BLOCK) * BLOCK
-        return self._rates(np.arange(begin, end, dtype=float))[first - begin:first - begin + steps]
+        return self._rates(np.arange(first, first + steps, dtype=float))
 
     def over(self, steps: int) -> Self:
         """The same for a run of so many steps, where the schedule itself leaves them open."""
@@ -108,7 +100,7 @@ class StepDecay(Schedule):
     factor: float = 0.1
 
     def _rates(self, step):
-        return self.rate * self.factor ** (step // self.every)
+        return self.rate * elementary.power(self.factor, step // self.every)
 
 
 @dataclass(frozen=True)
@@ -124,7 +116,7 @@ class Exponential(Schedule):
     factor: float = 0.5
 
     def _rates(self, step):
-        return self.rate * self.factor ** (step / self.every)
+        return self.rate * elementary.power(self.factor, step / self.every)
 
 
 @dataclass(frozen=True)
@@ -139,7 +131,7 @@ class InverseScaling(Schedule):
     power: float = 0.5
 
     def _rates(self, step):
-        return self.rate / (1 + step) ** self.power
+        return self.rate / elementary.power(1 + step, self.power)
 
 
 @dataclass(frozen=True)
@@ -219,7 +211,8 @@ class CosLog(Schedule):
 
     def _rates(self, step):
         done = np.minimum(step / self._length(), 1)
-        return self.rate * (1 - np.cos(2 * np.pi * np.log2(1 + (2.0 ** self.cycles - 1) * done))) / 2
+        turns = elementary.log2(1 + (2.0 ** self.cycles - 1) * done)
+        return self.rate * (1 - elementary.cos(2 * np.pi * turns)) / 2
 
 
 @renamed_fields(start="div_factor", end="final_div_factor")
@@ -287,4 +280,4 @@ class WarmUp(Schedule):
 
 
 def _half_cosine(begin: float, end: float, part: np.ndarray) -> np.ndarray:
-    return end + (begin - end) * (1 + np.cos(np.pi * part)) / 2
+    return end + (begin - end) * (1 + elementary.cos(np.pi * part)) / 2

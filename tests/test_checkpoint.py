@@ -267,7 +267,7 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_training(digits, tmp
     net, X, y = start(digits)
     before = net.params.copy()
     for path in (tmp_path / "nowhere" / "run.ckpt", tmp_path, Path("/proc/run.ckpt")):
-        with pytest.raises(OSError, match=f"cannot write: .*{path}"):
+        with pytest.raises(OSError, match=f"cannot write: .*{re.escape(str(path))}"):
             fastsgd.train(net, X, y, checkpoint=path)
     assert (net.params == before).all()
     assert not os.listdir(tmp_path)
@@ -468,7 +468,7 @@ def test_divergence_with_an_average_keeps_what_it_says(digits):
 
 def test_the_clock_of_checkpoints(monkeypatch):
     now = 100.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr("time.perf_counter", lambda: now)
 
     def clock(**when):
         return checkpoint.CheckpointTimer(fastsgd.Checkpoint("run", **when))

@@ -75,7 +75,7 @@ def test_a_folder_named_by_the_environment(elsewhere, zipped):
 
 
 def test_nowhere_and_no_download(elsewhere):
-    with pytest.raises(FileNotFoundError, match=r"mnist was not found in .*data/mnist.*cache/fastsgd/mnist"):
+    with pytest.raises(FileNotFoundError, match=r"mnist was not found in .*data[\\/]mnist.*cache.fastsgd.mnist"):
         fastsgd.datasets.mnist(download=False)
 
 

@@ -232,10 +232,10 @@ def test_files_are_read_in_their_order_where_nothing_is_shuffled(digits, tmp_pat
     for net, rows in zip(nets, (X, mapped(tmp_path / "X.npy", X)), strict=True):
         fastsgd.train(net, rows, y, epochs=2, seed=0, shuffle=False)
     np.testing.assert_array_equal(nets[0].params, nets[1].params)
-    for targets, message in ((y[:-1], r"y must have one entry per row of X \(1438\), got 1437"),
-                             (y + 1, "labels")):
+    for i, (targets, message) in enumerate(((y[:-1], r"y must have one entry per row of X \(1438\), got 1437"),
+                                            (y + 1, "labels"))):
         with pytest.raises(ValueError, match=message):
-            fastsgd.train(nets[1], mapped(tmp_path / "X.npy", X), targets)
+            fastsgd.train(nets[1], mapped(tmp_path / f"X{i}.npy", X), targets)
 
 
 def test_a_first_row_that_is_held_out_and_bad_is_named(tmp_path):

@@ -128,7 +128,7 @@ def test_bad_targets_of_other_losses(loss, y, message):
     ({"label_smoothing": 1}, ValueError, "label_smoothing must be at least 0 and below 1, got 1"),
     ({"accumulate": 0}, ValueError, "accumulate must be at least 1, got 0"),
     ({"checkpoint": 3}, TypeError, "checkpoint must be a path or a fastsgd.Checkpoint, got 3"),
-    ({"checkpoint": "/nowhere/run.ckpt"}, OSError, "cannot write: .*/nowhere/run.ckpt"),
+    ({"checkpoint": "/nowhere/run.ckpt"}, OSError, r"cannot write: .*[\\/]nowhere[\\/]+run.ckpt"),
     ({"resume": True}, ValueError, "resume=True resumes from the file of checkpoint=, which was not given"),
     ({"resume": "/nowhere.ckpt"}, FileNotFoundError, "/nowhere.ckpt"),
     ({"callbacks": [3]}, TypeError, "callbacks must hold fastsgd.Callback objects or functions, got 3"),

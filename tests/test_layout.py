@@ -21,9 +21,9 @@ ORDER = [
     "__main__", "cli", "__init__",
     "interop", "distributed", "estimators", "tabular",
     "training", "descent", "plots", "streams", "runs",
-    "network", "engine",
+    "network", "schedules", "engine",
     "tables", "datasets", "data",
-    "schedules", "optimizers", "model", "losses",
+    "optimizers", "model", "losses",
     "display", "layers", "files", "deprecation", "arguments", "cached",
 ]
 

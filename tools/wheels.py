@@ -61,13 +61,14 @@ def build(name: str, folder: Path) -> Path:
         work, dist = Path(temporary), Path(temporary) / "dist"
         shutil.copytree(ROOT, work / "source", ignore=shutil.ignore_patterns(
             "build", "dist", ".git", "*.so", "*.pyd", "_libs", "*.egg-info"))
-        headers = _headers(target, _unpacked("numpy", target, work), work / "headers")
-        compiler, cache = _compiler(target, work), str(ROOT / "build" / "zig")
+        compiler, cache = zig(target, work), str(ROOT / "build" / "zig")
+        headers = python_headers(target, work / "headers")
+        shutil.copytree(_unpacked("numpy", target, work) / "numpy" / "_core" / "include" / "numpy", headers / "numpy")
         _run([sys.executable, "setup.py", "-q", "bdist_wheel", "--plat-name", target.tag, "--dist-dir", str(dist)],
              cwd=work / "source", env={
                  **os.environ, "FASTSGD_SYSTEM": target.system, "FASTSGD_LIMITED_API": "1",
                  "FASTSGD_OPENBLAS": str(_unpacked(OPENBLAS, target, work)), "CC": compiler, "CFLAGS": f"-I{headers}",
-                 "LDSHARED": f"{compiler} -shared -s {_link_flags(target, headers, work)}",
+                 "LDSHARED": f"{compiler} -shared -s {_link_flags(target, headers, compiler, work)}",
                  "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache})
         (wheel,) = dist.glob("*.whl")
         if (size := wheel.stat().st_size) > MOST_BYTES:
@@ -78,25 +79,40 @@ def build(name: str, folder: Path) -> Path:
 
 # ---- its parts ----
 
+def zig(target: Target, work: Path) -> str:
+    """A command, without blanks in it, that compiles C for a target."""
+    script = work / "cc"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ziglang cc -target {target.zig} "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+def python_headers(target: Target, folder: Path) -> Path:
+    """Python's headers as the target has them."""
+    shutil.copytree(sysconfig.get_path("include"), folder)
+    if target.system == "win32":
+        shutil.copy(ROOT / "tools" / "windows" / "pyconfig.h", folder / "pyconfig.h")
+    return folder
+
+
+def exported_names(headers: Path, compiler: str) -> dict[str, bool]:
+    """All that Python.h declares of the limited API of Windows, by name, and whether it is data, not a function."""
+    result = subprocess.run([compiler, "-E", "-P", "-DPy_LIMITED_API=0x030B0000", f"-I{headers}", "-x", "c", "-"],
+                            input="#include <Python.h>\n", capture_output=True, text=True, check=True)
+    found = re.findall(r"__attribute__\(\(dllimport\)\)\s+[^;{}]*?\b(_?Py\w+)\s*(\(|;|\[)", result.stdout)
+    return {name: after != "(" for name, after in sorted(found)}
+
+
 def _run(command: list[str], **options) -> None:
     result = subprocess.run(command, capture_output=True, text=True, **options)
     if result.returncode:
         raise RuntimeError(f"{' '.join(command[:4])} ... failed:\n{result.stdout[-2000:]}{result.stderr[-4000:]}")
 
 
-def _compiler(target: Target, work: Path) -> str:
-    """A command that calls Zig's compiler, without blanks in it."""
-    script = work / "cc"
-    if not script.exists():
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ziglang cc -target {target.zig} "$@"\n')
-        script.chmod(0o755)
-    return str(script)
-
-
-def _link_flags(target: Target, headers: Path, work: Path) -> str:
+def _link_flags(target: Target, headers: Path, compiler: str, work: Path) -> str:
     """What Python's own names are linked to: nothing, where the interpreter has them."""
     if target.system == "win32":
-        return str(_import_library(headers, work))
+        return str(_import_library(headers, compiler, work))
     return "-undefined dynamic_lookup" if target.system == "darwin" else ""
 
 
@@ -112,27 +128,12 @@ def _unpacked(requirement: str, target: Target, work: Path) -> Path:
     return folder / "unpacked"
 
 
-def _headers(target: Target, numpy: Path, folder: Path) -> Path:
-    """Python's headers as the target has them, and NumPy's."""
-    shutil.copytree(sysconfig.get_path("include"), folder)
-    if target.system == "win32":
-        shutil.copy(ROOT / "tools" / "windows" / "pyconfig.h", folder / "pyconfig.h")
-    shutil.copytree(numpy / "numpy" / "_core" / "include" / "numpy", folder / "numpy")
-    return folder
-
-
-def _import_library(headers: Path, work: Path) -> Path:
-    """Of python3.dll: all that the headers of the limited API declare as imported."""
-    probe = work / "probe.c"
-    probe.write_text("#include <Python.h>\n")
-    result = subprocess.run([str(work / "cc"), "-E", "-P", "-DPy_LIMITED_API=0x030B0000", f"-I{headers}", str(probe)],
-                            capture_output=True, text=True, check=True)
-    imported = re.findall(r"__attribute__\(\(dllimport\)\)\s+([^;{}]*?)\b(_?Py\w+)\s*(\(|;|\[)", result.stdout)
-    lines = [f"    {name}{'' if after == '(' else ' DATA'}" for _, name, after in imported]
-    (work / "python3.def").write_text("LIBRARY python3.dll\nEXPORTS\n" + "\n".join(sorted(set(lines))) + "\n")
-    library = work / "libpython3.a"
-    _run([sys.executable, "-m", "ziglang", "dlltool", "-m", "i386:x86-64", "-d", str(work / "python3.def"), "-l",
-          str(library)])
+def _import_library(headers: Path, compiler: str, work: Path) -> Path:
+    """Of python3.dll, which every Python for Windows has."""
+    definitions, library = work / "python3.def", work / "libpython3.a"
+    definitions.write_text("LIBRARY python3.dll\nEXPORTS\n" + "".join(
+        f"    {name}{' DATA' * data}\n" for name, data in exported_names(headers, compiler).items()))
+    _run([sys.executable, "-m", "ziglang", "dlltool", "-m", "i386:x86-64", "-d", str(definitions), "-l", str(library)])
     return library
 
 

@@ -36,7 +36,7 @@ class Progress(fastsgd.Progress):
         self._shown = -math.inf
 
     def on_epoch(self, run) -> None:
-        now = time.monotonic()
+        now = time.perf_counter()
         if self._bar is None and not (run.stop or run.epoch in (1, run.epochs) or now >= self._shown + 1
                                       or run.epoch % -(-run.epochs // self.lines) == 0):
             return

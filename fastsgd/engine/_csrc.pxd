@@ -1,6 +1,13 @@
 # What csrc/fastsgd.h declares; the meaning of each name is told there.
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
+cdef extern from "csrc/elementary.h" nogil:
+    double fs_exp(double x)
+    double fs_log(double x)
+    double fs_log2(double x)
+    double fs_pow(double x, double y)
+    double fs_cos(double x)
+
 cdef extern from "csrc/os.h" nogil:
     double fs_seconds()
 

@@ -23,13 +23,42 @@ def prefault(X, const int64_t[::1] rows, bint check):
 
 
 def function(name, x):
-    """One of the C side's elementwise functions of x, for the tests of its accuracy."""
+    """One of the C side's elementwise functions of x, 1-D."""
     y = numpy.empty_like(x)
     cdef unsigned char[::1] source = x.view(numpy.uint8)
     cdef unsigned char[::1] result = y.view(numpy.uint8)
     if not fs_operations(x.itemsize == 8).function(name.encode(), len(x), &source[0], &result[0]):
         raise ValueError(f"no function {name!r}")
     return y
+
+
+def elementary(str name, const double[::1] x, double[::1] out):
+    """exp, log, log2 or cos of each x, by elementary.c."""
+    cdef double (*function)(double) noexcept nogil
+    if name == "exp":
+        function = fs_exp
+    elif name == "log":
+        function = fs_log
+    elif name == "log2":
+        function = fs_log2
+    elif name == "cos":
+        function = fs_cos
+    else:
+        raise ValueError(f"no function {name!r}")
+    require(x.shape[0] == out.shape[0], "x and out must be equally long")
+    cdef ptrdiff_t i
+    with nogil:
+        for i in range(x.shape[0]):
+            out[i] = function(x[i])
+
+
+def elementary_power(const double[::1] x, const double[::1] y, double[::1] out):
+    """Each x to the power y, by elementary.c."""
+    require(x.shape[0] == y.shape[0] == out.shape[0], "x, y and out must be equally long")
+    cdef ptrdiff_t i
+    with nogil:
+        for i in range(x.shape[0]):
+            out[i] = fs_pow(x[i], y[i])
 
 
 def power(double base, uint64_t t):

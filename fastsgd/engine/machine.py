@@ -51,7 +51,7 @@ _openmp_threads = _read_openmp_threads()
 def _quota() -> int:
     """Cores' worth of time that the cgroup grants (version 2 or 1), rounded up; looked up once a second."""
     global _known_quota
-    now = time.monotonic()
+    now = time.perf_counter()
     if now - _known_quota[0] > 1:
         _known_quota = now, _read_quota()
     return _known_quota[1]

@@ -37,7 +37,7 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
     weights_of_average = averaging_weights_of(config.optimizer, state.steps, len(learning_rates))
     weight_decays = config.optimizer.weight_decays(state.steps, len(learning_rates))
     steps = 0
-    polled = time.monotonic()
+    polled = time.perf_counter()
     for first in range(0, len(order), config.batch_size):
         rows = order[first:first + config.batch_size]
         masks = dropout_masks(architecture, config, state.steps, len(rows), params.dtype)
@@ -74,9 +74,9 @@ def train_epoch(architecture, params, X, target, order, config, state, learning_
         if config.optimizer.average is not None:
             state.average += params.dtype.type(weights_of_average[steps]) * (params - state.average)
         steps += 1
-        if poll is not None and time.monotonic() - polled >= 0.1:
+        if poll is not None and time.perf_counter() - polled >= 0.1:
             pauses = poll(min(first + config.batch_size, len(order)))
-            polled = time.monotonic()
+            polled = time.perf_counter()
             if pauses:
                 break
     return steps

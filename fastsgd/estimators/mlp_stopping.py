@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from fastsgd.engine import elementary
 from fastsgd.estimators.stopping import MIN_RATE, Convergence, Validation, sentence
 from fastsgd.optimizers import Optimizer
 from fastsgd.runs.callback import Run
@@ -58,7 +59,7 @@ class MLPConvergence(Convergence):
             estimator.best_loss_ = -self.best
         estimator._no_improvement_count = self.count
         if estimator.solver == "sgd" and estimator.optimizer is None and estimator.learning_rate == "invscaling":
-            run.rate_factor = 1 / (estimator.t_ + 1) ** estimator.power_t
+            run.rate_factor = 1 / float(elementary.power(estimator.t_ + 1, estimator.power_t))
         if self.count > estimator.n_iter_no_change:
             self._stop_or_reduce_rate(run)
         estimator._rate_factor = run.rate_factor

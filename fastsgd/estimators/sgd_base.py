@@ -17,6 +17,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastsgd import schedules
+from fastsgd.engine import elementary
 from fastsgd.estimators.base import FLOATS, SEEDS, EngineEstimator
 from fastsgd.estimators.diagnosis import divergence
 from fastsgd.estimators.fit_data import FitData
@@ -296,7 +297,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
     def _rate(self):
         """The learning rate of each step."""
         if self.learning_rate == "optimal":
-            return schedules.InverseTime(self.alpha ** -0.25, self.alpha)
+            return schedules.InverseTime(float(elementary.power(self.alpha, -0.25)), self.alpha)
         if self.learning_rate == "invscaling":
             if self.power_t < 0:
                 return partial(_growing, self.eta0, self.power_t)
@@ -349,4 +350,4 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
 
 
 def _growing(rate: float, power: float, step: int) -> float:
-    return rate / (1 + step) ** power
+    return rate / float(elementary.power(1 + step, power))

@@ -27,7 +27,7 @@ class LinearConvergence(Convergence):
 
     def on_start(self, run: Run) -> None:
         super().on_start(run)
-        self._began = time.monotonic()
+        self._began = time.perf_counter()
         self._penalty = self.optimizer.regularization_cost(run.net.weights, per_output=True)
 
     def on_epoch(self, run: Run) -> None:
@@ -71,7 +71,7 @@ class LinearConvergence(Convergence):
         if len(self._converged) == len(lost):
             run.stop = True
             if estimator.verbose:
-                taken = time.monotonic() - self._began
+                taken = time.perf_counter() - self._began
                 print(f"Convergence after {estimator.n_iter_} epochs took {taken:.2f} seconds")
 
     def finish(self, net: Network) -> None:
@@ -87,7 +87,7 @@ class LinearConvergence(Convergence):
         if self.validation is not None:
             figures.append(f"Validation score: {self.estimator.validation_scores_[-1]:f}")
         print(", ".join(figures))
-        print(f"Total training time: {time.monotonic() - self._began:.2f} seconds.")
+        print(f"Total training time: {time.perf_counter() - self._began:.2f} seconds.")
 
     def diverged(self, error: FloatingPointError) -> None:
         raise ValueError(f"Floating-point under-/overflow occurred at epoch #{self.estimator.n_iter_ + 1}. Scaling "

@@ -56,7 +56,7 @@ class NumberEncoding:
 
     def initial(self, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
         """What a tensor begins as."""
-        limit = self.terms ** -0.5
+        limit = inverse_root(self.terms)
         return rng.uniform(-limit, limit, shape)
 
     def rate_factor(self) -> float:
@@ -96,7 +96,7 @@ class LinearReLU(NumberEncoding):
         return "relu"
 
     def initial(self, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
-        limit = self.outputs ** -0.5
+        limit = inverse_root(self.outputs)
         return rng.uniform(-limit, limit, shape)
 
 
@@ -256,7 +256,7 @@ class PiecewiseLinear(NumberEncoding):
         return self.outputs * numbers if self.outputs else sum(map(self.terms_of, range(len(self.edges))))
 
     def initial(self, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> Any:
-        limit = self.outputs ** -0.5
+        limit = inverse_root(self.outputs)
         if name != "column_weights":
             return rng.uniform(-limit, limit, shape)
         weights = np.zeros(shape)
@@ -313,3 +313,12 @@ def _checked_edges(edges: Any) -> tuple[tuple[float, ...], ...]:
         raise ValueError(f"edges: {max(map(len, columns)) - 1:,} bins for each of {len(columns):,} columns are more "
                          f"than {MAX_TERMS:,}")
     return tuple(tuple(map(float, column)) for column in columns)
+
+
+def inverse_root(n: int) -> float:
+    """n to the power -1/2, rounded once: by whole numbers, as what libm returns depends on the system.
+
+    >>> inverse_root(16)
+    0.25
+    """
+    return math.isqrt((1 << 220) // n) / (1 << 110)

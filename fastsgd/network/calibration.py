@@ -1,13 +1,13 @@
 """Probabilities that hold: the temperature of a classifier's last layer."""
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastsgd.data.checks import check_sample_weight
+from fastsgd.engine import _kernel, elementary
 from fastsgd.losses import LOSSES
 from fastsgd.network import checked
 from fastsgd.network.derived import before_output
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
 
 LIMIT = 1000.0                   # of a temperature, and of its inverse
+MOST = float(elementary.log(LIMIT))
 MOST_TRIES, TOLERANCE = 60, 1e-9                # of the root for its logarithm
 
 
@@ -63,10 +64,10 @@ def calibrate_temperature(net: Network, X: RowsLike, y: ArrayLike, *, sample_wei
     """
     require_network(net)
     slope = _slope(net, X, y, sample_weight, threads)
-    if not slope(-math.log(LIMIT)) < 0:
+    if not slope(-MOST) < 0:
         raise ValueError("no temperature makes these rows more likely than equal probabilities do; are y the classes "
                          "of X, and was net trained?")
-    if not slope(math.log(LIMIT)) > 0:
+    if not slope(MOST) > 0:
         raise ValueError(f"all {len(np.asarray(y)):,} rows are predicted right, so that no temperature is low enough; "
                          "give more rows, that net was not trained on")
     temperature = _root(slope)
@@ -83,7 +84,7 @@ def temperature_together(nets: Sequence[Network], rows: Sequence[tuple], prior: 
     """
     slopes = [(len(y), _slope(net, X, y, weight, threads, members))
               for net, (X, y, weight) in zip(nets, rows, strict=True)]
-    return _root(lambda log_inverse: prior * log_inverse + math.exp(log_inverse) * sum(
+    return _root(lambda log_inverse: prior * log_inverse + float(elementary.exp(log_inverse)) * sum(
         count * slope(log_inverse) for count, slope in slopes))
 
 
@@ -110,12 +111,13 @@ def _slope(net: Network, X: RowsLike, y: ArrayLike, sample_weight: ArrayLike | N
     t = _targets(net, y)
 
     def slope(log_inverse: float) -> float:
-        p = _probabilities(output, math.exp(log_inverse) * z)
+        inverse = float(elementary.exp(log_inverse))
+        p = _probabilities(output, inverse * z)
         mean = np.maximum(p.mean(axis=0), np.finfo(float).tiny)
         if output == "softmax":
             along = p * (z - (p * z).sum(axis=-1, keepdims=True))
             return float(-np.average((t * along.mean(axis=0) / mean).sum(axis=-1), weights=weight))
-        against = np.maximum(_probabilities(output, -math.exp(log_inverse) * z).mean(axis=0), np.finfo(float).tiny)
+        against = np.maximum(_probabilities(output, -inverse * z).mean(axis=0), np.finfo(float).tiny)
         along = (p * (1 - p) * z).mean(axis=0)
         return float(np.average(((1 - t) * along / against - t * along / mean).sum(axis=-1), weights=weight))
 
@@ -127,16 +129,15 @@ def _root(slope: Callable[[float], float]) -> float:
 
     By false position, Illinois variant (Dowell and Jarratt 1971), from an interval that grows from T = 1.
     """
-    most = math.log(LIMIT)
     before, slope_before = 0.0, slope(0.0)
     width = 0.25 if slope_before < 0 else -0.25
     while True:
-        at = min(max(before + width, -most), most)
+        at = min(max(before + width, -MOST), MOST)
         slope_at = slope(at)
         if (slope_at < 0) != (slope_before < 0):
             break
-        if abs(at) == most:
-            return math.exp(-at)
+        if abs(at) == MOST:
+            return float(elementary.exp(-at))
         before, slope_before, width = at, slope_at, 2 * width
     for _ in range(MOST_TRIES):
         middle = at - slope_at * (at - before) / (slope_at - slope_before)
@@ -148,15 +149,20 @@ def _root(slope: Callable[[float], float]) -> float:
         moved, at, slope_at = abs(middle - at), middle, slope_there
         if moved < TOLERANCE or not slope_at:
             break
-    return math.exp(-at)
+    return float(elementary.exp(-at))
 
 
 def _probabilities(output: str, z: np.ndarray) -> np.ndarray:
     if output == "softmax":
-        e = np.exp(z - z.max(axis=-1, keepdims=True))
+        e = _exp(z - z.max(axis=-1, keepdims=True))
         return e / e.sum(axis=-1, keepdims=True)
-    e = np.exp(-abs(z))
+    e = _exp(-abs(z))
     return np.where(z > 0, 1, e) / (1 + e)
+
+
+def _exp(z: np.ndarray) -> np.ndarray:
+    """As the kernel has it, so that the bits depend on no libm; not rounded as well as elementary.exp, and quicker."""
+    return _kernel.function("exp", np.ascontiguousarray(z).ravel()).reshape(z.shape)
 
 
 def _targets(net: Network, y: np.ndarray) -> np.ndarray:

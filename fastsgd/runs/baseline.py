@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from fastsgd.data import advice
+from fastsgd.engine import elementary
 from fastsgd.layers import chain
 from fastsgd.losses import MARGINS
 from fastsgd.network import checked
@@ -38,16 +39,16 @@ def best_constant(net: Network, y: np.ndarray, weight: np.ndarray | None = None)
         shares = 1 - np.cumsum(shares)[:-1]
     if loss.constant == "mean and deviation":
         squares = np.average((y - shares) ** 2, axis=0, weights=weight)
-        return np.concatenate([shares, np.log(np.maximum(np.sqrt(squares), RARELY))])
+        return np.concatenate([shares, elementary.log(np.maximum(np.sqrt(squares), RARELY))])
     if loss.constant == "sign of mean":
         return np.sign(shares)
     if loss.constant == "mean":
         if output in ("softmax", "exp"):
-            return np.log(np.maximum(shares, RARELY))
+            return elementary.log(np.maximum(shares, RARELY))
         if output == "logistic":
             p = np.clip(shares, RARELY, 1 - RARELY)
-            return np.log(p / (1 - p))
-        return np.arctanh(np.clip(shares, RARELY - 1, 1 - RARELY)) if output == "tanh" else shares
+            return elementary.log(p / (1 - p))
+        return _arctanh(shares) if output == "tanh" else shares
     if loss.constant == "mean and quantiles":
         rest = [_quantile(y[:, i], level, weight) for i, level in enumerate(architecture.loss_parameters) if level]
         return np.array([shares[0], *rest])
@@ -122,3 +123,8 @@ def _quantile(values: np.ndarray, level: float, weight: np.ndarray | None) -> fl
     order = np.argsort(values)
     share = np.cumsum(np.ones(len(values)) if weight is None else weight[order])
     return float(values[order][min(np.searchsorted(share, level * share[-1]), len(values) - 1)])
+
+
+def _arctanh(x: np.ndarray) -> np.ndarray:
+    x = np.clip(x, RARELY - 1, 1 - RARELY)
+    return elementary.log((1 + x) / (1 - x)) / 2

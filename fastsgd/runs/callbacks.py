@@ -147,10 +147,10 @@ class TimeLimit(Callback):
         self.seconds = float(seconds)
 
     def on_start(self, run: Run) -> None:
-        self._end = time.monotonic() + self.seconds
+        self._end = time.perf_counter() + self.seconds
 
     def on_rows(self, run: Run) -> None:
-        if time.monotonic() >= self._end:
+        if time.perf_counter() >= self._end:
             run.stop = True
 
     on_epoch = on_rows

@@ -107,7 +107,7 @@ class CheckpointTimer:
 
     def restart(self, steps: int, epochs: int, written: bool = False) -> None:
         """Counts from here on; ``written`` says that a checkpoint has just been."""
-        self._steps, self._epochs, self._time = steps, epochs, time.monotonic()
+        self._steps, self._epochs, self._time = steps, epochs, time.perf_counter()
         self.written = self.written or written
 
     def steps_left(self, steps: int) -> int:
@@ -116,7 +116,7 @@ class CheckpointTimer:
 
     def expired(self) -> bool:
         """Whether one is due for the time that has passed."""
-        return self._every is not None and time.monotonic() - self._time >= self._every
+        return self._every is not None and time.perf_counter() - self._time >= self._every
 
     def is_due(self, steps: int, epochs: int, at_the_end: bool) -> bool:
         """Whether one is due after so many steps and epochs; at the end there must be one of the last step."""

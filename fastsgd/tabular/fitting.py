@@ -116,7 +116,7 @@ def fit(rows: Rows, recipe: Recipe, categories: dict[int, int], classes: int, *,
     which with ``resume`` its training goes on.
     """
     rng = np.random.default_rng(seed)
-    end = None if time_limit is None else time.monotonic() + time_limit
+    end = None if time_limit is None else time.perf_counter() + time_limit
     if validation is not None or recipe.folds == 1:
         recipe = replace(recipe, folds=1)
         held = [] if validation is not None else [hold_out(rows.y, fraction, classes, rng)]
@@ -134,7 +134,7 @@ def fit(rows: Rows, recipe: Recipe, categories: dict[int, int], classes: int, *,
     for number, (kept, check, out) in enumerate(parts):
         net = _network(recipe, layers, classes, seed + number * recipe.members)
         stopping = EarlyStopping(recipe.patience)
-        limits = [] if end is None else [TimeLimit(max(0.01, (end - time.monotonic()) / (len(parts) - number)))]
+        limits = [] if end is None else [TimeLimit(max(0.01, (end - time.perf_counter()) / (len(parts) - number)))]
         history = _train(net, kept, recipe, seed + number * recipe.members, threads, check.as_tuple,
                          [stopping, *limits, *callbacks], checkpoint and checkpoint(number), resume)
         nets.append(net)
@@ -190,14 +190,14 @@ def _train(net: Network, rows: Rows, recipe: Recipe, seed: int, threads: int | N
 def _in_time(rows: Rows, recipe: Recipe, layers: list, classes: int, seed: int, threads: int | None,
              end: float) -> Recipe:
     """The recipe, or a smaller one where a part of an epoch says that it would take too long."""
-    left = end - time.monotonic()
+    left = end - time.perf_counter()
     part = rows.part(np.arange(min(len(rows), 4 * recipe.batch_size)))
-    net, done, began = _network(recipe, layers, classes, seed), 0, time.monotonic()
-    while not done or (time.monotonic() - began < TRIAL_SHARE * left and done < len(rows)):
+    net, done, began = _network(recipe, layers, classes, seed), 0, time.perf_counter()
+    while not done or (time.perf_counter() - began < TRIAL_SHARE * left and done < len(rows)):
         _train(net, part, replace(recipe, epochs=1), seed, threads, None, ())
         done += len(part)
-    per_epoch = (time.monotonic() - began) / done * len(rows)
-    return recipe.within(1.1 * per_epoch, end - time.monotonic())
+    per_epoch = (time.perf_counter() - began) / done * len(rows)
+    return recipe.within(1.1 * per_epoch, end - time.perf_counter())
 
 
 # ---- what held-out rows tell ----
