@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from logging import INFO
 from pathlib import Path
 
 import numpy
@@ -47,6 +47,22 @@ def openblas():
     return copies
 
 
+def what_is_missing():
+    """A sentence, or nothing."""
+    if sys.maxsize < 2**32:
+        return "it needs a 64-bit Python"
+    if sys.platform == "win32":
+        return ("its C is not for Microsoft's compiler; install the wheel (pip install --only-binary fastsgd fastsgd), "
+                "which tools/wheels.py makes on Linux")
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    if not shutil.which(compiler):
+        advice = {"darwin": "xcode-select --install"}.get(sys.platform, "Debian: apt-get install gcc libc6-dev")
+        return f"it needs a C compiler, GCC or Clang, and {compiler!r} was not found ({advice})"
+    if system == sys.platform and not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return "it needs the headers of Python, and Python.h was not found (Debian: apt-get install python3-dev)"
+    return None
+
+
 class BuildExt(build_ext):
     def get_ext_filename(self, fullname):
         name = super().get_ext_filename(fullname)
@@ -72,7 +88,11 @@ class BuildExt(build_ext):
         def compile_at_once(sources, **arguments):
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 objects = pool.map(lambda source: compile_one(source, **arguments), sources)
-                return list(chain.from_iterable(objects))
+                compiled = []
+                for source, made in zip(sources, objects, strict=True):
+                    compiled += made
+                    self.announce(f"compiled {len(compiled)} of {len(sources)}: {source}", INFO)
+                return compiled
 
         self.compiler.compile = compile_at_once
         if not known:
@@ -82,9 +102,8 @@ class BuildExt(build_ext):
         made_by.write_text(command)
 
     def run(self):
-        compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
-        if not shutil.which(compiler):
-            sys.exit(f"fastsgd needs a C compiler to build; {compiler!r} was not found (Debian: apt-get install gcc)")
+        if missing := what_is_missing():
+            sys.exit(f"fastsgd cannot be built here: {missing}")
         copies = openblas()
         super().run()
         libs = Path(self.get_ext_fullpath("fastsgd.engine._kernel")).parent / "_libs"

@@ -1,11 +1,13 @@
 """Dense neural networks on CPUs by mini-batch stochastic gradient descent."""
 import sys
 
+if sys.version_info < (3, 11):  # noqa: UP036 (where pip was not asked, such as on a path)
+    raise ImportError(f"fastsgd needs Python 3.11 or newer, this is {sys.version.split()[0]}")
 try:
     import fastsgd.engine._kernel  # noqa: F401
-except ModuleNotFoundError as error:
-    raise ImportError("fastsgd's compiled kernel is missing. In its source folder, which hides the installed package, "
-                      "run pip install -e . or change to another folder.") from error
+except ImportError as error:
+    from fastsgd.engine.unloadable import explain
+    raise ImportError(explain(error)) from error
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 

@@ -267,7 +267,7 @@ def test_a_folder_that_cannot_be_written_to_is_found_before_training(digits, tmp
     net, X, y = start(digits)
     before = net.params.copy()
     for path in (tmp_path / "nowhere" / "run.ckpt", tmp_path, Path("/proc/run.ckpt")):
-        with pytest.raises(OSError, match=f"cannot write: .*{re.escape(str(path))}"):
+        with pytest.raises(OSError, match=f"cannot write: .*{re.escape(repr(str(path)))}"):
             fastsgd.train(net, X, y, checkpoint=path)
     assert (net.params == before).all()
     assert not os.listdir(tmp_path)
@@ -518,8 +518,9 @@ def test_what_a_checkpoint_cannot_keep(digits, tmp_path):
             return {"bad": {1, 2}}
 
     net, X, y = start(digits)
-    with pytest.raises(TypeError, match=r"^a checkpoint keeps numbers, text, lists, dicts and arrays, got set$"):
+    with pytest.raises(TypeError) as caught:
         fastsgd.train(net, X, y, epochs=1, checkpoint=tmp_path / "run", callbacks=[Keeper()])
+    assert str(caught.value) == "a checkpoint keeps numbers, text, lists, dicts and arrays, got set"
 
 
 def test_the_version_of_a_library_that_is_not_installed(monkeypatch):

@@ -2,6 +2,7 @@
 import json
 import re
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -271,8 +272,8 @@ def test_a_finished_run_says_how_to_go_on(tables, capsys):
     capsys.readouterr()
     config = ["train", "--config", "r/config.toml", "--resume"]
     assert main(config) == 0
-    assert ("nothing was left to do: the run had made its 4 epochs already; fastsgd train --config r/config.toml "
-            "--resume --epochs 8 continues\n") in capsys.readouterr().err
+    assert ("nothing was left to do: the run had made its 4 epochs already; fastsgd train --config "
+            f"{Path('r/config.toml')} --resume --epochs 8 continues\n") in capsys.readouterr().err
     assert main([*config, "--epochs", "8"]) == 0
     assert "nothing was left" not in capsys.readouterr().err
     assert CheckpointData.read("r/run.ckpt").history.epochs == 8
@@ -293,7 +294,7 @@ def test_a_run_that_ended_early_goes_on_with_more_patience(tables, capsys):
 
 def test_a_run_with_a_schedule_goes_on_as_a_new_one_from_its_model(tables, capsys):
     assert main([*KINDS[:4], "--run", "r", "--epochs", "4", "--schedule", "cosine"]) == 0
-    advice = "--init-from r/model.safetensors with another --run begins one from its model"
+    advice = f"--init-from {Path('r/model.safetensors')} with another --run begins one from its model"
     for more, code in (([], 0), (["--epochs", "8"], 1)):
         capsys.readouterr()
         assert main(["train", "--config", "r/config.toml", "--resume", *more]) == code

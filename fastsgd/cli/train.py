@@ -9,9 +9,9 @@ from fastsgd.cli import train_cluster, train_network, train_tabular
 from fastsgd.cli.suffixes import refuse_other_suffix
 from fastsgd.cli.train_config import CHECKPOINT, CONFIG, MODEL, RUN_FILES, files_of_run, is_ours, with_config
 from fastsgd.cli.train_options import OF_LOSSES, OF_MODEL
-from fastsgd.cli.train_outcome import shell
 from fastsgd.files.atomic import check_writable, refuse_replacing
 from fastsgd.losses import LOSSES
+from fastsgd.tables.wording import shell_word
 
 
 def train(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
@@ -77,7 +77,7 @@ def _require_same_way(config: Path, by_recipe: bool) -> None:
     """ValueError where a run was begun by recipe and would be resumed with options of a network, or the other way."""
     if is_ours(config) and ("\nquality = " in config.read_text(encoding="utf-8")) != by_recipe:
         begun = "with options of the network" if by_recipe else "by recipe, without options of the network"
-        raise ValueError(f"--resume: this run was begun {begun}; fastsgd train --config {shell(config)} --resume "
+        raise ValueError(f"--resume: this run was begun {begun}; fastsgd train --config {shell_word(config)} --resume "
                          "continues it")
 
 

@@ -20,10 +20,10 @@ from fastsgd.cli.console import printable, say, tell, warn
 from fastsgd.cli.train_config import CHECKPOINT, CONFIG, LOG, MODEL
 from fastsgd.cli.train_network import network, optimizer_of
 from fastsgd.cli.train_options import OF_CLUSTERS, OF_RECIPES, column_kinds
-from fastsgd.cli.train_outcome import shell
 from fastsgd.cli.train_progress import Opening, Progress
 from fastsgd.files.atomic import check_writable
 from fastsgd.runs.settings import Settings
+from fastsgd.tables.wording import shell_word
 from fastsgd.tabular.model import TabularModel
 
 ROUNDS_PICTURE = "rounds.png"
@@ -224,4 +224,4 @@ def _tell(options: argparse.Namespace, history: Any, stopping: fastsgd.EarlyStop
 def _how_to_resume(options: argparse.Namespace) -> str:
     if not options.run:
         return ""
-    return f"; fastsgd train --config {shell(Path(options.run) / CONFIG)} --resume continues, with another --dask"
+    return f"; fastsgd train --config {shell_word(Path(options.run) / CONFIG)} --resume continues, with another --dask"

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from fastsgd.cli.train_config import CHECKPOINT, CONFIG, CURVE, MODEL
 from fastsgd.cli.train_options import OPTIMIZERS
 from fastsgd.data.checks import check_class_weight
 from fastsgd.runs.checkpoint import CheckpointData
+from fastsgd.tables.wording import shell_word
 from fastsgd.tabular.model import TabularModel
 
 COMPARED_ROWS = 10_000      # on which the cost before the training and after it is measured
@@ -80,7 +80,7 @@ def save(options: argparse.Namespace, model: fastsgd.Network | TabularModel, his
 def tell_interrupted(options: argparse.Namespace, net: fastsgd.Network) -> None:
     """How to continue, and where the network trained so far is saved."""
     if options.run is not None:
-        say(f"fastsgd: interrupted; fastsgd train --config {shell(Path(options.run) / CONFIG)} --resume continues")
+        say(f"fastsgd: interrupted; fastsgd train --config {shell_word(Path(options.run) / CONFIG)} --resume continues")
     if options.out:
         net.save(options.out)
         say(f"fastsgd: interrupted; the network trained so far is saved in {options.out}")
@@ -112,7 +112,7 @@ def check_schedule(options: argparse.Namespace, saved: CheckpointData, optimizer
 
 
 def _new_run(options: argparse.Namespace) -> str:
-    return f"--init-from {shell(Path(options.run) / MODEL)} with another --run begins one from its model"
+    return f"--init-from {shell_word(Path(options.run) / MODEL)} with another --run begins one from its model"
 
 
 def _nothing_left(options: argparse.Namespace, history: fastsgd.History) -> str:
@@ -128,9 +128,4 @@ def _how_to_continue(options: argparse.Namespace, epochs: int) -> str:
         return ""
     if options.schedule != "constant" or options.warm_up:
         return "; a run with a schedule cannot be made longer: " + _new_run(options)
-    return f"; fastsgd train --config {shell(Path(options.run) / CONFIG)} --resume --epochs {epochs} continues"
-
-
-def shell(path: Path) -> str:
-    """A path as a shell takes it."""
-    return shlex.quote(str(path))
+    return f"; fastsgd train --config {shell_word(Path(options.run) / CONFIG)} --resume --epochs {epochs} continues"

@@ -13,13 +13,14 @@ from fastsgd.cli.scorecard import scorecard
 from fastsgd.cli.table_report import Outcome, report_of
 from fastsgd.cli.train_config import CONFIG, LOG, MODEL, REPORT, checkpoint_of
 from fastsgd.cli.train_options import OF_NETWORKS, OF_RECIPES, column_kinds
-from fastsgd.cli.train_outcome import epoch_of, save, shell
+from fastsgd.cli.train_outcome import epoch_of, save
 from fastsgd.cli.train_progress import LINES, Opening, Progress, collecting_warnings
 from fastsgd.files.atomic import check_writable, write_atomically
 from fastsgd.tables.columns import Number
 from fastsgd.tables.encoding import Encoding, Table, rows_with_targets
 from fastsgd.tables.read import read_table
 from fastsgd.tables.reading import Reading
+from fastsgd.tables.wording import shell_word
 from fastsgd.tabular.explain import by_name, permutation_importance
 from fastsgd.tabular.fitting import QUANTILES, Fitted, Rows, fit, predict_fold, together
 from fastsgd.tabular.model import TabularModel
@@ -61,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
                          checkpoint=checkpoint)
     except KeyboardInterrupt:
         if folder and checkpoint:
-            say(f"fastsgd: interrupted; fastsgd train --config {shell(folder / CONFIG)} --resume continues")
+            say(f"fastsgd: interrupted; fastsgd train --config {shell_word(folder / CONFIG)} --resume continues")
         else:
             say("fastsgd: interrupted; nothing is saved (a --run FOLDER without --time-limit can be resumed)")
         return 130

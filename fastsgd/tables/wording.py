@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -21,7 +24,12 @@ def how_to_keep(name: str) -> str:
 
 
 def _option(option: str, name: str) -> str:
-    return f"{option}{'=' if name.startswith('-') else ' '}{shlex.quote(name)}"
+    return f"{option}{'=' if name.startswith('-') else ' '}{shell_word(name)}"
+
+
+def shell_word(text: str | Path) -> str:
+    """Quoted, where that is needed, as the system's shells read it: those of POSIX, or cmd and PowerShell."""
+    return subprocess.list2cmdline([str(text)]) if sys.platform == "win32" else shlex.quote(str(text))
 
 
 def some(parts: list[str]) -> str:

@@ -1,0 +1,22 @@
+"""Commands that have to work."""
+from __future__ import annotations
+
+import os
+import subprocess
+
+MOST_LETTERS = 3000
+
+
+def check_run(*command: object, **options) -> None:
+    """Runs a command, silently. RuntimeError, with the end of what it said, where it fails."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", **{"env": plain_environment(), **options})
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words[:5])} ... failed:\n{done.stdout[-MOST_LETTERS:]}")
+
+
+def plain_environment() -> dict[str, str]:
+    """This process's, without what would lead another Python to packages of this one."""
+    others = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    return {name: value for name, value in os.environ.items() if name not in others}

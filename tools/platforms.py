@@ -1,0 +1,187 @@
+"""``python -m tools.platforms [JOB ...]``: fastsgd on systems that this one is not, and a table of what came of it.
+
+    .ci/platforms                                              # installs what is needed, and runs all jobs
+    python -m tools.platforms musl windows                     # two of them
+    python -m tools.platforms musl --run -m fastsgd info       # in the place that a job has left
+
+A job builds a wheel, installs it in a place made for it, runs the demo there, compares trained parameters with the
+golden ones, and runs tests. Places, wheels, and a log of each job stay in build/platforms; table.md there is the table.
+"""
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections import Counter
+from dataclasses import astuple, dataclass
+from functools import cache
+from pathlib import Path
+
+from tools import interpreters, wheels
+from tools.debian import Debian
+from tools.places import FromSource, InDebian, OnThisSystem, OnWindows, Place
+
+OUT = Path(__file__).resolve().parents[1] / "build" / "platforms"
+
+
+def _files(names: str) -> tuple[str, ...]:
+    return tuple(f"tests/test_{name}.py" for name in names.split())
+
+
+BITS = _files("golden isa elementary numbers")
+COMMON = (*BITS, *_files("threads training checkpoint predictor modelfile streams optimizers losses"))
+WINDOWS = (*BITS, *_files(
+    "training checkpoint predictor modelfile streams optimizers losses layers callbacks arrays given scores input "
+    "table table_files train_command predict_command cli estimators estimators_mlp estimators_sgd"))
+THREADED = (*COMMON, *_files("free_threading"))
+# Under emulation a test takes some thirty times as long.
+ARM_SAMPLE = ("relu-cross_entropy or gelu-huber or blas_agrees or any_number_of_threads or forked",
+              *_files("kernel threads"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is built for which place, and the tests that run there: pytest's arguments, for each call of it."""
+
+    system: str
+    place: Place
+    target: str                             # of tools/wheels.py, or "sdist"
+    tests: tuple[tuple[str, ...], ...]
+    interpreter: str = ""                   # of tools/interpreters.py, that of the place
+    own_wheel: bool = False                 # for this interpreter alone, not of the limited API
+
+
+@dataclass(frozen=True)
+class Row:
+    system: str
+    python: str
+    wheel: str
+    instructions: str
+    bits: str
+    tests: str
+    minutes: str
+
+    def __str__(self) -> str:
+        return f"| {' | '.join(astuple(self))} |"
+
+
+HEADING = f"| {' | '.join(Row.__dataclass_fields__)} |\n{'|---' * len(Row.__dataclass_fields__)}|"
+
+
+def jobs() -> dict[str, Job]:
+    linux, arm = (wheels.TARGETS[name].parts for name in ("linux-x86_64", "linux-aarch64"))
+
+    def debian(release: str, python: str, interpreter: str = "") -> Job:
+        chroot, prefix = Debian(OUT / release / "root", release), _prefix(interpreter) if interpreter else None
+        place = InDebian(OUT / release, chroot, python, linux, prefix)
+        return Job(f"Debian {release}", place, "linux-x86_64", (COMMON,), interpreter)
+
+    def here(system: str, interpreter: str, target: str, tests: tuple[str, ...], own_wheel: bool = False) -> Job:
+        place = OnThisSystem(OUT / interpreter, _prefix(interpreter) / "bin" / "python3")
+        return Job(system, place, target, (tests,), interpreter, own_wheel)
+
+    return {
+        "bullseye": debian("bullseye", "python3.13", "glibc-2.27"),
+        "bookworm": debian("bookworm", "python3.11"),
+        "trixie": debian("trixie", "python3.13"),
+        "forky": debian("forky", "python3.14"),
+        "sdist": Job("Debian forky, with GCC", FromSource(OUT / "sdist", Debian(OUT / "sdist" / "root", "forky"),
+                                                          "python3.14", linux), "sdist", (BITS,)),
+        "3.13t": here("Linux, free-threaded", "3.13t", "linux-x86_64", THREADED, own_wheel=True),
+        "3.14t": here("Linux, free-threaded", "3.14t", "linux-x86_64", THREADED, own_wheel=True),
+        "musl": here("Linux, musl", "musl", "musl-x86_64", COMMON),
+        "windows": Job("Windows, under Wine", OnWindows(OUT / "windows"), "windows-x86_64", (WINDOWS,)),
+        "arm": Job("Debian bookworm, Arm under QEMU", InDebian(
+            OUT / "arm", Debian(OUT / "arm" / "root", "bookworm", "arm64"), "python3.11", arm), "linux-aarch64",
+            (BITS, ("-k", *ARM_SAMPLE))),
+    }
+
+
+def run(name: str, job: Job) -> tuple[Row, bool]:
+    """Its row of the table, and whether all is well."""
+    began = time.perf_counter()
+    with (OUT / f"{name}.log").open("w", encoding="utf-8") as log:
+        def python(*arguments: str) -> str:
+            said = []
+            for line in job.place.run(*arguments):
+                said.append(line)
+                log.write(line)
+                log.flush()
+            return "".join(said)
+
+        if job.interpreter:
+            _make_interpreter(job.interpreter)
+        wheel = _built(job.target, job.interpreter if job.own_wheel else "")
+        job.place.make(wheel)
+        about = python("-c", "import sys, fastsgd; print('Python', sys.version.split()[0], fastsgd.config()['isa'])")
+        demo = python("-m", "fastsgd", "demo", "--out", "demo.safetensors")
+        bits = python("tests/bits.py", "compare", "tests/golden/1/bits.json")
+        tests = [python("-m", "pytest", "-v", "-p", "no:cacheprovider", *arguments) for arguments in job.tests]
+    found = re.search(r"^Python (\S+) (\S+)", about, re.M)
+    version, instructions = found.groups() if found else ("?", "fails")
+    same = re.search(r"\d+ of \d+", bits)
+    counts: Counter[str] = Counter()
+    for outcome in tests:
+        for number, what in re.findall(r"(\d+) (passed|failed|skipped|error)", outcome.rstrip().rpartition("\nexit")[0]
+                                       .rpartition("\n")[2]):
+            counts[what] += int(number)
+    well = all(said.endswith("exit code 0\n") for said in (about, demo, *tests)) and same is not None
+    results = ", ".join((*job.place.notes, *(f"{number:,} {what}" for what, number in counts.items())))
+    return Row(job.system, version, wheel.name, instructions, same[0] if same else "fails",
+               results, f"{(time.perf_counter() - began) / 60:.0f}"), well
+
+
+def _prefix(name: str) -> Path:
+    return OUT / "interpreters" / name
+
+
+@cache
+def _built(target: str, interpreter: str) -> Path:
+    """Once for all jobs of a call."""
+    if target == "sdist":
+        return wheels.source_archive(OUT / "wheels")
+    return wheels.build(target, OUT / "wheels", _make_interpreter(interpreter) if interpreter else None)
+
+
+def _make_interpreter(name: str) -> Path:
+    python = _prefix(name) / "bin" / "python3"
+    return python if python.exists() else interpreters.make(name, _prefix(name))
+
+
+def main() -> None:
+    known = jobs()
+    parser = argparse.ArgumentParser(description="Runs fastsgd on other systems, and prints a table.")
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"of {', '.join(known)}; all where none is named")
+    parser.add_argument("--run", nargs=argparse.REMAINDER, metavar="ARGUMENT",
+                        help="for the Python that a job has left")
+    options = parser.parse_args()
+    if unknown := sorted(set(options.jobs) - set(known)):
+        parser.error(f"JOB must be of {', '.join(known)}, got {', '.join(unknown)}")
+    if options.run is not None:
+        for line in known[options.jobs[0]].place.run(*options.run):
+            print(line, end="", flush=True)
+        return
+    OUT.mkdir(parents=True, exist_ok=True)
+    rows, failed = [], []
+    for name in options.jobs or known:
+        print(f"{name} ...", end=" ", flush=True)
+        try:
+            row, well = run(name, known[name])
+        except RuntimeError as error:
+            print(f"failed: {error}", flush=True)
+            failed.append(name)
+            continue
+        end = "" if well else ": FAILED"
+        print(f"{row.instructions}, {row.bits} bits, {row.tests}, {row.minutes} min{end}", flush=True)
+        rows.append(str(row))
+        failed += [] if well else [name]
+    table = "\n".join((HEADING, *rows))
+    (OUT / "table.md").write_text(table + "\n")
+    print(table)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}; build/platforms has their logs")
+
+
+if __name__ == "__main__":
+    main()
