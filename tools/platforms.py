@@ -77,9 +77,9 @@ def jobs() -> dict[str, Job]:
         place = InDebian(OUT / release, chroot, python, linux, prefix)
         return Job(f"Debian {release}", place, "linux-x86_64", (COMMON,), interpreter)
 
-    def here(system: str, interpreter: str, target: str, tests: tuple[str, ...], own_wheel: bool = False) -> Job:
-        place = OnThisSystem(OUT / interpreter, _prefix(interpreter) / "bin" / "python3")
-        return Job(system, place, target, (tests,), interpreter, own_wheel)
+    def free_threaded(version: str) -> Job:
+        place = OnThisSystem(OUT / version, _prefix(version) / "bin" / "python3", version, linux)
+        return Job("Linux, free-threaded", place, "linux-x86_64", (THREADED,), version, own_wheel=True)
 
     return {
         "bullseye": debian("bullseye", "python3.13", "glibc-2.27"),
@@ -88,9 +88,9 @@ def jobs() -> dict[str, Job]:
         "forky": debian("forky", "python3.14"),
         "sdist": Job("Debian forky, with GCC", FromSource(OUT / "sdist", Debian(OUT / "sdist" / "root", "forky"),
                                                           "python3.14", linux), "sdist", (BITS,)),
-        "3.13t": here("Linux, free-threaded", "3.13t", "linux-x86_64", THREADED, own_wheel=True),
-        "3.14t": here("Linux, free-threaded", "3.14t", "linux-x86_64", THREADED, own_wheel=True),
-        "musl": here("Linux, musl", "musl", "musl-x86_64", COMMON),
+        "3.13t": free_threaded("3.13t"), "3.14t": free_threaded("3.14t"),
+        "musl": Job("Linux, musl", OnThisSystem(OUT / "musl", _prefix("musl") / "bin" / "python3", "3.13",
+                                                wheels.TARGETS["musl-x86_64"].parts), "musl-x86_64", (COMMON,), "musl"),
         "windows": Job("Windows, under Wine", OnWindows(OUT / "windows"), "windows-x86_64", (WINDOWS,)),
         "arm": Job("Debian bookworm, Arm under QEMU", InDebian(
             OUT / "arm", Debian(OUT / "arm" / "root", "bookworm", "arm64"), "python3.11", arm), "linux-aarch64",

@@ -41,7 +41,6 @@ def numbers(column) -> np.ndarray:
 def values(column) -> np.ndarray:
     """Of a usable column: numbers, datetime64[us], or objects that are strings, booleans or None. Times are seconds."""
     import pyarrow as pa
-    import pyarrow.compute as pc
     types = pa.types
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
@@ -56,7 +55,17 @@ def values(column) -> np.ndarray:
         return np.array(column.to_pylist(), dtype=object)
     if types.is_date(kind) or types.is_timestamp(kind):
         if types.is_timestamp(kind) and kind.tz is not None:
-            column = pc.local_timestamp(column)
+            column = _what_clocks_show(column)
         return column.cast(pa.timestamp("us"), safe=False).to_numpy().astype("datetime64[us]")
     column = column.cast(pa.int32() if types.is_time32(kind) else pa.int64())
     return numbers(column).astype(float) * SECONDS[kind.unit]
+
+
+def _what_clocks_show(column):
+    """Timestamps of a time zone without it. On Windows pyarrow has no database of time zones, but pandas has one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    try:
+        return pc.local_timestamp(column)
+    except pa.ArrowInvalid:
+        return pa.array(column.cast(pa.timestamp("us", column.type.tz), safe=False).to_pandas().dt.tz_localize(None))

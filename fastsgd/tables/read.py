@@ -1,13 +1,10 @@
 """Tables out of files: text of separated values, JSON lines, Parquet and Arrow, spreadsheets and .npz."""
 from __future__ import annotations
 
-import bz2
 import errno
-import gzip
 import importlib
 import importlib.util
 import io
-import lzma
 import math
 import warnings
 import zipfile
@@ -199,8 +196,12 @@ def _open(path: Path, packed: str) -> IO[bytes]:
         if len(members) != 1:
             raise Unreadable(f"it holds {len(members)} files; one is expected")
         return io.BufferedReader(_Bounded(archive.open(members[0]), _most(path)), 2**16)
-    openers: dict[str, Callable] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-    return io.BufferedReader(_Bounded(openers[packed](path, "rb"), _most(path)), 2**16)
+    name = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}[packed]
+    try:
+        unpacker = importlib.import_module(name)
+    except ImportError:
+        raise Unreadable(f"this Python was built without {name}; unpack the file first") from None
+    return io.BufferedReader(_Bounded(unpacker.open(path, "rb"), _most(path)), 2**16)
 
 
 # ---- the kinds of files ----
