@@ -34,6 +34,9 @@ COMMON = (*BITS, *_files("threads training checkpoint predictor modelfile stream
 WINDOWS = (*BITS, *_files(
     "training checkpoint predictor modelfile streams optimizers losses layers callbacks arrays given scores input "
     "table table_files train_command predict_command cli estimators estimators_mlp estimators_sgd"))
+UNDER_WINE = {                              # what does not pass there, and why; docs/platforms.md says it too
+    "tests/test_estimators.py::test_a_grid_search_is_the_same_in_processes_and_threads": "joblib's processes hang",
+    "tests/test_estimators.py::test_the_cores_are_shared_among_joblib_s_processes": "joblib's processes hang"}
 THREADED = (*COMMON, *_files("free_threading"))
 # Under emulation a test takes some thirty times as long.
 ARM_SAMPLE = ("relu-cross_entropy or gelu-huber or blas_agrees or any_number_of_threads or forked",
@@ -91,7 +94,8 @@ def jobs() -> dict[str, Job]:
         "3.13t": free_threaded("3.13t"), "3.14t": free_threaded("3.14t"),
         "musl": Job("Linux, musl", OnThisSystem(OUT / "musl", _prefix("musl") / "bin" / "python3", "3.13",
                                                 wheels.TARGETS["musl-x86_64"].parts), "musl-x86_64", (COMMON,), "musl"),
-        "windows": Job("Windows, under Wine", OnWindows(OUT / "windows"), "windows-x86_64", (WINDOWS,)),
+        "windows": Job("Windows, under Wine", OnWindows(OUT / "windows"), "windows-x86_64",
+                       ((*(f"--deselect={test}" for test in UNDER_WINE), *WINDOWS),)),
         "arm": Job("Debian bookworm, Arm under QEMU", InDebian(
             OUT / "arm", Debian(OUT / "arm" / "root", "bookworm", "arm64"), "python3.11", arm), "linux-aarch64",
             (BITS, ("-k", *ARM_SAMPLE))),

@@ -177,14 +177,14 @@ def look(options: argparse.Namespace) -> int:
 
 def _begin(options: argparse.Namespace) -> tuple[fastsgd.Network, np.ndarray, np.ndarray, str]:
     """The network at its start, the rows, and both in words; what cannot be written later is said now."""
+    if options.data not in SETS and options.target is None:
+        options.refuse("--target COLUMN is missing")
     if importlib.util.find_spec("matplotlib") is None:
         raise ImportError(MISSING)
     if options.data in SETS:
         (X, y), _ = SETS[options.data]()
         outputs, loss = 10, "cross_entropy"
     else:
-        if options.target is None:
-            options.refuse("--target COLUMN is missing")
         table = rows_with_targets(read_table(options.data, reading=Reading.of_options(options), drop=options.drop,
                                              tell=tell), options.target, tell, options.missing)
         rows = np.arange(len(next(iter(table.values()))))
