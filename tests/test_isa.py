@@ -112,7 +112,8 @@ def test_instruction_sets_and_sizes_of_caches_give_the_same_bits():
 
 
 def test_one_set_is_chosen_and_the_blas_follows_it():
-    for isa, core in (("avx512", "SkylakeX"), ("avx2", "Haswell"), ("sse2", "Nehalem")):
+    for isa, core in (("avx512", "SkylakeX"), ("avx2", "Haswell"), ("sse2", "Nehalem"),
+                      ("neon", "cortexa57")):
         if isa in config()["isa_available"]:
             result = python("-c", "import fastsgd; c = fastsgd.config(); print(c['isa'], c['blas'])", FASTSGD_ISA=isa,
                             OPENBLAS_CORETYPE="Haswell")

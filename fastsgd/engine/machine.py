@@ -149,7 +149,10 @@ def _make_ready() -> None:
     # Both are read once, by the library's start-up code. Its kernels follow the instruction set chosen here, so that
     # FASTSGD_ISA alone decides which bits come out, whatever OPENBLAS_CORETYPE says to other copies of OpenBLAS.
     settings = {"OPENBLAS_NUM_THREADS": "1"}
-    core = {"avx512": "SkylakeX", "avx2": "Haswell", "sse2": "Nehalem"}.get(_kernel.config()["isa"])
+    # Cortex-A57 has NEON; of newer cores OpenBLAS 0.3.34 takes kernels for SME that are not there ("should never get
+    # called") where it finds SME, as under QEMU.
+    core = {"avx512": "SkylakeX", "avx2": "Haswell", "sse2": "Nehalem", "neon": "CORTEXA57"}.get(
+        _kernel.config()["isa"])
     if core:
         settings["OPENBLAS_CORETYPE"] = core
     before = {name: os.environ.get(name) for name in settings}
