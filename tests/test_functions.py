@@ -59,11 +59,16 @@ def ulps(found, right):
     return float((np.abs(found - right) / spacing)[normal].max())
 
 
+def need_more_digits_than(dtype):
+    """To judge by: Windows has no long double that is wider than double."""
+    if np.finfo(np.longdouble).nmant <= np.finfo(dtype).nmant:
+        pytest.skip("needs a long double wider than double to judge by")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ULP)
 def test_error_in_ulps(name, dtype):
-    if dtype == "float64" and np.finfo(np.longdouble).nmant <= 52:
-        pytest.skip("needs a long double wider than double to judge by")
+    need_more_digits_than(dtype)
     x = points(name, dtype)
     assert ulps(_kernel.function(name, x), exact(name, x)) <= ULP[name]
 
@@ -79,6 +84,7 @@ def test_absolute_error_of_products(name, dtype):
     elif name == "erfcx":
         right = np.array([math.erfc(v) * math.exp(v * v) for v in x.astype(float)])
     else:
+        need_more_digits_than(dtype)
         right = exact(name, x)
     assert (np.abs(_kernel.function(name, x) - right) <= 8 * np.finfo(dtype).eps * np.maximum(np.abs(right), 1)).all()
 

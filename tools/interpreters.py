@@ -9,6 +9,7 @@ The archives are those that Debian's own packages are made of, known by their SH
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import os
 import shutil
@@ -54,8 +55,10 @@ INTERPRETERS = {
 def make(name: str, prefix: Path) -> Path:
     """``python3`` of one of INTERPRETERS, made in the folder it will stand in. RuntimeError where that fails."""
     chosen, prefix = INTERPRETERS[name], prefix.resolve()
-    with tempfile.TemporaryDirectory() as temporary:
+    shutil.rmtree(prefix, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as half_made:
         work = Path(temporary)
+        half_made.callback(shutil.rmtree, prefix, ignore_errors=True)
         compiler = {"cc": lambda: "cc", "musl": lambda: _musl_compiler(work, prefix / "include"),
                     "zig": lambda: zig(TARGETS["linux-x86_64"], work)}[chosen.compiler]()
         environment = {**plain_environment(), "CC": compiler,
@@ -69,6 +72,7 @@ def make(name: str, prefix: Path) -> Path:
                             ["--without-static-libpython", "--disable-test-modules", *chosen.options], environment)
         if chosen.compiler == "musl":
             _take_newer_musl(prefix, work)
+        half_made.pop_all()
     return prefix / "bin" / "python3"
 
 
