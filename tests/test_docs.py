@@ -137,7 +137,7 @@ def test_shell(page, capsys):
                 asked = {extra for word in arguments for found in re.findall(r"\[([\w,]+)\]", word)
                          for extra in found.split(",")}
                 assert asked <= extras(), where
-            elif command == "python" and arguments[0] == "-m" and arguments[1].startswith("bench."):
+            elif command == "python" and arguments[0] == "-m" and arguments[1].startswith(("bench.", "tools.")):
                 assert (ROOT / f"{arguments[1].replace('.', '/')}.py").exists(), where
             elif command == "python" and arguments[0].endswith(".py"):
                 assert (ROOT / arguments[0]).exists(), where
