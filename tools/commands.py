@@ -3,6 +3,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 MOST_LETTERS = 3000
 
@@ -14,6 +17,14 @@ def check_run(*command: object, **options) -> None:
                           errors="replace", **{"env": plain_environment(), **options})
     if done.returncode:
         raise RuntimeError(f"{' '.join(words[:5])} ... failed:\n{done.stdout[-MOST_LETTERS:]}")
+
+
+def download(folder: Path, version: str, platforms: Sequence[str], *requirements: object, alone: bool = False) -> None:
+    """Wheels for another Python or system, with all that they need or alone. ``version`` ends in t if free-threaded."""
+    check_run(sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:", *(["--no-deps"] if alone else []),
+              "--python-version", version.removesuffix("t"),
+              *(("--abi", f"cp{version.replace('.', '')}") if version.endswith("t") else ()),
+              *(word for platform in platforms for word in ("--platform", platform)), "-d", folder, *requirements)
 
 
 def plain_environment() -> dict[str, str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import time
-import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tools.commands import check_run, plain_environment
+from tools.commands import check_run, download, plain_environment
 from tools.debian import Debian
+from tools.wheels import BUILD_REQUIREMENTS
 from tools.wine import WindowsPython
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,7 +110,6 @@ class FromSource(InDebian):
     """A Debian with a compiler, where the sdist is installed by pip, by uv, and without build isolation, in turn."""
 
     def _install(self, sdist: Path) -> None:
-        requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
         offline, pip = ("--no-index", "--find-links", "/wheels"), ("/env/bin/pip", "install", "-q")
 
         def install(how: str, *command: str) -> None:
@@ -120,14 +118,14 @@ class FromSource(InDebian):
             self.notes.append(f"{how} {time.perf_counter() - began:.0f} s")
 
         self.debian.make(self.python, f"{self.python}-venv", f"{self.python}-dev", "gcc", "libc6-dev")
-        self._download(*requires, "numpy", "uv", *PACKAGES)
+        self._download(*BUILD_REQUIREMENTS, "numpy", "uv", *PACKAGES)
         shutil.copy(sdist, self.debian.folder / "wheels")
         check_run(*self.debian.command(self.python, "-m", "venv", "/env"))
         check_run(*self.debian.command(*pip, *offline, "uv", *PACKAGES))
         install("pip", *pip)
         install("uv pip", "/env/bin/uv", "pip", "install", "-q", "--python", "/env/bin/python",
                 "--reinstall-package", "fastsgd")
-        check_run(*self.debian.command(*pip, *offline, *requires))
+        check_run(*self.debian.command(*pip, *offline, *BUILD_REQUIREMENTS))
         install("pip --no-build-isolation", *pip, "--no-build-isolation", "--no-deps", "--force-reinstall")
 
 
@@ -144,11 +142,3 @@ class OnWindows(Place):
 
     def _command(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         return self.windows.command(*arguments), self.windows.environment()
-
-
-def download(folder: Path, version: str, platforms: Sequence[str], *requirements: object) -> None:
-    """Wheels for another Python or system, with all that they need."""
-    check_run(sys.executable, "-m", "pip", "download", "-q", "--only-binary=:all:",
-              "--python-version", version.removesuffix("t"),
-              *(("--abi", f"cp{version.replace('.', '')}") if version.endswith("t") else ()),
-              *(word for platform in platforms for word in ("--platform", platform)), "-d", folder, *requirements)

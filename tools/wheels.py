@@ -25,11 +25,12 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.commands import check_run, plain_environment
+from tools.commands import check_run, download, plain_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 12_000_000
-(OPENBLAS,) = re.findall(r"scipy-openblas32==[\d.]+", (ROOT / "pyproject.toml").read_text())
+BUILD_REQUIREMENTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+(OPENBLAS,) = (each for each in BUILD_REQUIREMENTS if each.startswith("scipy-openblas32=="))
 
 
 @dataclass(frozen=True)
@@ -154,18 +155,15 @@ def _link_flags(target: Target, headers: Path, compiler: str, work: Path) -> str
 
 def _environment_to_build(python: Path, folder: Path) -> str:
     """A Python with what pyproject.toml asks for to build, but for OpenBLAS, which is the target's."""
-    requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     check_run(python, "-m", "venv", folder)
-    check_run(folder / "bin" / "pip", "install", "-q", *(each for each in requires if each != OPENBLAS))
+    check_run(folder / "bin" / "pip", "install", "-q", *(each for each in BUILD_REQUIREMENTS if each != OPENBLAS))
     return str(folder / "bin" / "python")
 
 
 def _unpacked(requirement: str, target: Target, work: Path) -> Path:
     """A folder with what the target's wheel of a package holds."""
     folder = work / requirement.partition("=")[0]
-    platforms = [word for part in target.parts for word in ("--platform", part)]
-    check_run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:",
-              "--python-version", "3.11", *platforms, "-d", folder, requirement)
+    download(folder, "3.11", target.parts, requirement, alone=True)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "unpacked")

@@ -17,7 +17,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tools.commands import check_run, plain_environment
+from tools.commands import check_run, download, plain_environment
 from tools.wheels import TARGETS, exported_names, python_headers, zig
 
 PACKAGES = [
@@ -103,6 +103,5 @@ def _compile(compiler: str, how: str, *sources_and_result: Path) -> None:
 
 
 def _downloaded(requirements: list[str], folder: Path) -> list[Path]:
-    check_run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:",
-              "--platform", "win_amd64", "--python-version", "3.11", "-d", folder, *requirements)
+    download(folder, "3.11", TARGETS["windows-x86_64"].parts, *requirements, alone=True)
     return sorted(folder.glob("*.whl"))
