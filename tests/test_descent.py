@@ -219,11 +219,11 @@ def test_a_race_is_run_from_the_same_start_and_told():
         step = int(runner.steps[at])
         assert runner.examples[at] == step // len(batches) * len(X) + sum(batches[:step % len(batches)])
         assert runner.tried[runner.learning_rate] == min(runner.tried.values())
-        assert runner.seconds[-1] == pytest.approx(0.1, rel=0.5)
+        assert 0.05 < runner.seconds[-1] < 1             # to the end of a step, which a busy machine may draw out
         assert not runner.diverged
     assert small.cost[-1] < full.cost[-1] < full.cost[0]
     assert race.sooner(small) > 1
-    assert 1 <= race.sooner(full) < 2                # its last cost may have been met a little before the end
+    assert race.sooner(full) == full.seconds[-1] / full.seconds[(full.cost <= full.cost[-1]).argmax()] >= 1
     assert "full gradient" in str(race)
     assert [entry["batch_size"] for entry in race.table()] == [20, None]
 
