@@ -10,13 +10,14 @@ from pathlib import Path
 MOST_LETTERS = 3000
 
 
-def check_run(*command: object, **options) -> None:
-    """Runs a command, silently. RuntimeError, with the end of what it said, where it fails."""
+def check_run(*command: object, **options) -> str:
+    """What a command says. RuntimeError, with the end of it, where it fails."""
     words = [str(word) for word in command]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           errors="replace", **{"env": plain_environment(), **options})
     if done.returncode:
         raise RuntimeError(f"{' '.join(words[:5])} ... failed:\n{done.stdout[-MOST_LETTERS:]}")
+    return done.stdout
 
 
 def download(folder: Path, version: str, platforms: Sequence[str], *requirements: object, alone: bool = False) -> None:

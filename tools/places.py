@@ -80,10 +80,12 @@ class InDebian(Place):
     ``python`` is a package of the release, or with ``prefix`` an interpreter that was made on this system for another.
     """
 
-    def __init__(self, folder: Path, debian: Debian, python: str, platforms: Sequence[str], prefix: Path | None = None):
+    def __init__(self, folder: Path, release: str, python: str, platforms: Sequence[str], *,
+                 architecture: str = "amd64", prefix: Path | None = None):
         super().__init__(folder)
-        self.debian, self.python, self.platforms, self.prefix = debian, python, platforms, prefix
-        self.work = debian.folder / "work"
+        self.debian = Debian(self.folder / "root", release, architecture)
+        self.python, self.platforms, self.prefix = python, platforms, prefix
+        self.work = self.debian.folder / "work"
 
     def _install(self, wheel: Path) -> None:
         if self.prefix:

@@ -19,7 +19,6 @@ from functools import cache
 from pathlib import Path
 
 from tools import interpreters, wheels
-from tools.debian import Debian
 from tools.places import FromSource, InDebian, OnThisSystem, OnWindows, Place
 
 OUT = Path(__file__).resolve().parents[1] / "build" / "platforms"
@@ -45,12 +44,12 @@ ARM_SAMPLE = ("relu-cross_entropy or gelu-huber or blas_agrees or any_number_of_
 
 @dataclass(frozen=True)
 class Job:
-    """What is built for which place, and the tests that run there: pytest's arguments, for each call of it."""
+    """What is built for which place, if any, and the tests that run there: pytest's arguments, for each call of it."""
 
     system: str
-    place: Place
+    place: Place | None
     target: str                             # of tools/wheels.py, or "sdist"
-    tests: tuple[tuple[str, ...], ...]
+    tests: tuple[tuple[str, ...], ...] = ()
     interpreter: str = ""                   # of tools/interpreters.py, that of the place
     own_wheel: bool = False                 # for this interpreter alone, not of the limited API
 
@@ -76,8 +75,7 @@ def jobs() -> dict[str, Job]:
     linux, arm = (wheels.TARGETS[name].parts for name in ("linux-x86_64", "linux-aarch64"))
 
     def debian(release: str, python: str, interpreter: str = "") -> Job:
-        chroot, prefix = Debian(OUT / release / "root", release), _prefix(interpreter) if interpreter else None
-        place = InDebian(OUT / release, chroot, python, linux, prefix)
+        place = InDebian(OUT / release, release, python, linux, prefix=_prefix(interpreter) if interpreter else None)
         return Job(f"Debian {release}", place, "linux-x86_64", (COMMON,), interpreter)
 
     def free_threaded(version: str) -> Job:
@@ -89,51 +87,62 @@ def jobs() -> dict[str, Job]:
         "bookworm": debian("bookworm", "python3.11"),
         "trixie": debian("trixie", "python3.13"),
         "forky": debian("forky", "python3.14"),
-        "sdist": Job("Debian forky, with GCC", FromSource(OUT / "sdist", Debian(OUT / "sdist" / "root", "forky"),
-                                                          "python3.14", linux), "sdist", (BITS,)),
+        "sdist": Job("Debian forky, with GCC", FromSource(OUT / "sdist", "forky", "python3.14", linux), "sdist",
+                     (BITS,)),
         "3.13t": free_threaded("3.13t"), "3.14t": free_threaded("3.14t"),
         "musl": Job("Linux, musl", OnThisSystem(OUT / "musl", _prefix("musl") / "bin" / "python3", "3.13",
                                                 wheels.TARGETS["musl-x86_64"].parts), "musl-x86_64", (COMMON,), "musl"),
         "windows": Job("Windows, under Wine", OnWindows(OUT / "windows"), "windows-x86_64",
                        ((*(f"--deselect={test}" for test in UNDER_WINE), *WINDOWS),)),
-        "arm": Job("Debian bookworm, Arm under QEMU", InDebian(
-            OUT / "arm", Debian(OUT / "arm" / "root", "bookworm", "arm64"), "python3.11", arm), "linux-aarch64",
-            (BITS, ("-k", *ARM_SAMPLE))),
+        "arm": Job("Debian bookworm, Arm under QEMU",
+                   InDebian(OUT / "arm", "bookworm", "python3.11", arm, architecture="arm64"),
+                   "linux-aarch64", (BITS, ("-k", *ARM_SAMPLE))),
+        "macos-arm64": Job("macOS, Arm", None, "macos-arm64"),
+        "macos-x86_64": Job("macOS, x86-64", None, "macos-x86_64"),
     }
 
 
 def run(name: str, job: Job) -> tuple[Row, bool]:
     """Its row of the table, and whether all is well."""
     began = time.perf_counter()
-    with (OUT / f"{name}.log").open("w", encoding="utf-8") as log:
+    if job.interpreter:
+        _make_interpreter(job.interpreter)
+    wheel = _built(job.target, job.interpreter if job.own_wheel else "")
+    if job.place:
+        (python, instructions, bits, tests), well = _try(job.place, wheel, job.tests, OUT / f"{name}.log")
+    else:
+        (python, instructions, bits, tests), well = ("", "", "", "compiled without a warning, not run"), True
+    minutes = f"{(time.perf_counter() - began) / 60:.0f}"
+    return Row(job.system, python, wheel.name, instructions, bits, tests, minutes), well
+
+
+def _try(place: Place, wheel: Path, tests: tuple[tuple[str, ...], ...], log: Path) -> tuple[tuple[str, ...], bool]:
+    """What the columns say, from its Python to its tests, and whether all is well."""
+    with log.open("w", encoding="utf-8") as file:
         def python(*arguments: str) -> str:
             said = []
-            for line in job.place.run(*arguments):
+            for line in place.run(*arguments):
                 said.append(line)
-                log.write(line)
-                log.flush()
+                file.write(line)
+                file.flush()
             return "".join(said)
 
-        if job.interpreter:
-            _make_interpreter(job.interpreter)
-        wheel = _built(job.target, job.interpreter if job.own_wheel else "")
-        job.place.make(wheel)
+        place.make(wheel)
         about = python("-c", "import sys, fastsgd; print('Python', sys.version.split()[0], fastsgd.config()['isa'])")
         demo = python("-m", "fastsgd", "demo", "--out", "demo.safetensors")
         bits = python("tests/bits.py", "compare", "tests/golden/1/bits.json")
-        tests = [python("-m", "pytest", "-v", "-p", "no:cacheprovider", *arguments) for arguments in job.tests]
+        outcomes = [python("-m", "pytest", "-v", "-p", "no:cacheprovider", *arguments) for arguments in tests]
     found = re.search(r"^Python (\S+) (\S+)", about, re.M)
     version, instructions = found.groups() if found else ("?", "fails")
     same = re.search(r"\d+ of \d+", bits)
     counts: Counter[str] = Counter()
-    for outcome in tests:
-        for number, what in re.findall(r"(\d+) (passed|failed|skipped|error)", outcome.rstrip().rpartition("\nexit")[0]
-                                       .rpartition("\n")[2]):
+    for outcome in outcomes:
+        summary = outcome.rstrip().rpartition("\nexit")[0].rpartition("\n")[2]
+        for number, what in re.findall(r"(\d+) (passed|failed|skipped|error)", summary):
             counts[what] += int(number)
-    well = all(said.endswith("exit code 0\n") for said in (about, demo, *tests)) and same is not None
-    results = ", ".join((*job.place.notes, *(f"{number:,} {what}" for what, number in counts.items())))
-    return Row(job.system, version, wheel.name, instructions, same[0] if same else "fails",
-               results, f"{(time.perf_counter() - began) / 60:.0f}"), well
+    well = all(said.endswith("exit code 0\n") for said in (about, demo, *outcomes)) and same is not None
+    results = ", ".join((*place.notes, *(f"{number:,} {what}" for what, number in counts.items())))
+    return (version, instructions, same[0] if same else "fails", results), well
 
 
 def _prefix(name: str) -> Path:
@@ -163,7 +172,9 @@ def main() -> None:
     if unknown := sorted(set(options.jobs) - set(known)):
         parser.error(f"JOB must be of {', '.join(known)}, got {', '.join(unknown)}")
     if options.run is not None:
-        for line in known[options.jobs[0]].place.run(*options.run):
+        if len(options.jobs) != 1 or not (place := known[options.jobs[0]].place):
+            parser.error("--run needs one JOB, which has a place to run in")
+        for line in place.run(*options.run):
             print(line, end="", flush=True)
         return
     OUT.mkdir(parents=True, exist_ok=True)
@@ -177,7 +188,8 @@ def main() -> None:
             failed.append(name)
             continue
         end = "" if well else ": FAILED"
-        print(f"{row.instructions}, {row.bits} bits, {row.tests}, {row.minutes} min{end}", flush=True)
+        what = [row.instructions, row.bits and f"{row.bits} bits", row.tests, f"{row.minutes} min"]
+        print(", ".join(filter(None, what)) + end, flush=True)
         rows.append(str(row))
         failed += [] if well else [name]
     table = "\n".join((HEADING, *rows))

