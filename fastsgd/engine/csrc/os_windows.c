@@ -1,6 +1,7 @@
 /* The operating system behind os.h, for Windows. */
 #if defined(_WIN32)
 #define WIN32_LEAN_AND_MEAN
+#undef _WIN32_WINNT
 #define _WIN32_WINNT 0x0601                   /* Windows 7 */
 #include "os.h"
 
