@@ -8,6 +8,7 @@ try:
 except ImportError as error:
     from fastsgd.engine.unloadable import explain
     raise ImportError(explain(error)) from error
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,8 @@ for _old, _new in {"architecture": architecture, "callbacks": callbacks, "checkp
 
 _ESTIMATORS = ("MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor", "TabularClassifier",
                "TabularRegressor")
-__all__ += ["distributed"]
+_MODULES = ("distributed", "tabular")             # imported when they are first asked for
+__all__ += _MODULES
 if find_spec("sklearn") is not None:           # which is imported with the first of them; "import *" must not need it
     __all__ += ["MLPClassifier", "MLPRegressor", "SGDClassifier", "SGDRegressor", "TabularClassifier",
                 "TabularRegressor"]
@@ -79,9 +81,8 @@ _renamed = old_names("fastsgd", CSVLog="CSVLogger", JSONLog="JSONLogger", MLflow
 
 
 def __getattr__(name):
-    if name == "distributed":                  # imported when it is first asked for
-        import fastsgd.distributed
-        return fastsgd.distributed
+    if name in _MODULES:
+        return import_module(f"fastsgd.{name}")
     if name in _ESTIMATORS:
         from fastsgd import estimators
         return getattr(estimators, name)

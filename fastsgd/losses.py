@@ -310,7 +310,7 @@ class Quantile(Loss):
     output, each row's predictions are sorted, which never makes their loss larger (Chernozhukov, Fernandez-Val and
     Galichon 2010). Cost, score and gradient are of the outputs before that: a network is trained as without. Trained
     through the sort, or on a first quantile and increments, it predicted worse where quantiles were many
-    (docs/decisions.md).
+    (docs/explanation/decisions.md).
 
     >>> Quantile([0.1, 0.9])
     Quantile(quantile=(0.1, 0.9))
@@ -345,7 +345,7 @@ class MeanQuantiles(Loss):
     """``(t - a)^2 / 2`` of the first output, the mean, and a tenth of the pinball loss of the quantiles behind it.
 
     ``quantiles`` holds one q for each further output. All outputs are of one target. The weight of a tenth leaves the
-    hidden layers to the mean: its prediction is as good as that of squared_error alone (docs/decisions.md). Slopes:
+    hidden layers to the mean: its prediction is as good as that of squared_error alone (docs/explanation/decisions.md). Slopes:
     a - t, and a tenth of -q where t > a, of 1 - q where t < a. R^2 is that of the mean.
 
     >>> import fastsgd

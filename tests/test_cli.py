@@ -3,6 +3,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastsgd
-from fastsgd.cli.main import main
+from fastsgd.cli.main import COMMANDS, _parser, main
 from fastsgd.cli.train_options import OPTIMIZERS, SCHEDULES
 from fastsgd.tables.encoding import Category, Encoding, Number
 from fastsgd.tables.read import read_table
@@ -275,6 +276,19 @@ def test_wrong_usage_is_one_line_with_an_example(arguments, said, capsys):
     out = capsys.readouterr()
     assert (out.out, out.err.count("\n")) == ("", 1)
     assert out.err.startswith(said)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_examples_that_the_parser_takes(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    shown = capsys.readouterr().out
+    what, examples = COMMANDS[name]
+    assert what[1:] in " ".join(shown.split())
+    assert shown.rstrip().endswith("\n".join(["examples:", *(f"  {example}" for example in examples)]))
+    for example in examples:
+        _parser().parse_args(shlex.split(example)[1:])
 
 
 def test_names_of_strangers_move_no_cursor(tables, capsys):

@@ -33,7 +33,7 @@ COMMON = (*BITS, *_files("threads training checkpoint predictor modelfile stream
 WINDOWS = (*BITS, *_files(
     "training checkpoint predictor modelfile streams optimizers losses layers callbacks arrays given scores input "
     "table table_files train_command predict_command cli estimators estimators_mlp estimators_sgd"))
-UNDER_WINE = {                              # what does not pass there, and why; docs/platforms.md says it too
+UNDER_WINE = {                              # what does not pass there, and why; docs/reference/platforms.md says it too
     "tests/test_estimators.py::test_a_grid_search_is_the_same_in_processes_and_threads": "joblib's processes hang",
     "tests/test_estimators.py::test_the_cores_are_shared_among_joblib_s_processes": "joblib's processes hang"}
 THREADED = (*COMMON, *_files("free_threading"))

@@ -22,6 +22,33 @@ from fastsgd.tables.encoding import Encoding
 
 EXPORTED = {"onnx": ((".onnx",), "an ONNX graph"), "c": ((".c", ".h"), "C source"),
             "torch": ((".pt2", ".pt", ".torch"), "a program for torch.export.load")}
+COMMANDS = {                          # what each does, and examples, the first for errors
+    "demo": ("train a digit network and show what the descent does", [
+        "fastsgd demo --out digits.safetensors"]),
+    "train": ("train a network on a table", [
+        "fastsgd train iris.csv --target species --out iris.safetensors",
+        "fastsgd train houses.parquet --target price --run night --quality best",
+        "fastsgd train --config night/config.toml --resume",
+        "fastsgd train houses.csv --target price --quantile 0.1,0.5,0.9 --out price.safetensors",
+        "fastsgd train iris.csv --target species --hidden 64,64 --run own --epochs 100"]),
+    "evaluate": ("measure a trained model on a table that has its target", [
+        "fastsgd evaluate iris.safetensors iris.csv",
+        "fastsgd evaluate iris.safetensors iris.csv --json"]),
+    "predict": ("predict the rows of a table with a trained model", [
+        "fastsgd predict iris.safetensors new.csv --out predicted.csv",
+        "fastsgd predict iris.safetensors new.csv --probabilities --id number --out predicted.parquet",
+        "fastsgd predict price.safetensors new.csv --quantiles 0.05,0.95"]),
+    "export": ("write a trained model for other programs", [
+        "fastsgd export iris.safetensors --to onnx --out iris.onnx",
+        "fastsgd export iris.safetensors --to c --out iris.c",
+        "fastsgd export iris.safetensors --to torch --out iris.pt2"]),
+    "race": ("full gradient descent against mini-batches, on the clock", [
+        "fastsgd race iris.csv --target species", "fastsgd race --seconds 5"]),
+    "descent": ("how good mini-batch steps are, and both paths over the cost surface", [
+        "fastsgd descent iris.csv --target species", "fastsgd descent --film"]),
+    "info": ("CPU, instruction set, BLAS, threads, versions", [
+        "fastsgd info"]),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,25 +79,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fastsgd {fastsgd.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser("demo", help="train a digit network and show what the descent does",
-                                  example="fastsgd demo --out digits.safetensors")
+    def add(name: str) -> CommandParser:
+        what, examples = COMMANDS[name]
+        return commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", examples=examples)
+
+    command = add("demo")
     command.add_argument("--out", default="digits.safetensors", metavar="MODEL", help="where to save the model, "
                          "replacing what is there (%(default)s)")
     command.set_defaults(run_command=_demo)
 
-    command = commands.add_parser("train", help="train a network on a table",
-                                  example="fastsgd train iris.csv --target species --out iris.safetensors")
+    command = add("train")
     train_options.add_arguments(command)
     command.set_defaults(run_command=lambda options, command=command: train.train(options, command))
 
-    predict.add_arguments(
-        commands.add_parser("evaluate", help="measure a trained model on a table that has its target",
-                            example="fastsgd evaluate iris.safetensors iris.csv"),
-        commands.add_parser("predict", help="predict the rows of a table with a trained model",
-                            example="fastsgd predict iris.safetensors new.csv --out predicted.csv"))
+    predict.add_arguments(add("evaluate"), add("predict"))
 
-    command = commands.add_parser("export", help="write a trained model for other programs",
-                                  example="fastsgd export iris.safetensors --to onnx --out iris.onnx")
+    command = add("export")
     command.add_argument("model", metavar="MODEL")
     command.add_argument("--to", required=True, choices=list(EXPORTED), help="an ONNX graph; a header and a "
                          "source of C99; a program for torch.export.load")
@@ -79,13 +103,9 @@ def _parser() -> argparse.ArgumentParser:
                          "instead of one for each column of the table")
     command.set_defaults(run_command=export)
 
-    descent.add_arguments(
-        commands.add_parser("race", help="full gradient descent against mini-batches, on the clock",
-                            example="fastsgd race iris.csv --target species"),
-        commands.add_parser("descent", help="how good mini-batch steps are, and both paths over the cost surface",
-                            example="fastsgd descent iris.csv --target species"))
+    descent.add_arguments(add("race"), add("descent"))
 
-    command = commands.add_parser("info", help="CPU, instruction set, BLAS, threads, versions", example="fastsgd info")
+    command = add("info")
     command.set_defaults(run_command=info)
     return parser
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from fastsgd.cli.console import printable, say
@@ -12,21 +12,31 @@ from fastsgd.cli.console import printable, say
 MISSING = "the following arguments are required: "      # so argparse begins
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Leaves the lines of examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("examples:") else super()._fill_text(text, width, indent)
+
+
 class CommandParser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line each, ``example`` at its end, and exit code 2.
+    """An ArgumentParser whose errors are one line each, the first of ``examples`` at its end, and exit code 2. --help
+    shows all of them.
 
     An option that is not repeatable may be given once. ``options.given`` names those given.
 
-    >>> parser = CommandParser("grow", example="grow rose --water 3")
+    >>> parser = CommandParser("grow", examples=["grow rose --water 3"])
     >>> _ = parser.add_argument("plant", metavar="PLANT")
     >>> _ = parser.add_argument("--water", type=int, metavar="LITRES")
     >>> parser.parse_args(["rose", "--water", "2"])
     Namespace(plant='rose', water=2, given={'water'})
     """
 
-    def __init__(self, *arguments, example: str = "", **options):
-        super().__init__(*arguments, **{**options, "exit_on_error": False})
-        self.example = example
+    def __init__(self, *arguments, examples: Sequence[str] = (), **options):
+        if examples:
+            options["epilog"] = "\n".join(["examples:", *(f"  {example}" for example in examples)])
+        super().__init__(*arguments, **{**options, "exit_on_error": False, "formatter_class": _Formatter})
+        self.examples = examples
         self.register("action", None, _Once)
         self.register("action", "store", _Once)
         self.register("action", "append", _Append)
@@ -52,7 +62,7 @@ class CommandParser(argparse.ArgumentParser):
             action = self._action(names[0])
             if isinstance(action, argparse._SubParsersAction):
                 message += f"; the commands are {', '.join(action.choices)}"
-        say(printable(f"{self.prog}: {message}" + (f", e.g. {self.example}" if self.example else "")))
+        say(printable(f"{self.prog}: {message}" + (f", e.g. {self.examples[0]}" if self.examples else "")))
         sys.exit(2)
 
     def _shown(self, name: str) -> str:

@@ -70,7 +70,7 @@ def train(net: Network, data: Any, *, client: Any = None, rounds: int = 10, loca
         (:class:`fastsgd.distributed.Nesterov`), for rounds of many steps.
     memory : "average", "keep" or "reset"
         The optimizer's memory (momenta, means of squares) from round to round: averaged like the parameters, kept by
-        each partition for itself, or begun afresh. docs/distributed.md has measurements.
+        each partition for itself, or begun afresh. docs/reference/distributed.md has measurements.
     optimizer : Optimizer
         Of the steps within a round. Schedules without a length reach over a partition's steps in all rounds. An average
         of the parameters is not for distributed runs.

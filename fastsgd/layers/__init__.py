@@ -11,17 +11,16 @@ in C (a file of ``engine/csrc`` and their line in the table of ``layers.inc``), 
 """
 from __future__ import annotations
 
-from fastsgd.layers.base import ROLES, Dense, Layer, Tensor
+from fastsgd.layers.base import ROLES, Dense, Layer, Tensor  # noqa: F401 (what is not in __all__ is for other rooms)
 from fastsgd.layers.between import ACTIVATIONS, BatchNorm, LayerNorm, ParametricActivation, Scale
-from fastsgd.layers.blocks import Add, Residual, acting, chain, flat, in_blocks
-from fastsgd.layers.columns import UNKNOWN, Columns
+from fastsgd.layers.blocks import Add, Residual, acting, chain, flat, in_blocks  # noqa: F401
+from fastsgd.layers.columns import UNKNOWN, Columns  # noqa: F401
 from fastsgd.layers.edges import quantile_edges, tree_edges
 from fastsgd.layers.numbers import PBLD, LinearReLU, NumberEncoding, Periodic, PiecewiseLinear
-from fastsgd.layers.sharing import SHARINGS, AdaptedDense, MemberDense, share
+from fastsgd.layers.sharing import SHARINGS, AdaptedDense, MemberDense, share  # noqa: F401
 
-__all__ = ["ACTIVATIONS", "PBLD", "ROLES", "SHARINGS", "UNKNOWN", "AdaptedDense", "Add", "BatchNorm", "Columns",
-           "Dense", "Layer", "LayerNorm", "LinearReLU", "MemberDense", "NumberEncoding", "ParametricActivation",
-           "Periodic", "PiecewiseLinear", "Residual", "Scale", "Tensor", "acting", "chain", "flat", "in_blocks",
-           "quantile_edges", "share", "tree_edges"]
+__all__ = ["ACTIVATIONS", "PBLD", "AdaptedDense", "Add", "BatchNorm", "Columns", "Dense", "Layer", "LayerNorm",
+           "LinearReLU", "MemberDense", "NumberEncoding", "ParametricActivation", "Periodic", "PiecewiseLinear",
+           "Residual", "Scale", "Tensor", "quantile_edges", "tree_edges"]
 
 KINDS = {kind.kind: kind for kind in (Dense, Scale, ParametricActivation, LayerNorm, BatchNorm, Add, Columns)}

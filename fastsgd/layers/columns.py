@@ -18,9 +18,9 @@ UNKNOWN = -1             # the code of a category that no tensor has
 
 @dataclass(frozen=True)
 class Columns(Layer):
-    """Encodes the columns of a table, right behind the number of columns::
+    """Encodes the columns of a table, right behind the number of columns.
 
-        Network([25, Columns({20: 4, 21: 700}, numbers=PBLD()), 256, 3])
+    ``Network([25, Columns({20: 4, 21: 700}, numbers=PBLD()), 256, 3])``
 
     Parameters
     ----------

@@ -10,7 +10,15 @@ rate. The options that all optimizers share, penalties, limits and averages, sta
 Without momentum SGD shrinks w by the factor ``max(0, 1 - eta * (l2 + weight_decay))``, which never turns its sign.
 momentum, beta_1, beta_2 and rho are below 1. ValueError or TypeError say what cannot be used.
 """
-from fastsgd.optimizers.base import Optimizer, ParameterGroup, Rates, check_fits, check_optimizer, check_state, over
+from fastsgd.optimizers.base import (  # noqa: F401 (what is not in __all__ is for other rooms)
+    Optimizer,
+    ParameterGroup,
+    Rates,
+    check_fits,
+    check_optimizer,
+    check_state,
+    over,
+)
 from fastsgd.optimizers.rules import (
     SGD,
     Adagrad,
@@ -23,9 +31,8 @@ from fastsgd.optimizers.rules import (
     RMSprop,
     ScheduleFreeAdamW,
 )
-from fastsgd.optimizers.state import CARRIED, State, aligned_zeros
-from fastsgd.optimizers.step import StepConfig
+from fastsgd.optimizers.state import CARRIED, State, aligned_zeros  # noqa: F401
+from fastsgd.optimizers.step import StepConfig  # noqa: F401
 
-__all__ = ["CARRIED", "SGD", "Adagrad", "Adam", "AdamW", "Lion", "Muon", "NAdamW", "Optimizer", "ParameterGroup",
-           "PassiveAggressive", "RMSprop", "Rates", "ScheduleFreeAdamW", "State", "StepConfig", "aligned_zeros",
-           "check_fits", "check_optimizer", "check_state", "over"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Lion", "Muon", "NAdamW", "Optimizer", "ParameterGroup",
+           "PassiveAggressive", "RMSprop", "ScheduleFreeAdamW", "State"]

@@ -4,10 +4,10 @@
 """
 import importlib
 
-from fastsgd.tabular.model import TabularModel, load_model
+from fastsgd.tabular.model import TabularModel, load_model  # noqa: F401 (the command's)
 from fastsgd.tabular.recipe import QUALITIES, Recipe, recipe_for
 
-__all__ = ["QUALITIES", "Recipe", "TabularModel", "load", "load_model", "recipe_for"]
+__all__ = ["QUALITIES", "Recipe", "TabularModel", "load", "recipe_for"]
 
 
 def load(path):

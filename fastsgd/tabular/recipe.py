@@ -1,7 +1,7 @@
 """How a table is learned: the network, the descent and the ensemble, as functions of the table's size.
 
 The numbers were chosen on the tables CHOSEN_ON of ``bench.tabular`` alone, and are judged on others
-(docs/decisions.md).
+(docs/explanation/decisions.md).
 """
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 /* The plan of a pass: all that is chosen before it begins, from the network, the batch and the CPU's caches. It decides how
  * long the pass takes; no bit of the result depends on it. _plan.pxi binds the job before, workspace.c lays out its memory
- * after. docs/decisions.md has the measurements behind the numbers here. */
+ * after. docs/explanation/decisions.md has the measurements behind the numbers here. */
 #include "job.h"
 
 enum {

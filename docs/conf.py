@@ -1,0 +1,84 @@
+"""The site: make -C docs html. It documents the fastsgd that is installed, and runs what examples/gallery and
+examples/tutorials hold."""
+import json
+import os
+import sys
+from pathlib import Path
+
+import fastsgd
+
+os.environ["TQDM_DISABLE"] = "1"
+HERE = Path(__file__).parent
+sys.path.append(str(HERE / "extensions"))
+
+project = "fastsgd"
+author = "the fastsgd authors"
+copyright = f"2026, {author}"
+version = release = fastsgd.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "numpydoc",
+              "sphinx_gallery.gen_gallery",
+              "sphinx_copybutton", "sphinx_design",
+              "outside", "command_page"]
+root_doc = "index"
+smartquotes = False
+exclude_patterns = ["_build", "README.md"]
+templates_path = ["_templates"]
+nitpicky = False
+
+outside_pages = {"CONTRIBUTING.md": "generated/contributing.md", "CHANGELOG.md": "generated/changelog.md",
+                 "SECURITY.md": "generated/security.md", "tests/soak/README.md": "generated/soak.md",
+                 "bench/README.md": "generated/benchmarks.md", "examples/sklearn/README.md": "generated/sklearn.md",
+                 "examples/serving/README.md": "generated/serving.md", "examples/dask/README.md": "generated/dask.md"}
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+myst_ref_domains = ["std", "py"]
+
+autosummary_generate = True
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples/tutorials", "../examples/gallery"],
+    "gallery_dirs": ["tutorials", "gallery"],
+    "filename_pattern": r"\.py$",
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "remove_config_comments": True,
+    "min_reported_time": 0,
+    "write_computation_times": False,
+    "reset_modules": ("matplotlib",),
+    "plot_gallery": True,
+}
+
+html_theme = "furo"
+html_title = f"fastsgd {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {"navigation_with_keys": True}
+html_context = {"versions": json.loads((HERE / "versions.json").read_text())}
+
+
+def leave_out(app, what, name, obj, skip, options):
+    """What estimators inherit from scikit-learn: its own pages tell it."""
+    module = getattr(obj, "__module__", None) or getattr(getattr(obj, "fget", None), "__module__", None) or ""
+    return True if module.startswith("sklearn.") else None
+
+
+def escape_bars(app, what, name, obj, options, lines):
+    """Absolute values: |x| would be a substitution."""
+    for at, line in enumerate(lines):
+        if not line.lstrip().startswith((">>>", "...")):
+            parts = line.split("``")                  # every other one is code
+            parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+            lines[at] = "``".join(parts)
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", leave_out)
+    app.connect("autodoc-process-docstring", escape_bars)
