@@ -53,10 +53,10 @@ def test_ctrl_c_reaches_into_it(compiled):
     handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.2)
-        begin = time.monotonic()
+        begin = time.process_time()
         with pytest.raises(KeyboardInterrupt):          # the whole call takes more than a second
             predictor(X) if predictor else net.compile_predictor(len(X))
-        assert time.monotonic() - begin < 1.5
+        assert time.process_time() - begin < 0.9
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)

@@ -85,7 +85,7 @@ class InDebian(Place):
         super().__init__(folder)
         self.debian = Debian(self.folder / "root", release, architecture)
         self.python, self.platforms, self.prefix = python, platforms, prefix
-        self.work = self.debian.folder / "work"
+        self.work = self.debian.folder / "place"
 
     def _install(self, wheel: Path) -> None:
         if self.prefix:
@@ -104,7 +104,7 @@ class InDebian(Place):
         download(self.debian.folder / "wheels", self.python.removeprefix("python"), self.platforms, *requirements)
 
     def _command(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-        shell = 'cd /work && exec /env/bin/python "$@"'
+        shell = 'cd /place && exec /env/bin/python "$@"'
         return self.debian.command("sh", "-c", shell, "sh", *arguments, PYTHONSAFEPATH="1"), dict(os.environ)
 
 
