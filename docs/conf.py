@@ -10,6 +10,7 @@ import fastsgd
 os.environ["TQDM_DISABLE"] = "1"
 HERE = Path(__file__).parent
 sys.path.append(str(HERE / "extensions"))
+(HERE / "generated" / "static").mkdir(parents=True, exist_ok=True)
 
 project = "fastsgd"
 author = "the fastsgd authors"
@@ -18,11 +19,11 @@ version = release = fastsgd.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "numpydoc",
               "sphinx_gallery.gen_gallery",
-              "sphinx_copybutton", "sphinx_design",
-              "outside", "command_page"]
+              "sphinx_copybutton",
+              "outside", "command_page", "digit_page"]
 root_doc = "index"
 smartquotes = False
-exclude_patterns = ["_build", "README.md"]
+exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 nitpicky = False
 
@@ -56,7 +57,7 @@ sphinx_gallery_conf = {
 
 html_theme = "furo"
 html_title = f"fastsgd {release}"
-html_static_path = ["_static"]
+html_static_path = ["_static", "generated/static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False

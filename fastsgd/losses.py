@@ -345,8 +345,9 @@ class MeanQuantiles(Loss):
     """``(t - a)^2 / 2`` of the first output, the mean, and a tenth of the pinball loss of the quantiles behind it.
 
     ``quantiles`` holds one q for each further output. All outputs are of one target. The weight of a tenth leaves the
-    hidden layers to the mean: its prediction is as good as that of squared_error alone (docs/explanation/decisions.md). Slopes:
-    a - t, and a tenth of -q where t > a, of 1 - q where t < a. R^2 is that of the mean.
+    hidden layers to the mean: its prediction is as good as that of squared_error alone
+    (docs/explanation/decisions.md). Slopes: a - t, and a tenth of -q where t > a, of 1 - q where t < a. R^2 is that of
+    the mean.
 
     >>> import fastsgd
     >>> net = fastsgd.Network([3, 8, 3], loss=MeanQuantiles([0.1, 0.9]), seed=0)

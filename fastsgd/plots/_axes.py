@@ -4,6 +4,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +22,8 @@ LEGEND_ROW, LEGEND_FRAME = 1.55 * WORDS, 0.5 * WORDS          # points that a ro
 def axes_of(ax: Any, size: tuple[float, float] = (8, 5), shows: bool = True, **kind: Any) -> Any:
     """These axes, or those of a new figure of so many inches, a hundred pixels each.
 
-    In a notebook it is one of pyplot's, so that it is shown below its cell, unless it is not to be shown.
+    It is one of pyplot's in a notebook, which shows it below its cell, and where pyplot is in use, whose show() shows it,
+    unless it is not to be shown.
     """
     if ax is not None:
         return ax
@@ -29,7 +31,7 @@ def axes_of(ax: Any, size: tuple[float, float] = (8, 5), shows: bool = True, **k
     settings: dict[str, Any] = {"figsize": size, "dpi": 100, **({"layout": "constrained"} if flat else {})}
     try:
         from matplotlib.figure import Figure
-        if shows and in_notebook():
+        if shows and (in_notebook() or "matplotlib.pyplot" in sys.modules):
             from matplotlib import pyplot
             figure = pyplot.figure(**settings)
         else:

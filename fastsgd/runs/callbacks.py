@@ -267,8 +267,8 @@ class EarlyStopping(_Watch):
     patience : int
         Evaluations (or epochs, without validation) in a row without improvement that end the training.
     monitor : str, optional
-        A figure of the history: "cost", "accuracy" or "r2", either of them after ``validation_``, or ``validation_`` and
-        the name of one of ``train``'s metrics. "validation_cost" by default, or "cost" without validation.
+        A figure of the history: "cost", "accuracy" or "r2", either of them after ``validation_``, or ``validation_``
+        and the name of one of ``train``'s metrics. "validation_cost" by default, or "cost" without validation.
     min_delta : float
         An improvement must be larger than this.
     mode : "auto", "min" or "max"

@@ -4,7 +4,7 @@
 """
 import importlib
 
-from fastsgd.tabular.model import TabularModel, load_model  # noqa: F401 (the command's)
+from fastsgd.tabular.model import TabularModel, load_model
 from fastsgd.tabular.recipe import QUALITIES, Recipe, recipe_for
 
 __all__ = ["QUALITIES", "Recipe", "TabularModel", "load", "recipe_for"]
