@@ -162,7 +162,8 @@ def _link_flags(target: Target, headers: Path, compiler: str, work: Path) -> str
 def _environment_to_build(python: Path, folder: Path) -> str:
     """A Python with what pyproject.toml asks for to build, but for OpenBLAS, which is the target's."""
     check_run(python, "-m", "venv", folder)
-    check_run(folder / "bin" / "pip", "install", "-q", *(each for each in BUILD_REQUIREMENTS if each != OPENBLAS))
+    check_run(folder / "bin" / "pip", "install", "-q", "--prefer-binary",
+              *(each for each in BUILD_REQUIREMENTS if each != OPENBLAS))
     return str(folder / "bin" / "python")
 
 
