@@ -10,7 +10,8 @@ if sys.argv[1:] == ["--build"]:
     sys.exit(print("\n".join(text["build-system"]["requires"])))
 project = text["project"]
 extras = project["optional-dependencies"]
-for requirement in sorted({*project["dependencies"], *(each for extra in extras.values() for each in extra)}):
+needed = {*project["dependencies"], *(each for name, extra in extras.items() if name != "docs" for each in extra)}
+for requirement in sorted(needed):
     name, *version = re.split(">=", requirement)
     if version and name not in sys.argv[1:]:
         print(f"{name}=={version[0]}")

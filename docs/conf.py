@@ -1,6 +1,5 @@
 """The site: make -C docs html. It documents the fastsgd that is installed, and runs what examples/gallery and
 examples/tutorials hold."""
-import json
 import os
 import sys
 from pathlib import Path
@@ -61,8 +60,8 @@ html_static_path = ["_static", "generated/static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_show_search_summary = False          # which reads the pages again, and from disk it may not
 html_theme_options = {"navigation_with_keys": True}
-html_context = {"versions": json.loads((HERE / "versions.json").read_text())}
 
 
 def leave_out(app, what, name, obj, skip, options):

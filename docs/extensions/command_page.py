@@ -6,7 +6,7 @@ from fastsgd.cli.main import COMMANDS, _parser
 
 HEAD = """# The command
 
-`fastsgd COMMAND --help` says the same on a terminal. [Tables and the command](../reference/tables.md) tells what to do with it.
+`fastsgd COMMAND --help` says the same on a terminal; [Tables and the command](../reference/tables.md), what it is for.
 
 | command | what it does |
 |---|---|

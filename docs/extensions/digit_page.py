@@ -1,4 +1,4 @@
-"""What the page draw.md needs in its folder of static files: a network as ONNX, and onnxruntime-web from the npm registry.
+"""What draw.md needs in the folder of static files: a network as ONNX, and onnxruntime-web from the npm registry.
 
 Both become scripts, as a page that is opened from disk may read no other files.
 """

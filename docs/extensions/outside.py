@@ -3,7 +3,6 @@
 A link to a page in ``outside_pages`` becomes one to its copy; a link to another file of the repository becomes the
 file's name, as the site does not hold it.
 """
-import os
 import posixpath
 import re
 from pathlib import Path
@@ -65,4 +64,5 @@ def with_links(text, home, page, app):
         return found[0] if re.match(r"\w+:", found[2]) else f"{found[1]}{relative(target_of(found[2])[0])})"
 
     pieces = re.split(r"(^```.*?^```)", text, flags=re.M | re.S)       # code is left as it is
-    return "".join(piece if piece.startswith("```") else PICTURE.sub(picture, LINK.sub(link, piece)) for piece in pieces)
+    return "".join(piece if piece.startswith("```") else PICTURE.sub(picture, LINK.sub(link, piece))
+                   for piece in pieces)

@@ -19,9 +19,10 @@ net = fastsgd.Network([64, 32, 10], seed=0)
 # -------------------------
 #
 # A network reads an image of 8 x 8 pixels and gives ten probabilities. The *cost* of a row is small where the
-# probability of the right digit is large. Backpropagation computes the *gradient*: how the cost changes with each weight
-# and bias. The opposite direction is what this row asks for. Here are the gradients of three rows, for the weights between
-# the pixels and the first hidden unit: each row asks for something else, and only where its own pixels are dark.
+# probability of the right digit is large. Backpropagation computes the *gradient*: how the cost changes with each
+# weight and bias. The opposite direction is what this row asks for. Here are the gradients of three rows, for the
+# weights between the pixels and the first hidden unit: each row asks for something else, and only where its own
+# pixels are dark.
 
 fig, axes = plt.subplots(2, 3, figsize=(6, 4.2), layout="constrained")
 for column, row in enumerate((0, 1, 2)):
@@ -40,9 +41,10 @@ for ax in axes.flat:
 # Why mini-batches
 # ----------------
 #
-# The cost to be lowered is the mean over *all* rows, so the true gradient is the mean of what all rows ask for. It takes
-# a pass over all of them for a single step. :func:`fastsgd.descent.gradient_noise` draws many mini-batches instead, and
-# compares the gradient of each with the true one: a cosine of 1 is the same direction, 0 a right angle.
+# The cost to be lowered is the mean over *all* rows, so the true gradient is the mean of what all rows ask for. It
+# takes a pass over all of them for a single step. :func:`fastsgd.descent.gradient_noise` draws many mini-batches
+# instead, and compares the gradient of each with the true one: a cosine of 1 is the same direction, 0 a right
+# angle.
 
 cosines = {}
 for batch_size in (1, 3, 10, 30, 100, 300):
@@ -56,15 +58,16 @@ ax.set(xlabel="rows in a mini-batch", ylabel="cosine with the true gradient", yl
 ax.grid(alpha=0.3)
 
 # %%
-# A mini-batch of 100 rows costs a fourteenth of a full gradient, and points nearly the same way. So the rows are shuffled
-# and divided into mini-batches, and each step follows the gradient of one of them.
+# A mini-batch of 100 rows costs a fourteenth of a full gradient, and points nearly the same way. So the rows are
+# shuffled and divided into mini-batches, and each step follows the gradient of one of them.
 #
 # Two ways down
 # -------------
 #
-# Full gradient descent is a careful man, who looks at the whole slope before each slow step. Mini-batch descent is a drunk man, who
-# stumbles down with quick steps. :func:`fastsgd.descent.trajectory` gives both the same time from the same start, and
-# :func:`fastsgd.descent.cost_surface` computes the cost on the plane in which most of both paths lies.
+# Full gradient descent is a careful man, who looks at the whole slope before each slow step. Mini-batch descent is
+# a drunk man, who stumbles down with quick steps. :func:`fastsgd.descent.trajectory` gives both the same time from
+# the same start, and :func:`fastsgd.descent.cost_surface` computes the cost on the plane in which most of both
+# paths lies.
 
 both = descent.trajectory(net, X, y, batch_sizes=(10, None), optimizer=fastsgd.SGD(0.3), seconds=0.05, seed=0)
 surface = descent.cost_surface(net, X, y, both)

@@ -35,8 +35,8 @@ model = TabularRegressor(random_state=0).fit(train, y)
 model.columns_
 
 # %%
-# ``columns_`` says what was made of each column. ``score`` is R², as scikit-learn's regressors have it; 0 is what the mean
-# of the training rows gives.
+# ``columns_`` says what was made of each column. ``score`` is R², as scikit-learn's regressors have it; 0 is what
+# the mean of the training rows gives.
 
 print(f"R² on held-out rows: {model.score(test, y_test):.3f}")
 plots.predicted(y_test, model.predict(test))

@@ -45,8 +45,8 @@ print(type(theirs).__module__, abs(theirs.predict_proba(X_test) - ours.predict_p
 # Searches, and what is added
 # ---------------------------
 #
-# Parameters of the optimizer are searched like any other. ``scoring`` with ``early_stopping`` keeps the epoch that is best by
-# any of scikit-learn's metrics, and a validation set of your own goes to ``fit``.
+# Parameters of the optimizer are searched like any other. ``scoring`` with ``early_stopping`` keeps the epoch that
+# is best by any of scikit-learn's metrics, and a validation set of your own goes to ``fit``.
 
 search = GridSearchCV(
     make_pipeline(StandardScaler(), MLPClassifier((64,), optimizer=fastsgd.SGD(0.1, momentum=0.9), max_iter=30,

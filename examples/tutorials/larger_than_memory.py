@@ -20,7 +20,7 @@ direction = rng.normal(size=COLUMNS)
 
 
 def piece(number):
-    """So many rows of a table that is never in memory at once: the label says on which side of a curved surface they lie."""
+    """Rows of a table that is never in memory at once; the label says on which side of a surface they lie."""
     rng = np.random.default_rng(number)
     X = rng.normal(size=(PIECE, COLUMNS)).astype(np.float32)
     return X, ((X @ direction + X[:, 0] * X[:, 1]) > 0).astype(np.int64)
@@ -32,8 +32,8 @@ X_test, y_test = piece(10_000)
 # A mapped file
 # -------------
 #
-# An ``.npy`` file is written piece by piece, and trained on in place: its path is enough. Blocks of rows are shuffled and read
-# ahead by a thread.
+# An ``.npy`` file is written piece by piece, and trained on in place: its path is enough. Blocks of rows are
+# shuffled and read ahead by a thread.
 
 mapped = np.lib.format.open_memmap(folder / "rows.npy", "w+", np.float32, (ROWS, COLUMNS))
 labels = np.empty(ROWS, np.int64)
@@ -51,8 +51,8 @@ print(f"mapped file: {net.score(X_test, y_test):.4f} of the test rows")
 # A stream
 # --------
 #
-# :func:`fastsgd.train_stream` takes batches from a function of the epoch's number, or from any iterator: a database cursor, a
-# queue, a generator. Rows are shuffled within windows.
+# :func:`fastsgd.train_stream` takes batches from a function of the epoch's number, or from any iterator: a database
+# cursor, a queue, a generator. Rows are shuffled within windows.
 
 
 def batches(epoch):
@@ -68,7 +68,8 @@ print(f"stream: {net.score(X_test, y_test):.4f}")
 # Parquet files
 # -------------
 #
-# :func:`fastsgd.streams.arrow` reads Parquet or Arrow files, or a folder of them, a piece at a time. Their columns must be numbers.
+# :func:`fastsgd.streams.arrow` reads Parquet or Arrow files, or a folder of them, a piece at a time. Their columns
+# must be numbers.
 
 names = [f"x{i}" for i in range(COLUMNS)]
 (folder / "parts").mkdir()

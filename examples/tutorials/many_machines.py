@@ -29,8 +29,8 @@ client = Client(cluster)
 # Rounds
 # ------
 #
-# In each round every partition trains by itself from the same parameters, which then move by the mean of all partitions'
-# changes. A round is an epoch where nothing else is said.
+# In each round every partition trains by itself from the same parameters, which then move by the mean of all
+# partitions' changes. A round is an epoch where nothing else is said.
 
 net = fastsgd.Network([64, 64, 10], seed=0)
 history = fastsgd.distributed.train(net, rows, client=client, rounds=20, batch_size=20, seed=0, validation=test,
@@ -63,5 +63,6 @@ client.close()
 cluster.close()
 
 # %%
-# A round's communication costs tens of milliseconds, so a cluster pays where epochs take minutes or the rows fit no single
-# machine. :doc:`/reference/distributed` has measurements, estimators on collections, and what happens when workers die.
+# A round's communication costs tens of milliseconds, so a cluster pays where epochs take minutes or the rows fit no
+# single machine. :doc:`/reference/distributed` has measurements, estimators on collections, and what happens when
+# workers die.

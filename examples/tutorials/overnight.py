@@ -20,8 +20,8 @@ import fastsgd
 # The script
 # ----------
 #
-# ``checkpoint=`` names a file, ``resume=True`` continues from it where it exists. So the script is the same for the first
-# start and for every later one. A log goes to a CSV file; :class:`~fastsgd.EarlyStopping` and
+# ``checkpoint=`` names a file, ``resume=True`` continues from it where it exists. So the script is the same for the
+# first start and for every later one. A log goes to a CSV file; :class:`~fastsgd.EarlyStopping` and
 # :class:`~fastsgd.TimeLimit` end it in good time.
 
 SCRIPT = """

@@ -34,8 +34,8 @@ net.save(path)
 # The service
 # -----------
 #
-# ``compile_predictor(1)`` makes checks and plans once. A wrong number of columns is a ValueError whose message says what is
-# wanted; the client gets it with status 422.
+# ``compile_predictor(1)`` makes checks and plans once. A wrong number of columns is a ValueError whose message says
+# what is wanted; the client gets it with status 422.
 
 net = fastsgd.Network.load(path)
 predict_one = net.compile_predictor(1)
@@ -59,8 +59,8 @@ async def read(digit: Digit) -> dict:
 # Ask it
 # ------
 #
-# Usually ``uvicorn service:app`` starts it, with as many ``--workers`` as cores, and ``FASTSGD_NUM_THREADS=1``: one process a core.
-# Here it runs in a thread of this page.
+# Usually ``uvicorn service:app`` starts it, with as many ``--workers`` as cores, and ``FASTSGD_NUM_THREADS=1``: one
+# process a core. Here it runs in a thread of this page.
 
 server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
 threading.Thread(target=server.run, daemon=True).start()

@@ -22,8 +22,8 @@ LEGEND_ROW, LEGEND_FRAME = 1.55 * WORDS, 0.5 * WORDS          # points that a ro
 def axes_of(ax: Any, size: tuple[float, float] = (8, 5), shows: bool = True, **kind: Any) -> Any:
     """These axes, or those of a new figure of so many inches, a hundred pixels each.
 
-    It is one of pyplot's in a notebook, which shows it below its cell, and where pyplot is in use, whose show() shows it,
-    unless it is not to be shown.
+    It is one of pyplot's in a notebook, which shows it below its cell, and where pyplot is in use, unless it is not to
+    be shown.
     """
     if ax is not None:
         return ax

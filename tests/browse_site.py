@@ -1,7 +1,8 @@
-"""``python tests/site.py docs/_build/html``: the site as a reader meets it, from disk, in headless Chromium.
+"""``python tests/browse_site.py docs/_build/html``: the site as a reader meets it, from disk, in headless Chromium.
 
-Needs Debian's chromium and the package playwright. Every page is opened at 390 and at 1,200 pixels: no error of a script,
-no picture that does not load, nothing that makes the page scroll sideways. Then the search, and the page that reads digits.
+Needs Debian's chromium and the package playwright. Every page is opened at 390 and at 1,200 pixels: no error of a
+script, no picture that does not load, nothing that makes the page scroll sideways. Then the search, and the page that
+reads digits.
 """
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ SEARCHED = {"batch size": "howto/batch-size.html", "learning rate": "howto/learn
             "missing values": "howto/missing-values.html", "early stopping": "fastsgd.EarlyStopping",
             "MLPClassifier": "fastsgd.MLPClassifier", "checkpoint": "fastsgd.Checkpoint", "onnx": "howto/onnx.html",
             "quantile": "howto/quantiles.html", "threads": "howto/threads.html", "reproduce": "howto/reproduce.html",
-            "class_weight": "howto/imbalanced-classes.html", "Adam": "fastsgd.Adam"}
+            "class_weight": "gallery/class_imbalance.html", "Adam": "fastsgd.Adam"}
 
 STROKES: dict[int, list[list[tuple[int, int]]]] = {
     0: [[(120, 30), (75, 60), (60, 120), (75, 180), (120, 210), (165, 180), (180, 120), (165, 60), (120, 30)]],
@@ -43,7 +44,8 @@ def main(site: Path) -> None:
             faults += look(page, path)
         faults += search(page, site) + draw(page, site)
         browser.close()
-    print(f"{len(pages)} pages at two widths, {len(SEARCHED)} searches, {len(STROKES)} digits drawn: {len(faults)} faults")
+    print(f"{len(pages)} pages at two widths, {len(SEARCHED)} searches, {len(STROKES)} digits drawn: "
+          f"{len(faults)} faults")
     if faults:
         sys.exit("\n".join(faults))
 
@@ -69,7 +71,7 @@ def search(page: Page, site: Path) -> list[str]:
         page.goto(f"{(site / 'search.html').as_uri()}?q={words.replace(' ', '+')}")
         page.wait_for_selector("#search-results ul.search li a")
         page.wait_for_timeout(500)
-        found = page.evaluate("[...document.querySelectorAll('#search-results ul.search li > a')].map(a => a.href)")[:10]
+        found = page.eval_on_selector_all("#search-results ul.search li > a", "links => links.map(a => a.href)")[:10]
         if not any(wanted in link for link in found):
             faults.append(f"search for {words!r}: {wanted} is not among {[Path(link).name for link in found]}")
     return faults
