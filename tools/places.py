@@ -83,10 +83,10 @@ class InDebian(Place):
     """
 
     def __init__(self, folder: Path, release: str, python: str, platforms: Sequence[str], *,
-                 architecture: str = "amd64", prefix: Path | None = None):
+                 architecture: str = "amd64", prefix: Path | None = None, **environment: str):
         super().__init__(folder)
         self.debian = Debian(self.folder / "root", release, architecture)
-        self.python, self.platforms, self.prefix = python, platforms, prefix
+        self.python, self.platforms, self.prefix, self.environment = python, platforms, prefix, environment
         self.work = self.debian.folder / "place"
 
     def _install(self, wheel: Path) -> None:
@@ -107,7 +107,8 @@ class InDebian(Place):
 
     def _command(self, arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
         shell = 'cd /place && exec /env/bin/python "$@"'
-        return self.debian.command("sh", "-c", shell, "sh", *arguments, PYTHONSAFEPATH="1"), dict(os.environ)
+        command = self.debian.command("sh", "-c", shell, "sh", *arguments, PYTHONSAFEPATH="1", **self.environment)
+        return command, dict(os.environ)
 
 
 class FromSource(InDebian):
