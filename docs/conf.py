@@ -17,14 +17,11 @@ copyright = f"2026, {author}"
 version = release = fastsgd.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "numpydoc",
-              "sphinx_gallery.gen_gallery",
-              "sphinx_copybutton",
-              "outside", "command_page", "digit_page"]
+              "sphinx_gallery.gen_gallery", "sphinx_copybutton", "outside", "command_page", "digit_page"]
 root_doc = "index"
 smartquotes = False
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
-nitpicky = False
 
 outside_pages = {"CONTRIBUTING.md": "generated/contributing.md", "CHANGELOG.md": "generated/changelog.md",
                  "SECURITY.md": "generated/security.md", "tests/soak/README.md": "generated/soak.md",
@@ -38,7 +35,6 @@ autosummary_generate = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
-numpydoc_xref_param_type = False
 
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples/tutorials", "../examples/gallery"],
@@ -51,7 +47,6 @@ sphinx_gallery_conf = {
     "min_reported_time": 0,
     "write_computation_times": False,
     "reset_modules": ("matplotlib",),
-    "plot_gallery": True,
 }
 
 html_theme = "furo"

@@ -6,6 +6,9 @@ From a data frame with missing values and categories to a model that predicts wi
 saved to one file. The table is scikit-learn's diabetes data: ten measurements of 442 patients, and the progression of
 the disease a year later.
 """
+import tempfile
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import sklearn.datasets
@@ -73,6 +76,7 @@ print(model.explain(test[:3]))
 # The file holds the encoding of the columns too: another table is read in the same way. The command reads it as well:
 # ``fastsgd predict diabetes.fastsgd new_patients.csv``.
 
-model.save("diabetes.fastsgd")
-again = fastsgd.tabular.load("diabetes.fastsgd")
+path = Path(tempfile.mkdtemp()) / "diabetes.fastsgd"
+model.save(path)
+again = fastsgd.tabular.load(path)
 assert (again.predict(test) == model.predict(test)).all()
