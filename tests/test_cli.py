@@ -459,6 +459,14 @@ def test_optimizers_of_the_command_line(tables, optimizer):
     assert costs[-1] < costs[0]
 
 
+def test_a_run_leaves_no_figure_of_pyplot_open(tables):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    before = pyplot.get_fignums()
+    assert main([*TRAIN, "--epochs", "1"]) == 0
+    assert os.path.exists("run/learning_curve.png")
+    assert pyplot.get_fignums() == before
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_ctrl_c_says_how_to_go_on(tables):
     process = run(*TRAIN, "--epochs", "1000", cwd=tables)

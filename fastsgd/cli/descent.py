@@ -22,7 +22,7 @@ from fastsgd.cli.train_options import sizes
 from fastsgd.engine.machine import cpu_name
 from fastsgd.files.atomic import check_writable, write_atomically
 from fastsgd.model.architecture import ACTIVATIONS
-from fastsgd.plots._axes import MISSING, picture_of
+from fastsgd.plots._axes import MISSING, last_picture_of
 from fastsgd.tables.encoding import Encoding, rows_with_targets
 from fastsgd.tables.read import read_table
 from fastsgd.tables.reading import Reading, add_column_options, add_reading_options
@@ -85,9 +85,9 @@ def race(options: argparse.Namespace) -> int:
     best = min(range(len(found.runners)), key=lambda i: math.inf if found.runners[i].diverged
                else found.runners[i].cost[-1])
     report.show(found, best)
-    pictures = {"race.png": (picture_of(found.plot()), "Cost against the seconds of the steps. Points are "
+    pictures = {"race.png": (last_picture_of(found.plot()), "Cost against the seconds of the steps. Points are "
                              "measurements; a line is dotted where the next one is far away."),
-                "race_examples.png": (picture_of(found.plot(against="examples")),
+                "race_examples.png": (last_picture_of(found.plot(against="examples")),
                                       "Cost against the examples seen: an example teaches most in a small batch.")}
     _picture(report, pictures)
     return _write(options, report, pictures)
@@ -143,9 +143,9 @@ def look(options: argparse.Namespace) -> int:
                 "variance, and the paths moved straight onto it. The networks lie off the plane and cost something "
                 "else than the place they are shown at: their own costs stand at the ends of the paths and are drawn "
                 "below.")
-    pictures["descent.png"] = (picture_of(plots.descent(both, surface)),
+    pictures["descent.png"] = (last_picture_of(plots.descent(both, surface)),
                                "The plane from above; lines join places of equal cost. Below, what the paths cost.")
-    pictures["descent_3d.png"] = (picture_of(plots.descent(both, surface, view="3d")),
+    pictures["descent_3d.png"] = (last_picture_of(plots.descent(both, surface, view="3d")),
                                   "The same as a landscape. The paths lie as high as they themselves cost.")
     if options.film:
         say("   the film")
@@ -161,7 +161,8 @@ def look(options: argparse.Namespace) -> int:
     for when, noise in found.items():
         report.text(f"{when[0].upper()}{when[1:]}:")
         report.show(noise)
-        shown = {f"noise_{when.replace(' ', '_')}.png": (picture_of(noise.plot()), f"Mini-batch gradients {when}.")}
+        shown = {f"noise_{when.replace(' ', '_')}.png": (last_picture_of(noise.plot()),
+                                                         f"Mini-batch gradients {when}.")}
         _picture(report, shown)
         pictures |= shown
     report.heading("The batch size")

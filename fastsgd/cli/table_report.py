@@ -177,5 +177,5 @@ def _number(value: float) -> str:
 
 
 def _picture(report: Report, draw: Callable[[], Any], caption: str) -> None:
-    from fastsgd.plots._axes import picture_of
-    report.picture(picture_of(draw()), caption)
+    from fastsgd.plots._axes import last_picture_of
+    report.picture(last_picture_of(draw()), caption)

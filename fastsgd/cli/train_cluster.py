@@ -124,8 +124,7 @@ def _train(options: argparse.Namespace, optimizer: Any, cluster: Any, sources: A
     outcome.save(options, net, history)
     if folder and history.tasks["round"] and importlib.util.find_spec("matplotlib"):
         from fastsgd import plots
-        plots.save(plots.rounds(history), folder / ROUNDS_PICTURE)
-        say(f"drew {folder / ROUNDS_PICTURE}")
+        outcome.draw(plots.rounds(history), folder / ROUNDS_PICTURE)
     return 0
 
 

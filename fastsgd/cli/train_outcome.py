@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from fastsgd.cli.scorecard import MIN_ROWS, scorecard
 from fastsgd.cli.train_config import CHECKPOINT, CONFIG, CURVE, MODEL
 from fastsgd.cli.train_options import OPTIMIZERS
 from fastsgd.data.checks import check_class_weight
+from fastsgd.files.atomic import write_atomically
+from fastsgd.plots._axes import last_picture_of
 from fastsgd.runs.checkpoint import CheckpointData
 from fastsgd.tables.wording import shell_word
 from fastsgd.tabular.model import TabularModel
@@ -73,8 +76,13 @@ def save(options: argparse.Namespace, model: fastsgd.Network | TabularModel, his
         say(f"saved {path}")
     if folder and importlib.util.find_spec("matplotlib"):
         from fastsgd import plots
-        plots.save(plots.history(history), folder / CURVE)
-        say(f"drew {folder / CURVE}")
+        draw(plots.history(history), folder / CURVE)
+
+
+def draw(ax: Any, path: Path) -> None:
+    """Writes the picture of these axes, and says so."""
+    write_atomically(path, [last_picture_of(ax)])
+    say(f"drew {path}")
 
 
 def tell_interrupted(options: argparse.Namespace, net: fastsgd.Network) -> None:

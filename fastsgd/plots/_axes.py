@@ -113,6 +113,15 @@ def picture_of(ax: Any, kind: str = "png") -> bytes:
     return picture.getvalue()
 
 
+def last_picture_of(ax: Any) -> bytes:
+    """The same, of a figure that is not shown again: if it is one of pyplot's, which keeps them, it is closed."""
+    picture = picture_of(ax)
+    if "matplotlib.pyplot" in sys.modules:
+        from matplotlib import pyplot
+        pyplot.close(ax.figure)
+    return picture
+
+
 def film_of(animation: Any, ending: str, writer: Any) -> bytes:
     """An animation as the bytes of a file with this ending, by way of one, which its writers need."""
     with tempfile.TemporaryDirectory() as folder:
