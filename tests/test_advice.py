@@ -90,6 +90,25 @@ def test_a_run_that_came_to_nothing_says_why(net, rows, y, optimizer, message, s
     assert [(len(found), found[0].filename)] == [(1, __file__)]
 
 
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_short_steps_are_not_called_long(epochs):
+    y = (np.arange(20_000) % 200 == 0).astype(int)               # a constant costs 0.03, the first weights 1 or more
+    rows = np.random.default_rng(0).normal(size=(len(y), 10))
+    with pytest.warns(UserWarning, match=r"still falling: try a larger learning rate \(it was 1e-05\), or more epochs"):
+        fastsgd.train(fastsgd.Network([10, 32, 2], seed=0), rows, y, optimizer=fastsgd.SGD(1e-5), epochs=epochs, seed=0)
+
+
+def test_of_members_with_own_learning_rates_the_best_is_judged():
+    def train(*rates):
+        net = fastsgd.Network([4, 2], members=len(rates), seed=0)
+        fastsgd.train(net, X, NOISY, optimizer=fastsgd.SGD(rates), epochs=20, seed=0)
+
+    train(0.1, 1e7)
+    with pytest.warns(UserWarning, match=r"all members .* of member 0, is \S+e\+\d+, that of the constant 0\.69\d*\. "
+                                         r"The steps are too long: try a smaller learning rate \(it was 1e\+07\)"):
+        train(1e7, 1e9)
+
+
 def test_sparse_rows_have_a_size_too():
     sparse = pytest.importorskip("scipy.sparse")
     rows, y = sparse.csr_array(X * 1e-4), RNG.integers(0, 2, 500)

@@ -221,6 +221,16 @@ def test_a_group_can_stop_a_layer_and_free_biases_of_decay():
     np.testing.assert_array_equal(silent.biases[0], bias)
 
 
+def test_a_stopped_layer_is_not_shortened_to_max_norm():
+    net = make([13, 20, 20, 3])
+    before = {name: array.copy() for name, array in net.tensors.items()}
+    optimizer = fastsgd.SGD(0.1, max_norm=0.01, groups={0: ParameterGroup(0.0)})
+    compare(net, *rows(net), StepConfig(optimizer, 20))
+    fastsgd.train(net, *rows(net), epochs=1, seed=0, optimizer=optimizer)
+    np.testing.assert_array_equal(net.tensors["weights.0"], before["weights.0"])
+    assert (np.linalg.norm(net.tensors["weights.1"], axis=0) < 0.0101).all()
+
+
 def test_linear_networks_with_groups_take_the_general_path():
     net = make([13, 3])
     X, y = rows(net)

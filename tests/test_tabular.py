@@ -3,6 +3,7 @@ import copy
 import datetime
 import decimal
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -201,13 +202,35 @@ def test_explanations_add_up_and_find_the_columns_that_count():
     importances = dict(zip(frame.columns, model.feature_importances_, strict=True))
     assert sorted(importances, key=importances.get)[-2:] in (["colour", "size"], ["size", "colour"])
     assert importances["id"] == importances["nothing"] == 0
-    values, base = model.explain(frame[:10], samples=400)
-    assert values.shape == (10, frame.shape[1])
-    np.testing.assert_allclose(values.sum(axis=1) + base, model.predict(frame[:10]), atol=0.15 * quantity.std())
+    for samples in (1, 7, 400):
+        values, base = model.explain(frame[:10], samples=samples)
+        assert values.shape == (10, frame.shape[1])
+        np.testing.assert_allclose(values.sum(axis=1) + base, model.predict(frame[:10]), rtol=1e-4)
+    assert base == pytest.approx(model.predict(frame).mean(), abs=0.2 * quantity.std())
     classifier = TabularClassifier(recipe=QUICK, random_state=0).fit(frame, y)
     values, base = classifier.explain(frame[:3], background=frame[:50])
     assert (values.shape, base.shape) == ((3, frame.shape[1], 2), (2,))
     np.testing.assert_allclose(values.sum(axis=2), 0, atol=1e-6)
+    np.testing.assert_allclose(values.sum(axis=1) + base, classifier.predict_proba(frame[:3]), atol=1e-5)
+
+
+def test_explanations_show_and_draw_a_row():
+    pytest.importorskip("matplotlib")
+    frame, y, quantity = messy(400)
+    one = TabularRegressor(recipe=QUICK, random_state=0).fit(frame, quantity).explain(frame[3:4])
+    assert re.search(r"^size = \S+ +[+-]", str(one), re.M)
+    assert f"{one.base + one.values.sum():.4g}" in str(one).splitlines()[-1]
+    ax = one.plot()
+    widths = {label.get_text(): bar.get_width() for label, bar in zip(ax.get_yticklabels(), ax.patches, strict=True)}
+    assert sum(widths.values()) == pytest.approx(one.values.sum())
+    assert ax.patches[-1].get_x() == pytest.approx(one.base)
+    classifier = TabularClassifier(recipe=QUICK, random_state=0).fit(frame, y)
+    named = classifier.explain(frame[:7])
+    assert f"row 0: {classifier.predict(frame[:1])[0]}" in str(named)
+    assert "the first 5 of 7 rows" in named._repr_html_()
+    assert f"probability of '{classifier.predict(frame[6:7])[0]}'" == named.plot(6).get_xlabel()
+    with pytest.raises(IndexError, match="row must be below 7, the rows explained, got 7"):
+        named.plot(7)
 
 
 def test_scikit_learn_takes_them_as_its_own():

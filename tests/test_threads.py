@@ -238,6 +238,17 @@ def test_threadpoolctl_sees_and_limits_the_team(digits):
     assert choose_threads(1, 0) == 1
 
 
+def test_a_limit_of_threadpoolctl_holds_beside_the_variable_and_ends_with_its_block(monkeypatch):
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    monkeypatch.setenv("FASTSGD_NUM_THREADS", "2")
+    with threadpoolctl.threadpool_limits(2):
+        assert choose_threads(7, 0) == 2
+        with threadpoolctl.threadpool_limits(1):
+            assert choose_threads(7, 0) == choose_threads(None, 1e12) == 1
+        assert choose_threads(7, 0) == 2
+    assert choose_threads(7, 0) == 7
+
+
 @pytest.mark.parametrize(("files", "expected"), [
     ({"root/cpu.max": "150000 100000"}, 2), ({"root/cpu.max": "max 100000"}, MAX_THREADS),
     ({"root/cpu.max": "max 100000", "root/a/b/cpu.max": "50000 100000"}, 1),

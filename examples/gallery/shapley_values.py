@@ -6,7 +6,6 @@ One prediction explained
 sampled Shapley values. The bars lead from this mean to the prediction of one row: orange ones raise it, blue ones lower
 it.
 """
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -26,23 +25,9 @@ rent = per_metre * flats["size"] + 80 * (flats["balcony"] == "yes") + 15 * flats
 model = TabularRegressor(quality="fast", random_state=0).fit(flats[1:], rent[1:])
 
 # %%
-# The values and the base add up to about the prediction, the more closely, the more ``samples`` are drawn.
+# The values and the base add up to the prediction. The more ``samples``, the less chance there is in each value.
 
-flat = flats[:1]
-explanation = model.explain(flat, samples=2000)
-order = np.argsort(np.abs(explanation.values[0]))
-values = explanation.values[0, order]
-ends = explanation.base + np.cumsum(values)
-
-_, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
-places = range(len(order))
-ax.barh(places, values, left=ends - values, color=np.where(values > 0, "tab:orange", "tab:blue"), height=0.6)
-ax.set_yticks(places, [f"{flats.columns[column]} = {flat.iloc[0, column]}" for column in order])
-ax.axvline(explanation.base, color="0.5", linestyle=":", label=f"mean prediction, {explanation.base:.0f}")
-ax.axvline(model.predict(flat)[0], color="black", linestyle="--",
-           label=f"prediction of this flat, {model.predict(flat)[0]:.0f}")
-ax.use_sticky_edges = False
-ax.margins(x=0.1)
-ax.set(xlabel="rent", ylabel="column and its value", title="From the mean to the prediction of one row")
-ax.figure.legend(loc="outside lower center", ncols=2, frameon=False)
-plt.show()
+explanation = model.explain(flats[:1], samples=1000)
+print(explanation)
+ax = explanation.plot()
+ax.figure.set_size_inches(6.4, 3.2)

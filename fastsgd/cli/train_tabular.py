@@ -21,8 +21,8 @@ from fastsgd.tables.encoding import Encoding, Table, rows_with_targets
 from fastsgd.tables.read import read_table
 from fastsgd.tables.reading import Reading
 from fastsgd.tables.wording import shell_word
-from fastsgd.tabular.explain import by_name, permutation_importance
 from fastsgd.tabular.fitting import QUANTILES, Fitted, Rows, fit, predict_fold, together
+from fastsgd.tabular.importance import by_name, permutation_importance
 from fastsgd.tabular.model import TabularModel
 from fastsgd.tabular.recipe import Recipe, recipe_for
 

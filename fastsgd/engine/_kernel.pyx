@@ -185,7 +185,7 @@ cdef void complete_step(fs_job* job, fs_team* team, ptrdiff_t step, fs_rule* rul
             for t in range(job.net.layers[l].tensors):
                 tensor = &job.net.layers[l].tensor[t]
                 first, end = fs_share(tensor.cols, rank, size), fs_share(tensor.cols, rank + 1, size)
-                if tensor.role == FS_WEIGHT:
+                if tensor.role == FS_WEIGHT and tensor.rate_factor:
                     job.ops.constrain(tensor, first, end - first, job.step.max_norm)
     if job.net.average != NULL:
         fs_team_barrier(team)

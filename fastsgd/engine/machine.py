@@ -22,16 +22,12 @@ def cores() -> int:
     process began: joblib and Dask set it for their workers, and a local cluster of Dask leaves it set in the process
     that started it.
     """
-    available = _cores_without_limit()
-    return min(available, _kernel.get_num_threads() or available)
-
-
-def _cores_without_limit() -> int:
     setting = os.environ.get("FASTSGD_NUM_THREADS", "")
     if setting and not (setting.isascii() and setting.isdigit() and int(setting) > 0):
         raise ValueError(f"FASTSGD_NUM_THREADS must be a whole number above 0, got {setting!r}")
     available = cores_of_affinity()
-    return min(available, _quota(), int(setting or _openmp_threads or available))
+    limits = int(setting) if setting else _openmp_threads, _kernel.get_num_threads()
+    return min(available, _quota(), *(limit for limit in limits if limit))
 
 
 def cores_of_affinity() -> int:
@@ -169,6 +165,10 @@ def _make_ready() -> None:
         raise ImportError(f"fastsgd cannot open its private BLAS library: {reason}")
 
 
+class _NoLimit(int):
+    """What threadpoolctl finds where there is no limit: it sets the same again when a block with a limit ends."""
+
+
 def _meet_threadpoolctl() -> None:
     """Lets threadpoolctl, where it is installed, see and limit our teams like those of BLAS and OpenMP."""
     try:
@@ -182,12 +182,10 @@ def _meet_threadpoolctl() -> None:
         check_symbols = ("fastsgd_get_num_threads", "fastsgd_set_num_threads")
 
         def get_num_threads(self) -> int:
-            return cores()
+            return cores() if _kernel.get_num_threads() else _NoLimit(cores())
 
         def set_num_threads(self, num_threads: int) -> None:
-            # All cores is what it finds without a limit, and sets to take one back.
-            limited = num_threads < _cores_without_limit()
-            self.dynlib.fastsgd_set_num_threads(num_threads if limited else 0)
+            self.dynlib.fastsgd_set_num_threads(0 if isinstance(num_threads, _NoLimit) else num_threads)
 
         def get_version(self) -> None:
             return None

@@ -440,7 +440,8 @@ def clip(optimizer, gradients):
 def constrain(optimizer, architecture, params):
     """The weights into each unit of a hidden layer scaled down to max_norm, in place."""
     for tensor in architecture.tensors if optimizer.max_norm else ():
-        if tensor.role != "weight" or tensor.layer == len(architecture.layers) - 1:
+        last = tensor.layer == len(architecture.layers) - 1
+        if tensor.role != "weight" or last or not optimizer.factors(tensor, architecture).rate:
             continue
         W = tensor.of(params)
         norms = np.sqrt((W.astype(float) ** 2).sum(axis=0))

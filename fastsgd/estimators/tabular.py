@@ -32,8 +32,9 @@ from fastsgd.tables.few_rows import FEW, FewRows
 from fastsgd.tables.frames import frame_names, is_frame, table_of
 from fastsgd.tables.inputs import KINDS, Wishes, learn_inputs
 from fastsgd.tables.read import Table
-from fastsgd.tabular.explain import by_name, permutation_importance, shapley_values
+from fastsgd.tabular.explanation import Explanation, shapley_values
 from fastsgd.tabular.fitting import QUANTILES, Rows, fit
+from fastsgd.tabular.importance import by_name, permutation_importance
 from fastsgd.tabular.model import TabularModel
 from fastsgd.tabular.recipe import QUALITIES, Recipe, recipe_for
 
@@ -47,13 +48,6 @@ class ColumnUse(NamedTuple):
     name: str
     kind: str
     inputs: int
-
-
-class Explanation(NamedTuple):
-    """``values`` (rows, columns) or (rows, columns, classes), and ``base``, a number or one for each class."""
-
-    values: np.ndarray
-    base: Any
 
 
 class Tabular(BaseEstimator):
@@ -285,7 +279,7 @@ class Tabular(BaseEstimator):
         -------
         Explanation
             ``values`` (rows, columns), or (rows, columns, classes) of probabilities, and ``base``: with the values of a
-            row it adds up to about its prediction.
+            row it adds up to its prediction. ``plot()`` draws one row.
         """
         check_is_fitted(self)
         if isinstance(samples, bool) or not isinstance(samples, Integral) or samples < 1:
@@ -299,12 +293,15 @@ class Tabular(BaseEstimator):
         def predict(rows: np.ndarray) -> np.ndarray:
             return self._model.outputs(rows, threads)[:, outputs]
 
-        found = shapley_values(predict, encoded, compared, self._model.encoding.slices, samples, seed=0)
-        names = [column.name for column in self._model.encoding.columns]
+        found, base = shapley_values(predict, encoded, compared, self._model.encoding.slices, samples, seed=0)
+        names = self._input_names()
         values = np.zeros((len(encoded), self.n_features_in_, found.shape[2]))
-        values[:, [self._input_names().index(name) for name in names]] = found
-        base = predict(compared).mean(axis=0, dtype=float)
-        return Explanation(values, base) if self._model.classes else Explanation(values[:, :, 0], base[0])
+        values[:, [names.index(column.name) for column in self._model.encoding.columns]] = found
+        table = self._table(X, reset=False)
+        cells = np.array([table[name] if name in table else np.full(len(encoded), "") for name in names], object).T
+        if not self._model.classes:
+            return Explanation(values[:, :, 0], float(base[0]), tuple(names), cells)
+        return Explanation(values, base, tuple(names), cells, tuple(self.classes_.tolist()))
 
     def _input_names(self) -> list[str]:
         names = getattr(self, "feature_names_in_", None)

@@ -328,7 +328,7 @@ TABLE = """
 /* A row of the table that the network predicts {targets} from.
  *
  * {says} It returns -1
- * where it cannot tell: a number is missing that never was in the training rows, or too large.
+ * where it cannot tell: a number is too large, or it is missing in a column that does not say how that is written.
  */
 typedef struct {{
 {members}

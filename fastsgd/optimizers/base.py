@@ -70,8 +70,9 @@ OPTIONS = """    Parameters
     clip_delta : float, optional
         Limits the slope of every single cost, dC/dz of each output of each row, to [-clip_delta, clip_delta].
     max_norm : float, optional
-        Limits the length of the weights into each unit of a hidden layer after each step (Srivastava 2014). In a
-        network with ``init="ntk"`` it is that of the weights W; all else acts on V (see :class:`fastsgd.Network`).
+        Limits the length of the weights into each unit of a hidden layer after each step (Srivastava 2014). Weights of
+        a group with factor 0 of the learning rate stay as they are. In a network with ``init="ntk"`` it is the length
+        of the weights W; all else acts on V (see :class:`fastsgd.Network`).
     average : float or "polyak", optional
         Training ends with a running average of the parameters. A number below 1 is the decay of an exponential one,
         a <- average * a + (1 - average) * w, begun as a plain mean so that it forgets where it started. "polyak" is

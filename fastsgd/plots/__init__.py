@@ -3,11 +3,11 @@
 from fastsgd.deprecation import old_names
 from fastsgd.plots._axes import save
 from fastsgd.plots.descent import descent, gradient_noise, race, save_animation
-from fastsgd.plots.predictions import importances, predicted, reliability
+from fastsgd.plots.predictions import explanation, importances, predicted, reliability
 from fastsgd.plots.rounds import rounds
 from fastsgd.plots.training import confusion, history, weights
 
-__all__ = ["confusion", "descent", "gradient_noise", "history", "importances", "predicted", "race", "reliability",
-           "rounds", "save", "save_animation", "weights"]
+__all__ = ["confusion", "descent", "explanation", "gradient_noise", "history", "importances", "predicted", "race",
+           "reliability", "rounds", "save", "save_animation", "weights"]
 
 __getattr__ = old_names(__name__, animate_descent="save_animation")

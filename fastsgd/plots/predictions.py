@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsgd.plots._axes import BLUE, ORANGE, SKY, axes_of, title_and_legend
+from fastsgd.plots._axes import BLUE, ORANGE, SKY, axes_of, plain, title_and_legend
 
 if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike
+    from fastsgd.tabular.explanation import Explanation
 
 MOST_BARS = 30               # columns that are shown
 LONGEST = 30                 # letters of a name
@@ -49,6 +50,49 @@ def importances(names: Sequence[str], values: ArrayLike, ax: Any = None, *, unit
     ax.set_ylabel("column")
     left = f", the first {len(order)} of {len(names)}" if len(order) < len(names) else ""
     ax.set_title(f"What the predictions rest on{left}", fontsize=11)
+    return ax
+
+
+def explanation(explained: Explanation, row: int = 0, ax: Any = None) -> Any:
+    """From the mean prediction to that of one row: a bar for what each column adds, the largest at the top.
+
+    Parameters
+    ----------
+    explained : Explanation
+        What ``TabularRegressor.explain`` or ``TabularClassifier.explain`` returned.
+    row : int
+        Of the rows that were explained. Of a classifier, the class that this row's prediction names is drawn.
+    ax : matplotlib axes, optional
+
+    Returns
+    -------
+    matplotlib axes
+
+    >>> ax = fastsgd.plots.explanation(model.explain(frame[:1]))                      # doctest: +SKIP
+    """
+    values, base, named = explained.of_row(row)
+    order = np.argsort(-np.abs(values), kind="stable")
+    names = [_shortened(f"{explained.columns[column]} = {explained.cell(row, column)}") for column in order]
+    if len(order) > MOST_BARS:
+        others = order[MOST_BARS - 1:]
+        names[MOST_BARS - 1:] = [f"{len(others):,} more columns"]
+        steps = np.append(values[order[:MOST_BARS - 1]], values[others].sum())
+    else:
+        steps = values[order]
+    begins = base + np.cumsum(np.append(0.0, steps[::-1]))[:-1][::-1]          # from the bottom to the top
+    ax = axes_of(ax, (8, 1.7 + 0.3 * len(names)))
+    places = np.arange(len(names))
+    ax.barh(places, steps, left=begins, color=[ORANGE if step > 0 else BLUE for step in steps], height=0.7)
+    ax.set_yticks(places, names)
+    ax.invert_yaxis()
+    reached = base + values.sum()
+    mean = ax.axvline(base, color="0.5", linestyle=":", label=f"mean prediction, {plain(base, 4)}")
+    end = ax.axvline(reached, color="black", linestyle="--", linewidth=1, label=f"prediction, {plain(reached, 4)}")
+    ax.use_sticky_edges = False
+    ax.margins(x=0.05)
+    ax.set_xlabel("prediction" if named is None else f"probability of {_shortened(str(named))!r}")
+    ax.set_ylabel("column and what it holds")
+    title_and_legend(ax, "What each column adds to a prediction", [mean, end], 2)
     return ax
 
 

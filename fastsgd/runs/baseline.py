@@ -56,16 +56,17 @@ def best_constant(net: Network, y: np.ndarray, weight: np.ndarray | None = None)
     return np.array([_quantile(y[:, i], level, weight) for i, level in enumerate(levels)])
 
 
-def constant_cost(net: Network, y: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """The mean cost of :func:`best_constant`.
+def constant_cost(net: Network, y: np.ndarray, weight: np.ndarray | None = None,
+                  constant: np.ndarray | None = None) -> float:
+    """The mean cost of the same output for all rows: where None is given, of :func:`best_constant`.
 
     >>> net = Network([3, 2], seed=0)
     >>> round(constant_cost(net, np.array([0, 1, 1, 1], np.int32)), 4)       # the entropy of the shares
     0.5623
     """
-    constant = output_alone(net, net.architecture.loss_parameters, net.dtype)
-    constant.biases[0][:] = best_constant(net, y, weight)
-    return checked.mean_cost(constant, np.zeros((len(y), 1), net.dtype), y, 1, weight)
+    alone = output_alone(net, net.architecture.loss_parameters, net.dtype)
+    alone.biases[0][:] = best_constant(net, y, weight) if constant is None else constant
+    return checked.mean_cost(alone, np.zeros((len(y), 1), net.dtype), y, 1, weight)
 
 
 def output_alone(net: Network, loss_parameters: tuple[float, ...], dtype, columns: int = 1) -> Network:
@@ -79,30 +80,45 @@ def output_alone(net: Network, loss_parameters: tuple[float, ...], dtype, column
     return Network._from_parts(architecture, np.zeros(architecture.parameters, dtype), {})
 
 
-def nothing_learned(net: Network, rows: Segment, history: History) -> str:
+def nothing_learned(net: Network, rows: Segment, history: History, rates: np.ndarray) -> str:
     """Why a network predicts some of the rows that it was trained on no better than a constant.
 
+    ``rates`` are the learning rates of the last step: one, or one for each member, of which the best is judged then.
     "" where it does better, or no reason is seen.
     """
-    if history.steps < FEW_STEPS or not history.metric or not history.learning_rate[-1]:
+    if history.steps < FEW_STEPS or not history.metric or not rates.any():
         return ""
     few = advice.evenly_spread(len(rows.y), rows.X.shape[1], rows.numbers)
     y, weight = rows.y[few], None if rows.weight is None else rows.weight[few]
     if (weight is not None and not weight.any()) or not _is_suspicious(net, history, y, weight):
         return ""
     X = rows.X[few]
+    nets = [net] if len(rates) == 1 else [net.member(number) for number in range(len(rates))]
     with np.errstate(all="ignore"):
-        found = checked.mean_cost(net, checked.check_rows(net, X), y, 1, weight)
+        costs = [checked.mean_cost(net, checked.check_rows(net, X), y, 1, weight) for net in nets]
+    best = int(np.argmin(costs))
+    found = costs[best]
     least = constant_cost(net, y, weight)
     if found < LEARNED * least or not math.isfinite(found) or not least > LITTLE:
         return ""
     causes = advice.far_from_unit_size(net.architecture, X, y)
     if not causes and found > advice.FAR * least:
-        causes = [f"The steps are too long: try a smaller learning rate (it was {history.learning_rate[-1]:g})"]
+        at_zero = constant_cost(net, y, weight, np.zeros(net.sizes[-1]))
+        causes = [_of_the_steps(rates[best], falls=found < min(advice.FAR * at_zero, history.cost[0]))]
     if not causes:
         return ""
-    return (f"the network predicts the rows it was trained on no better than a constant: their cost is {found:.4g}, "
-            f"that of the constant {least:.4g}. {'. '.join(causes)}")
+    if len(rates) == 1:
+        what = f"the network predicts the rows it was trained on no better than a constant: their cost is {found:.4g}"
+    else:
+        what = ("all members predict the rows they were trained on no better than a constant: the least cost, of "
+                f"member {best}, is {found:.4g}")
+    return f"{what}, that of the constant {least:.4g}. {'. '.join(causes)}"
+
+
+def _of_the_steps(rate: float, falls: bool) -> str:
+    if falls:
+        return f"The cost is still falling: try a larger learning rate (it was {rate:g}), or more epochs"
+    return f"The steps are too long: try a smaller learning rate (it was {rate:g})"
 
 
 def _is_suspicious(net: Network, history: History, y: np.ndarray, weight: np.ndarray | None) -> bool:

@@ -170,7 +170,7 @@ class TrainingRun(Run):
             self.history.cost.append(cost)
             self.history.metric.append(metric)
             self.history.seconds.append(self._state.seconds)
-            self.history.learning_rate.append(float(np.mean(self.learning_rates[-1][..., -1])))
+            self.history.learning_rate.append(float(np.mean(self.last_rates)))
             if evaluated:
                 self._note_evaluation(evaluated)
             for callback in self._callbacks:
@@ -218,7 +218,9 @@ class TrainingRun(Run):
             self._show_average()
         now_stopped = self._of_optimizer.stopped
         for member in np.flatnonzero(now_stopped > stopped) if not now_stopped.all() else ():
-            advice.warn(f"member {member} stopped in epoch {self.epoch}: its cost was not finite; the others go on")
+            rate = f" (learning rate {rates[member, -1]:g})" if rates.ndim == 2 else ""
+            advice.warn(f"member {member}{rate} stopped in epoch {self.epoch}: its cost was not finite; the others go "
+                        "on")
         if not np.isfinite(self._of_optimizer.cost):
             self._give_up("the cost", self.steps + 1, float(np.max(rates[..., min(made, steps - 1)])))
         if time.perf_counter() - self._looked >= _kernel.POLL_SECONDS:        # in passes that are shorter
@@ -266,6 +268,11 @@ class TrainingRun(Run):
         return min(ends)
 
     @property
+    def last_rates(self) -> np.ndarray:
+        """The learning rates of the last step: one, or one for each member that has its own."""
+        return np.atleast_1d(self.learning_rates[-1][..., -1])
+
+    @property
     def _epoch_lacks_its_entry(self) -> bool:
         """Whether an epoch has all its steps but no entry in the history: a callback or Ctrl-C came between."""
         return self.rows is not None and 0 < self._state.steps_in_epoch == steps_in(self.rows, self.batch_size)
@@ -285,7 +292,7 @@ class TrainingRun(Run):
 
     def _require_finite_parameters(self) -> None:
         if not np.isfinite(self.net.params).all():
-            self._give_up("a parameter", self.steps, float(np.max(self.learning_rates[-1][..., -1])))
+            self._give_up("a parameter", self.steps, float(np.max(self.last_rates)))
 
     def _give_up(self, what: str, step: int, rate: float) -> None:
         self._diverged = True

@@ -167,7 +167,7 @@ class Start:
                      f"{self._way_on(run, history)}")
         elif not (self._positive_weight or any(callback.explains for callback in settings.callbacks)):
             rows = feed.sample()
-            if rows is not None and (said := nothing_learned(settings.net, rows, history)):
+            if rows is not None and (said := nothing_learned(settings.net, rows, history, run.last_rates)):
                 warn(said)
         return history
 

@@ -4,10 +4,11 @@
 """
 import importlib
 
+from fastsgd.tabular.explanation import Explanation
 from fastsgd.tabular.model import TabularModel, load_model
 from fastsgd.tabular.recipe import QUALITIES, Recipe, recipe_for
 
-__all__ = ["QUALITIES", "Recipe", "TabularModel", "load", "recipe_for"]
+__all__ = ["QUALITIES", "Explanation", "Recipe", "TabularModel", "load", "recipe_for"]
 
 
 def load(path):

@@ -1,8 +1,8 @@
-"""Which columns a prediction rests on: by shuffling them among rows, and by Shapley values."""
+"""Which columns a model rests on: how much worse its predictions become where one is shuffled among rows."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from fastsgd.tables.encoding import Encoding
 from fastsgd.tabular.fitting import Fold, Rows, mean_cost, predict_fold
 
 MOST_ROWS = 2000             # of each fold, that columns are shuffled among
-AT_ONCE = 2**16              # rows that are predicted in one call
 
 
 def permutation_importance(net: Network, folds: list[Fold], encoding: Encoding, *, repeats: int = 5, seed: int = 0,
@@ -45,31 +44,3 @@ def by_name(importances: np.ndarray, encoding: Encoding, names: Iterable[str]) -
 def _cost(net: Network, fold: Fold, X: np.ndarray, rows: Rows, encoding: Encoding, threads: int | None) -> float:
     cost = mean_cost(predict_fold(net, fold, X, threads), rows, len(encoding.classes))
     return cost if encoding.classes else math.sqrt(cost) * encoding.target_scale()[0]
-
-
-def shapley_values(predict: Callable[[np.ndarray], np.ndarray], X: np.ndarray, background: np.ndarray,
-                   groups: Iterable[slice], samples: int, seed: int) -> np.ndarray:
-    """What each group of inputs adds to the predictions of X (rows, inputs), (rows, groups, outputs).
-
-    Sampled (Strumbelj and Kononenko 2014): a row of the background becomes the row to explain, group by group in a
-    random order, and what a group's turn changes is its own. For each row the values add up to its prediction less the
-    mean prediction of the background rows that it was compared with.
-    """
-    rng = np.random.default_rng(seed)
-    groups = list(groups)
-    count, outputs = len(groups), predict(X[:1]).shape[1]
-    total = np.zeros((len(X), count, outputs))
-    each = max(1, AT_ONCE // ((count + 1) * len(X)))
-    for first in range(0, samples, each):
-        orders = [rng.permutation(count) for _ in range(min(each, samples - first))]
-        paths = []
-        for order in orders:
-            path = background[rng.integers(0, len(background), len(X))]
-            paths.append(path.copy())
-            for group in order:
-                path[:, groups[group]] = X[:, groups[group]]
-                paths.append(path.copy())
-        found = predict(np.concatenate(paths)).astype(float).reshape(len(orders), count + 1, len(X), outputs)
-        for order, along in zip(orders, np.diff(found, axis=1), strict=True):
-            total[:, order] += along.transpose(1, 0, 2)
-    return total / samples
