@@ -69,7 +69,7 @@ class Schedule(Parameters):
         length = getattr(self, "steps", None)
         if length is None:
             raise ValueError(f"{self!r} does not know how many steps there will be: give steps=, or use it in "
-                             "fastsgd.train, which does")
+                             "fastsgd.train, or in train_stream with rows=, which do")
         return length
 
 

@@ -168,7 +168,7 @@ def test_weights_of_rows():
                                                "(1,)"),
                                 ([1, -2], ValueError, "sample_weight must not be negative; sample_weight[1] is -2"),
                                 ([0, 0], ValueError, "sample_weight is 0 throughout, so no row counts"),
-                                ("ab", TypeError, "sample_weight must hold real numbers, got dtype <U2; encode "
+                                (["ab"], TypeError, "sample_weight must hold real numbers, got dtype <U2; encode "
                                                   "strings as numbers first")):
         with says(error, message):
             checks.check_sample_weight(bad, 2)
@@ -268,6 +268,8 @@ def test_arrays_of_numbers():
 
     masked = np.ma.masked_greater(DENSE, 2)
     for bad, error, message in ((None, TypeError, "X must hold real numbers, got None"),
+                                ("rows.npy", TypeError, "X must be an array of real numbers, got 'rows.npy'; np.load "
+                                                        "reads an .npy file"),
                                 (Sparse(), TypeError, "X must be dense; pass X.toarray()"),
                                 (masked, TypeError, "X has masked values; fill or drop them first"),
                                 ([], ValueError, "X is empty, shape (0,)"),

@@ -452,14 +452,14 @@ def test_an_infinite_noise_scale_is_told_in_words():
     net.params[:] = 0
     found = descent.suggest_batch_size(net, X, y, fastsgd.SGD(0.01), seconds=0.05, seed=0)
     assert found.noise_scale == math.inf
-    assert "; noise scale infinite\n" in str(found)
+    assert "; noise scale infinite (no gradient beyond the noise)\n" in str(found)
     assert "inf " not in str(found)
     assert [row.split()[2] for row in str(found).splitlines()[2:]] == ["-"] * len(found.candidates)
     assert min(each.expected for each in found.candidates) == 1
     noise = descent.gradient_noise(net, X, y, 5, seed=0)
     assert "noise scale infinite" in str(noise)
     if importlib.util.find_spec("matplotlib"):
-        assert noise.plot().get_title().endswith("noise scale infinite")
+        assert noise.plot().get_title().endswith("noise scale infinite (no gradient beyond the noise)")
 
 
 # ---- what cannot be used ----

@@ -213,3 +213,13 @@ def test_logarithms_of_probabilities_that_are_rounded_to_0_or_1(model, y, dtype)
 
 def test_logarithms_of_probabilities_that_are_0():
     assert (fastsgd.SGDClassifier("modified_huber", random_state=0).fit(X, Y).predict_log_proba(X) == -np.inf).any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_tables_hold_is_refused_with_the_estimator_for_it(kind):
+    tabular = "TabularClassifier" if "Classifier" in kind else "TabularRegressor"
+    missing, text = np.array([[1.0, np.nan], [0.0, 1.0]]), np.array([["red", 1], ["blue", 2]], object)
+    with pytest.raises(ValueError, match=f"contains NaN. {kind} takes no missing values: {tabular} does, or fill them"):
+        getattr(fastsgd, kind)().fit(missing, [0, 1])
+    with pytest.raises(ValueError, match=f"'red'. {tabular} takes tables with text, or encode it"):
+        getattr(fastsgd, kind)().fit(text, [0, 1])

@@ -196,6 +196,22 @@ def test_weights_count():
                - 0.9) < 0.06
 
 
+def test_classes_have_weights():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 2))
+    y = np.where(rng.random(600) < 0.1, "rare", "often")
+    shares = {None: y == "rare", "balanced": 0.5, (("often", 1), ("rare", 4)): 0.4 / 1.3}
+    for weights, share in shares.items():
+        weights = dict(weights) if isinstance(weights, tuple) else weights
+        model = TabularClassifier(recipe=QUICK, class_weight=weights, random_state=0).fit(X, y)
+        assert model.predict_proba(X)[:, 1].mean() == pytest.approx(np.mean(share), abs=0.1)
+    with pytest.raises(ValueError, match="class_weight"):
+        TabularClassifier(class_weight="equal").fit(X, y)
+    given = {"X_val": X[:300], "y_val": y[:300]}
+    balanced = TabularClassifier(recipe=QUICK, class_weight="balanced", random_state=0).fit(X[300:], y[300:], **given)
+    assert balanced.predict_proba(X)[:, 1].mean() == pytest.approx(0.5, abs=0.1)
+
+
 def test_explanations_add_up_and_find_the_columns_that_count():
     frame, y, quantity = messy(400)
     model = TabularRegressor(random_state=0).fit(frame, quantity)

@@ -6,7 +6,6 @@ A network that was trained for long is surer of itself than it should be. :func:
 its last layer by one number, found on held-out rows. :func:`fastsgd.plots.reliability` draws how often the predicted
 class is right against the probability it was given, before and after.
 """
-import matplotlib.pyplot as plt
 from sklearn.datasets import make_classification
 
 import fastsgd
@@ -17,15 +16,6 @@ train, held_out, test = slice(0, 3000), slice(3000, 6000), slice(6000, 9000)
 net = fastsgd.Network([20, 64, 3], seed=0)
 fastsgd.train(net, X[train], y[train], optimizer=fastsgd.Adam(0.003), epochs=60, seed=0)
 
-_, axes = plt.subplots(2, figsize=(6.4, 8.4), sharex=True, layout="constrained")
-plots.reliability(y[test], net.predict(X[test]), axes[0])
-
+ax = plots.reliability(y[test], net.predict(X[test]), label="before")
 temperature = fastsgd.calibrate_temperature(net, X[held_out], y[held_out])
-plots.reliability(y[test], net.predict(X[test]), axes[1])
-
-for ax, when in zip(axes, ("before", f"after, temperature {temperature:.2f}"), strict=True):
-    ax.text(0.97, 0.05, when, transform=ax.transAxes, ha="right", fontsize=12)
-axes[0].set_xlabel("")
-axes[1].set_title("")
-axes[1].get_legend().remove()
-plt.show()
+plots.reliability(y[test], net.predict(X[test]), ax, label=f"after, temperature {temperature:.2f}")

@@ -135,6 +135,9 @@ def open_npy(values, name: str):
         return values
     if not os.fspath(values).endswith(".npy"):
         raise TypeError(f"{name} must hold real numbers or be the path of an .npy file, got {os.fspath(values)!r}")
+    if not os.path.exists(values):
+        raise FileNotFoundError(f"{name} must be an array or the path of an .npy file: there is no file "
+                                f"{os.fspath(values)!r}")
     require_regular(values)
     try:
         return np.lib.format.open_memmap(values, mode="r")
@@ -409,6 +412,8 @@ def as_numbers(values, name: str) -> np.ndarray:
     """values as a NumPy array of integers, booleans or floats."""
     if values is None:
         raise TypeError(f"{name} must hold real numbers, got None")
+    if isinstance(values, str | bytes | os.PathLike):
+        raise TypeError(f"{name} must be an array of real numbers, got {values!r:.80}; np.load reads an .npy file")
     if hasattr(values, "toarray") and not isinstance(values, np.ndarray):
         raise TypeError(f"{name} must be dense; pass {name}.toarray()")
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):

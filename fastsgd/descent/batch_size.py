@@ -12,8 +12,9 @@ import numpy as np
 from fastsgd.arguments import check_whole
 from fastsgd.data.checks import generator, one_seed
 from fastsgd.descent.descend import Problem, check_seconds, descend, prepare
-from fastsgd.descent.noise import in_words, require_finite, row_noise
+from fastsgd.descent.noise import require_finite, row_noise
 from fastsgd.display.bars import Meter
+from fastsgd.display.numbers import noise_in_rows
 from fastsgd.display.shown import Shown, Table
 from fastsgd.network.network import Network
 from fastsgd.optimizers import SGD, Optimizer, check_fits, check_optimizer
@@ -88,7 +89,7 @@ class BatchSize(Shown):
     def _shown(self) -> Table:
         about = (f"batch size {self.batch_size:,}: "
                  + ("the fastest to" if self.reached else "the lowest cost in equal time, on the way to")
-                 + f" cost {self.target:.3g}; noise scale {in_words(self.noise_scale)}")
+                 + f" cost {self.target:.3g}; noise scale {noise_in_rows(self.noise_scale)}")
         rows = [[f"{each.batch_size:,}", f"{each.step * 1e6:.1f}",
                  f"x {each.steps:.2f}" if math.isfinite(each.steps) else "-", f"x {each.expected:.2f}",
                  "" if each.seconds is None else f"{each.seconds:.3g}" if math.isfinite(each.seconds) else "-",

@@ -18,6 +18,7 @@ import numpy as np
 from fastsgd.arguments import check_whole
 from fastsgd.data.checks import Csr, generator
 from fastsgd.deprecation import keyword_only
+from fastsgd.display.numbers import noise_in_rows, plain
 from fastsgd.display.shown import Shown, Table
 from fastsgd.engine import _kernel
 from fastsgd.model.architecture import Architecture
@@ -73,9 +74,9 @@ class RowNoise(Shown, Noise):
 
     def _shown(self) -> Table:
         names = [*(f"layer {i + 1}" for i in range(len(self.layers))), "all"]
-        return Table(f"{len(self.kernel):,} rows; noise scale {in_words(self.noise_scale, 4)}",
+        return Table(f"{len(self.kernel):,} rows; noise scale {noise_in_rows(self.noise_scale)}",
                      ("parameters", "|G|^2", "tr(Sigma)", "noise scale, rows"),
-                     [(name, f"{part.gradient_square:.3g}", f"{part.variance:.3g}", f"{part.noise_scale:.4g}")
+                     [(name, f"{part.gradient_square:.3g}", f"{part.variance:.3g}", plain(part.noise_scale))
                       for name, part in zip(names, (*self.layers, self), strict=True)])
 
 
@@ -91,7 +92,7 @@ class LayerNoise(Noise):
 
     def __repr__(self) -> str:
         return (f"LayerNoise({self.name}: |G| {self.true_norm:.3g}, cosine {np.mean(self.cosines):.3f} on average of "
-                f"{len(self.cosines)}, noise scale {in_words(self.noise_scale)})")
+                f"{len(self.cosines)}, noise scale {noise_in_rows(self.noise_scale)})")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -136,11 +137,11 @@ class GradientNoise(Shown, LayerNoise):
 
     def _shown(self) -> Table:
         about = (f"{len(self.cosines)} mini-batches of {self.batch_size:,} among {self.rows:,} rows; noise scale "
-                 f"{in_words(self.noise_scale, 4)}")
+                 f"{noise_in_rows(self.noise_scale)}")
         head = ("parameters", "|G|", "cosine, mean", "lowest", "|g| / |G|", "tr(Sigma)", "noise scale, rows")
         return Table(about, head, [
             (part["parameters"], f"{part['true_norm']:.3g}", f"{part['cosine']:.3f}", f"{part['lowest_cosine']:.3f}",
-             f"{part['norm_ratio']:.3g}", f"{part['variance']:.3g}", f"{part['noise_scale']:.4g}")
+             f"{part['norm_ratio']:.3g}", f"{part['variance']:.3g}", plain(part['noise_scale']))
             for part in self.table()])
 
 
@@ -346,6 +347,8 @@ class NoiseLog(Callback):
 
     def _measure_if_affordable(self, run: Run) -> None:
         begin = time.perf_counter()
+        if run.steps in self.steps[-1:]:                # on_rows and on_epoch may both be called after a step
+            return
         if self.seconds + self._longest > self.share * (begin - self._began):
             return
         X, y = self._checked
@@ -371,11 +374,6 @@ def require_finite(cost: float) -> None:
     if not math.isfinite(cost):
         raise FloatingPointError(f"the cost of these rows is {cost}, so there is no descent to look at; the parameters "
                                  "or the inputs are too large")
-
-
-def in_words(noise_scale: float, digits: int = 3) -> str:
-    """A noise scale in rows, for text."""
-    return "infinite" if noise_scale == math.inf else f"{noise_scale:.{digits}g} rows"
 
 
 def shuffled_batches(rows: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:

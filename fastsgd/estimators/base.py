@@ -11,7 +11,7 @@ from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
@@ -55,6 +55,21 @@ def weights_for_classes(class_weight, classes: np.ndarray, labels: np.ndarray, s
 def logarithms(probabilities: np.ndarray, from_logits: np.ndarray) -> np.ndarray:
     """Of probabilities: those of small ones as they follow from the logits, as they may be rounded to 0."""
     return np.log(probabilities, out=from_logits, where=probabilities > 0.5)
+
+
+def validated(estimator: BaseEstimator, X, *y, **options):
+    """scikit-learn's ``validate_data``; missing values and text are refused with the name of the estimator for them."""
+    try:
+        return validate_data(estimator, X, *y, **options)
+    except ValueError as error:
+        said, tabular = str(error), f"Tabular{'Classifier' if is_classifier(estimator) else 'Regressor'}"
+        if said.startswith("Input X contains NaN"):
+            raise ValueError(f"Input X contains NaN. {type(estimator).__name__} takes no missing values: {tabular} "
+                             "does, or fill them, as sklearn.impute.SimpleImputer does in a pipeline") from None
+        if said.startswith("could not convert string to float"):
+            raise ValueError(f"X must hold numbers, but {said}. {tabular} takes tables with text, or encode it, as "
+                             "sklearn.preprocessing.OneHotEncoder does in a pipeline") from None
+        raise
 
 
 def threads_of(n_jobs: int | None) -> int | None:
@@ -279,5 +294,5 @@ class EngineEstimator(CallbackSupportMixin, BaseEstimator):
         """What a network says of rows of any kind, (rows, outputs)."""
         if "feature_names_in_" not in self.__dict__ and (few := net._few_rows(X, None)) is not None:
             return few                           # of an array that is just what the network takes
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        X = validated(self, X, accept_sparse=["csr", "csc"], reset=False)
         return net.predict(X, threads=self._threads())

@@ -15,9 +15,8 @@ from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import validate_data
 
-from fastsgd.estimators.base import FLOATS, logarithms, weights_for_classes
+from fastsgd.estimators.base import FLOATS, logarithms, validated, weights_for_classes
 from fastsgd.estimators.diagnosis import classification_cause, regression_cause
 from fastsgd.estimators.mlp_base import MultilayerPerceptron
 from fastsgd.estimators.stopping import r2_metric
@@ -170,7 +169,7 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
         return "cross_entropy" if self._label_binarizer.y_type_ == "multiclass" else "binary_cross_entropy"
 
     def _validate_input(self, X, y, incremental, reset):
-        X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=FLOATS, reset=reset)
+        X, y = validated(self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=FLOATS, reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
@@ -348,8 +347,8 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
                               for i, q in enumerate(self._quantiles() or ())]))
 
     def _validate_input(self, X, y, incremental, reset):
-        X, y = validate_data(self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, dtype=FLOATS,
-                             reset=reset)
+        X, y = validated(self, X, y, accept_sparse=["csr", "csc"], multi_output=True, y_numeric=True, dtype=FLOATS,
+                         reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if y.ndim == 2 and self._quantiles() is not None:

@@ -14,11 +14,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight
 
 from fastsgd import schedules
 from fastsgd.engine import elementary
-from fastsgd.estimators.base import FLOATS, SEEDS, EngineEstimator
+from fastsgd.estimators.base import FLOATS, SEEDS, EngineEstimator, validated
 from fastsgd.estimators.diagnosis import divergence
 from fastsgd.estimators.fit_data import FitData
 from fastsgd.estimators.sgd_stopping import LinearConvergence
@@ -279,7 +279,7 @@ class LinearSGD(SparseCoefMixin, EngineEstimator):
         return _check_sample_weight(sample_weight, X, dtype=X.dtype)
 
     def _validate_rows(self, X, y, reset, **more):
-        return validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, order="C", reset=reset, **more)
+        return validated(self, X, y, accept_sparse="csr", dtype=FLOATS, order="C", reset=reset, **more)
 
     def _optimizer_of(self, sparse: bool) -> Optimizer:
         ratio = {"l2": 0.0, "l1": 1.0, "elasticnet": self.l1_ratio}.get(self.penalty)

@@ -22,7 +22,7 @@ from sklearn.utils.validation import (
 )
 
 from fastsgd.display.shown import Table as ShownTable
-from fastsgd.estimators.base import SEEDS, threads_of
+from fastsgd.estimators.base import SEEDS, threads_of, weights_for_classes
 from fastsgd.network.network import Network
 from fastsgd.runs.callbacks import Progress
 from fastsgd.runs.history import History
@@ -118,6 +118,7 @@ class Tabular(BaseEstimator):
                                  f"{', '.join(self._input_names())}")
         seed = int(check_random_state(self.random_state).randint(SEEDS))
         codes, target = self._learn_target(y)
+        class_weights = self._class_weights(codes, weight)
         inputs, found, left_out = learn_inputs(table, set(table), Wishes(kinds=kinds, coded=True), slice(None), _silent,
                                                _silent)
         empty = sorted(set(table) - set(found) - set(left_out))
@@ -126,8 +127,10 @@ class Tabular(BaseEstimator):
             raise ValueError("X has no column to learn from: " + "; ".join(
                 f"{name!r}, {why}" for name, why in list(left_out.items())[:6]))
         encoding = Encoding(inputs, (target,), quantiles=() if isinstance(target, Category) else (None, *QUANTILES))
-        rows = Rows(encoding.rows(table), codes, weight)
+        rows = _weighted(Rows(encoding.rows(table), codes, weight), class_weights)
         validation = self._validation_rows(encoding, X_val, y_val, sample_weight_val)
+        if validation is not None:
+            validation = _weighted(validation, class_weights)
         classes = len(encoding.classes)
         recipe = self.recipe or recipe_for(
             len(y) if validation else round(len(y) * (1 - self.validation_fraction)), classes, self.quality)
@@ -205,6 +208,10 @@ class Tabular(BaseEstimator):
 
     def _encoded_target(self, y, encoding: Encoding) -> np.ndarray:
         raise NotImplementedError
+
+    def _class_weights(self, codes: np.ndarray, weight: np.ndarray | None) -> np.ndarray | None:
+        """(classes,), where there are such and they do not count alike."""
+        return None
 
     def _limits(self, y: np.ndarray) -> tuple[float, float] | None:
         return None
@@ -377,6 +384,9 @@ class TabularClassifier(ClassifierMixin, Tabular):
         A point on the curve of quality against time.
     columns : dict, optional
         What some columns are, by name (of an array x0, x1, ...): "number", "category", "date", "text", or "drop".
+    class_weight : dict or "balanced", optional
+        How much the rows of each class count, times sample_weight; "balanced" makes all classes count alike. Rows that
+        are held out are weighted, too: probabilities are those of a population with these weights.
     time_limit : float, optional
         Seconds that a fit may take, about. With it results depend on the machine.
     validation_fraction : float
@@ -410,6 +420,20 @@ class TabularClassifier(ClassifierMixin, Tabular):
     >>> model.columns_[0]
     ColumnUse(name='size', kind='number', inputs=2)
     """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **Tabular._parameter_constraints, "class_weight": [StrOptions({"balanced"}), dict, None]}
+
+    def __init__(self, *, quality="good", columns=None, class_weight=None, time_limit=None, validation_fraction=0.2,
+                 recipe=None, random_state=None, n_jobs=None, progress=False):
+        super().__init__(quality=quality, columns=columns, time_limit=time_limit, recipe=recipe, n_jobs=n_jobs,
+                         validation_fraction=validation_fraction, random_state=random_state, progress=progress)
+        self.class_weight = class_weight
+
+    def _class_weights(self, codes, weight):
+        if self.class_weight is None:
+            return None
+        return weights_for_classes(self.class_weight, self.classes_, codes, weight)
 
     def _checked_target(self, y) -> np.ndarray:
         y = column_or_1d(y, warn=True)
@@ -509,6 +533,13 @@ class TabularRegressor(RegressorMixin, Tabular):
         if not isinstance(coverage, Real) or not 0 < coverage <= 0.95:
             raise ValueError(f"coverage must be above 0 and at most 0.95, got {coverage!r}")
         return self.predict(X, quantiles=[(1 - coverage) / 2, (1 + coverage) / 2])
+
+
+def _weighted(rows: Rows, class_weights: np.ndarray | None) -> Rows:
+    if class_weights is None:
+        return rows
+    weight = class_weights[rows.y]
+    return Rows(rows.X, rows.y, weight if rows.weight is None else weight * rows.weight)
 
 
 def from_model(model: TabularModel) -> TabularClassifier | TabularRegressor:

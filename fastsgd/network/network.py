@@ -420,6 +420,11 @@ class Network:
             number of threads at once; each call has buffers of its own. It reads the parameters where they lie, so
             training changes its answers; input_scale, input_offset, output_scale and output_offset are those of now.
 
+        Raises
+        ------
+        ValueError
+            For a network with members: ``net.member(i).compile_predictor()`` is of one of them.
+
         >>> net = Network([3, 4, 2], seed=1)
         >>> predictor = net.compile_predictor()
         >>> predictor

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastsgd.display.bars import in_notebook
+from fastsgd.display.numbers import plain
 from fastsgd.files.atomic import write_atomically
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
@@ -64,23 +65,10 @@ def title_and_legend(ax: Any, title: str, handles: Sequence[Any], columns: int =
     """A title, and under it the legend, both above the axes, where no line can run below them."""
     columns = max(1, min(columns, len(handles)))
     rows = math.ceil(len(handles) / columns)
-    ax.set_title(title, fontsize=11, pad=6 + (rows * LEGEND_ROW + LEGEND_FRAME if rows else 0))
+    ax.set_title(title, fontsize=11, wrap=True, pad=6 + (rows * LEGEND_ROW + LEGEND_FRAME if rows else 0))
     if handles:
         ax.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns, fontsize=WORDS,
                   frameon=False, borderaxespad=0.2)
-
-
-def plain(value: float, digits: int = 3) -> str:
-    """A number as people write it: 0.9 or 1,500, powers of ten only where there would be many zeros."""
-    if not math.isfinite(value) or value == 0:
-        return f"{value:g}"
-    decimals = digits - 1 - math.floor(math.log10(abs(value)))
-    rounded = round(value, decimals)
-    if not 1e-6 <= abs(rounded) < 1e7:
-        mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    text = f"{rounded:,.{max(0, decimals)}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def logarithmic(axis: Any, values: Sequence[float]) -> None:

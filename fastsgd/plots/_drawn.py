@@ -1,4 +1,4 @@
-"""What is drawn of the results of ``fastsgd.descent``: the attributes that a picture needs, whatever class has them."""
+"""What is drawn of results: the attributes that a picture needs, whatever class has them."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -112,3 +112,16 @@ class CostSurface(Protocol):
 
     @property
     def cost(self) -> np.ndarray: ...
+
+
+class Explanation(Protocol):
+    """What each column adds to the predictions of some rows."""
+
+    @property
+    def columns(self) -> Sequence[str]: ...
+
+    def of_row(self, row: int) -> tuple[np.ndarray, float, Any]:
+        """The values of a row, what they begin with, and the class they are of, if any."""
+
+    def cell(self, row: int, column: int) -> str:
+        """What is in a row, as text."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastsgd.deprecation import keyword_only
+from fastsgd.display.numbers import noise_in_rows, plain
 from fastsgd.files.atomic import write_atomically
 from fastsgd.network.given import require_result
 from fastsgd.plots._axes import (
@@ -21,7 +22,6 @@ from fastsgd.plots._axes import (
     film_of,
     logarithmic,
     panels_below,
-    plain,
     title_and_legend,
 )
 from fastsgd.plots._drawn import CostSurface, GradientNoise, Path, Race, Runner, Trajectory
@@ -115,8 +115,8 @@ def gradient_noise(noise: GradientNoise, ax: Any = None) -> Any:
                 arrowprops={"arrowstyle": "-|>", "color": BLUE, "linewidth": 3, "mutation_scale": 18})
     ax.plot([], [], color=BLUE, linewidth=3, label=f"the true gradient of all {noise.rows:,} rows")
     angle = math.degrees(math.acos(min(1.0, max(-1.0, float(np.mean(noise.cosines))))))
-    scale = "infinite" if noise.noise_scale == math.inf else f"{noise.noise_scale:.3g} rows"
-    title = f"cosine {np.mean(noise.cosines):.2f} on average, an angle of {angle:.0f}°; noise scale {scale}"
+    title = (f"cosine {np.mean(noise.cosines):.2f} on average, an angle of {angle:.0f}°; noise scale "
+             f"{noise_in_rows(noise.noise_scale)}")
     ax.axhline(0, color="0.6", linewidth=0.8)
     ax.set_xlabel("along the true gradient, whose length is 1")
     ax.set_ylabel("across it, upwards and downwards by turns")
@@ -360,7 +360,9 @@ def _label_places(lines: Any, surface: CostSurface, taken: list) -> list[tuple[f
 
 
 def _landscape(trajectory: Trajectory, surface: CostSurface, ax: Any) -> Any:
-    ax = axes_of(ax, (8, 6), projection="3d")
+    if ax is None:
+        ax = axes_of(None, (8, 6), projection="3d")
+        ax.set_position((0, 0.05, 1, 0.81))            # room for the legend
     if not hasattr(ax, "plot_surface"):
         raise ValueError("ax must have projection='3d' for view='3d'")
     levels = _levels(surface)

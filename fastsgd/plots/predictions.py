@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastsgd.plots._axes import BLUE, ORANGE, SKY, axes_of, plain, title_and_legend
+from fastsgd.display.numbers import plain
+from fastsgd.plots._axes import BLUE, COLOURS, ORANGE, SKY, axes_of, title_and_legend
+from fastsgd.plots._drawn import Explanation
 
 if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike
-    from fastsgd.tabular.explanation import Explanation
 
 MOST_BARS = 30               # columns that are shown
 LONGEST = 30                 # letters of a name
@@ -96,7 +97,7 @@ def explanation(explained: Explanation, row: int = 0, ax: Any = None) -> Any:
     return ax
 
 
-def reliability(y: ArrayLike, probabilities: ArrayLike, ax: Any = None) -> Any:
+def reliability(y: ArrayLike, probabilities: ArrayLike, ax: Any = None, *, label: str | None = None) -> Any:
     """How often the class that a model names is right, against how probable it says that is.
 
     Each dot is a tenth of the rows; on the diagonal probabilities hold (DeGroot and Fienberg 1983).
@@ -107,6 +108,9 @@ def reliability(y: ArrayLike, probabilities: ArrayLike, ax: Any = None) -> Any:
         Class numbers.
     probabilities : array (rows, classes)
     ax : matplotlib axes, optional
+        May hold those of other models, which keep their colours.
+    label : str, optional
+        What the legend calls these, such as the name of a model.
 
     Returns
     -------
@@ -121,10 +125,16 @@ def reliability(y: ArrayLike, probabilities: ArrayLike, ax: Any = None) -> Any:
     held = [right[part].mean() for part in parts]
     errors = [np.sqrt(max(share * (1 - share), 1e-4) / len(part)) for share, part in zip(held, parts, strict=True)]
     ax = axes_of(ax, (8, 5))
+    others = len(ax.containers)
+    colour = COLOURS[others % len(COLOURS)]
     low = min(0.5, *said, *held)
-    ax.plot([low, 1], [low, 1], color="0.6", linewidth=1, label="as often as it says")
-    ax.errorbar(said, held, yerr=errors, fmt="o", color=BLUE, ecolor=SKY, label=f"each dot {len(parts[0]):,} rows, "
-                "with the standard error")
+    if not others:
+        ax.axline((1, 1), slope=1, color="0.6", linewidth=1, label="as often as it says")
+    name = "" if label is None else f"{_shortened(label)}: "
+    ax.errorbar(said, held, yerr=errors, fmt="o", color=colour, ecolor=(colour, 0.5),
+                label=f"{name}each dot {len(parts[0]):,} rows, with the standard error")
+    ax.set_xlim(min(low - 0.02, *ax.get_xlim()) if others else low - 0.02, 1.02)
+    ax.set_ylim(min(low - 0.02, *ax.get_ylim()) if others else low - 0.02, 1.02)
     ax.set_xlabel("probability of the class that is named")
     ax.set_ylabel("part of these rows that is of this class")
     title_and_legend(ax, "Do the probabilities hold?", ax.get_lines()[:1] + list(ax.containers))

@@ -4,8 +4,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastsgd.deprecation import keyword_only
+from fastsgd.display.numbers import plain
 from fastsgd.network.given import require_result
-from fastsgd.plots._axes import COLOURS, axes_of, plain, title_and_legend
+from fastsgd.plots._axes import COLOURS, axes_of, title_and_legend
 
 MAX_ROUNDS = 20                     # that are drawn where it is not said which
 MAX_IN_LEGEND = 6                   # partitions that have a colour of their own, and an entry

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastsgd.deprecation import keyword_only
+from fastsgd.display.numbers import plain
 from fastsgd.losses import MARGINS
 from fastsgd.network.classes import labels_of, probabilities_of
 from fastsgd.network.given import as_network, as_network_and_rows, classes_of, require_result
@@ -22,7 +23,6 @@ from fastsgd.plots._axes import (
     axes_of,
     logarithmic,
     panels_below,
-    plain,
     title_and_legend,
 )
 from fastsgd.runs.history import History
@@ -30,6 +30,7 @@ from fastsgd.runs.history import History
 if TYPE_CHECKING:
     from fastsgd.data.typing import ArrayLike, RowsLike
 
+SMALLEST = 8                        # of a square of inputs that is taken for an image without being told
 LEFT = 1.25                         # inches from a confusion matrix, and its colour bar, to the mistakes
 ROOM = 3.5                          # and for all columns of them
 CHARACTER, LINE = 0.068, 0.14       # inches that a letter and a line of their captions take, in 8 points
@@ -126,7 +127,7 @@ def weights(net: Network, shape: tuple[int, int] | None = None, *, units: int = 
     ----------
     net : Network or fitted estimator
     shape : (height, width), optional
-        Of an image; a square by default, where the inputs make one.
+        Of an image; a square by default, where the inputs make one of at least 8 x 8.
     units : int
         At most so many, those with the largest weights first.
     ax : matplotlib axes, optional
@@ -143,7 +144,8 @@ def weights(net: Network, shape: tuple[int, int] | None = None, *, units: int = 
     net = as_network(net)
     found = _image_shape(net.sizes[0], shape)
     if found is None:
-        raise ValueError(f"shape must be given: {net.sizes[0]} inputs do not make a square")
+        raise ValueError(f"shape must be given: {net.sizes[0]} inputs do not make a square of at least {SMALLEST} x "
+                         f"{SMALLEST}")
     height, width = found
     W = net.weights[0]
     lengths = np.linalg.norm(W, axis=0)
@@ -184,7 +186,8 @@ def confusion(net: Network, X: RowsLike, y: ArrayLike, classes: Sequence[str] | 
     classes : sequence of str, optional
         Their names; numbers by default, or an estimator's own.
     shape : (height, width), optional
-        Of the rows as images; a square by default. Where there is none the mistakes are left out.
+        Of the rows as images; a square by default, where one of at least 8 x 8 fits. Without a shape the mistakes are
+        left out.
     worst : int
         At most so many mistakes.
     ax : matplotlib axes, optional
@@ -223,14 +226,17 @@ def confusion(net: Network, X: RowsLike, y: ArrayLike, classes: Sequence[str] | 
     diagonal = np.eye(count, dtype=bool)
     most = max(0.01, float(shares[~diagonal].max()))
 
-    ax = axes_of(ax)
+    image = _image_shape(net.sizes[0], shape)
+    if ax is None:
+        ax = axes_of(None, (8, 5) if image is None else (10, 5))
+        ax.set_anchor("C" if image is None else "W")            # with room to the right for the mistakes
     drawn = ax.imshow(np.ma.array(shares, mask=diagonal), cmap="Oranges", vmin=0, vmax=most)
     right = ax.imshow(np.ma.array(shares, mask=~diagonal), cmap="Blues", vmin=-0.25, vmax=1)
     if count <= 20:
         for i, j in zip(*np.nonzero(matrix), strict=True):
-            image = right if i == j else drawn
+            colours = right if i == j else drawn
             ax.text(j, i, f"{matrix[i, j]:,}", ha="center", va="center", fontsize=8 if count <= 10 else 6,
-                    color=_ink(image.to_rgba(shares[i, j])))
+                    color=_ink(colours.to_rgba(shares[i, j])))
     _name_classes(ax, names, classes is not None)
     ax.set_xlabel("class that the network says")
     ax.set_ylabel("class that it is")
@@ -238,7 +244,6 @@ def confusion(net: Network, X: RowsLike, y: ArrayLike, classes: Sequence[str] | 
     bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((0.15, 0.05, 0.15, 0.9), transform=_beside(ax)[1]))
     bar.ax.yaxis.set_major_formatter(lambda value, _: f"{plain(100 * value)}%")
     bar.set_label("share of the class that is mistaken")
-    image = _image_shape(net.sizes[0], shape)
     if image is not None:
         _show_mistakes(ax, X, labels, said, outputs, names, image, worst)
     return ax
@@ -248,7 +253,7 @@ def _image_shape(inputs: int, shape: tuple[int, int] | None) -> tuple[int, int] 
     """The shape that was given, else a square; None where there is none. ValueError where it does not fit."""
     if shape is None:
         side = math.isqrt(inputs)
-        return (side, side) if side**2 == inputs else None
+        return (side, side) if side**2 == inputs and side >= SMALLEST else None
     height, width = shape
     if height * width != inputs:
         raise ValueError(f"shape must be (height, width) of the {inputs} inputs, got {(height, width)}")

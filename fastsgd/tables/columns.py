@@ -183,7 +183,8 @@ class Category:
     @property
     def kind(self) -> str:
         """In words."""
-        return f"{len(self.levels)} levels" + ", and other" * self.other
+        gaps = None in self.levels
+        return f"{len(self.levels) - gaps} levels" + ", missing" * gaps + ", other" * self.other
 
     @classmethod
     def learn(cls, name: str, values: np.ndarray, rows=slice(None), coded: bool = False) -> Category:
