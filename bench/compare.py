@@ -83,6 +83,11 @@ def by_distance(result: dict) -> dict[str, list[int]]:
             "far apart": [i for i, is_near in enumerate(near) if not is_near]}
 
 
+def best_rounds(result: dict) -> list[int]:
+    """The rounds with near cores, or all where none were near."""
+    return by_distance(result)["near each other"] or list(range(len(result["barriers"])))
+
+
 def as_json(about: str, results: list[dict]) -> str:
     """All of it, a case in each line."""
     lines = ",\n".join(json.dumps(result) for result in results)
@@ -133,8 +138,7 @@ def draw(results: list[dict], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    results = [{**result, "summary": summarise(result, by_distance(result)["near each other"] or
-                                               list(range(len(result["barriers"]))))} for result in results]
+    results = [{**result, "summary": summarise(result, best_rounds(result))} for result in results]
     columns = list(results[0]["summary"]["ratios"])
     figure, ax = plt.subplots(figsize=(9, 1.2 + 0.8 * len(results)), layout="constrained")
     height = 0.8 / len(columns)

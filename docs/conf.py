@@ -1,8 +1,10 @@
 """The site: make -C docs html. It documents the fastsgd that is installed, and runs what examples/gallery and
 examples/tutorials hold."""
+import json
 import os
 import sys
 from pathlib import Path
+from types import FunctionType
 
 import fastsgd
 
@@ -17,10 +19,11 @@ copyright = f"2026, {author}"
 version = release = fastsgd.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "numpydoc",
-              "sphinx_gallery.gen_gallery", "sphinx_copybutton", "outside", "command_page", "digit_page"]
+              "sphinx_gallery.gen_gallery", "sphinx_copybutton", "outside", "command_page", "results_page",
+              "digit_page"]
 root_doc = "index"
 smartquotes = False
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "generated/results.md", "generated/ranges.md"]
 templates_path = ["_templates"]
 
 outside_pages = {"CONTRIBUTING.md": "generated/contributing.md", "CHANGELOG.md": "generated/changelog.md",
@@ -57,6 +60,10 @@ html_show_sourcelink = False
 html_copy_source = False
 html_show_search_summary = False          # which reads the pages again, and from disk it may not
 html_theme_options = {"navigation_with_keys": True}
+# a folder of sites has one for each version, beside each other; where there are several, the sidebar leads to them
+html_context = {"versions": json.loads((HERE / "versions.json").read_text(encoding="utf-8"))}
+html_sidebars = {"**": [f"sidebar/{part}.html" for part in (
+    "scroll-start", "brand", "search", "versions", "navigation", "scroll-end")]}
 
 
 def leave_out(app, what, name, obj, skip, options):
@@ -74,6 +81,13 @@ def escape_bars(app, what, name, obj, options, lines):
             lines[at] = "``".join(parts)
 
 
+def module_of(app, module, name):
+    """Where the source of a class lies, for links to it; an attribute's value may be of another module's class."""
+    found = getattr(sys.modules.get(module), name.partition(".")[0], None)
+    return getattr(found, "__module__", None) if isinstance(found, type | FunctionType) else None
+
+
 def setup(app):
+    app.connect("viewcode-follow-imported", module_of)
     app.connect("autodoc-skip-member", leave_out)
     app.connect("autodoc-process-docstring", escape_bars)

@@ -90,3 +90,15 @@ def test_published_results_are_kept_and_not_repeated(mnist, tmp_path, monkeypatc
     assert len(results) == 2
     assert all(85 < accuracy < 96 for accuracy in results.values())
     assert f"{sum(results.values()) / 2:.2f}" in told[0].out
+
+
+def test_all_results_are_told_as_tables():
+    told = subprocess.run([sys.executable, "-m", "bench.report"], cwd=ROOT, capture_output=True, text=True, check=True)
+    kept = [path for path in (ROOT / "bench" / "results").iterdir() if path.suffix == ".json"]
+    for path in kept:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        assert about["machine"] in told.stdout
+        for result in about.get("results", []):
+            assert f"| {result['name']} | " in told.stdout
+    assert kept
+    assert all(f"| {method} | " in told.stdout for method in ("best", "good", "fast", "CatBoost", "XGBoost", "linear"))

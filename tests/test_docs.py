@@ -236,3 +236,16 @@ def test_the_map_has_every_room():
     rooms = {path.parent.name for path in package.glob("*/__init__.py")}
     assert rooms
     assert not {room for room in rooms if f"`{room}/`" not in text}
+
+
+def test_the_version_is_the_same_wherever_it_is_said():
+    import json
+
+    import fastsgd
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.M)
+    changed = re.search(r"^## (\S+) ", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    site = json.loads((ROOT / "docs" / "versions.json").read_text(encoding="utf-8"))[0]
+    assert cited
+    assert changed
+    assert {metadata["version"], cited[1], changed[1], site["version"]} == {fastsgd.__version__}

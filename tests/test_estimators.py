@@ -223,3 +223,15 @@ def test_what_tables_hold_is_refused_with_the_estimator_for_it(kind):
         getattr(fastsgd, kind)().fit(missing, [0, 1])
     with pytest.raises(ValueError, match=f"'red'. {tabular} takes tables with text, or encode it"):
         getattr(fastsgd, kind)().fit(text, [0, 1])
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "TabularClassifier", "TabularRegressor"])
+def test_html_links_to_the_documentation(kind, monkeypatch, tmp_path):
+    model = getattr(fastsgd, kind)()
+    page = f"generated/api/fastsgd.{kind}.html"
+    monkeypatch.delenv("FASTSGD_DOCS", raising=False)
+    assert "href=" not in model._repr_html_()
+    monkeypatch.setenv("FASTSGD_DOCS", "https://example.org/fastsgd/")
+    assert f'href="https://example.org/fastsgd/{page}"' in model._repr_html_()
+    monkeypatch.setenv("FASTSGD_DOCS", str(tmp_path))
+    assert f'href="{tmp_path.as_uri()}/{page}"' in make_pipeline(StandardScaler(), model)._repr_html_()

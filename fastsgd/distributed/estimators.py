@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -23,6 +23,7 @@ from fastsgd.distributed.sources import Sources, is_array, is_collection, is_fra
 from fastsgd.distributed.tasks import naming
 from fastsgd.distributed.train import run_rounds
 from fastsgd.estimators.base import SEEDS, weights_for_classes
+from fastsgd.estimators.documented import DocumentedEstimator
 from fastsgd.losses import LOSSES
 from fastsgd.network.network import Network
 from fastsgd.runs.callback import Callback
@@ -32,7 +33,7 @@ from fastsgd.runs.settings import Settings
 DEFAULT_BATCH = 10
 
 
-class DistributedEstimator(BaseEstimator):
+class DistributedEstimator(DocumentedEstimator):
     """What the estimators share: a fit by rounds on a cluster, whose result is an estimator of :mod:`fastsgd`."""
 
     _local: ClassVar[type]

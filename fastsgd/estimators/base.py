@@ -17,6 +17,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from fastsgd.data.checks import weights_of_classes
 from fastsgd.engine.machine import cores
+from fastsgd.estimators.documented import DocumentedEstimator
 from fastsgd.estimators.fit_data import FitData
 from fastsgd.estimators.sklearn_callbacks import CallbackSupportMixin, Epochs
 from fastsgd.estimators.stopping import Convergence, Validation
@@ -81,7 +82,7 @@ def threads_of(n_jobs: int | None) -> int | None:
     return n_jobs if n_jobs > 0 else max(1, cores() + 1 + n_jobs)
 
 
-class EngineEstimator(CallbackSupportMixin, BaseEstimator):
+class EngineEstimator(CallbackSupportMixin, DocumentedEstimator):
     """An estimator whose fitted attributes are views of a :class:`fastsgd.Network`'s arrays.
 
     Where a user puts other arrays into these attributes, a network is made of those. Pickles hold the attributes alone.

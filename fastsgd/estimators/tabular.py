@@ -7,7 +7,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
@@ -23,6 +23,7 @@ from sklearn.utils.validation import (
 
 from fastsgd.display.shown import Table as ShownTable
 from fastsgd.estimators.base import SEEDS, threads_of, weights_for_classes
+from fastsgd.estimators.documented import DocumentedEstimator
 from fastsgd.network.network import Network
 from fastsgd.runs.callbacks import Progress
 from fastsgd.runs.history import History
@@ -50,7 +51,7 @@ class ColumnUse(NamedTuple):
     inputs: int
 
 
-class Tabular(BaseEstimator):
+class Tabular(DocumentedEstimator):
     """What both estimators share."""
 
     _parameter_constraints: ClassVar[dict] = {

@@ -1,6 +1,7 @@
 """A picture of what the workers of a distributed run did."""
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastsgd.deprecation import keyword_only
@@ -45,7 +46,7 @@ def rounds(history: Any, *, first: int | None = None, last: int | None = None, a
     tasks = {name: [values[i] for i in chosen] for name, values in history.tasks.items()}
     workers = sorted(set(tasks["worker"]))
     zero = min(tasks["began"])
-    ax = axes_of(ax, (9, 1.6 + 0.45 * len(workers)))
+    ax = axes_of(ax, (9, 2 + 0.45 * len(workers)))
     partitions = sorted(set(tasks["partition"]))
     for _, partition, worker, began, ended in zip(*tasks.values(), strict=True):
         ax.barh(workers.index(worker), ended - began, left=began - zero, height=0.7,
@@ -54,15 +55,23 @@ def rounds(history: Any, *, first: int | None = None, last: int | None = None, a
         ends = [end for of, end in zip(tasks["round"], tasks["ended"], strict=True) if of == number]
         if ends:
             ax.axvline(max(ends) - zero, color="0.6", linewidth=0.7, zorder=0)
-    ax.set_yticks(range(len(workers)), [name.split("://")[-1] for name in workers])
+    ax.set_yticks(range(len(workers)), _short_names(workers))
+    ax.set_ylabel("worker")
     ax.set_ylim(len(workers) - 0.5, -0.5)
     ax.set_xlabel("seconds")
     seconds, waiting = sum(history.seconds), sum(history.waiting_seconds)
     title = (f"rounds {first:,} to {last:,}, {len(partitions)} partitions on {len(workers)} "
-             f"worker{'s' * (len(workers) != 1)}; {plain(100 * waiting / max(seconds, 1e-9), 2)} % of the whole run's "
+             f"worker{'s' * (len(workers) != 1)}\n{plain(100 * waiting / max(seconds, 1e-9), 2)} % of the whole run's "
              f"{plain(seconds, 3)} s is waiting")
     shown = partitions if len(partitions) <= MAX_IN_LEGEND else []
     from matplotlib.patches import Patch
     title_and_legend(ax, title, [Patch(color=COLOURS[partition % len(COLOURS)], label=f"partition {partition}")
                                  for partition in shown], columns=MAX_IN_LEGEND)
     return ax
+
+
+def _short_names(workers: list[str]) -> list[str]:
+    """Their addresses, or the ports alone where all are on one host."""
+    names = [name.split("://")[-1] for name in workers]
+    hosts = {re.split(r"[:/](?!.*[:/])", name)[0] for name in names}
+    return [re.split(r"[:/]", name)[-1] for name in names] if len(hosts) == 1 else names
