@@ -1,7 +1,9 @@
 """What counts as a number among the arguments of losses, layers, optimizers and schedules."""
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,6 +23,20 @@ def check_factor(name: str, value: Any) -> float:
         raise ValueError(f"{name} must be a finite number, at least 0, got {value!r}")
     return float(value)
 
+
+def hint_of(name: Any, names: Iterable[str], elsewhere: Mapping[str, str]) -> str:
+    """What a name is likely meant to be, for the end of a message; "" where that is not clear.
+
+    ``elsewhere`` has names of other libraries.
+
+    >>> hint_of("rleu", ["relu", "tanh"], {}), hint_of("sigmoid", ["logistic"], {"sigmoid": "logistic"})
+    ("; did you mean 'relu'?", "; did you mean 'logistic'?")
+    """
+    if not isinstance(name, str):
+        return ""
+    lower = name.lower()
+    likely = [elsewhere[lower]] if lower in elsewhere else difflib.get_close_matches(lower, list(names), 1)
+    return f"; did you mean {likely[0]!r}?" if likely else ""
 
 
 def check_whole(name: str, value: Any, least: int) -> int:

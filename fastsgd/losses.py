@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any, ClassVar, Self
 
-from fastsgd.arguments import is_number
+from fastsgd.arguments import hint_of, is_number
 
 __all__ = ["AbsoluteError", "BinaryCrossEntropy", "CrossEntropy", "EpsilonInsensitive", "Focal", "Gamma", "GaussianNLL",
            "Hinge", "Huber", "Loss", "MeanQuantiles", "ModifiedHuber", "Ordinal", "Perceptron", "Poisson", "Quantile",
@@ -134,6 +134,14 @@ class Loss:
         raise NotImplementedError
 
 
+NAMES_ELSEWHERE = {
+    "mse": "squared_error", "mse_loss": "squared_error", "mean_squared_error": "squared_error", "l2": "squared_error",
+    "mae": "absolute_error", "l1": "absolute_error", "l1_loss": "absolute_error", "smooth_l1": "huber",
+    "bce": "binary_cross_entropy", "logistic": "binary_cross_entropy", "log_loss": "cross_entropy",
+    "nll": "cross_entropy", "nll_loss": "cross_entropy", "categorical_crossentropy": "cross_entropy",
+    "softmax": "cross_entropy", "pinball": "quantile"}
+
+
 def as_loss(loss: str | Loss) -> Loss:
     """The loss of this name, or a loss as it is. ValueError for anything else.
 
@@ -145,7 +153,8 @@ def as_loss(loss: str | Loss) -> Loss:
     if isinstance(loss, str) and loss in LOSSES:
         return LOSSES[loss]()
     shown = f"the class {loss.__name__}: give {loss.__name__}()" if isinstance(loss, type) else repr(loss)
-    raise ValueError(f"loss must be one of {', '.join(LOSSES)}, or of fastsgd.losses, got {shown}")
+    raise ValueError(f"loss must be one of {', '.join(LOSSES)}, or of fastsgd.losses, got {shown}"
+                     + hint_of(loss, LOSSES, NAMES_ELSEWHERE))
 
 
 def with_parameters(name: str, **known) -> Loss:
@@ -214,7 +223,8 @@ class BinaryCrossEntropy(Loss):
 class Focal(Loss):
     """``-(1 - a)^gamma log a`` of a softmax, a being the output of the row's class (Lin et al. 2017, arXiv 1708.02002).
 
-    Rows that are told well count less, the more so the larger ``gamma``; 0 makes it cross_entropy. Slope: that of
+    Rows that are classified well already (easy examples) count less, the more so the larger ``gamma``; 0 makes it
+    cross_entropy. Slope: that of
     cross_entropy times (1 - a)^gamma - gamma a (1 - a)^(gamma - 1) log a. t is a class label. The outputs are less sure
     than the shares of the classes are; :func:`fastsgd.calibrate_temperature` makes them probabilities again.
 

@@ -62,9 +62,14 @@ def arrow(data, target: str, *, columns: Sequence[str] | None = None, sample_wei
     seed : int or None
         Of the order of the row groups, another one in each epoch; None reads them as they lie.
 
-    Decimals and booleans are numbers. ValueError names a column that is missing, the columns that are not of numbers
-    (``columns`` leaves them out), and one with missing values.
+    Raises
+    ------
+    ValueError
+        That names a column that is missing, the columns that are not of numbers (``columns`` leaves them out; decimals
+        and booleans are numbers), and one with missing values.
 
+    Examples
+    --------
     >>> import os, tempfile
     >>> import pandas, fastsgd
     >>> path = os.path.join(tempfile.mkdtemp(), "rows.parquet")

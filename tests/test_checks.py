@@ -21,6 +21,8 @@ from fastsgd.network import model_file
 F32, F64 = np.dtype("float32"), np.dtype("float64")
 ROWS = Csr(np.array([0, 2, 2, 3]), np.array([0, 2, 1, 9], np.int32), np.array([1, 2, 3, 7], F32), (3, 3))
 DENSE = np.array([[1, 0, 2], [0, 0, 0], [0, 3, 0]], F32)
+NUMBERED = ("; np.unique(y, return_inverse=True)[1] numbers classes from 0, and quantities need a loss such as "
+            "squared_error")
 
 
 def says(error, message):
@@ -130,7 +132,7 @@ def test_targets_of_margins(loss):
         assert (found.dtype, found.tolist()) == (np.int32, labels)
     with says(ValueError, f"y must be -1 or 1, or 0 or 1, for {loss}, got 2.0"):
         targets([1, 2, 0.5], 1, loss)
-    with says(ValueError, "y must be class labels, whole numbers 0 to 1; y[2] is 2"):
+    with says(ValueError, f"y must be class labels, whole numbers 0 to 1; y[2] is 2{NUMBERED}"):
         targets([0, 1, 2], 2, loss)
 
 
@@ -151,7 +153,7 @@ def test_targets_of_other_losses():
     with says(ValueError, "y must not be negative for poisson, got -0.5"):
         targets([1, -0.5], 1, "poisson")
     for wrong in (np.nan, np.inf, -1, 2, 0.5):
-        with says(ValueError, f"y must be class labels, whole numbers 0 to 1; y[1] is {float(wrong)}"):
+        with says(ValueError, f"y must be class labels, whole numbers 0 to 1; y[1] is {float(wrong)}{NUMBERED}"):
             targets([1.0, wrong], 2, "cross_entropy")
 
 

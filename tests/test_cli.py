@@ -666,7 +666,8 @@ def test_a_table_as_people_have_it(tables, capsys):
                  f"strings read as numbers: 'price' ({frame['price'][0]!r})\n", "strings read as dates: 'when' ('2024",
                  "left out: 'Unnamed: 0' (row numbers), 'note' (text: 32 different values in 32 rows); --keep",
                  "values missing (or infinite): 'colour' ", "target 'y': 2 different whole numbers, 0 to 1, taken for",
-                 "id: number, price: number, when: date (days, month, day, weekday), colour: 3 levels; target y: cl"):
+                 "id: number, price: number, when: date (days, month, day, weekday), colour: 2 levels and missing; "
+                 "target y: cl"):
         assert line in told
     assert "warning: column" not in told
     assert main(["train", "--config", "r/config.toml", "--run", "again"]) == 0

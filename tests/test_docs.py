@@ -207,6 +207,15 @@ def test_every_public_object_is_in_the_reference():
         assert found.get(module, set()) == expected, module
 
 
+def test_examples_of_docstrings_are_no_entries_of_a_list():
+    """What follows a list of parameters or attributes needs a heading, or numpydoc takes it for one of them."""
+    for module in public_modules():
+        for name in module.__all__:
+            text = inspect.getdoc(getattr(module, name)) or ""
+            for body in re.findall(r"^(?:Parameters|Attributes)\n-+\n(.*?)(?=^\w+\n---|\Z)", text, re.M | re.S):
+                assert "\n\n>>> " not in body, f"{module.__name__}.{name} needs the heading Examples"
+
+
 def public_modules() -> list:
     """fastsgd, and the modules that are its public names."""
     import fastsgd

@@ -34,7 +34,7 @@ BAD_ROWS = [
     (np.array([["1", "2", "3", "4"]] * 30, dtype=object), TypeError, "X must hold real numbers, got dtype object"),
     (np.ma.masked_greater(X, 1), TypeError, "X has masked values"),
     (None, TypeError, "X must hold real numbers"),
-    ("text", TypeError, "X must hold real numbers"),
+    ("text", TypeError, "X must (hold|be an array of) real numbers"),
 ]
 BAD_TARGETS = [
     (Y[:-1], ValueError, r"y must have one entry per row of X \(30\), got 29"),

@@ -4,7 +4,7 @@ import pytest
 
 import fastsgd
 from fastsgd import tabular
-from fastsgd.interop import to_onnx
+from fastsgd.interop import to_c, to_onnx
 
 pandas = pytest.importorskip("pandas")
 pytest.importorskip("sklearn")
@@ -27,6 +27,7 @@ def said(model, X, folder):
     pytest.importorskip("onnx")
     model.save(folder / "m.safetensors")
     graph = to_onnx(fastsgd.Network.load(folder / "m.safetensors"), columns=True)
+    assert to_onnx(model).SerializeToString() == graph.SerializeToString()
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     rows = {}
     for given in session.get_inputs():
@@ -68,3 +69,15 @@ def test_text_is_refused_by_name(tmp_path):
     assert any(kind.startswith("text") for _, kind, _ in model.columns_)
     with pytest.raises(ValueError, match="no operator that hashes the words of column 'note'"):
         said(model, X, tmp_path)
+
+
+def test_c_of_an_estimator_is_that_of_its_file(tmp_path):
+    X = frame()
+    model = fastsgd.TabularClassifier(recipe=QUICK, random_state=0).fit(X, X["zip"] == 4001)
+    model.save(tmp_path / "m.safetensors")
+    to_c(model, tmp_path / "own")
+    to_c(fastsgd.Network.load(tmp_path / "m.safetensors"), tmp_path / "of_file")
+    assert "int net_classify_row(const net_row *row" in (tmp_path / "own.h").read_text()
+    of_file = (tmp_path / "of_file.c").read_text().replace("of_file.", "own.")
+    without_title = [text.partition("*/")[2] for text in ((tmp_path / "own.c").read_text(), of_file)]
+    assert without_title[0] == without_title[1]

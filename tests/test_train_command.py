@@ -20,7 +20,7 @@ def tables(tmp_path, monkeypatch):
     """.npz: three classes as hard as iris, and quantities of large numbers."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("fastsgd.plots.history", lambda history: None)           # which takes half a second
-    monkeypatch.setattr("fastsgd.plots.save", lambda figure, path: None)
+    monkeypatch.setattr("fastsgd.cli.train_outcome.draw", lambda ax, path: None)
     rng = np.random.default_rng(0)
     kind = np.arange(ROWS) % 3
     a, b = rng.normal([0, 3, 5], 1, (ROWS, 3))[np.arange(ROWS), kind], rng.normal(kind == 1, 1)

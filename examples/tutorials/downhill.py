@@ -20,12 +20,12 @@ net = fastsgd.Network([64, 32, 10], seed=0)
 #
 # A network reads an image of 8 x 8 pixels and gives ten probabilities. The *cost* of a row is small where the
 # probability of the right digit is large. Backpropagation computes the *gradient*: how the cost changes with each
-# weight and bias. The opposite direction is what this row asks for. Here are the gradients of three rows, for the
-# weights between the pixels and the first hidden unit: each row asks for something else, and only where its own
-# pixels are dark.
+# weight and bias. The opposite direction is what this row asks for. Here is what three rows ask for,
+# of the weights between the pixels and the hidden unit that each wants to change most: another unit or another change,
+# and only where the row's own pixels are dark.
 
 fig, axes = plt.subplots(2, 3, figsize=(6, 4.2), layout="constrained")
-for column, row in enumerate((0, 1, 2)):
+for column, row in enumerate(np.unique(y, return_index=True)[1][[1, 3, 6]]):
     asks_for = -net.gradient(X[row:row + 1], y[row:row + 1])
     unit = asks_for[:64 * 32].reshape(64, 32)
     axes[0, column].imshow(X[row].reshape(8, 8), cmap="gray_r")

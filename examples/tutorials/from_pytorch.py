@@ -88,4 +88,5 @@ print(again)
 # ``model.eval()``, ``no_grad()``        ``net.predict``
 # =====================================  =======================================================
 #
-# Convolutions, recurrence, attention, GPUs and losses of your own have no counterpart.
+# Convolutions, recurrence, attention and GPUs have no counterpart. A loss of your own needs a loop around ``net.step``:
+# :doc:`/howto/custom-loss-and-metrics`.

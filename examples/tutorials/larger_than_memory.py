@@ -88,4 +88,4 @@ print(f"Parquet: {net.score(X_test, y_test):.4f}")
 #
 # A mapped file is the fastest, and has checkpoints within an epoch. A stream needs no copy of the data. Tables with
 # categories, dates or missing values that do not fit memory are learned in pieces by
-# ``fastsgd train folder/*.parquet --target label --dask local``, or see :doc:`many_machines`.
+# ``fastsgd train 'folder/*.parquet' --target label --workers 4 --out model.safetensors``, or see :doc:`many_machines`.

@@ -2,9 +2,11 @@
 Many machines
 =============
 
-The same training on a Dask cluster. Here the cluster is two processes on one machine; another address is all that
+The same training on a Dask cluster. Here the cluster is two workers within this process; another address is all that
 changes for a real one. The result has the same bits on any number of workers.
 """
+import time
+
 import dask.array as da
 import matplotlib.pyplot as plt
 import numpy as np
@@ -42,6 +44,8 @@ plots.rounds(history)
 # The partitions are part of the mathematics, the workers are not:
 
 cluster.scale(1)
+while len(client.scheduler_info()["workers"]) > 1:
+    time.sleep(0.05)
 again = fastsgd.Network([64, 64, 10], seed=0)
 fastsgd.distributed.train(again, rows, client=client, rounds=20, batch_size=20, seed=0,
                           optimizer=fastsgd.SGD(0.1, momentum=0.9))

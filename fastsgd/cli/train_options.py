@@ -100,7 +100,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     network.add_argument("--huber-delta", type=float, metavar="DELTA", help="the error, in standard deviations of the "
                          "target, from which --loss huber is linear (1)")
     network.add_argument("--focal-gamma", type=float, metavar="GAMMA", help="how much less --loss focal counts rows "
-                         "that are told well (2)")
+                         "that are classified well already (2)")
     network.add_argument("--tweedie-power", type=float, metavar="POWER", help="of the mean, with which the variance of "
                          "--loss tweedie grows: between 1 and 2 (1.5)")
     network.add_argument("--dropout", type=float, default=0.0, help="part of the hidden units left out in a step")

@@ -252,7 +252,9 @@ def check_labels(labels: np.ndarray, classes: int, name: str) -> np.ndarray:
         wrong |= ~np.isfinite(labels) | (labels != np.floor(labels))
     if wrong.any():
         at = int(wrong.argmax())
-        raise ValueError(f"{name} must be class labels, whole numbers 0 to {classes - 1}; {name}[{at}] is {labels[at]}")
+        raise ValueError(f"{name} must be class labels, whole numbers 0 to {classes - 1}; {name}[{at}] is "
+                         f"{labels[at]}; np.unique({name}, return_inverse=True)[1] numbers classes from 0, and "
+                         "quantities need a loss such as squared_error")
     return np.array(labels, dtype=np.int32)          # a copy: the kernel trusts them while the caller's may change
 
 

@@ -302,6 +302,8 @@ class NoiseLog(Callback):
     seconds : float
         That it has taken.
 
+    Examples
+    --------
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> log = fastsgd.descent.NoiseLog(X, y, seed=0)

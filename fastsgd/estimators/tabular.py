@@ -27,12 +27,13 @@ from fastsgd.estimators.documented import DocumentedEstimator
 from fastsgd.network.network import Network
 from fastsgd.runs.callbacks import Progress
 from fastsgd.runs.history import History
-from fastsgd.tables.columns import Category, Number
+from fastsgd.tables.columns import Category, Number, missing_in
 from fastsgd.tables.encoding import Encoding
 from fastsgd.tables.few_rows import FEW, FewRows
 from fastsgd.tables.frames import frame_names, is_frame, table_of
 from fastsgd.tables.inputs import KINDS, Wishes, learn_inputs
 from fastsgd.tables.read import Table
+from fastsgd.tables.wording import some
 from fastsgd.tabular.explanation import Explanation, shapley_values
 from fastsgd.tabular.fitting import QUANTILES, Rows, fit
 from fastsgd.tabular.importance import by_name, permutation_importance
@@ -186,7 +187,9 @@ class Tabular(DocumentedEstimator):
         table = self._table(X, reset=False)
         if missing := [column.name for column in encoding.columns if column.name not in table]:
             _check_feature_names(self, X, reset=False)
-            raise ValueError(f"X lacks columns that the model needs: {', '.join(map(repr, missing[:6]))}")
+            if not is_frame(X):
+                raise ValueError("X has no names of columns, which the model was fitted to: give a data frame")
+            raise ValueError(f"X lacks columns that the model needs: {some(list(map(repr, missing)))}")
         return encoding.rows(table)
 
     def _validation_rows(self, encoding: Encoding, X, y, weight) -> Rows | None:
@@ -252,6 +255,9 @@ class Tabular(DocumentedEstimator):
         """The network's inputs, float32 (rows, inputs)."""
         if "_model" not in self.__dict__:            # check_is_fitted takes longer than a prediction
             check_is_fitted(self)
+        if hasattr(X, "iat") and not is_frame(X):
+            raise ValueError("X must have rows and columns, got a Series; of one row of a data frame give "
+                             "frame.iloc[[0]], not frame.iloc[0]")
         if hasattr(X, "iat") and len(X) <= FEW and (few := self._encode_few(X)) is not None:
             return few
         return self._encoded(self._model.encoding, X)
@@ -335,9 +341,13 @@ class Tabular(DocumentedEstimator):
         ``fastsgd.tabular.load`` reads it; nothing in such a file is executed. ``fastsgd predict`` and ``fastsgd
         export`` take it, too.
         """
+        self._table_network().save(path)
+
+    def _table_network(self) -> Network:
+        """The network with the encoding of the columns in its metadata: what a file holds, and what is exported."""
         check_is_fitted(self)
         self._model.about = self._about()
-        self._model.save(path)
+        return self._model.network()
 
     def _about(self) -> dict[str, Any]:
         names = getattr(self, "feature_names_in_", None)
@@ -438,6 +448,9 @@ class TabularClassifier(ClassifierMixin, Tabular):
 
     def _checked_target(self, y) -> np.ndarray:
         y = column_or_1d(y, warn=True)
+        if y.dtype.kind == "O" and (gone := missing_in(y)).any():
+            raise ValueError(f"y has {gone.sum():,} missing values, the first in row {int(np.argmax(gone))}, counted "
+                             "from 0; leave these rows out")
         if y.dtype.kind == "f":
             assert_all_finite(y, input_name="y")
         check_classification_targets(y)
@@ -563,7 +576,8 @@ def _checked_levels(quantiles) -> tuple[float, ...]:
     except (TypeError, ValueError):
         levels = ()
     if not levels or not all(QUANTILES[0] <= round(level, 12) <= QUANTILES[-1] for level in levels):
-        raise ValueError(f"quantiles must be numbers from {QUANTILES[0]} to {QUANTILES[-1]}, got {quantiles!r:.80}")
+        raise ValueError(f"quantiles must be a list of numbers from {QUANTILES[0]} to {QUANTILES[-1]}, got "
+                         f"{quantiles!r:.80}")
     return tuple(min(max(round(level, 12), QUANTILES[0]), QUANTILES[-1]) for level in levels)
 
 

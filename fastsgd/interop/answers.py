@@ -74,6 +74,11 @@ def answers_of(model: Any) -> Answers:
     return Answers(net)
 
 
+def with_its_table(model: Any) -> Any:
+    """Of an estimator of a table its network, with the columns' encoding; any other model as it is."""
+    return model._table_network() if hasattr(type(model), "_table_network") else model
+
+
 def table_answers(net: Any) -> tuple[Answers, Encoding | None]:
     """Of a network with a table's encoding, and that; as :func:`answers_of` for all others.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastsgd.files.atomic import write_atomically, written_beside
 from fastsgd.interop import c99_templates as templates
-from fastsgd.interop.answers import Answers, table_answers
+from fastsgd.interop.answers import Answers, table_answers, with_its_table
 from fastsgd.interop.c99_columns import columns_of
 from fastsgd.interop.c99_table import table_of
 from fastsgd.interop.c99_text import checked, numbers
@@ -47,10 +47,11 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
     returns nothing and fills ``int yes[NET_CLASSES]`` before ``out``. ``net_columns[NET_INPUTS]`` are the names of the
     columns, if it was fitted to such.
 
-    Of a network that ``fastsgd train`` made there are the table's columns, with the levels of texts and the scaling of
-    numbers, and a struct ``net_row`` with a member for each, called like the column in lower case. From one
-    ``int net_classify_row(const net_row *row, float out[NET_CLASSES])`` tells the class, and of quantities
-    ``int net_predict_row(const net_row *row, double out[NET_OUTPUTS])`` predicts them in their own units.
+    Of a network that ``fastsgd train`` made, and of a TabularClassifier or TabularRegressor, there are the table's
+    columns, with the levels of texts and the scaling of numbers, and a struct ``net_row`` with a member for each,
+    called like the column in lower case. From one ``int net_classify_row(const net_row *row, float out[NET_CLASSES])``
+    tells the class, and of quantities ``int net_predict_row(const net_row *row, double out[NET_OUTPUTS])`` predicts
+    them in their own units, of the default recipe the mean and 13 quantiles, from 0.025 to 0.975.
 
     ``cc -std=c99 -O2`` compiles it. Where the machine has fused multiply-add, ``-O3 -march=native -ffp-contract=fast``
     makes it faster, and the sums of layers with up to 512 inputs the same as fastsgd's to the bit.
@@ -98,6 +99,8 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
     file = os.path.basename(stem)
     if not re.fullmatch(r'[^"\\?\r\n]+', file):
         raise ValueError(f"path must name a file that C can include, got {path!r}")
+    title = (f"{type(net).__name__}, " if is_estimator(net) else "") + repr(as_network(net))
+    net = with_its_table(net)
     answers, encoding = table_answers(net)
     network = answers.net
     if not np.isfinite(network.params).all():
@@ -107,7 +110,7 @@ def to_c(net: Network | Any, path, name: str = "net") -> None:
     body, scratch = _body(network, name, real)
     NAME = name.upper()
     fields = {
-        "title": (f"{type(net).__name__}, " if is_estimator(net) else "") + repr(as_network(net)),
+        "title": title,
         "name": name, "NAME": NAME, "file": file, "real": real, "f": f, "body": body,
         "inputs": network.sizes[0], "outputs": network.sizes[-1], "meaning": _meaning(answers) + _codes(network),
         "memory": templates.MEMORY if scratch else "",

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastsgd.deprecation import keyword_only
 from fastsgd.files.atomic import write_atomically
-from fastsgd.interop.answers import Answers, answers_of, class_array, table_answers
+from fastsgd.interop.answers import Answers, answers_of, class_array, table_answers, with_its_table
 from fastsgd.interop.layers import third_party
 from fastsgd.interop.onnx_graph import Graph, activate, in_order, network
 from fastsgd.interop.onnx_table import encoded, in_own_units
@@ -46,7 +46,9 @@ def to_onnx(net: Network | Any, path=None, *, columns: bool = False) -> Any:
     column's name, (rows, 1): double for numbers (int64 where they are too large for that), NaN where one is missing;
     strings, empty where one is missing; int64 for dates, microseconds since 1970, -2^63 where one is missing. Text that
     the training rows did not have counts as none of the levels. Its outputs are "label" and "probabilities" as above,
-    or "prediction" in the target's own units, in double; an output that is called like a column has _ behind its name.
+    or "prediction" in the target's own units, in double (of the default recipe the mean and 13 quantiles, from 0.025 to
+    0.975); an output that is called like a column has _ behind its name. A TabularClassifier or TabularRegressor is
+    always exported in this way; ``estimator.network_`` is the network behind its columns.
 
     Raises ImportError without the package onnx, ValueError for a network beyond ONNX's 2 GiB, metadata that is not text
     or classes or columns that ONNX has no type for, TypeError for what is neither network nor estimator, scikit-learn's
@@ -57,6 +59,8 @@ def to_onnx(net: Network | Any, path=None, *, columns: bool = False) -> Any:
     >>> [node.op_type for node in model.graph.node]
     ['Gemm', 'Relu', 'Gemm', 'Softmax']
     """
+    given, net = net, with_its_table(net)
+    columns |= net is not given
     answers, encoding = table_answers(net) if columns else (answers_of(net), None)
     if columns and encoding is None:
         raise ValueError("columns=True needs a network with net.metadata['table'], as fastsgd train writes it")

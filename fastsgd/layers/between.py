@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastsgd.arguments import check_factor, is_number
+from fastsgd.arguments import check_factor, hint_of, is_number
 from fastsgd.layers.base import Layer
 
 ACTIVATIONS = ("identity", "logistic", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "selu", "mish",
                "hard_sigmoid", "hard_swish", "hard_tanh", "relu6")
+NAMES_ELSEWHERE = {"sigmoid": "logistic", "linear": "identity", "swish": "silu", "hardswish": "hard_swish",
+                   "hardsigmoid": "hard_sigmoid", "hardtanh": "hard_tanh", "leakyrelu": "leaky_relu"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class ParametricActivation(Layer):
 
     def __post_init__(self):
         if self.function not in ACTIVATIONS:
-            raise ValueError(f"function must be one of {', '.join(ACTIVATIONS)}, got {self.function!r}")
+            raise ValueError(f"function must be one of {', '.join(ACTIVATIONS)}, got {self.function!r}"
+                             + hint_of(self.function, ACTIVATIONS, NAMES_ELSEWHERE))
         object.__setattr__(self, "learning_rate_factor",
                            check_factor("learning_rate_factor", self.learning_rate_factor))
 

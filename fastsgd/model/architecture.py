@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastsgd.arguments import check_whole, is_number
+from fastsgd.arguments import check_whole, hint_of, is_number
 from fastsgd.cached import cached_property
 from fastsgd.layers import (
     ACTIVATIONS,
@@ -25,6 +25,7 @@ from fastsgd.layers import (
     in_blocks,
     share,
 )
+from fastsgd.layers.between import NAMES_ELSEWHERE
 from fastsgd.losses import LOSSES, MAX_NUMBER, Loss, as_loss
 
 __all__ = ["ACTIVATIONS", "Architecture"]
@@ -343,7 +344,8 @@ def _check_activation(activation, hidden: int) -> tuple[str, ...]:
         raise TypeError(f"activation must be a name, or a sequence of one name per hidden layer, got {activation!r}")
     for name in names:
         if name not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}")
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}"
+                             + hint_of(name, ACTIVATIONS, NAMES_ELSEWHERE))
     if isinstance(activation, str):
         return (activation,) * hidden
     if len(names) != hidden:
@@ -358,7 +360,7 @@ def _check_output(loss: Loss, output, outputs: int) -> str:
         raise ValueError(f"sizes: {loss.name} needs {loss.outputs_per_target} outputs per target, got {outputs}")
     if loss.targets.classes and loss.targets_of(outputs) < 2:
         raise ValueError(f"sizes: {loss.name} needs an output per class, at least 2, got 1; "
-                         f"for one yes-or-no output use loss='binary_cross_entropy'")
+                         "for a quantity use loss='squared_error', for one yes-or-no output 'binary_cross_entropy'")
     return output or loss.outputs[0]
 
 

@@ -44,6 +44,8 @@ def initialise_from_data(net: Network, X: RowsLike, init: str = "realmlp", seed:
     seed : int or None
         None draws one from the operating system. Of several members each has its own, ``seed + i``.
 
+    Examples
+    --------
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> net = fastsgd.Network([64, 32, 10], "selu", dtype="float64", init="ntk", seed=0)

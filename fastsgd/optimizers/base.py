@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from numbers import Integral
@@ -82,8 +82,9 @@ OPTIONS = """    Parameters
     bias_rate : float
         What eta is multiplied by for biases; 0 keeps them as they are.
     groups : dict of ParameterGroup
-        Factors for some of the parameters: by role ("weight", "bias", "scale", "activation", "gain", "shift"), by the
-        number of their layer, or by name ("weights.0"); where several apply, all of them multiply.
+        Factors for some of the parameters: by role ("weight", "bias", "scale", "activation", "gain", "shift",
+        "encoding", "embedding", "adapter"), by the number of their layer, or by name ("weights.0"); where several
+        apply, all of them multiply.
 """
 
 
@@ -378,7 +379,17 @@ _KINDS = {"learning_rate": "a number or a function of the step", "average_from":
 def check_optimizer(optimizer) -> None:
     """TypeError unless this is an optimizer."""
     if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer must be an optimizer such as fastsgd.SGD(0.1), got {optimizer!r}")
+        kinds = {kind.__name__.lower(): kind.__name__ for kind in _all_kinds(Optimizer)}
+        named = kinds.get(str(optimizer).lower())
+        hint = f"; give fastsgd.{named}()" if named else ""
+        raise TypeError(f"optimizer must be an optimizer such as fastsgd.SGD(0.1), got {optimizer!r:.80}{hint}")
+
+
+def _all_kinds(kind: type) -> Iterator[type]:
+    own: type
+    for own in kind.__subclasses__():
+        yield own
+        yield from _all_kinds(own)
 
 
 def check_state(state, optimizer: Optimizer, params: np.ndarray) -> None:

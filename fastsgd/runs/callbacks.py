@@ -29,6 +29,8 @@ class Progress(Callback):
     file : text stream, optional
         Where to write; standard error, or the notebook's output, by default.
 
+    Examples
+    --------
     >>> import fastsgd, sys
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> _ = fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=1, callbacks=[Progress(sys.stdout)])
@@ -277,8 +279,15 @@ class EarlyStopping(_Watch):
     restore_best : bool
         Whether the network ends with the parameters of the best figure.
 
-    After the training ``best`` is that figure and ``best_step`` the number of steps that led to it.
+    Attributes
+    ----------
+    best : float
+        After the training the best figure.
+    best_step : int
+        How many steps led to it.
 
+    Examples
+    --------
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> stopping = fastsgd.EarlyStopping(patience=3)

@@ -37,6 +37,8 @@ class History:
     weighted : bool
         Whether weights of rows or classes were in use: ``cost`` and ``metric`` are then weighted means.
 
+    Examples
+    --------
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> history = fastsgd.train(fastsgd.Network([64, 10], seed=0), X, y, epochs=3, seed=0)

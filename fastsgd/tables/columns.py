@@ -184,7 +184,7 @@ class Category:
     def kind(self) -> str:
         """In words."""
         gaps = None in self.levels
-        return f"{len(self.levels) - gaps} levels" + ", missing" * gaps + ", other" * self.other
+        return f"{len(self.levels) - gaps} levels" + " and missing" * gaps + " and other" * self.other
 
     @classmethod
     def learn(cls, name: str, values: np.ndarray, rows=slice(None), coded: bool = False) -> Category:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from fastsgd.files.bounded_json import parse_json
-from fastsgd.network import model_file
 from fastsgd.network.network import Network
 from fastsgd.tables.encoding import Encoding
 from fastsgd.tabular.fitting import QUANTILES
@@ -78,11 +77,15 @@ class TabularModel:
             found[:, place] = _between(outputs[:, 1:], level)
         return found
 
+    def network(self) -> Network:
+        """The network, whose metadata hold the rest, as they do in a file. It has the same parameters, not a copy."""
+        value = {"version": VERSION, "limits": self.limits, **self.about}
+        return Network._from_parts(self.net.architecture, self.net.params, {
+            **self.net.metadata, "table": self.encoding.to_json(), KEY: json.dumps(value)})
+
     def save(self, path) -> None:
         """Writes both as one safetensors file: complete or not at all."""
-        value = {"version": VERSION, "limits": self.limits, **self.about}
-        model_file.save(path, self.net.architecture, self.net.params, {
-            **self.net.metadata, "table": self.encoding.to_json(), KEY: json.dumps(value)})
+        self.network().save(path)
 
 
 def _between(quantiles: np.ndarray, level: float) -> np.ndarray:
