@@ -86,7 +86,8 @@ def escape_bars(app, what, name, obj, options, lines):
 def module_of(app, module, name):
     """Where the source of a class lies, for links to it; an attribute's value may be of another module's class."""
     found = getattr(sys.modules.get(module), name.partition(".")[0], None)
-    return getattr(found, "__module__", None) if isinstance(found, type | FunctionType) else None
+    own = found.__module__ if isinstance(found, type | FunctionType) else module
+    return own if own.startswith("fastsgd") else module
 
 
 def setup(app):
