@@ -1,3 +1,5 @@
+import sys
+
 import cases
 import pytest
 import smoke
@@ -47,3 +49,11 @@ def pytest_sessionstart():
     """Ctrl-C interrupts, also where the suite was started in the background of a shell, which ignores it there."""
     import signal
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    """Where a test has imported pyplot, figures of later ones are pyplot's, which warns of the twenty-first."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
