@@ -1,9 +1,8 @@
-"""What counts as a number among the arguments of losses, layers, optimizers and schedules."""
+"""What counts as a number among the arguments of losses, layers, optimizers and schedules, and which name was meant."""
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -24,6 +23,19 @@ def check_factor(name: str, value: Any) -> float:
     return float(value)
 
 
+def did_you_mean(name: str, names: Iterable[str], show: Callable[[str], str] = str) -> str:
+    """For the end of a message: the name that is close, if one is.
+
+    >>> did_you_mean("--epoch", ["--epochs", "--seed"])
+    '; did you mean --epochs?'
+    >>> did_you_mean("fly", ["train"])
+    ''
+    """
+    import difflib  # which only messages need
+    close = difflib.get_close_matches(name, list(names), 1)
+    return f"; did you mean {show(close[0])}?" if close else ""
+
+
 def hint_of(name: Any, names: Iterable[str], elsewhere: Mapping[str, str]) -> str:
     """What a name is likely meant to be, for the end of a message; "" where that is not clear.
 
@@ -35,8 +47,7 @@ def hint_of(name: Any, names: Iterable[str], elsewhere: Mapping[str, str]) -> st
     if not isinstance(name, str):
         return ""
     lower = name.lower()
-    likely = [elsewhere[lower]] if lower in elsewhere else difflib.get_close_matches(lower, list(names), 1)
-    return f"; did you mean {likely[0]!r}?" if likely else ""
+    return f"; did you mean {elsewhere[lower]!r}?" if lower in elsewhere else did_you_mean(lower, names, repr)
 
 
 def check_whole(name: str, value: Any, least: int) -> int:

@@ -123,15 +123,14 @@ def ask(read: dict[Path, Links], site: Path) -> list[str]:
 
 def look(page: Page, path: Path, picture: Path | None) -> list[str]:
     faults = []
+    page.goto(path.as_uri())
+    page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
+    page.wait_for_function("[...document.images].every(image => image.complete)")
     for width in (390, 1200):
         page.set_viewport_size({"width": width, "height": 800})
-        if width == 390:
-            page.goto(path.as_uri())
         wide, has = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         if wide > has:
             faults.append(f"{path}: {wide} pixels wide where {has} are there")
-        page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
-        page.wait_for_function("[...document.images].every(image => image.complete)")
         if picture:
             page.screenshot(path=f"{picture}-{width}.png", full_page=True)
     faults += [f"{path}: {source} does not load" for source in page.evaluate(

@@ -2,6 +2,8 @@
 import argparse
 from pathlib import Path
 
+import kept
+
 from fastsgd.cli.main import COMMANDS, _parser
 
 HEAD = """# The command
@@ -22,9 +24,7 @@ def write(page):
     (subparsers,) = (action for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
     text = HEAD + "".join(f"| [`fastsgd {name}`](#fastsgd-{name}) | {what} |\n" for name, (what, _) in COMMANDS.items())
     text += "".join(section(name, subparsers.choices[name]) for name in COMMANDS)
-    page.parent.mkdir(exist_ok=True)
-    if not page.exists() or page.read_text(encoding="utf-8") != text:
-        page.write_text(text, encoding="utf-8")
+    kept.write(page, text)
 
 
 def section(name, parser):

@@ -7,6 +7,8 @@ import posixpath
 import re
 from pathlib import Path
 
+import kept
+
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 PICTURE = re.compile(r"(!\[[^\]]*\]\()([^)\s]+)\)")
 
@@ -22,10 +24,7 @@ def copy_pages(app):
     root = Path(app.srcdir).parent
     for source, page in app.config.outside_pages.items():
         text = with_links((root / source).read_text(encoding="utf-8"), source, f"docs/{page}", app)
-        copy = Path(app.srcdir, page)
-        copy.parent.mkdir(exist_ok=True)
-        if not copy.exists() or copy.read_text(encoding="utf-8") != text:
-            copy.write_text(text, encoding="utf-8")
+        kept.write(Path(app.srcdir, page), text)
 
 
 def lead_links(app, docname, source):

@@ -2,6 +2,8 @@
 import sys
 from pathlib import Path
 
+import kept
+
 
 def setup(app):
     app.connect("builder-inited", write)
@@ -14,6 +16,4 @@ def write(app):
     from bench import report
     sys.path.remove(str(root))
     for name, made in {"results": report.text(), "ranges": report.ranges() + "\n"}.items():
-        page = Path(app.srcdir, "generated", f"{name}.md")
-        if not page.exists() or page.read_text(encoding="utf-8") != made:
-            page.write_text(made, encoding="utf-8")
+        kept.write(Path(app.srcdir, "generated", f"{name}.md"), made)

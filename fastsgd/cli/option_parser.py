@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from fastsgd.arguments import did_you_mean
 from fastsgd.cli.console import printable, say
 
 MISSING = "the following arguments are required: "      # so argparse begins
@@ -104,18 +104,6 @@ class CommandParser(argparse.ArgumentParser):
                                                f"the commands are {', '.join(choices)}")
         raise argparse.ArgumentError(action, f"{value!r} is none of {', '.join(map(str, choices))}"
                                              f"{did_you_mean(str(value), map(str, choices))}")
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """For the end of a message: the name that is close, if one is.
-
-    >>> did_you_mean("--epoch", ["--epochs", "--seed"])
-    '; did you mean --epochs?'
-    >>> did_you_mean("fly", ["train"])
-    ''
-    """
-    close = difflib.get_close_matches(name, names, 1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _value_of(action: argparse.Action) -> str:

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from fastsgd.cli.option_parser import did_you_mean
+from fastsgd.arguments import did_you_mean
 from fastsgd.cli.train_options import OF_CLUSTERS, OF_MODEL
 from fastsgd.files.atomic import require_regular, write_atomically
 

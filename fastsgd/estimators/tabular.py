@@ -184,13 +184,20 @@ class Tabular(DocumentedEstimator):
         return table
 
     def _encoded(self, encoding: Encoding, X) -> np.ndarray:
+        return encoding.rows(self._table_with(encoding, X))
+
+    def _table_with(self, encoding: Encoding, X) -> Table:
+        """The columns of X; ValueError where one of the encoding is not among them."""
+        if hasattr(X, "iat") and not is_frame(X):
+            raise ValueError("X must have rows and columns, got a Series; of one row of a data frame give "
+                             "frame.iloc[[0]], not frame.iloc[0]")
         table = self._table(X, reset=False)
         if missing := [column.name for column in encoding.columns if column.name not in table]:
             _check_feature_names(self, X, reset=False)
             if not is_frame(X):
                 raise ValueError("X has no names of columns, which the model was fitted to: give a data frame")
             raise ValueError(f"X lacks columns that the model needs: {some(list(map(repr, missing)))}")
-        return encoding.rows(table)
+        return table
 
     def _validation_rows(self, encoding: Encoding, X, y, weight) -> Rows | None:
         if X is None and y is None:
@@ -255,10 +262,7 @@ class Tabular(DocumentedEstimator):
         """The network's inputs, float32 (rows, inputs)."""
         if "_model" not in self.__dict__:            # check_is_fitted takes longer than a prediction
             check_is_fitted(self)
-        if hasattr(X, "iat") and not is_frame(X):
-            raise ValueError("X must have rows and columns, got a Series; of one row of a data frame give "
-                             "frame.iloc[[0]], not frame.iloc[0]")
-        if hasattr(X, "iat") and len(X) <= FEW and (few := self._encode_few(X)) is not None:
+        if hasattr(X, "iat") and hasattr(X, "columns") and len(X) <= FEW and (few := self._encode_few(X)) is not None:
             return few
         return self._encoded(self._model.encoding, X)
 
@@ -301,7 +305,8 @@ class Tabular(DocumentedEstimator):
         if background is None and not self._folds:
             raise ValueError("background is needed: an estimator that was read from a file has no rows of its fit")
         compared = self._folds[0].held_out.X if background is None else self.encode(background)
-        encoded, threads = np.atleast_2d(self.encode(X)), self._threads()
+        table, threads = self._table_with(self._model.encoding, X), self._threads()
+        encoded = self._model.encoding.rows(table)
         outputs = slice(None) if self._model.classes else slice(1)
 
         def predict(rows: np.ndarray) -> np.ndarray:
@@ -311,7 +316,6 @@ class Tabular(DocumentedEstimator):
         names = self._input_names()
         values = np.zeros((len(encoded), self.n_features_in_, found.shape[2]))
         values[:, [names.index(column.name) for column in self._model.encoding.columns]] = found
-        table = self._table(X, reset=False)
         cells = np.array([table[name] if name in table else np.full(len(encoded), "") for name in names], object).T
         if not self._model.classes:
             return Explanation(values[:, :, 0], float(base[0]), tuple(names), cells)

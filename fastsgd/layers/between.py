@@ -16,6 +16,13 @@ NAMES_ELSEWHERE = {"sigmoid": "logistic", "linear": "identity", "swish": "silu",
                    "hardsigmoid": "hard_sigmoid", "hardtanh": "hard_tanh", "leakyrelu": "leaky_relu"}
 
 
+def check_activation(argument: str, name: Any) -> None:
+    """ValueError unless it is the name of an activation."""
+    if name not in ACTIVATIONS:
+        raise ValueError(f"{argument} must be one of {', '.join(ACTIVATIONS)}, got {name!r}"
+                         + hint_of(name, ACTIVATIONS, NAMES_ELSEWHERE))
+
+
 @dataclass(frozen=True)
 class Scale(Layer):
     """s * x, a number for each column, which begins as 1 and is trained.
@@ -78,9 +85,7 @@ class ParametricActivation(Layer):
     tensors: ClassVar[tuple[tuple[str, str], ...]] = (("activation", "activation"),)
 
     def __post_init__(self):
-        if self.function not in ACTIVATIONS:
-            raise ValueError(f"function must be one of {', '.join(ACTIVATIONS)}, got {self.function!r}"
-                             + hint_of(self.function, ACTIVATIONS, NAMES_ELSEWHERE))
+        check_activation("function", self.function)
         object.__setattr__(self, "learning_rate_factor",
                            check_factor("learning_rate_factor", self.learning_rate_factor))
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastsgd.arguments import check_whole, hint_of, is_number
+from fastsgd.arguments import check_whole, is_number
 from fastsgd.cached import cached_property
 from fastsgd.layers import (
     ACTIVATIONS,
@@ -25,7 +25,7 @@ from fastsgd.layers import (
     in_blocks,
     share,
 )
-from fastsgd.layers.between import NAMES_ELSEWHERE
+from fastsgd.layers.between import check_activation
 from fastsgd.losses import LOSSES, MAX_NUMBER, Loss, as_loss
 
 __all__ = ["ACTIVATIONS", "Architecture"]
@@ -343,9 +343,7 @@ def _check_activation(activation, hidden: int) -> tuple[str, ...]:
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"activation must be a name, or a sequence of one name per hidden layer, got {activation!r}")
     for name in names:
-        if name not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, got {name!r}"
-                             + hint_of(name, ACTIVATIONS, NAMES_ELSEWHERE))
+        check_activation("activation", name)
     if isinstance(activation, str):
         return (activation,) * hidden
     if len(names) != hidden:
