@@ -637,8 +637,9 @@ def test_training_tells_how_the_table_was_read(tables, capsys):
 
 
 def test_one_string_among_numbers_is_told(tables, capsys):
-    said = "column 'a' is read as numbers; other values, which count as missing: 1, such as '?' in row 7, counted"
-    frame = pandas.DataFrame({"a": [*range(7), "?", *range(7, 40)], "code": ["1", "A"] * 20 + ["2"], "y": ["u"] * 41})
+    said = "column 'a' is read as numbers; other values, which count as missing: 1, such as '7o' in row 7, counted"
+    frame = pandas.DataFrame({"a": [*range(7), "7o", *range(7, 39), "?"], "code": ["1", "A"] * 20 + ["2"],
+                              "y": ["u"] * 41})
     frame.loc[::2, "y"] = "v"
     frame.to_csv("typo.csv", index=False)
     assert main(["train", "typo.csv", "--target", "y", "--out", "m.safetensors", "--epochs", "1"]) == 0

@@ -338,3 +338,17 @@ def test_rows_are_held_out_by_class():
     assert sorted(np.concatenate(parts)) == list(range(61))
     assert {int((y[part] == 1).sum()) for part in parts} == {2, 3}
     assert len(QUANTILES) % 2 == 1
+
+
+def test_words_among_numbers_are_warned_of():
+    """But not those that say that a value is missing."""
+    rows = 60
+    frame = pd.DataFrame({"age": [str(i % 50) for i in range(rows)], "b": np.arange(rows) % 7.0})
+    frame.loc[[3, 9], "age"] = "n/a", "?"
+    fit = TabularRegressor(recipe=QUICK, random_state=0).fit
+    fit(frame, frame["b"])
+    frame.loc[12, "age"] = "over 90"
+    with pytest.warns(UserWarning, match=r"'age' is read as numbers; other values, which count as missing: 1, such as "
+                                         r"'over 90' in row 12") as told:
+        fit(frame, frame["b"])
+    assert told[0].filename == __file__

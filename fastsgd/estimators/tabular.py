@@ -21,6 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from fastsgd.data.advice import warn
 from fastsgd.display.shown import Table as ShownTable
 from fastsgd.estimators.base import SEEDS, threads_of, weights_for_classes
 from fastsgd.estimators.documented import DocumentedEstimator
@@ -122,7 +123,7 @@ class Tabular(DocumentedEstimator):
         codes, target = self._learn_target(y)
         class_weights = self._class_weights(codes, weight)
         inputs, found, left_out = learn_inputs(table, set(table), Wishes(kinds=kinds, coded=True), slice(None), _silent,
-                                               _silent)
+                                               warn)
         empty = sorted(set(table) - set(found) - set(left_out))
         left_out = dict.fromkeys(empty, "empty in the rows to train on") | left_out
         if not inputs:

@@ -85,7 +85,7 @@ def read_inputs(table: dict[str, np.ndarray], names: set[str], reading: Reading,
             continue
         example = next(value for value in values.tolist() if value is not None)
         (numbers if written else dates).append(f"{name!r} ({example!r:.40})")
-        if (strange := missing_in(read) & ~missing_in(values)).any():
+        if (strange := missing_in(read) & spelling.there(values)).any():
             row = int(np.argmax(strange))
             warn(f"column {name!r} is read as {'numbers' if written else 'dates'}; other values, which count as "
                  f"missing: {int(strange.sum()):,}, such as {values[row]!r} in row {row}, counted from 0")

@@ -77,8 +77,7 @@ def of_numbers(values: np.ndarray, decimal: str | None = None, thousands: str | 
     spelling = Spelling(best[0], best[1], "".join(units))
     if found[best][0] == len(distinct):
         return spelling
-    there = _there(values)
-    return spelling if np.isfinite(spelling.numbers(values[there])).mean() >= NEARLY_ALL else None
+    return spelling if np.isfinite(spelling.numbers(values[there(values)])).mean() >= NEARLY_ALL else None
 
 
 def _distinct(values: np.ndarray) -> list[str]:
@@ -86,8 +85,8 @@ def _distinct(values: np.ndarray) -> list[str]:
     return sorted(value for value in set(values.tolist()) if not _says_nothing(value))
 
 
-def _there(values: np.ndarray) -> np.ndarray:
-    """Where there is a value."""
+def there(values: np.ndarray) -> np.ndarray:
+    """Where there is a value, and not a word that says that it is missing."""
     missing = {value: _says_nothing(value) for value in set(values.tolist())}
     return np.array([not missing[value] for value in values.tolist()])
 
@@ -153,8 +152,7 @@ def dates(values: np.ndarray) -> np.ndarray | None:
         if sum(not np.isnat(date) for date in known.values()) < NEARLY_ALL * len(part):
             return None
     found = np.array([known.get(value, _NO_DATE) for value in values.tolist()], dtype="datetime64[us]")
-    there = _there(values)
-    return found if (~np.isnat(found[there])).mean() >= NEARLY_ALL else None
+    return found if (~np.isnat(found[there(values)])).mean() >= NEARLY_ALL else None
 
 
 def _dates(values: list[str]) -> dict:
