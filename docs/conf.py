@@ -8,7 +8,7 @@ from types import FunctionType
 
 import fastsgd
 
-os.environ["TQDM_DISABLE"] = "1"
+os.environ |= {"TQDM_DISABLE": "1", "DASK_LOGGING__DISTRIBUTED": "warning"}
 HERE = Path(__file__).parent
 sys.path.append(str(HERE / "extensions"))
 (HERE / "generated" / "static").mkdir(parents=True, exist_ok=True)
@@ -60,6 +60,7 @@ html_static_path = ["_static", "generated/static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_search_scorer = "_static/scorer.js"
 html_show_search_summary = False          # which reads the pages again, and from disk it may not
 html_theme_options = {"navigation_with_keys": True}
 # a folder of sites has one for each version, beside each other; where there are several, the sidebar leads to them

@@ -7,6 +7,7 @@ mini-batches in the same order, so that their costs can be compared number by nu
 """
 import time
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
@@ -34,12 +35,15 @@ batches = [np.array_split(rows, 15) for rows in shuffled]
 optimizer = torch.optim.SGD(module.parameters(), lr=0.1, momentum=0.9)
 loss = torch.nn.CrossEntropyLoss()
 rows, labels = torch.from_numpy(X), torch.from_numpy(y.astype(np.int64))
+costs_of_torch = []
 begin = time.perf_counter()
 for epoch in batches:
     for batch in epoch:
         optimizer.zero_grad()
-        loss(module(rows[batch]), labels[batch]).backward()
+        cost = loss(module(rows[batch]), labels[batch])
+        cost.backward()
         optimizer.step()
+        costs_of_torch.append(cost.item())
 print(f"PyTorch: {time.perf_counter() - begin:.3f} s")
 
 # %%
@@ -49,12 +53,16 @@ print(f"PyTorch: {time.perf_counter() - begin:.3f} s")
 # The same steps, one by one with :meth:`fastsgd.Network.step`, to see that they are the same:
 
 sgd = fastsgd.SGD(0.1, momentum=0.9)
-for epoch in batches:
-    for batch in epoch:
-        net.step(X[batch], y[batch], sgd)
+costs = [net.step(X[batch], y[batch], sgd) for epoch in batches for batch in epoch]
 difference = max(abs(net.weights[0] - module[0].weight.detach().numpy().T).max(),
                  abs(net.weights[1] - module[2].weight.detach().numpy().T).max())
-print(f"largest difference of a weight after {sum(map(len, batches))} steps: {difference:.1e}")
+print(f"largest difference of a weight after {len(costs)} steps: {difference:.1e}")
+
+_, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+ax.semilogy(costs_of_torch, ".", color="#d55e00", markersize=5, label="PyTorch")
+ax.semilogy(costs, color="#0072b2", linewidth=1, label="fastsgd")
+ax.set(xlabel="step", ylabel="cost of the mini-batch")
+ax.legend()
 
 # %%
 # In a script of your own the loop goes away. :func:`fastsgd.train` shuffles, makes the steps of an epoch in one call of

@@ -8,6 +8,7 @@ add comes after the parameters you know.
 import time
 import warnings
 
+import matplotlib.pyplot as plt
 import sklearn.datasets
 import sklearn.neural_network
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -64,6 +65,17 @@ model = MLPClassifier((64, 32), activation=["gelu", "tanh"], class_weight="balan
 rows, X_val, labels, y_val = train_test_split(scaler.transform(X_train), y_train, test_size=0.2, random_state=0)
 model.fit(rows, labels, X_val=X_val, y_val=y_val)
 print(model.n_iter_, "epochs, accuracy of the test rows", round(model.score(scaler.transform(X_test), y_test), 4))
+
+# %%
+# ``loss_curve_`` and ``validation_scores_`` are there as usual, and ``validation_loss_curve_`` with them.
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
+left.plot(model.loss_curve_, label="training rows")
+left.plot(model.validation_loss_curve_, label="validation rows")
+left.set(xlabel="epoch", ylabel="loss")
+left.legend()
+right.plot(model.validation_scores_)
+right.set(xlabel="epoch", ylabel="ROC AUC of the validation rows")
 
 # %%
 # What differs in detail stands in the explanation :doc:`/explanation/scikit-learn`.

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import fastsgd
@@ -51,6 +52,7 @@ def start():
 #
 # The process is killed twice while it trains, by the signal that no process can catch. The third start is let alone.
 
+killed = []
 for _ in range(2):
     process = start()
     begin = time.perf_counter()
@@ -62,7 +64,8 @@ for _ in range(2):
     time.sleep(0.3)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    print("killed; the log has", len((folder / "log.csv").read_text().splitlines()) - 1, "epochs")
+    killed.append(len((folder / "log.csv").read_text().splitlines()) - 1)
+    print("killed; the log has", killed[-1], "epochs")
 print(start().communicate()[0], end="")
 
 # %%
@@ -71,12 +74,25 @@ print(start().communicate()[0], end="")
 #
 # The same script without interruptions gives the same parameters, to the bit.
 
-interrupted = fastsgd.Network.load(folder / "digits.safetensors")
+
+def costs():
+    return np.genfromtxt(folder / "log.csv", delimiter=",", names=True)["validation_cost"]
+
+
+interrupted, costs_interrupted = fastsgd.Network.load(folder / "digits.safetensors"), costs()
 for name in ("run.ckpt", "log.csv", "digits.safetensors"):
     (folder / name).unlink()
 print(start().communicate()[0], end="")
 in_one_go = fastsgd.Network.load(folder / "digits.safetensors")
 print("the same bits:", np.array_equal(interrupted.params, in_one_go.params))
+
+_, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+ax.semilogy(range(1, 61), costs(), color="#0072b2", linewidth=1, label="in one go")
+ax.semilogy(range(1, 61), costs_interrupted, ".", color="#d55e00", label="killed twice")
+for epoch in killed:
+    ax.axvline(epoch + 0.5, color="#666", linestyle=":")
+ax.set(xlabel="epoch", ylabel="validation cost")
+ax.legend()
 
 # %%
 # A Ctrl-C, a full disk or a lost machine are no different: files are written whole or not at all. The command does the
