@@ -3,10 +3,9 @@ auditwheel, delvewheel and abi3audit see it. (delocate needs otool, which is on 
 from __future__ import annotations
 
 import re
-import sysconfig
 from pathlib import Path
 
-from tools.commands import check_run
+from tools.commands import check_run, own
 
 
 def audit(wheel: Path) -> None:
@@ -27,4 +26,4 @@ def audit(wheel: Path) -> None:
 
 
 def _say(command: str, *arguments: object) -> str:
-    return check_run(Path(sysconfig.get_path("scripts"), command), *arguments)
+    return check_run(own(command), *arguments)

