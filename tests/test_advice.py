@@ -98,6 +98,16 @@ def test_short_steps_are_not_called_long(epochs):
         fastsgd.train(fastsgd.Network([10, 32, 2], seed=0), rows, y, optimizer=fastsgd.SGD(1e-5), epochs=epochs, seed=0)
 
 
+@pytest.mark.parametrize("optimizer", [fastsgd.SGD(1e-9), fastsgd.SGD(1e-5), fastsgd.Adam(1e-7)], ids=str)
+def test_steps_that_lead_nowhere_are_called_short(optimizer):
+    """Where the first weights cost more than a constant, which is never reached."""
+    rows = np.random.default_rng(0).normal(size=(1000, 10)).astype(np.float32)
+    y = (rows[:, 0] > 0).astype(int)
+    with pytest.warns(UserWarning, match="no better than a constant.* still falling: try a larger learning rate"):
+        fastsgd.train(fastsgd.Network([10, 32, 2], seed=0), rows, y, optimizer=optimizer, epochs=20, seed=0)
+    fastsgd.train(fastsgd.Network([10, 32, 2], seed=0), rows, y, optimizer=fastsgd.SGD(0.1), epochs=20, seed=0)
+
+
 def test_of_members_with_own_learning_rates_the_best_is_judged():
     def train(*rates):
         net = fastsgd.Network([4, 2], members=len(rates), seed=0)

@@ -9,7 +9,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -208,12 +208,24 @@ def test_every_public_object_is_in_the_reference():
 
 
 def test_examples_of_docstrings_are_no_entries_of_a_list():
-    """What follows a list of parameters or attributes needs a heading, or numpydoc takes it for one of them."""
+    """What follows a list of parameters and the like needs a heading, or numpydoc takes it for a part of the list."""
     for module in public_modules():
         for name in module.__all__:
-            text = inspect.getdoc(getattr(module, name)) or ""
-            for body in re.findall(r"^(?:Parameters|Attributes)\n-+\n(.*?)(?=^\w+\n---|\Z)", text, re.M | re.S):
-                assert "\n\n>>> " not in body, f"{module.__name__}.{name} needs the heading Examples"
+            public = getattr(module, name)
+            methods = vars(public) if inspect.isclass(public) else {}
+            for thing in (public, *(method for key, method in methods.items() if not key.startswith("_"))):
+                for body in re.findall(r"^(?:Parameters|Attributes|Returns|Raises)\n-+\n(.*?)(?=^\w+\n---|\Z)",
+                                       inspect.getdoc(thing) or "", re.M | re.S):
+                    assert "\n\n>>> " not in body, f"{module.__name__}.{name} needs the heading Examples"
+
+
+def test_every_option_of_an_optimizer_is_described():
+    from fastsgd import optimizers
+    for name in optimizers.__all__:
+        if is_dataclass(kind := getattr(optimizers, name)) and optimizers.Optimizer in kind.__mro__[1:]:
+            described = re.findall(r"^(\w+(?:, \w+)*) : ", inspect.getdoc(kind) or "", re.MULTILINE)
+            own = {field.name for field in fields(kind)}
+            assert {each for names in described for each in names.split(", ")} >= own, name
 
 
 def public_modules() -> list:

@@ -223,6 +223,11 @@ def test_a_divergence_that_stays_finite_and_columns_of_a_classifier():
     x = np.linspace(-1, 1, 200)[:, np.newaxis]
     assert "Its steps are too long: give a smaller learning_rate_init." in said_of(
         MLPRegressor(random_state=0, learning_rate_init=10), x, x[:, 0])
+    for rate in (100, 1e4):
+        said = said_of(MLPClassifier(solver="sgd", learning_rate_init=rate, random_state=0, max_iter=30), STANDARD,
+                       LINEAR > 0)
+        assert "The fit learned nothing: its mean cost is " in said
+        assert said.endswith("Its steps are too long: give a smaller learning_rate_init.")
     rows, y = load_wine(return_X_y=True)
     for more in ({"solver": "sgd", "learning_rate_init": 0.5}, {"early_stopping": True}):
         assert "X has columns of a size (root mean square) up to 810: scale them" in said_of(

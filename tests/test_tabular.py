@@ -160,6 +160,35 @@ def test_files_and_pickles_hold_all_of_it(tmp_path):
         tabular.load(tmp_path / "net.safetensors")
 
 
+def test_what_a_file_says_of_the_fit(tmp_path):
+    frame, y, _ = messy()
+    model = TabularClassifier(recipe=QUICK, columns={"size": "drop"}, class_weight={"low": 1.0, "high": 2.0},
+                              random_state=3, n_jobs=1).fit(frame, pd.Series(y, name="level"))
+    model.save(tmp_path / "model.fastsgd")
+    twin = tabular.load(tmp_path / "model.fastsgd")
+    assert twin.get_params() == model.get_params() | {"recipe": None}
+    assert twin.recipe_ == model.recipe_
+    assert twin._model.encoding.target_names == ("level",)
+    assert "history_" in dir(model)
+    assert dir(twin)
+    assert "colour" in twin._repr_html_()
+    with pytest.raises(AttributeError, match="history_ is of a fit"):
+        _ = twin.history_
+    for name in ("size", "", 7):                       # a column of X, or no name
+        named = TabularClassifier(recipe=QUICK, random_state=0).fit(frame, pd.Series(y, name=name))
+        assert named._model.encoding.target_names == ("target",)
+
+
+@pytest.mark.parametrize("dtype", [object, "str", "string", "category"])
+def test_missing_values_in_y_are_named(dtype):
+    frame, y, _ = messy()
+    for rows in ([0], [5, 7], [len(y) - 1]):
+        gaps = pd.Series(y).astype(dtype)
+        gaps[rows] = None
+        with pytest.raises(ValueError, match=f"^y has {len(rows)} missing values, the first in row {rows[0]}, counted"):
+            TabularClassifier(recipe=QUICK).fit(frame, gaps)
+
+
 def test_single_rows_are_encoded_as_many_are():
     frame, y, _ = messy()
     frame = frame.drop(columns=["price", "when", "amount"])             # which are not plain

@@ -33,6 +33,8 @@ def section(name, parser):
     for group in parser._action_groups:
         actions = [action for action in group._group_actions if not isinstance(action, argparse._HelpAction)]
         if actions:
+            if group.description:
+                lines += ["", f"{group.title}: {group.description}."]
             lines += ["", f"| {group.title} | |", "|---|---|", *map(row, actions)]
     return "\n".join(lines) + "\n"
 

@@ -133,9 +133,10 @@ def export(options) -> int:
         content = io.BytesIO()
         torch.export.save(program, content)
         write_atomically(options.out, [content.getvalue()])
-    say(f"wrote {options.out}: {net.sizes[0]} inputs, {net.sizes[-1]} outputs")
-    if "table" in net.metadata:
-        encoding = Encoding.from_json(net.metadata["table"])
+    encoding = Encoding.from_json(net.metadata["table"]) if "table" in net.metadata else None
+    inputs = len(encoding.columns) if encoding and columns else net.sizes[0]
+    say(f"wrote {options.out}: {inputs} inputs, {net.sizes[-1]} outputs")
+    if encoding:
         takes = {"c": "net_predict takes the table's columns as the model file encodes them, "
                       f"net_{'classify' if encoding.classes else 'predict'}_row as they are: "}.get(
             options.to, f"its inputs are the table's columns{' as the model file encodes them' * (not columns)}: ")

@@ -56,8 +56,9 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     table.add_argument("--target", action="append", default=[], metavar="COLUMN", help="the column to predict; given "
                        "more than once, several quantities")
     table.add_argument("--column", action="append", default=[], metavar="NAME=KIND", help="what a column is: number, "
-                       "category, date, or text whose words are hashed")
-    table.add_argument("--task", default="auto", choices=["auto", "classification", "regression"])
+                       "category, date (such as 2024-02-29), or text whose words are hashed")
+    table.add_argument("--task", default="auto", choices=["auto", "classification", "regression"], help="what the "
+                       "target says by default (%(default)s)")
     add_column_options(table)
     add_reading_options(table)
     table.add_argument("--validation", type=float, default=0.2, metavar="FRACTION", help="of the rows, held out and "
@@ -69,7 +70,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
                         "time (%(default)s)")
     recipe.add_argument("--time-limit", type=float, metavar="SECONDS", help="that the training may take, about")
     recipe.add_argument("--seed", type=int, default=0, help="of the split, the weights and the order (%(default)s)")
-    recipe.add_argument("--threads", type=int)
+    recipe.add_argument("--threads", type=int, help="at most (as many as pay); the result does not depend on it")
 
     cluster = command.add_argument_group("on a cluster", "DATA is then the path or a pattern of Parquet files, which "
                                          "are trained on in pieces by rounds of local SGD (needs fastsgd[dask])")
@@ -90,7 +91,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     network = command.add_argument_group("the network")
     network.add_argument("--hidden", type=sizes, default=[128], metavar="128,64", help="units of the hidden layers "
                          "(128); 0 for none")
-    network.add_argument("--activation", default="relu", choices=ACTIVATIONS)
+    network.add_argument("--activation", default="relu", choices=ACTIVATIONS, help="of the hidden layers (%(default)s)")
     network.add_argument("--loss", choices=LOSSES, help="what is minimised (cross_entropy for classes, squared_error "
                          "for quantities)")
     network.add_argument("--quantile", type=quantiles, metavar="0.1,0.5,0.9", help="which quantiles --loss quantile "
@@ -103,22 +104,26 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
                          "that are classified well already (2)")
     network.add_argument("--tweedie-power", type=float, metavar="POWER", help="of the mean, with which the variance of "
                          "--loss tweedie grows: between 1 and 2 (1.5)")
-    network.add_argument("--dropout", type=float, default=0.0, help="part of the hidden units left out in a step")
-    network.add_argument("--dtype", default="float32", choices=["float32", "float64"])
+    network.add_argument("--dropout", type=float, default=0.0, help="part of the hidden units left out in a step "
+                         "(%(default)s)")
+    network.add_argument("--dtype", default="float32", choices=["float32", "float64"], help="of all numbers "
+                         "(%(default)s)")
 
     descent = command.add_argument_group("the descent")
-    descent.add_argument("--optimizer", default="adam", choices=OPTIMIZERS)
+    descent.add_argument("--optimizer", default="adam", choices=OPTIMIZERS, help="the rule of a step (%(default)s)")
     descent.add_argument("--learning-rate", type=float, metavar="RATE", help="the optimizer's own by default")
     descent.add_argument("--schedule", default="constant", choices=SCHEDULES, help="of the learning rate over the "
                          "whole run: step is a tenth after each third, exponential ends at a hundredth (%(default)s)")
     descent.add_argument("--warm-up", type=float, default=0.0, metavar="EPOCHS", help="in which the rate rises first")
     descent.add_argument("--momentum", type=float, help="for sgd, rmsprop and muon")
-    descent.add_argument("--weight-decay", type=float)
+    descent.add_argument("--weight-decay", type=float, help="how much parameters shrink in a step (the optimizer's "
+                         "own: 0, or 0.01 for adamw, nadamw and muon)")
     descent.add_argument("--clip-norm", type=float, help="longest gradient")
     descent.add_argument("--max-norm", type=float, help="longest weights into a hidden unit")
     descent.add_argument("--average", type=_decay_or_polyak, metavar="DECAY", help="average the parameters: "
                          "exponentially with a decay below 1, all alike with 'polyak'")
-    descent.add_argument("--label-smoothing", type=float, default=0.0)
+    descent.add_argument("--label-smoothing", type=float, default=0.0, help="the part of each label that is "
+                         "spread over all classes (%(default)s)")
     descent.add_argument("--class-weight", choices=["balanced"], help="make all classes count alike")
     descent.add_argument("--batch-size", type=_number_or_auto, metavar="ROWS", help="rows per step; 'auto' looks for "
                          "what is fastest on this machine (100, down to 5 where there are fewer than 2,000 rows)")

@@ -253,6 +253,8 @@ def row_noise(net: Network, X: RowsLike, y: ArrayLike, *, threads: int | None = 
     ValueError, TypeError, FloatingPointError
         As :func:`gradient_noise` does.
 
+    Examples
+    --------
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> noise = fastsgd.descent.row_noise(fastsgd.Network([64, 32, 10], seed=0), X[:100], y[:100])

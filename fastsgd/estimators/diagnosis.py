@@ -50,13 +50,14 @@ def regression_cause(net: Network, X, targets: np.ndarray, weight: np.ndarray | 
 def classification_cause(net: Network, X, targets: np.ndarray, weight: np.ndarray | None) -> str:
     """Why a classifier costs its training rows no less than their classes' shares do; "" where no reason is seen."""
     X, targets, weight = some_rows(X, targets, weight)
-    columns = _of_columns(X)
-    if not columns or (weight is not None and not weight.any()):
+    if weight is not None and not weight.any():
         return ""
-    cost, least = net.cost(X, targets, sample_weight=weight), constant_cost(net, targets, weight)
-    if cost < least or least <= LITTLE:
+    with np.errstate(all="ignore"):
+        cost, least = net.cost(X, targets, sample_weight=weight), constant_cost(net, targets, weight)
+    cure = _of_columns(X) or (SMALLER_RATE if cost > FAR * least else "")
+    if not cure or cost < least or least <= LITTLE:
         return ""
-    return f"The fit learned nothing: its mean cost is {cost:.4g}, that of the classes' shares {least:.4g}. {columns}"
+    return f"The fit learned nothing: its mean cost is {cost:.4g}, that of the classes' shares {least:.4g}. {cure}"
 
 
 def divergence(net: Network, before: np.ndarray, X, targets: np.ndarray, weight: np.ndarray | None, by_labels: bool,

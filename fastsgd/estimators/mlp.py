@@ -63,7 +63,8 @@ class MLPClassifier(ClassifierMixin, MultilayerPerceptron):
     label_smoothing : float
         The part of a target that is spread evenly over all classes.
     scoring : "loss", str or callable, optional
-        What early stopping looks at: the cost, or a scikit-learn scorer; accuracy by default.
+        What early stopping looks at, the higher the better: minus the cost, or a scikit-learn scorer; accuracy by
+        default.
     callbacks : list, optional
         :class:`fastsgd.Callback` objects or functions of the run. ``set_callbacks`` takes scikit-learn's own.
     progress : bool

@@ -1,14 +1,17 @@
 """``TabularClassifier`` and ``TabularRegressor``: tables as they are, defaults that need no tuning."""
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -28,7 +31,7 @@ from fastsgd.estimators.documented import DocumentedEstimator
 from fastsgd.network.network import Network
 from fastsgd.runs.callbacks import Progress
 from fastsgd.runs.history import History
-from fastsgd.tables.columns import Category, Number, missing_in
+from fastsgd.tables.columns import Category, Number
 from fastsgd.tables.encoding import Encoding
 from fastsgd.tables.few_rows import FEW, FewRows
 from fastsgd.tables.frames import frame_names, is_frame, table_of
@@ -110,7 +113,7 @@ class Tabular(DocumentedEstimator):
         self._validate_params()
         kinds = self._kinds()
         table = self._table(X, reset=True, drop=[name for name, kind in kinds.items() if kind == "drop"])
-        y = self._checked_target(y)
+        given_y, y = y, self._checked_target(y)
         check_consistent_length(X, y)
         if len(y) < 2:
             raise ValueError(f"{type(self).__name__} needs at least 2 rows, got n_samples = {len(y)}")
@@ -120,7 +123,7 @@ class Tabular(DocumentedEstimator):
                 raise ValueError(f"columns: there is no column {name!r}; the columns are "
                                  f"{', '.join(self._input_names())}")
         seed = int(check_random_state(self.random_state).randint(SEEDS))
-        codes, target = self._learn_target(y)
+        codes, target = self._learn_target(y, _name_of(given_y, self._input_names()))
         class_weights = self._class_weights(codes, weight)
         inputs, found, left_out = learn_inputs(table, set(table), Wishes(kinds=kinds, coded=True), slice(None), _silent,
                                                warn)
@@ -214,8 +217,8 @@ class Tabular(DocumentedEstimator):
     def _checked_target(self, y) -> np.ndarray:
         raise NotImplementedError
 
-    def _learn_target(self, y: np.ndarray) -> tuple[np.ndarray, Number | Category]:
-        """What the network is trained on, and the column of the encoding."""
+    def _learn_target(self, y: np.ndarray, name: str) -> tuple[np.ndarray, Number | Category]:
+        """What the network is trained on, and the column of the encoding, with its name."""
         raise NotImplementedError
 
     def _encoded_target(self, y, encoding: Encoding) -> np.ndarray:
@@ -241,8 +244,10 @@ class Tabular(DocumentedEstimator):
 
     @property
     def history_(self) -> History:
-        """Of the training; of the first fold where there are several."""
+        """Of the training; of the first fold where there are several. AttributeError after loading."""
         check_is_fitted(self)
+        if not self._folds:
+            raise AttributeError("history_ is of a fit, and an estimator that was read from a file has none")
         return self._folds[0].history
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -358,7 +363,9 @@ class Tabular(DocumentedEstimator):
         names = getattr(self, "feature_names_in_", None)
         return {"estimator": type(self).__name__, "left_out": self._left_out, "features": self.n_features_in_,
                 "names": None if names is None else list(map(str, names)),
-                "importances": self.__dict__.get("_importances")}
+                "importances": self.__dict__.get("_importances"),
+                "recipe": asdict(self.recipe_) if hasattr(self, "recipe_") else None,
+                "parameters": {name: value for name, value in self.get_params(deep=False).items() if _is_json(value)}}
 
     def _restore(self, model: TabularModel) -> None:
         about = model.about
@@ -367,6 +374,10 @@ class Tabular(DocumentedEstimator):
             self.feature_names_in_ = np.array(about["names"], dtype=object)
         if about["importances"] is not None:
             self._importances = list(map(float, about["importances"]))
+        if about.get("recipe") is not None:
+            self.recipe_ = Recipe(**about["recipe"])
+        self.set_params(**about.get("parameters", {}))
+        self._validate_params()
         self._left_out, self._folds = dict(about["left_out"]), []
         self._hold(model)
 
@@ -406,7 +417,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
     time_limit : float, optional
         Seconds that a fit may take, about. With it results depend on the machine.
     validation_fraction : float
-        The part of the rows that is held out.
+        The part of the rows that is held out where the recipe has one fold. With more folds each is held out in turn.
     recipe : fastsgd.tabular.Recipe, optional
         The settings, instead of those that quality stands for.
     random_state : int, RandomState or None
@@ -423,7 +434,10 @@ class TabularClassifier(ClassifierMixin, Tabular):
         What was made of each column.
     network_ : fastsgd.Network
     recipe_ : fastsgd.tabular.Recipe
+        What was trained: ``members`` networks of ``depth`` hidden layers, beside a linear model where held-out rows
+        say that it helps; of 0 members the linear model alone.
     history_ : fastsgd.History
+        Of the training, of the first fold where there are several; a loaded estimator has none.
 
     Examples
     --------
@@ -452,20 +466,18 @@ class TabularClassifier(ClassifierMixin, Tabular):
         return weights_for_classes(self.class_weight, self.classes_, codes, weight)
 
     def _checked_target(self, y) -> np.ndarray:
+        _refuse_missing(y)
         y = column_or_1d(y, warn=True)
-        if y.dtype.kind == "O" and (gone := missing_in(y)).any():
-            raise ValueError(f"y has {gone.sum():,} missing values, the first in row {int(np.argmax(gone))}, counted "
-                             "from 0; leave these rows out")
         if y.dtype.kind == "f":
             assert_all_finite(y, input_name="y")
         check_classification_targets(y)
         return y
 
-    def _learn_target(self, y):
+    def _learn_target(self, y, name):
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError("y has a single class; a classifier needs at least 2 classes")
-        return codes, Category(TARGET, tuple(map(_level, self.classes_.tolist())))
+        return codes, Category(name, tuple(map(_level, self.classes_.tolist())))
 
     def _encoded_target(self, y, encoding):
         y = self._checked_target(y)
@@ -521,6 +533,7 @@ class TabularRegressor(RegressorMixin, Tabular):
     """
 
     def _checked_target(self, y) -> np.ndarray:
+        _refuse_missing(y)
         y = column_or_1d(y, warn=True)
         try:
             y = y.astype(float)
@@ -531,8 +544,8 @@ class TabularRegressor(RegressorMixin, Tabular):
             raise ValueError(f"y contains NaN or infinity: {y[row]} in row {row}, counted from 0")
         return y
 
-    def _learn_target(self, y):
-        target = Number.learn(TARGET, y)
+    def _learn_target(self, y, name):
+        target = Number.learn(name, y)
         return target.standardised(y, np.float32), target
 
     def _encoded_target(self, y, encoding):
@@ -586,11 +599,35 @@ def _checked_levels(quantiles) -> tuple[float, ...]:
     return tuple(min(max(round(level, 12), QUANTILES[0]), QUANTILES[-1]) for level in levels)
 
 
+def _refuse_missing(y) -> None:
+    """ValueError where a target has None, NaN or pandas' NA among objects."""
+    values = np.asarray(y)
+    if values.dtype.kind == "O" and values.ndim == 1:
+        gone = [value is None or is_scalar_nan(value) or is_pandas_na(value) for value in values]
+        if any(gone):
+            raise ValueError(f"y has {sum(gone):,} missing values, the first in row {gone.index(True)}, counted from "
+                             "0; leave these rows out: X[y.notna()], y[y.notna()] of pandas' frames")
+
+
+def _name_of(y, inputs: list[str]) -> str:
+    """That of a Series, by which the command finds the target in a table."""
+    name = getattr(y, "name", None)
+    return name if isinstance(name, str) and name and name not in inputs else TARGET
+
+
 def _level(label) -> str | int | bool:
     """A class as an encoding has it."""
     if isinstance(label, float) and math.isfinite(label) and label.is_integer():
         return int(label)
     return label if isinstance(label, str | int | bool) else str(label)
+
+
+def _is_json(value) -> bool:
+    """Whether a file can hold it as it is."""
+    try:
+        return json.loads(json.dumps(value)) == value
+    except (TypeError, ValueError):
+        return False
 
 
 def _silent(_: str) -> None:

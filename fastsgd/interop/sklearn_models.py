@@ -32,6 +32,8 @@ def from_sklearn(model):
     TypeError
         For a model of another class.
 
+    Examples
+    --------
     >>> import fastsgd
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.neural_network import MLPRegressor
@@ -70,6 +72,8 @@ def to_sklearn(estimator):
         Where scikit-learn cannot compute the predictions: activations or losses that it has not, a softmax of
         SGDClassifier's, an output_scale that was given to the fitted network.
 
+    Examples
+    --------
     >>> import fastsgd
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)

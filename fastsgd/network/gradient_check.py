@@ -82,6 +82,8 @@ def check_gradient(net: Network, X: RowsLike, y: ArrayLike, *, gradient: np.ndar
         When an error exceeds the tolerance, naming the array and its worst coordinate; when the gradient
         is zero throughout, or all coordinates lie at a kink, so that nothing would be checked.
 
+    Examples
+    --------
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> net = fastsgd.Network([64, 8, 10], activation="tanh", dtype="float64", seed=0)

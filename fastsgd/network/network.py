@@ -425,6 +425,8 @@ class Network:
         ValueError
             For a network with members: ``net.member(i).compile_predictor()`` is of one of them.
 
+        Examples
+        --------
         >>> net = Network([3, 4, 2], seed=1)
         >>> predictor = net.compile_predictor()
         >>> predictor

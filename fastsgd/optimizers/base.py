@@ -48,16 +48,42 @@ class Factors(NamedTuple):
     penalty: float
 
 
+OWN_OPTIONS = {
+    "momentum": """float
+        mu, at least 0 and below 1.""",
+    "nesterov": """bool
+        Whether the step looks ahead along the momentum.""",
+    "cumulative_l1": """bool
+        Whether l1 makes weights exactly zero, as above.""",
+    "beta_1": """float
+        Decay of the average of gradients, at least 0 and below 1.""",
+    "beta_2": """float
+        Decay of the average of their squares (with Lion, of gradients), at least 0 and below 1.""",
+    "epsilon": """float
+        Added to the root, so that nothing is divided by 0; at least 0.""",
+    "momentum_decay": """float
+        How slowly mu rises, as above; at least 0.""",
+    "rho": """float
+        Decay of the average of squares, at least 0 and below 1.""",
+    "scale": """"rms" or "original"
+        What c is, as above.""",
+    "adam_rate": """float
+        What the learning rate is multiplied by where AdamW makes the step; at least 0.""",
+    "squared": """bool
+        PA-II instead of PA-I."""}
+DECAYS = {
+    False: "g gains ``weight_decay * w``.",
+    True: "w shrinks by ``eta * weight_decay * w``, apart from the gradient."}
 OPTIONS = """    Parameters
     ----------
     learning_rate : float or function
         eta, a number, or a function from the step (0, 1, 2, ...) to a number such as those of ``fastsgd.schedules``;
         for a network of several members it may be a sequence of these, one for each.
-        All other options are given by their keyword; numbers are at least 0 and finite.
-    weight_decay : float or function
-        A number, or a function of the step like the learning rate. Acts on every parameter, biases too, as in PyTorch:
-        g gains ``weight_decay * w``. (AdamW, NAdamW, ScheduleFreeAdamW, Lion and Muon instead shrink w by
-        ``eta * weight_decay * w``, apart from the gradient.)
+        All other options are given by their keyword; numbers are finite and at least 0, those that limit something
+        above 0.
+{own}    weight_decay : float or function
+        A number, or a function of the step like the learning rate. Acts on every parameter, biases too:
+        {decay}
     l2, l1 : float
         Act on weights only: g gains ``l2 * w`` and ``l1 * sign(w)``, the derivatives of ``l2/2 * sum(w**2)`` and
         ``l1 * sum(abs(w))``.
@@ -74,9 +100,9 @@ OPTIONS = """    Parameters
         a group with factor 0 of the learning rate stay as they are. In a network with ``init="ntk"`` it is the length
         of the weights W; all else acts on V (see :class:`fastsgd.Network`).
     average : float or "polyak", optional
-        Training ends with a running average of the parameters. A number below 1 is the decay of an exponential one,
-        a <- average * a + (1 - average) * w, begun as a plain mean so that it forgets where it started. "polyak" is
-        the mean of the parameters after every step (Polyak and Juditsky 1992).
+        Training ends with a running average of the parameters. A number above 0 and below 1 is the decay of an
+        exponential one, a <- average * a + (1 - average) * w, begun as a plain mean so that it forgets where it
+        started. "polyak" is the mean of the parameters after every step (Polyak and Juditsky 1992).
     average_from : int
         Steps before the average begins.
     bias_rate : float
@@ -107,6 +133,7 @@ class Optimizer(Parameters):
     groups: Mapping[str | int, ParameterGroup] = field(default_factory=dict, hash=False)
 
     kind: ClassVar[str]
+    decoupled: ClassVar[bool] = False            # whether weight_decay acts apart from the gradient, for the docstring
     flags: ClassVar[tuple[str, ...]] = ("nesterov", "cumulative_l1", "squared")
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"scale": ("rms", "original")}
     above_zero: ClassVar[tuple[str, ...]] = ("clip_norm", "clip_value", "clip_delta", "max_norm")
@@ -151,7 +178,11 @@ class Optimizer(Parameters):
             raise ValueError(f"clip_norm={self.clip_norm:g} and clip_value={self.clip_value:g} exclude each other")
 
     def __init_subclass__(cls) -> None:
-        cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n\n{OPTIONS}"
+        """Adds the options to the docstring: the rule's own, then what all share."""
+        names = dict.fromkeys(name for base in reversed(cls.__mro__) for name in vars(base).get("__annotations__", {}))
+        own = "".join(f"    {name} : {OWN_OPTIONS[name]}\n" for name in names if name in OWN_OPTIONS)
+        options = OPTIONS.format(own=own, decay=DECAYS[cls.decoupled])
+        cls.__doc__ = f"{(cls.__doc__ or '').rstrip()}\n\n{options}"
 
     def __setstate__(self, state: dict) -> None:
         average = "polyak" if state.get("average") == 1.0 else state.get("average")     # as fastsgd 0.1 had it

@@ -85,6 +85,7 @@ class AdamW(Adam):
 
     weight_decay: float = 0.01
     kind: ClassVar[str] = "adamw"
+    decoupled: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -138,6 +139,7 @@ class ScheduleFreeAdamW(Optimizer):
     beta_2: float = 0.999
     epsilon: float = 1e-8
     kind: ClassVar[str] = "schedule_free_adamw"
+    decoupled: ClassVar[bool] = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -220,6 +222,7 @@ class Lion(Optimizer):
     beta_1: float = 0.9
     beta_2: float = 0.99
     kind: ClassVar[str] = "lion"
+    decoupled: ClassVar[bool] = True
 
     @property
     def slots(self) -> int:

@@ -35,6 +35,8 @@ def importances(names: Sequence[str], values: ArrayLike, ax: Any = None, *, unit
     -------
     matplotlib axes
 
+    Examples
+    --------
     >>> ax = fastsgd.plots.importances(["size", "colour"], [3.0, 0.5])                # doctest: +SKIP
     """
     found = np.asarray(values, dtype=float)
@@ -69,6 +71,8 @@ def explanation(explained: Explanation, row: int = 0, ax: Any = None) -> Any:
     -------
     matplotlib axes
 
+    Examples
+    --------
     >>> ax = fastsgd.plots.explanation(model.explain(frame[:1]))                      # doctest: +SKIP
     """
     values, base, named = explained.of_row(row)

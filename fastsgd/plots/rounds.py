@@ -32,6 +32,8 @@ def rounds(history: Any, *, first: int | None = None, last: int | None = None, a
     -------
     matplotlib axes
 
+    Examples
+    --------
     >>> ax = fastsgd.plots.rounds(history, first=1, last=5)                          # doctest: +SKIP
     """
     require_result(history, "history", "compute_seconds", "fastsgd.distributed.train")

@@ -55,6 +55,8 @@ def history(history: History, ax: Any = None) -> Any:
     matplotlib axes
         Those of the cost. ImportError says what to install where matplotlib is missing, here and in all plots.
 
+    Examples
+    --------
     >>> import fastsgd
     >>> (X, y), _ = fastsgd.datasets.digits()
     >>> net = fastsgd.Network([64, 32, 10], seed=0)

@@ -19,6 +19,9 @@ FEW_STEPS = 20                   # with fewer no warning is due
 ABSURD = 100.0                   # a mean cost of an output that no classifier should have
 LEARNED = 0.98                   # of the constant's cost: with less of it something has been learned
 RARELY = 1e-6                    # the least share of a class, mean or deviation whose logarithm is taken
+ABOVE = 1.02                     # of the constant's cost: it was not even reached
+EPOCHS = 5                       # in which a cost must fall to be called falling
+ROUNDING = 1e-4                  # of a cost: what one epoch may be above the one before and still fall
 LITTLE = 1e-5                    # a constant's cost that leaves nothing to be learned, as of a single class
 
 
@@ -105,6 +108,8 @@ def nothing_learned(net: Network, rows: Segment, history: History, rates: np.nda
     if not causes and found > advice.FAR * least:
         at_zero = constant_cost(net, y, weight, np.zeros(net.sizes[-1]))
         causes = [_of_the_steps(rates[best], falls=found < min(advice.FAR * at_zero, history.cost[0]))]
+    elif not causes and found > ABOVE * least and _falls_throughout(history):
+        causes = [_of_the_steps(rates[best], falls=True)]
     if not causes:
         return ""
     if len(rates) == 1:
@@ -113,6 +118,12 @@ def nothing_learned(net: Network, rows: Segment, history: History, rates: np.nda
         what = ("all members predict the rows they were trained on no better than a constant: the least cost, of "
                 f"member {best}, is {found:.4g}")
     return f"{what}, that of the constant {least:.4g}. {'. '.join(causes)}"
+
+
+def _falls_throughout(history: History) -> bool:
+    """Whether the cost falls, at a learning rate that no schedule has made small."""
+    costs, rates = history.cost, history.learning_rate
+    return len(costs) >= EPOCHS and bool(np.diff(costs).max() <= ROUNDING * costs[0]) and 2 * rates[-1] > max(rates)
 
 
 def _of_the_steps(rate: float, falls: bool) -> str:

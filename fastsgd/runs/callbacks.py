@@ -277,12 +277,12 @@ class EarlyStopping(_Watch):
         Which way is better; auto goes by the figure's name: down for costs, losses and errors (mse, rmse, log_loss,
         ...), up for accuracies, scores and the like, and asks for a mode where the name says neither.
     restore_best : bool
-        Whether the network ends with the parameters of the best figure.
+        Whether the network ends with the parameters of the best figure, also where all epochs were made.
 
     Attributes
     ----------
     best : float
-        After the training the best figure.
+        After the training the last figure that counted as an improvement: the best one where min_delta is 0.
     best_step : int
         How many steps led to it.
 
