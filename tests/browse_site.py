@@ -1,7 +1,7 @@
 """``python tests/browse_site.py docs/_build/html``: the site as a reader meets it, from disk, in headless Chromium.
 
 Needs Debian's chromium and the package playwright. All links within the site, and their anchors, must lead somewhere,
-and questions of newcomers be answered two clicks from the front page. Every page is opened at 390 and at 1,200 pixels:
+and questions of newcomers be answered two clicks from the front page. Every page is opened at several widths:
 no error of a script, no picture that does not load, nothing that makes the page scroll sideways. Then the search, and
 the page that reads digits. ``--pictures FOLDER`` keeps what each page looks like.
 """
@@ -12,6 +12,9 @@ from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from playwright.sync_api import Page, sync_playwright
+
+WIDTHS = (390, 1200, 1500)                   # of a window, in pixels
+MOST_TOLD = 40                               # faults
 
 # what newcomers ask in the issues of other libraries, the page that answers it, and words of the answer
 QUESTIONS = {
@@ -55,7 +58,7 @@ STROKES: dict[int, list[list[tuple[int, int]]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("site", type=Path)
-    parser.add_argument("--pictures", type=Path, help="keep a picture of every page at both widths in this folder")
+    parser.add_argument("--pictures", type=Path, help="keep a picture of every page at each width in this folder")
     options = parser.parse_args()
     site = options.site.resolve()
     pages = sorted(path for path in site.rglob("*.html") if "_modules" not in path.parts)
@@ -72,10 +75,10 @@ def main() -> None:
         faults += search(page, site) + draw(page, site)
         browser.close()
     links = sum(len(page.links) for page in read.values())
-    print(f"{len(pages)} pages at two widths, {links:,} links, {len(QUESTIONS)} questions, {len(SEARCHED)} searches, "
+    print(f"{len(pages)} pages at {len(WIDTHS)} widths, {links:,} links, {len(QUESTIONS)} questions, {len(SEARCHED)} searches, "
           f"{len(STROKES)} digits drawn: {len(faults)} faults")
     if faults:
-        sys.exit("\n".join(faults))
+        sys.exit("\n".join(faults[:MOST_TOLD]))
 
 
 class Links(HTMLParser):
@@ -128,7 +131,7 @@ def look(page: Page, path: Path, picture: Path | None) -> list[str]:
     page.goto(path.as_uri())
     page.evaluate("document.querySelectorAll('img').forEach(image => image.loading = 'eager')")
     page.wait_for_function("[...document.images].every(image => image.complete)")
-    for width in (390, 1200):
+    for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
         wide, has = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         if wide > has:

@@ -91,10 +91,13 @@ print(again)
 # ``optim.AdamW(lr, weight_decay)``      ``fastsgd.AdamW(lr, weight_decay=)``, with the same meaning
 # ``clip_grad_norm_``                    ``AdamW(..., clip_norm=1.0)``
 # ``lr_scheduler``                       ``AdamW(schedules.Cosine(0.003))``, or any function of the step
+# ``StepLR(optimizer, 10)``, per epoch   ``schedules.StepDecay(0.1, every=10 * steps)``: schedules count steps
+# ``ReduceLROnPlateau``                  ``callbacks=[fastsgd.ReduceOnPlateau(patience=5)]``
+# validation, the best epoch kept        ``train(..., validation=0.2, callbacks=[fastsgd.EarlyStopping(10)])``
 # ``DataLoader``                         arrays, a memory map, or ``train_stream`` of an iterator
 # ``torch.save``, ``load``               ``net.save``, ``Network.load``, or ``train(..., checkpoint=)``
 # ``model.eval()``, ``no_grad()``        ``net.predict``
 # =====================================  =======================================================
 #
-# Convolutions, recurrence, attention and GPUs have no counterpart. A loss of your own needs a loop around ``net.step``:
-# :doc:`/howto/custom-loss-and-metrics`.
+# Convolutions, recurrence, attention, GPUs, and dropout in front of the first ``Linear`` have no counterpart. A loss of
+# your own needs a loop around ``net.step``: :doc:`/howto/custom-loss-and-metrics`.
