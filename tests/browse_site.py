@@ -75,8 +75,8 @@ def main() -> None:
         faults += search(page, site) + draw(page, site)
         browser.close()
     links = sum(len(page.links) for page in read.values())
-    print(f"{len(pages)} pages at {len(WIDTHS)} widths, {links:,} links, {len(QUESTIONS)} questions, {len(SEARCHED)} searches, "
-          f"{len(STROKES)} digits drawn: {len(faults)} faults")
+    print(f"{len(pages)} pages at {len(WIDTHS)} widths, {links:,} links, {len(QUESTIONS)} questions, "
+          f"{len(SEARCHED)} searches, {len(STROKES)} digits drawn: {len(faults)} faults")
     if faults:
         sys.exit("\n".join(faults[:MOST_TOLD]))
 
