@@ -46,7 +46,7 @@ del mapped
 
 net = fastsgd.Network([COLUMNS, 64, 2], seed=0)
 looked_at = {"validation": (X_test, y_test), "evaluate_every": 100}                      # steps of 100 rows
-mapped = fastsgd.train(net, folder / "rows.npy", labels, optimizer=fastsgd.Adam(0.003), epochs=2, seed=0, **looked_at)
+from_map = fastsgd.train(net, folder / "rows.npy", labels, optimizer=fastsgd.Adam(0.003), epochs=2, seed=0, **looked_at)
 print(f"mapped file: {net.score(X_test, y_test):.4f} of the test rows")
 
 # %%
@@ -91,8 +91,8 @@ print(f"Parquet: {net.score(X_test, y_test):.4f}")
 # They learn alike: rows are shuffled in each.
 
 _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-for history, label in ((mapped, "mapped file"), (streamed, "stream"), (from_files, "Parquet")):
-    ax.plot(100 * 100 * np.arange(1, len(history.validation_cost) + 1), history.validation_cost, label=label)
+for history, label in ((from_map, "mapped file"), (streamed, "stream"), (from_files, "Parquet")):
+    ax.plot(100 * np.array(history.validation_steps), history.validation_cost, label=label)
 ax.set(xlabel="rows seen", ylabel="cost of the test rows")
 ax.legend()
 

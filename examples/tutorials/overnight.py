@@ -87,8 +87,9 @@ in_one_go = fastsgd.Network.load(folder / "digits.safetensors")
 print("the same bits:", np.array_equal(interrupted.params, in_one_go.params))
 
 _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-ax.semilogy(range(1, 61), costs(), color="#0072b2", linewidth=1, label="in one go")
-ax.semilogy(range(1, 61), costs_interrupted, ".", color="#d55e00", label="killed twice")
+epochs = np.arange(1, len(costs_interrupted) + 1)
+ax.semilogy(epochs, costs(), color="#0072b2", linewidth=1, label="in one go")
+ax.semilogy(epochs, costs_interrupted, ".", color="#d55e00", label="killed twice")
 for epoch in killed:
     ax.axvline(epoch + 0.5, color="#666", linestyle=":")
 ax.set(xlabel="epoch", ylabel="validation cost")

@@ -7,7 +7,7 @@ from scipy.sparse import issparse
 from fastsgd.data.advice import FAR, is_far, sizes_of_columns, some_rows
 from fastsgd.network.derived import before_output
 from fastsgd.network.network import Network
-from fastsgd.runs.baseline import LITTLE, best_constant, constant_cost, output_alone
+from fastsgd.runs.baseline import LITTLE, best_constant, clear_accuracy, constant_cost, output_alone
 
 FEW_STEPS = 100
 FALLING = 0.005                      # of a cost in an epoch
@@ -47,14 +47,20 @@ def regression_cause(net: Network, X, targets: np.ndarray, weight: np.ndarray | 
     return ""
 
 
-def classification_cause(net: Network, X, targets: np.ndarray, weight: np.ndarray | None) -> str:
-    """Why a classifier costs its training rows no less than their classes' shares do; "" where no reason is seen."""
+def classification_cause(net: Network, X, targets: np.ndarray, weight: np.ndarray | None, metric: float) -> str:
+    """Why a classifier costs its training rows no less than their classes' shares do; "" where no reason is seen.
+
+    Where no column is far from unit size and the accuracy of the last epoch (``metric``) is clear, nothing is computed.
+    """
     X, targets, weight = some_rows(X, targets, weight)
     if weight is not None and not weight.any():
         return ""
+    columns = _of_columns(X)
+    if not columns and metric >= clear_accuracy(net, targets, weight):
+        return ""
     with np.errstate(all="ignore"):
         cost, least = net.cost(X, targets, sample_weight=weight), constant_cost(net, targets, weight)
-    cure = _of_columns(X) or (SMALLER_RATE if cost > FAR * least else "")
+    cure = columns or (SMALLER_RATE if cost > FAR * least else "")
     if not cure or cost < least or least <= LITTLE:
         return ""
     return f"The fit learned nothing: its mean cost is {cost:.4g}, that of the classes' shares {least:.4g}. {cure}"

@@ -220,7 +220,7 @@ n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_features_in_, feature_nam
         return targets if enough else None
 
     def _cause(self, net, data, weight, metric):
-        return classification_cause(net, data.X, data.targets, weight)
+        return classification_cause(net, data.X, data.targets, weight, metric)
 
     def _metrics(self, targets, trained):
         if targets.ndim == 1 or targets.shape[1] == 1:

@@ -113,7 +113,7 @@ class Tabular(DocumentedEstimator):
         self._validate_params()
         kinds = self._kinds()
         table = self._table(X, reset=True, drop=[name for name, kind in kinds.items() if kind == "drop"])
-        given_y, y = y, self._checked_target(y)
+        name_of_y, y = _name_of(y, self._input_names()), self._checked_target(y)
         check_consistent_length(X, y)
         if len(y) < 2:
             raise ValueError(f"{type(self).__name__} needs at least 2 rows, got n_samples = {len(y)}")
@@ -123,7 +123,7 @@ class Tabular(DocumentedEstimator):
                 raise ValueError(f"columns: there is no column {name!r}; the columns are "
                                  f"{', '.join(self._input_names())}")
         seed = int(check_random_state(self.random_state).randint(SEEDS))
-        codes, target = self._learn_target(y, _name_of(given_y, self._input_names()))
+        codes, target = self._learn_target(y, name_of_y)
         class_weights = self._class_weights(codes, weight)
         inputs, found, left_out = learn_inputs(table, set(table), Wishes(kinds=kinds, coded=True), slice(None), _silent,
                                                warn)
@@ -215,7 +215,9 @@ class Tabular(DocumentedEstimator):
         return Rows(self._encoded(encoding, X), self._encoded_target(y, encoding), weight)
 
     def _checked_target(self, y) -> np.ndarray:
-        raise NotImplementedError
+        """(rows,), without missing values."""
+        _refuse_missing(y)
+        return column_or_1d(y, warn=True)
 
     def _learn_target(self, y: np.ndarray, name: str) -> tuple[np.ndarray, Number | Category]:
         """What the network is trained on, and the column of the encoding, with its name."""
@@ -466,8 +468,7 @@ class TabularClassifier(ClassifierMixin, Tabular):
         return weights_for_classes(self.class_weight, self.classes_, codes, weight)
 
     def _checked_target(self, y) -> np.ndarray:
-        _refuse_missing(y)
-        y = column_or_1d(y, warn=True)
+        y = super()._checked_target(y)
         if y.dtype.kind == "f":
             assert_all_finite(y, input_name="y")
         check_classification_targets(y)
@@ -533,8 +534,7 @@ class TabularRegressor(RegressorMixin, Tabular):
     """
 
     def _checked_target(self, y) -> np.ndarray:
-        _refuse_missing(y)
-        y = column_or_1d(y, warn=True)
+        y = super()._checked_target(y)
         try:
             y = y.astype(float)
         except (TypeError, ValueError):

@@ -137,13 +137,18 @@ def _is_suspicious(net: Network, history: History, y: np.ndarray, weight: np.nda
     metric = history.metric[-1]
     if net.metric != "accuracy":
         return metric < 0.01
+    return bool(metric < clear_accuracy(net, y, weight) or history.cost[-1] > ABSURD * net.sizes[-1])
+
+
+def clear_accuracy(net: Network, y: np.ndarray, weight: np.ndarray | None) -> float:
+    """One that is clearly above that of always predicting the commonest class, or label of each output."""
     if y.ndim == 1:
         counts = np.bincount(y, weight)
         share = counts.max() / counts.sum()
     else:
         yes = np.average(y > (0 if net.architecture.loss_type.targets is MARGINS else 0.5), axis=0, weights=weight)
         share = np.maximum(yes, 1 - yes).mean()
-    return bool(metric < share + 0.1 * (1 - share) or history.cost[-1] > ABSURD * net.sizes[-1])
+    return float(share + 0.1 * (1 - share))
 
 
 def _quantile(values: np.ndarray, level: float, weight: np.ndarray | None) -> float:

@@ -85,10 +85,11 @@ def read_inputs(table: dict[str, np.ndarray], names: set[str], reading: Reading,
             continue
         example = next(value for value in values.tolist() if value is not None)
         (numbers if written else dates).append(f"{name!r} ({example!r:.40})")
-        if (strange := missing_in(read) & spelling.there(values)).any():
-            row = int(np.argmax(strange))
+        gone = np.flatnonzero(missing_in(read))
+        if len(strange := gone[spelling.there(values[gone])]):
+            row = int(strange[0])
             warn(f"column {name!r} is read as {'numbers' if written else 'dates'}; other values, which count as "
-                 f"missing: {int(strange.sum()):,}, such as {values[row]!r} in row {row}, counted from 0")
+                 f"missing: {len(strange):,}, such as {values[row]!r} in row {row}, counted from 0")
     for what, names_of in (("numbers", numbers), ("dates", dates)):
         if names_of:
             tell(f"strings read as {what}: {some(names_of)}")

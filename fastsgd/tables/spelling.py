@@ -88,7 +88,7 @@ def _distinct(values: np.ndarray) -> list[str]:
 def there(values: np.ndarray) -> np.ndarray:
     """Where there is a value, and not a word that says that it is missing."""
     missing = {value: _says_nothing(value) for value in set(values.tolist())}
-    return np.array([not missing[value] for value in values.tolist()])
+    return np.array([not missing[value] for value in values.tolist()], dtype=bool)
 
 
 def _says_nothing(value: str | None) -> bool:
