@@ -8,10 +8,12 @@ with its OpenBLAS.
 """
 import importlib.metadata
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from logging import INFO
 from pathlib import Path
@@ -21,6 +23,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 CSRC = Path("fastsgd/engine/csrc")
+(OPENBLAS,) = (each for each in tomllib.loads(Path("pyproject.toml").read_text())["build-system"]["requires"]
+               if each.startswith("scipy-openblas32=="))
 
 
 def openblas():
@@ -34,7 +38,7 @@ def openblas():
         try:
             files = [file.locate() for file in importlib.metadata.files("scipy-openblas32") or []]
         except importlib.metadata.PackageNotFoundError:
-            sys.exit("fastsgd needs OpenBLAS to build: pip install scipy-openblas32==0.3.34.481.3")
+            sys.exit(f"fastsgd needs OpenBLAS to build: pip install {OPENBLAS}")
     copies = {}
     for file in map(Path, files):
         if file.stem == "libscipy_openblas" and file.suffix in (".so", ".dylib", ".dll"):
@@ -43,7 +47,7 @@ def openblas():
             copies["LICENSE.OpenBLAS.txt"] = file
     if len(copies) != 2:
         sys.exit(f"the installed scipy-openblas32 lacks its library or its licence, found only {sorted(copies)}; "
-                 "reinstall it: pip install --force-reinstall scipy-openblas32==0.3.34.481.3")
+                 f"reinstall it: pip install --force-reinstall {OPENBLAS}")
     return copies
 
 
@@ -52,6 +56,9 @@ def what_is_missing():
     if sys.maxsize < 2**32:
         return "it needs a 64-bit Python"
     if sys.platform == "win32":
+        if platform.machine() != "AMD64" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+            return ("its C is not for Microsoft's compiler, and the wheel for Windows is for x86-64 and Pythons that "
+                    "are not free-threaded; install fastsgd by such a Python")
         return ("its C is not for Microsoft's compiler; install the wheel (pip install --only-binary fastsgd fastsgd), "
                 "which tools/wheels.py makes on Linux")
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]

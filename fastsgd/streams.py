@@ -107,5 +107,5 @@ def arrow(data, target: str, *, columns: Sequence[str] | None = None, sample_wei
 
 def _numbers(column, name: str) -> np.ndarray:
     if column.null_count:
-        raise ValueError(f"column {name!r} has {column.null_count:,} missing values")
+        raise ValueError(f"column {name!r} has {column.null_count:,} missing value{'s' * (column.null_count > 1)}")
     return numbers(column)

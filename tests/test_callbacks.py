@@ -354,6 +354,14 @@ def test_figures_are_named_in_whole_and_weighted_ones_so(digits, kind):
     assert re.fullmatch(r"Run\(epoch 2 of 2, 4 steps, .* s, " + shown, seen[-1][1])
 
 
+@pytest.mark.parametrize("factor", [-1.0, np.nan, "a", None])
+def test_a_rate_factor_is_a_number_of_at_least_0(digits, factor):
+    (X, y), _ = digits
+    net = fastsgd.Network([64, 10], seed=0)
+    with pytest.raises(ValueError, match="rate_factor must be a finite number, at least 0, got"):
+        fastsgd.train(net, X, y, epochs=1, seed=0, callbacks=[lambda run: setattr(run, "rate_factor", factor)])
+
+
 def test_figures_that_do_not_fit_are_left_out_whole():
     from fastsgd.runs.callbacks import figures_line
     history = fastsgd.History("accuracy", cost=[0.25], metric=[0.5], validation_cost=[0.125], validation_metric=[0.75],

@@ -286,6 +286,9 @@ def test_arrays_of_numbers():
             checks.as_numbers(bad, "X")
     assert checks.as_numbers(np.array([1, 2.5], object), "X").tolist() == [1, 2.5]
     assert checks.as_numbers([True], "X").dtype == bool
+    pandas = pytest.importorskip("pandas")
+    with says(ValueError, "X[1, 0] is missing (pandas.NA); missing values must be removed or filled first"):
+        checks.as_numbers(pandas.DataFrame({"a": pandas.array([1.5, None], dtype="Float32"), "b": 1}), "X")
     large = np.array([[1.0, 2.0], [3e38, 3e38]])
     np.testing.assert_array_equal(checks.to_dtype(large, F32, "X"), large.astype(F32))   # though their sum is not
     with says(ValueError, "X[1, 0] is 1e+39, too large for float32; scale the data or use float64"):
@@ -297,6 +300,7 @@ def test_arrays_of_numbers():
             checks.generator(seed)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has other pipes, and other error numbers")
 def test_what_cannot_be_written_is_said_with_its_number(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, number, words in ((tmp_path, errno.EISDIR, "it is a folder; give a file name"),

@@ -95,6 +95,8 @@ def test_python_reads_what_the_command_has_learned(table, capsys):
     assert max(importances, key=importances.get) == "area"
     assert importances["row"] == 0
     assert ("row", "left out: by fastsgd train", 0) in model.columns_
+    assert (model.quality, model.validation_fraction, model.time_limit) == ("fast", 0.2, None)
+    assert model.recipe_.members * model.recipe_.folds >= 1
     assert main(["train", "houses.csv", "--target", "dear", "--out", "n.safetensors", "--epochs", "2"]) == 0
     with pytest.raises(ValueError, match="options of its own, which fastsgd predict"):
         tabular.load("n.safetensors")

@@ -2,7 +2,6 @@
 import errno
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 
 import fastsgd
 
+resource = pytest.importorskip("resource", reason="a limit of POSIX systems")
 SOAK = Path(__file__).parent / "soak"
 
 

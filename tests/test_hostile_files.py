@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from soak import fuzz
 from test_checkpoint import forged, progress
 from test_modelfile import join, make, parts
 
@@ -28,6 +27,9 @@ from fastsgd.runs import checkpoint, run_state
 from fastsgd.runs.history import History
 from fastsgd.tables.encoding import Encoding
 from fastsgd.tables.read import read_table
+
+pytest.importorskip("resource", reason="limits of memory and of time are of POSIX systems")
+from soak import fuzz
 
 COUNTS = {"model": 1200, "checkpoint": 400, "idx": 800, "csv": 100, "jsonl": 100, "npz": 500, "onnx": 500}
 

@@ -5,12 +5,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import sysconfig
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from c_compiler import STRICT, WARNINGS, compile_c, compiler
 from interop_cases import (
     COUNT,
     ENCODINGS,
@@ -30,15 +30,6 @@ import fastsgd
 from fastsgd.interop import to_c
 from fastsgd.layers import Columns, PiecewiseLinear
 from fastsgd.model.architecture import ACTIVATIONS
-
-COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2"]
-
-
-def compile_c(folder, names, library="lib.so", more=()):
-    subprocess.run([*COMPILER, *STRICT, *more, "-shared", "-fPIC", "-o", folder / library,
-                    *(folder / f"{name}.c" for name in names), "-lm"], check=True)
-    return ctypes.CDLL(str(folder / library))
 
 
 def predict(library, name, net, X, scratch=None):
@@ -152,7 +143,7 @@ def test_every_activation_stands_large_inputs(tmp_path, dtype):
 
 def test_with_fused_multiply_add_the_sums_are_the_same_bits(tmp_path):
     flags = ["-O3", "-march=native", "-ffp-contract=fast"]
-    macros = subprocess.run([*COMPILER, *flags, "-dM", "-E", "-x", "c", os.devnull], capture_output=True, text=True)
+    macros = subprocess.run(compiler(*flags, "-dM", "-E", "-x", "c", os.devnull), capture_output=True, text=True)
     if "FP_FAST_FMAF" not in macros.stdout:
         pytest.skip("needs fused multiply-add, and a compiler that knows these flags")
     net = fastsgd.Network([512, 40, 7], "relu", "absolute_error", seed=0)
@@ -206,8 +197,8 @@ def test_threads_do_not_meet(tmp_path):
 
 
 def test_a_c_plus_plus_program_can_call_it(tmp_path):
-    compiler = shlex.split(os.environ.get("CXX", "g++"))
-    if not shutil.which(compiler[0]):
+    cxx = shlex.split(os.environ.get("CXX", "g++"))
+    if not shutil.which(cxx[0]):
         pytest.skip("needs a C++ compiler")
     net = fastsgd.Network([2, 4, 3], seed=0)
     to_c(net, tmp_path / "net.c")
@@ -219,9 +210,9 @@ def test_a_c_plus_plus_program_can_call_it(tmp_path):
         "    net_predict(x, out);\n"
         '    for (float value : out) std::printf("%.9g ", value);\n'
         "}\n")
-    subprocess.run([*COMPILER, *STRICT, "-c", "-o", tmp_path / "net.o", tmp_path / "net.c"], check=True)
-    subprocess.run([*compiler, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-o", tmp_path / "main",
-                    tmp_path / "main.cpp", tmp_path / "net.o", "-lm"], check=True)
+    subprocess.run(compiler(*STRICT, "-c", "-o", tmp_path / "net.o", tmp_path / "net.c"), check=True)
+    subprocess.run([*cxx, *WARNINGS, "-o", tmp_path / "main", tmp_path / "main.cpp", tmp_path / "net.o", "-lm"],
+                   check=True)
     result = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True)
     np.testing.assert_allclose(np.array(result.stdout.split(), float), net.predict([[1, -1]])[0], rtol=1e-6)
 
@@ -279,7 +270,7 @@ def test_files_of_different_networks_do_not_compile(tmp_path):
     header = (tmp_path / "net.h").read_bytes()
     to_c(fastsgd.Network([2, 3], seed=2), tmp_path / "net")
     (tmp_path / "net.h").write_bytes(header)
-    result = subprocess.run([*COMPILER, "-c", "-o", os.devnull, tmp_path / "net.c"], capture_output=True, text=True)
+    result = subprocess.run(compiler("-c", "-o", os.devnull, tmp_path / "net.c"), capture_output=True, text=True)
     assert result.returncode != 0
     assert "net.c and net.h are of different networks" in result.stderr
 

@@ -1,13 +1,11 @@
 """Do exports of fitted estimators say what the estimators do: labels, probabilities or decision values, predictions?"""
 import ctypes
 import os
-import shlex
-import subprocess
-import sysconfig
 import warnings
 
 import numpy as np
 import pytest
+from c_compiler import compile_c
 
 import fastsgd
 from fastsgd.interop import from_onnx, to_c, to_onnx
@@ -106,10 +104,6 @@ def test_onnx_says_what_the_estimator_says(name, y, dtype):
         np.testing.assert_allclose(found["probabilities"].sum(axis=1), 1, rtol=1e-6)
 
 
-COMPILER = [*shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"), "-std=c99", "-Wall",
-            "-Wextra", "-Wpedantic", "-Werror", "-O1", "-shared", "-fPIC", "-o"]
-
-
 def test_c_says_what_the_estimator_says(tmp_path):
     exported = {}
     for number, (name, y) in enumerate(CASES):
@@ -118,8 +112,7 @@ def test_c_says_what_the_estimator_says(tmp_path):
         estimator = fitted(name, y, ("float32", "float64")[number % 2])
         to_c(estimator, tmp_path / f"m{number}", f"m{number}")
         exported[f"m{number}"] = estimator
-    subprocess.run([*COMPILER, tmp_path / "lib.so", *(tmp_path / f"{name}.c" for name in exported), "-lm"], check=True)
-    library = ctypes.CDLL(str(tmp_path / "lib.so"))
+    library = compile_c(tmp_path, exported, more=["-O1"])
     for name, estimator in exported.items():
         X = rows(estimator.network_.dtype)
         expected = expected_of(estimator, X)
@@ -144,8 +137,7 @@ def test_c_knows_the_columns(tmp_path):
     pandas = pytest.importorskip("pandas")
     names = ["a", "*/", "??/", '"', "\\"]
     to_c(fastsgd.SGDRegressor(random_state=0).fit(pandas.DataFrame(X, columns=names), X[:, 0]), tmp_path / "net")
-    subprocess.run([*COMPILER, tmp_path / "net.so", tmp_path / "net.c", "-lm"], check=True)
-    found = (ctypes.c_char_p * 5).in_dll(ctypes.CDLL(str(tmp_path / "net.so")), "net_columns")
+    found = (ctypes.c_char_p * 5).in_dll(compile_c(tmp_path, ["net"]), "net_columns")
     assert [name.decode() for name in found] == names
     assert ' * 1: "\\052\\057"\n' in (tmp_path / "net.h").read_text()
 

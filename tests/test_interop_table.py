@@ -5,10 +5,10 @@ import os
 import shlex
 import shutil
 import subprocess
-import sysconfig
 
 import numpy as np
 import pytest
+from c_compiler import WARNINGS, compile_c
 
 import fastsgd
 from fastsgd.interop import from_onnx, to_c, to_onnx
@@ -18,8 +18,6 @@ from fastsgd.tables.encoding import Encoding
 from fastsgd.tabular.fitting import QUANTILES
 from fastsgd.tabular.model import TabularModel
 
-COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1"]
 HOSTILE = ["*/ #error", "/*", "a\\", "??/", '"); system("x', "int", "class", "linux", "gr\u00f6\u00dfe \u202e", "NaN",
            "A b", "a_b", "9", "%s%n", "label", "prediction", "weights.0", "whole 3",
            "\n#define x", "\0", "x" * 200, "' -- \ud800"]
@@ -82,12 +80,6 @@ def expected_of(net, encoding, rows):
 
 # ---- C ----
 
-def compiled(folder, *names):
-    subprocess.run([*COMPILER, "-std=c99", *STRICT, "-shared", "-fPIC", "-o", folder / f"{names[0]}.so",
-                    *(folder / f"{name}.c" for name in names), "-lm"], check=True)
-    return ctypes.CDLL(str(folder / f"{names[0]}.so"))
-
-
 def struct_of(encoding):
     kinds = {Number: ctypes.c_double, Category: ctypes.c_char_p, Date: ctypes.c_longlong}
     return type("Row", (ctypes.Structure,), {"_fields_": [
@@ -128,7 +120,7 @@ def test_c_takes_the_values_of_a_table(tmp_path):
     for i, (target, more) in enumerate(CASES.values()):
         names[f"m{i}"] = model(rows, target, ("float32", "float64")[i % 2], **more)
         to_c(names[f"m{i}"][0], tmp_path / f"m{i}", f"m{i}")
-    library = compiled(tmp_path, *names)
+    library = compile_c(tmp_path, names, more=["-O1"])
     rows = more_rows(rows)
     for name, (net, encoding) in names.items():
         returned, out = told(library, name, net, encoding, rows)
@@ -163,7 +155,7 @@ def test_exports_of_other_losses(tmp_path, target, loss, dtype):
     rows = {"number": np.linspace(-3, 3, 25)}
     outputs = net.predict(encoding.rows(rows, dtype))
     to_c(net, tmp_path / "net")
-    returned, out = told(compiled(tmp_path, "net"), "net", net, encoding, rows)
+    returned, out = told(compile_c(tmp_path, ["net"], more=["-O1"]), "net", net, encoding, rows)
     if loss != "ordinal":
         assert set(returned) == {0}
         np.testing.assert_allclose(out, outputs, rtol=1e-5)
@@ -189,14 +181,14 @@ def test_c_refuses_what_is_missing_where_the_model_does(tmp_path):
     net, encoding = model(rows, "class", missing="error")
     to_c(net, tmp_path / "net")
     rows["number"][2] = math.nan
-    returned, _ = told(compiled(tmp_path, "net"), "net", net, encoding, rows)
+    returned, _ = told(compile_c(tmp_path, ["net"], more=["-O1"]), "net", net, encoding, rows)
     assert [k for k, each in enumerate(returned) if each == -1] == [2]
 
 
 def test_c_names_columns_levels_scaling_and_classes(tmp_path):
     net, encoding = model(table(), "class")
     to_c(net, tmp_path / "net")
-    library, count = compiled(tmp_path, "net"), len(encoding.columns)
+    library, count = compile_c(tmp_path, ["net"], more=["-O1"]), len(encoding.columns)
 
     def strings(array):
         return [text.decode() for text in array]
@@ -232,13 +224,13 @@ def test_names_from_a_file_cannot_end_comments_or_strings(tmp_path):
     rng = np.random.default_rng(0)
     rows = {column.name: rng.standard_normal(30) for column in columns[:-1]}
     rows["levels"] = texts(*HOSTILE, *["unseen"] * 30)[np.array(HOSTILE + ["x"] * 30, object) != "\0"][:30]
-    returned, out = told(compiled(tmp_path, "net"), "net", net, encoding, rows)
+    returned, out = told(compile_c(tmp_path, ["net"], more=["-O1"]), "net", net, encoding, rows)
     labels, outputs = expected_of(net, encoding, rows)
     assert [classes.levels[k] for k in returned] == labels
     np.testing.assert_allclose(out, outputs, rtol=1e-5)
-    compiler = shlex.split(os.environ.get("CXX", "g++"))
-    if shutil.which(compiler[0]):
-        subprocess.run([*compiler, *STRICT, "-trigraphs", "-fsyntax-only", "-x", "c++", tmp_path / "net.h"], check=True)
+    cxx = shlex.split(os.environ.get("CXX", "g++"))
+    if shutil.which(cxx[0]):
+        subprocess.run([*cxx, *WARNINGS, "-trigraphs", "-fsyntax-only", "-x", "c++", tmp_path / "net.h"], check=True)
 
 
 def test_wide_tables_take_their_memory_from_the_caller(tmp_path):
@@ -252,7 +244,8 @@ def test_wide_tables_take_their_memory_from_the_caller(tmp_path):
         net.metadata["table"] = each.to_json()
         to_c(net, tmp_path / name, name)
         assert f"#define {name.upper()}_ROW_SCRATCH {length} " in (tmp_path / f"{name}.h").read_text()
-        returned, out = told(compiled(tmp_path, name), name, net, each, rows, np.empty(length, np.float32))
+        library = compile_c(tmp_path, [name], f"{name}.so", ["-O1"])
+        returned, out = told(library, name, net, each, rows, np.empty(length, np.float32))
         assert returned == [0] * 4
         np.testing.assert_allclose(out[:, 0], expected_of(net, each, rows)[0], rtol=1e-5)
 

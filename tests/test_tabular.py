@@ -4,6 +4,7 @@ import datetime
 import decimal
 import pickle
 import re
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ pytest.importorskip("sklearn")
 import pandas as pd
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
+from sklearn.exceptions import NotFittedError
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
@@ -185,7 +187,7 @@ def test_missing_values_in_y_are_named(dtype):
     for rows in ([0], [5, 7], [len(y) - 1]):
         gaps = pd.Series(y).astype(dtype)
         gaps[rows] = None
-        with pytest.raises(ValueError, match=f"^y has {len(rows)} missing values, the first in row {rows[0]}, counted"):
+        with pytest.raises(ValueError, match=f"^y has {len(rows)} missing values?, the first in row {rows[0]},"):
             TabularClassifier(recipe=QUICK).fit(frame, gaps)
 
 
@@ -356,6 +358,10 @@ def test_bad_tables_are_refused_by_column():
         model.predict(frame, quantiles=[0.001])
     with pytest.raises(ValueError, match="coverage must be above 0"):
         model.predict_interval(frame, 0.99)
+    with pytest.raises(ValueError, match="background has no rows"):
+        model.explain(frame[:2], background=frame[:0])
+    with pytest.raises(NotFittedError):
+        TabularRegressor().predict_interval(frame)
 
 
 def test_rows_are_held_out_by_class():
@@ -367,6 +373,59 @@ def test_rows_are_held_out_by_class():
     assert sorted(np.concatenate(parts)) == list(range(61))
     assert {int((y[part] == 1).sum()) for part in parts} == {2, 3}
     assert len(QUANTILES) % 2 == 1
+    many = np.repeat(np.arange(50), 2)
+    out = hold_out(many, 0.2, 50, rng)                          # a fifth of 2 rows rounds to none
+    assert len(out) == len(set(many[out])) == 20
+    assert len(hold_out(many, 0.001, 50, rng)) == len(hold_out(np.zeros(4), 0.001, 0, rng)) == 1
+    assert len(hold_out(np.arange(9), 0.2, 9, rng)) == len(hold_out(np.zeros(2), 0.2, 0, rng)) == 0
+
+
+def test_where_no_row_is_held_out_it_is_said():
+    frame = pd.DataFrame({"a": np.arange(6.0)})
+    with pytest.warns(UserWarning, match="none of the 6 rows can be held out: those that are trained on"):
+        TabularClassifier(recipe=QUICK, random_state=0).fit(frame, list("abcdef"))
+
+
+def test_weights_that_leave_nothing_to_hold_out():
+    frame = pd.DataFrame({"a": np.arange(20.0)})
+    with pytest.raises(ValueError, match="weights are above 0 in 1 of 20 rows, too few"):
+        TabularRegressor(recipe=QUICK, random_state=0).fit(frame, frame["a"], np.arange(20) == 3)
+    for weight, message in ((-1.0, r"class_weight\[1\] is -1"), (np.nan, r"class_weight\[1\] is nan")):
+        with pytest.raises(ValueError, match=message):
+            TabularClassifier(recipe=QUICK, class_weight={"q": weight}).fit(frame, list("pq") * 10)
+
+
+def test_names_that_are_no_strings_keep_their_order(tmp_path):
+    frame = pd.DataFrame({0: np.arange(40.0), 1: np.arange(40)[::-1]})
+    model = TabularRegressor(recipe=QUICK, random_state=0).fit(frame, frame[0])
+    model.save(tmp_path / "model")
+    for each in (model, tabular.load(tmp_path / "model")):
+        each.predict(frame)
+        for other in (frame[[1, 0]], frame.rename(columns={1: 9})):
+            with pytest.raises(ValueError, match=r"X has the columns .*, the model was fitted to 0, 1, in this order"):
+                each.predict(other)
+    model.fit(frame.to_numpy(), frame[0]).predict(frame[[1, 0]])
+    with pytest.raises(ValueError, match="columns without names of text are called x0, x1"):
+        TabularRegressor(columns={0: "drop"}).fit(frame, frame[0])
+
+
+@pytest.mark.parametrize("kind", [TabularRegressor, fastsgd.MLPRegressor, fastsgd.SGDRegressor])
+def test_dates_and_durations_are_no_quantities(kind):
+    frame, days = pd.DataFrame({"a": np.arange(30.0)}), pd.Series(pd.date_range("2020", periods=30))
+    for y, message in ((days, r"got datetime64\[.*are days"), (days - days[0], r"got timedelta64\[.*are days")):
+        with pytest.raises(ValueError, match=message):
+            kind().fit(frame, y)
+
+
+def test_quantities_too_large_are_named_y():
+    frame = pd.DataFrame({"a": np.arange(30.0)})
+    for kind in (fastsgd.MLPRegressor, fastsgd.SGDRegressor):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(ValueError, match=r"^y\[1\] is 1e\+200, too large for float32; scale"):
+                kind().fit(frame.astype("float32"), frame["a"] * 1e200)
+    with pytest.raises(ValueError, match=r"^y holds values too large to standardise, up to 2\.9e\+307"):
+        TabularRegressor().fit(frame, frame["a"] * 1e306)
 
 
 def test_words_among_numbers_are_warned_of():

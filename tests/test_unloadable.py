@@ -1,4 +1,5 @@
 """Does an import that cannot work say in one sentence why, and what to do?"""
+import os
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def test_a_kernel_of_another_system(package):
     other.write_bytes(b"\0" * 4096)
     said = last_line("import fastsgd", package)
     assert said.startswith(f"ImportError: fastsgd's compiled kernel, {other}, does not load here (")
-    assert said.endswith("python -m pip install --force-reinstall fastsgd")
+    assert "python -m pip install --force-reinstall fastsgd. The system says: " in said
 
 
 def test_a_kernel_of_a_system_whose_modules_have_other_names(package):
@@ -50,16 +51,35 @@ def test_a_python_that_is_too_old(package):
     assert said == "ImportError: fastsgd needs Python 3.11 or newer, this is 3.10.9"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows holds a library that is open")
+def test_an_openblas_that_cannot_be_opened_in_a_folder_whose_name_is_not_utf_8(package):
+    folder = Path(os.fsdecode(os.fsencode(package) + b"\xff"))
+    try:
+        package.rename(folder)
+    except OSError:
+        pytest.skip("this file system has names of UTF-8 alone")
+    engine = folder / "fastsgd" / "engine"
+    shutil.copy(_kernel.__file__, engine)
+    (engine / "_libs").mkdir()
+    (engine / "_libs" / "libscipy_openblas-fastsgd.so").write_bytes(b"\0" * 100)
+    said = last_line("import fastsgd", folder)
+    assert said.startswith("ImportError: fastsgd cannot open its private BLAS library, libscipy_openblas-fastsgd.so (")
+    assert said.endswith("reinstall fastsgd: python -m pip install --force-reinstall fastsgd")
+
+
 @pytest.mark.parametrize(("found", "said"), [
-    (None, "fastsgd needs NumPy: pip install numpy"),
-    ("1.26.4", "fastsgd needs NumPy 2.0 or newer, this is 1.26.4: pip install --upgrade numpy")])
+    ("gone", "fastsgd needs NumPy: pip install numpy"),
+    ("1.26.4", "fastsgd needs NumPy 2.0 or newer, this is 1.26.4: pip install --upgrade numpy"),
+    ("without metadata", "fastsgd's compiled kernel cannot be imported: numpy._core.multiarray failed to import")])
 def test_a_numpy_that_is_too_old_or_missing(monkeypatch, found, said):
     def version(name):
-        if found is None:
+        if not found[0].isdigit():
             raise unloadable.PackageNotFoundError(name)
         return found
 
     monkeypatch.setattr(unloadable, "version", version)
+    if found == "gone":
+        monkeypatch.setattr(unloadable, "find_spec", lambda name: None)
     assert unloadable.explain(ImportError("numpy._core.multiarray failed to import")) == said
 
 

@@ -43,6 +43,11 @@ class Outcome:
     importances: np.ndarray | None          # of the encoding's columns
     remarks: list[str]
 
+    @property
+    def which_rows(self) -> str:
+        """What figures are of."""
+        return "held-out rows" if self.fitted.held_out else "rows that were trained on, as none can be held out"
+
 
 def report_of(options: argparse.Namespace, outcome: Outcome) -> bytes:
     """The page. Pictures need matplotlib, the comparison scikit-learn."""
@@ -75,7 +80,7 @@ def report_of(options: argparse.Namespace, outcome: Outcome) -> bytes:
 def _quality(report: Report, options: argparse.Namespace, outcome: Outcome) -> None:
     """Figures of the held-out rows beside a constant's and, if asked for, gradient boosting's."""
     card = outcome.card
-    report.heading(f"Quality on {card.rows:,} held-out rows")
+    report.heading(f"Quality on {card.rows:,} {outcome.which_rows}")
     if isinstance(card, QuantityScores):
         target = card.targets[0]
         figures = [(name, value, baseline, f"predicting {what}") for name, value, baseline, what in target.measured]

@@ -18,6 +18,7 @@ from fastsgd.cli.train_config import CHECKPOINT, LOG, MODEL
 from fastsgd.cli.train_options import OF_LOSSES, OF_RECIPES, OPTIMIZERS, column_kinds
 from fastsgd.cli.train_progress import Opening, Progress, collecting_warnings
 from fastsgd.data.checks import generator
+from fastsgd.engine import elementary
 from fastsgd.files.atomic import check_writable
 from fastsgd.losses import Loss, with_parameters
 from fastsgd.runs.checkpoint import CheckpointData
@@ -111,7 +112,7 @@ def _begin(options: argparse.Namespace):
     if net.architecture.loss_type.targets.sign:
         _check_sign(net.architecture.loss_type, encoding, y)
         if not given:
-            net.biases[-1][:] = np.log(np.maximum(y.reshape(len(y), -1)[kept].mean(axis=0), 1e-6))
+            net.biases[-1][:] = elementary.log(np.maximum(y.reshape(len(y), -1)[kept].mean(axis=0), 1e-6))
     return net, encoding, X, y, kept, held_out
 
 

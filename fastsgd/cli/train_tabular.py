@@ -23,7 +23,7 @@ from fastsgd.tables.reading import Reading
 from fastsgd.tables.wording import shell_word
 from fastsgd.tabular.fitting import QUANTILES, Fitted, Rows, fit, predict_fold, together
 from fastsgd.tabular.importance import by_name, permutation_importance
-from fastsgd.tabular.model import TabularModel
+from fastsgd.tabular.model import TabularModel, description
 from fastsgd.tabular.recipe import Recipe, recipe_for
 
 
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         return 130
     for text in told:
         warn(text)
-    outcome = _outcome(encoding, table, rows, fitted, remarks, bool(options.report or folder))
+    outcome = _outcome(encoding, table, rows, fitted, remarks, options)
     _tell(outcome)
     _write(options, folder, outcome)
     return 0
@@ -123,29 +123,30 @@ class _FoldProgress(Progress):
 # ---- after the training ----
 
 def _outcome(encoding: Encoding, table: Table, rows: Rows, fitted: Fitted, remarks: list[str],
-             to_report: bool) -> Outcome:
+             options: argparse.Namespace) -> Outcome:
     limits = None
     if isinstance(encoding.target, Number):
         own = encoding.target.in_own_units(rows.y)
         limits = float(own.min()), float(own.max())
     held_out = together([fold.held_out for fold in fitted.folds])
     outputs = np.concatenate([predict_fold(fitted.net, fold, fold.held_out.X, None) for fold in fitted.folds])
-    importances = permutation_importance(fitted.net, fitted.folds, encoding) if to_report else None
-    model = TabularModel(encoding, fitted.net, limits, _about(encoding, table, importances))
+    importances = permutation_importance(fitted.net, fitted.folds, encoding) if options.report or options.run else None
+    model = TabularModel(encoding, fitted.net, limits, _about(encoding, table, importances, fitted.recipe, options))
     return Outcome(model, fitted, rows, held_out, outputs, scorecard(model, held_out.X, held_out.y, outputs),
                    importances, remarks)
 
 
-def _about(encoding: Encoding, table: Table, importances: np.ndarray | None) -> dict:
-    """What ``fastsgd.tabular.load`` makes an estimator of."""
+def _about(encoding: Encoding, table: Table, importances: np.ndarray | None, recipe: Recipe,
+           options: argparse.Namespace) -> dict:
     names = [name for name in table if name not in encoding.target_names]
-    about = {"estimator": "TabularRegressor", "features": len(names), "names": names, "importances": None,
-             "left_out": dict.fromkeys(sorted({*names} - {*encoding.names}), "by fastsgd train")}
-    if importances is not None:
-        about["importances"] = by_name(importances, encoding, names)
+    about = description(
+        "TabularClassifier" if encoding.classes else "TabularRegressor", features=len(names), names=names,
+        left_out=dict.fromkeys(sorted({*names} - {*encoding.names}), "by fastsgd train"),
+        importances=None if importances is None else by_name(importances, encoding, names), recipe=recipe,
+        parameters={"quality": options.quality, "validation_fraction": options.validation,
+                    "time_limit": options.time_limit})
     if encoding.classes:
-        about |= {"estimator": "TabularClassifier", "classes": list(encoding.classes),
-                  "classes_dtype": _dtype_of(encoding.classes).str}
+        about |= {"classes": list(encoding.classes), "classes_dtype": _dtype_of(encoding.classes).str}
     return about
 
 
@@ -162,7 +163,7 @@ def _tell(outcome: Outcome) -> None:
         + f"; beside the networks a linear model, which counts as {linear} of {linear + outcome.fitted.recipe.members}"
         * (linear > 0))
     for line in outcome.card.line().split("\n"):
-        say(f"held-out rows: {line}")
+        say(f"{outcome.which_rows}: {line}")
     if doubt := outcome.card.doubt():
         warn(doubt)
 

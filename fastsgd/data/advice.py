@@ -118,6 +118,8 @@ def _of_targets(architecture: Architecture, y: np.ndarray, too_small: bool) -> s
         cure = "divide it by its mean"
     elif not architecture.takes_unit:
         cure = f"scale it into the range of the {last} output"
+    elif not np.isfinite(spread):
+        cure = f"divide it by {abs(y[:, output]).max() * scale:.0e}"
     elif several:
         cure = "give the network their units, output_scale=y.std(axis=0) and output_offset=y.mean(axis=0)"
     else:

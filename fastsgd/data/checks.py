@@ -16,6 +16,8 @@ from fastsgd.layers import UNKNOWN
 from fastsgd.losses import LOSSES, MARGINS
 from fastsgd.model.architecture import Architecture
 
+NOT_ENOUGH_MEMORY = 8                # Windows' word for a mapping that is longer than its file
+
 
 @dataclass(frozen=True)
 class Csr:
@@ -141,7 +143,10 @@ def open_npy(values, name: str):
     require_regular(values)
     try:
         return np.lib.format.open_memmap(values, mode="r")
-    except (OSError, MemoryError):
+    except (OSError, MemoryError) as error:
+        if getattr(error, "winerror", None) == NOT_ENOUGH_MEMORY:
+            raise ValueError(f"{name} cannot be read from {os.fspath(values)}: it is shorter than its header "
+                             "says") from None
         raise
     except Exception as error:                             # NumPy's parser raises errors of many kinds
         raise ValueError(f"{name} cannot be read from {os.fspath(values)}: {error!s:.300}") from None
@@ -182,7 +187,7 @@ def _check_sparse(X, columns: int, dtype: np.dtype, name: str, scale: tuple[floa
         X.has_canonical_format = False                                  # whatever its flag says
         X.sum_duplicates()
         indptr, indices = X.indptr, X.indices
-    values = to_dtype(as_numbers(X.data, name), dtype, name) if len(X.data) else np.empty(0, dtype)
+    values = to_dtype(as_numbers(X.data, name), dtype, f"{name}.data") if len(X.data) else np.empty(0, dtype)
     indices = np.ascontiguousarray(indices, dtype=np.int32)
     if scale != (1.0,):
         factors = np.empty(columns, dtype)
@@ -251,9 +256,9 @@ def check_labels(labels: np.ndarray, classes: int, name: str) -> np.ndarray:
     if labels.dtype.kind == "f":
         wrong |= ~np.isfinite(labels) | (labels != np.floor(labels))
     if wrong.any():
-        at = int(wrong.argmax())
+        at, of_all = int(wrong.argmax()), name if name.isidentifier() else "labels_of_all_rows"
         raise ValueError(f"{name} must be class labels, whole numbers 0 to {classes - 1}; {name}[{at}] is "
-                         f"{labels[at]}; np.unique({name}, return_inverse=True)[1] numbers classes from 0, and "
+                         f"{labels[at]}; np.unique({of_all}, return_inverse=True)[1] numbers classes from 0, and "
                          "quantities need a loss such as squared_error")
     return np.array(labels, dtype=np.int32)          # a copy: the kernel trusts them while the caller's may change
 
@@ -428,6 +433,10 @@ def as_numbers(values, name: str) -> np.ndarray:
         with contextlib.suppress(TypeError, ValueError, OverflowError):   # else refused below, as objects
             array = array.astype(float)
     if array.dtype.kind not in "biuf":
+        gone = [type(value).__name__ == "NAType" for value in array.flat] if array.dtype.kind == "O" else []
+        if any(gone):
+            at = [int(i) for i in np.unravel_index(gone.index(True), array.shape)]
+            raise ValueError(f"{name}{at} is missing (pandas.NA); missing values must be removed or filled first")
         hint = "; encode strings as numbers first" if array.dtype.kind in "OUST" else ""
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}{hint}")
     if array.size == 0:

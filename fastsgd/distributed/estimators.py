@@ -49,9 +49,6 @@ class DistributedEstimator(DocumentedEstimator):
     def client(self, client: Any) -> None:
         self.__dict__["_client"] = client
 
-    def _keep(self, parameters: dict) -> None:
-        self.__dict__.update((name, value) for name, value in parameters.items() if name not in ("self", "__class__"))
-
     def __getstate__(self):
         return {name: value for name, value in super().__getstate__().items() if name != "_client"}
 

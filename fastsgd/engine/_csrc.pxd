@@ -196,6 +196,7 @@ cdef extern from "csrc/fastsgd.h" nogil:
     ctypedef struct fs_team:
         pass
     ctypedef void (*fs_work)(void* job, fs_team* team, int rank) noexcept nogil
+    void fs_team_prepare()
     void fs_team_run(int size, fs_work work, void* job)
     int fs_team_size(const fs_team* team)
     void fs_team_barrier(fs_team* team)

@@ -36,6 +36,7 @@ from fastsgd.data.checks import check_codes
 from fastsgd.engine._csrc cimport *
 
 c_numpy.import_array()
+fs_team_prepare()
 
 
 # ---- the story ----

@@ -238,4 +238,4 @@ def set_caches(ptrdiff_t l1d, ptrdiff_t l2, ptrdiff_t l3=0):
 def load_blas(path):
     """Opens an OpenBLAS library for the matrix products; returns "", or why it cannot be opened."""
     cdef const char* reason = fs_blas_load(os.fsencode(path))
-    return reason.decode() if reason != NULL else ""
+    return reason.decode("utf-8", "replace") if reason != NULL else ""

@@ -162,7 +162,8 @@ def _make_ready() -> None:
             else:
                 os.environ[name] = value
     if reason:
-        raise ImportError(f"fastsgd cannot open its private BLAS library: {reason}")
+        raise ImportError(f"fastsgd cannot open its private BLAS library, {libraries[0].name} ({reason}); reinstall "
+                          "fastsgd: python -m pip install --force-reinstall fastsgd")
 
 
 class _NoLimit(int):

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from fastsgd.data.checks import weights_of_classes
+from fastsgd.data.checks import check_sample_weight, weights_of_classes
 from fastsgd.engine.machine import cores
 from fastsgd.estimators.documented import DocumentedEstimator
 from fastsgd.estimators.fit_data import FitData
@@ -49,6 +49,7 @@ def weights_for_classes(class_weight, classes: np.ndarray, labels: np.ndarray, s
     """
     weights = compute_class_weight(class_weight, classes=classes, y=classes[labels])
     if not isinstance(class_weight, str):
+        check_sample_weight(weights, len(classes), "class_weight")
         return weights
     return weights_of_classes(class_weight, labels, len(classes), sample_weight)
 
@@ -59,9 +60,12 @@ def logarithms(probabilities: np.ndarray, from_logits: np.ndarray) -> np.ndarray
 
 
 def validated(estimator: BaseEstimator, X, *y, **options):
-    """scikit-learn's ``validate_data``; missing values and text are refused with the name of the estimator for them."""
+    """scikit-learn's ``validate_data``; missing values and text are refused with the name of the estimator for them.
+
+    So are dates and durations as quantities.
+    """
     try:
-        return validate_data(estimator, X, *y, **options)
+        checked = validate_data(estimator, X, *y, **options)
     except ValueError as error:
         said, tabular = str(error), f"Tabular{'Classifier' if is_classifier(estimator) else 'Regressor'}"
         if said.startswith("Input X contains NaN"):
@@ -71,6 +75,17 @@ def validated(estimator: BaseEstimator, X, *y, **options):
             raise ValueError(f"X must hold numbers, but {said}. {tabular} takes tables with text, or encode it, as "
                              "sklearn.preprocessing.OneHotEncoder does in a pipeline") from None
         raise
+    if y and options.get("y_numeric"):
+        refuse_times(checked[1])
+    return checked
+
+
+def refuse_times(y: np.ndarray) -> None:
+    """ValueError where a quantity is a date or a duration, whose unit nobody has said."""
+    if y.dtype.kind in "mM":
+        raise ValueError(f"y must hold numbers, got {y.dtype}; (y - y.min()) / np.timedelta64(1, 'D') are days"
+                         if y.dtype.kind == "M" else
+                         f"y must hold numbers, got {y.dtype}; y / np.timedelta64(1, 'D') are days")
 
 
 def threads_of(n_jobs: int | None) -> int | None:
@@ -104,10 +119,6 @@ class EngineEstimator(CallbackSupportMixin, DocumentedEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return self.__dict__.get(self._fitted_attribute) is not None
-
-    def _keep(self, parameters: dict) -> None:
-        """The arguments of ``__init__`` as attributes, untouched."""
-        self.__dict__.update((name, value) for name, value in parameters.items() if name not in ("self", "__class__"))
 
     def set_params(self, **params):
         """Changes parameters, as in scikit-learn; ``optimizer__learning_rate`` and the like replace ``optimizer``."""

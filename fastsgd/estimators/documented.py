@@ -1,4 +1,4 @@
-"""Estimators whose HTML representation links to their page of the documentation."""
+"""What all estimators have: parameters kept as given, and an HTML representation that links to their page."""
 from __future__ import annotations
 
 from sklearn.base import BaseEstimator
@@ -7,9 +7,13 @@ from fastsgd.display.documentation import site
 
 
 class DocumentedEstimator(BaseEstimator):
-    """The attributes by which scikit-learn makes the link; there is none where no site is known."""
+    """Its attributes are those by which scikit-learn makes the link; there is none where no site is known."""
 
     _doc_link_template = "{page}"
+
+    def _keep(self, parameters: dict) -> None:
+        """The arguments of ``__init__`` as attributes, untouched."""
+        self.__dict__.update((name, value) for name, value in parameters.items() if name not in ("self", "__class__"))
 
     @property
     def _doc_link_module(self) -> str:

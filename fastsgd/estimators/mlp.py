@@ -16,6 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
 
+from fastsgd.data.checks import to_dtype
 from fastsgd.estimators.base import FLOATS, logarithms, validated, weights_for_classes
 from fastsgd.estimators.diagnosis import classification_cause, regression_cause
 from fastsgd.estimators.mlp_base import MultilayerPerceptron
@@ -357,7 +358,7 @@ validation_loss_curve_, n_iter_, n_layers_, n_outputs_, out_activation_, t_, n_f
         return X, y
 
     def _encode(self, y, dtype):
-        targets = y.astype(dtype, copy=False).reshape(len(y), -1)
+        targets = to_dtype(y, dtype, "y").reshape(len(y), -1)
         quantiles = self._quantiles()
         return targets if quantiles is None else np.repeat(targets, len(quantiles), axis=1)
 

@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.validation import validate_data
 
+from fastsgd.data.checks import to_dtype
 from fastsgd.estimators.base import logarithms, weights_for_classes
 from fastsgd.estimators.sgd_base import DEFAULT_EPSILON, LinearSGD
 from fastsgd.estimators.stopping import r2_metric
@@ -344,7 +345,7 @@ scoring, callbacks, progress, n_jobs
         return weights[:, 0]
 
     def _encode(self, y, dtype):
-        return y.astype(dtype, copy=False)[:, np.newaxis]
+        return to_dtype(y, dtype, "y")[:, np.newaxis]
 
     def _metrics(self, targets, trained):
         return r2_metric(targets, trained), None

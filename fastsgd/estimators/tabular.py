@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
@@ -26,7 +25,7 @@ from sklearn.utils.validation import (
 
 from fastsgd.data.advice import warn
 from fastsgd.display.shown import Table as ShownTable
-from fastsgd.estimators.base import SEEDS, threads_of, weights_for_classes
+from fastsgd.estimators.base import SEEDS, refuse_times, threads_of, weights_for_classes
 from fastsgd.estimators.documented import DocumentedEstimator
 from fastsgd.network.network import Network
 from fastsgd.runs.callbacks import Progress
@@ -41,7 +40,7 @@ from fastsgd.tables.wording import some
 from fastsgd.tabular.explanation import Explanation, shapley_values
 from fastsgd.tabular.fitting import QUANTILES, Rows, fit
 from fastsgd.tabular.importance import by_name, permutation_importance
-from fastsgd.tabular.model import TabularModel
+from fastsgd.tabular.model import TabularModel, description
 from fastsgd.tabular.recipe import QUALITIES, Recipe, recipe_for
 
 TARGET = "target"                            # the name of one that has none
@@ -73,6 +72,7 @@ class Tabular(DocumentedEstimator):
     _model: TabularModel
     _few_rows: FewRows
     _few_at: tuple[tuple, list[int]] | None          # the columns of the last few rows, and where the needed ones are
+    _names_given: list[str] | None                   # of a frame, whatever they were, as text
     columns_: tuple[ColumnUse, ...]
     feature_names_in_: np.ndarray
 
@@ -162,12 +162,14 @@ class Tabular(DocumentedEstimator):
         for name, kind in kinds.items():
             if not isinstance(name, str) or kind not in KINDS:
                 raise ValueError(f"columns must map names of columns to {', '.join(map(repr, KINDS))}, got "
-                                 f"{name!r:.60}: {kind!r:.60}")
+                                 f"{name!r:.60}: {kind!r:.60}; columns without names of text are called x0, x1, ...")
         return kinds
 
     def _table(self, X, reset: bool, drop: Sequence[str] = ()) -> Table:
         if not is_frame(X):
             X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=1)
+            if reset:
+                self._names_given = None
             return table_of(X, drop)
         table, names = table_of(X, drop), frame_names(X)
         if not names:
@@ -177,15 +179,24 @@ class Tabular(DocumentedEstimator):
                 raise ValueError("X has no rows")
             _check_feature_names(self, X, reset=True)
             self.n_features_in_ = len(names)
+            self._names_given = list(map(str, names))
         if not hasattr(self, "feature_names_in_"):              # as its names are no strings, they count as none
             if len(names) != self.n_features_in_:
                 raise ValueError(f"X has {len(names)} features, but {type(self).__name__} is expecting "
                                  f"{self.n_features_in_} features as input")
+            self._check_names_given(list(map(str, names)))
             renamed = Table(zip(self._input_names(), table.values(), strict=True))
             renamed.categories = frozenset(new for new, old in zip(renamed, table, strict=True)
                                            if old in table.categories)
             return renamed
         return table
+
+    def _check_names_given(self, names: list[str]) -> None:
+        """ValueError where a frame whose names are no strings, and so are not asked for, has others than at the fit."""
+        expected = self.__dict__.get("_names_given")          # None of an array
+        if expected is not None and names != expected:
+            raise ValueError(f"X has the columns {some(names)}, the model was fitted to {some(expected)}, in this "
+                             "order: names that are no strings are not looked up")
 
     def _encoded(self, encoding: Encoding, X) -> np.ndarray:
         return encoding.rows(self._table_with(encoding, X))
@@ -312,6 +323,8 @@ class Tabular(DocumentedEstimator):
             raise ValueError(f"samples must be a whole number, at least 1, got {samples!r}")
         if background is None and not self._folds:
             raise ValueError("background is needed: an estimator that was read from a file has no rows of its fit")
+        if background is not None and not len(background):
+            raise ValueError("background has no rows")
         compared = self._folds[0].held_out.X if background is None else self.encode(background)
         table, threads = self._table_with(self._model.encoding, X), self._threads()
         encoded = self._model.encoding.rows(table)
@@ -363,17 +376,19 @@ class Tabular(DocumentedEstimator):
 
     def _about(self) -> dict[str, Any]:
         names = getattr(self, "feature_names_in_", None)
-        return {"estimator": type(self).__name__, "left_out": self._left_out, "features": self.n_features_in_,
-                "names": None if names is None else list(map(str, names)),
-                "importances": self.__dict__.get("_importances"),
-                "recipe": asdict(self.recipe_) if hasattr(self, "recipe_") else None,
-                "parameters": {name: value for name, value in self.get_params(deep=False).items() if _is_json(value)}}
+        return description(
+            type(self).__name__, features=self.n_features_in_, names=None if names is None else list(map(str, names)),
+            left_out=self._left_out, importances=self.__dict__.get("_importances"),
+            recipe=getattr(self, "recipe_", None),
+            parameters={name: value for name, value in self.get_params(deep=False).items() if _is_json(value)}
+        ) | {"names_given": self.__dict__.get("_names_given")}
 
     def _restore(self, model: TabularModel) -> None:
         about = model.about
         self.n_features_in_ = int(about["features"])
         if about["names"] is not None:
             self.feature_names_in_ = np.array(about["names"], dtype=object)
+        self._names_given = about.get("names_given")
         if about["importances"] is not None:
             self._importances = list(map(float, about["importances"]))
         if about.get("recipe") is not None:
@@ -535,6 +550,7 @@ class TabularRegressor(RegressorMixin, Tabular):
 
     def _checked_target(self, y) -> np.ndarray:
         y = super()._checked_target(y)
+        refuse_times(y)
         try:
             y = y.astype(float)
         except (TypeError, ValueError):
@@ -542,6 +558,9 @@ class TabularRegressor(RegressorMixin, Tabular):
         if not np.isfinite(y).all():
             row = int(np.argmax(~np.isfinite(y)))
             raise ValueError(f"y contains NaN or infinity: {y[row]} in row {row}, counted from 0")
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not np.isfinite(y.std()):
+                raise ValueError(f"y holds values too large to standardise, up to {abs(y).max():g}")
         return y
 
     def _learn_target(self, y, name):
@@ -558,7 +577,8 @@ class TabularRegressor(RegressorMixin, Tabular):
         """The mean (rows,), or with ``quantiles`` these (rows, quantiles): numbers from 0.025 to 0.975."""
         if quantiles is None:
             return self._outputs(X)[:, 0]
-        return self._model.quantiles(self._outputs(X), _checked_levels(quantiles))
+        outputs = self._outputs(X)
+        return self._model.quantiles(outputs, _checked_levels(quantiles))
 
     def predict_interval(self, X, coverage: float = 0.9) -> np.ndarray:
         """(rows, 2): between which y lies with the probability ``coverage``, of at most 0.95, and as often beside."""
@@ -604,9 +624,9 @@ def _refuse_missing(y) -> None:
     values = np.asarray(y)
     if values.dtype.kind == "O" and values.ndim == 1:
         gone = [value is None or is_scalar_nan(value) or is_pandas_na(value) for value in values]
-        if any(gone):
-            raise ValueError(f"y has {sum(gone):,} missing values, the first in row {gone.index(True)}, counted from "
-                             "0; leave these rows out: X[y.notna()], y[y.notna()] of pandas' frames")
+        if count := sum(gone):
+            raise ValueError(f"y has {count:,} missing value{'s' * (count > 1)}, the first in row {gone.index(True)}, "
+                             "counted from 0; leave these rows out: X[y.notna()], y[y.notna()] of pandas' frames")
 
 
 def _name_of(y, inputs: list[str]) -> str:

@@ -46,7 +46,7 @@ def written_beside(path, parts) -> Iterator[Callable[[], None]]:
                     file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
-            if mode is not None:
+            if mode is not None and os.name != "nt":       # where it would only make the file read-only
                 os.chmod(temporary, mode)
 
         def put() -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastsgd.arguments import check_factor
 from fastsgd.data import advice
 from fastsgd.engine import _kernel
 from fastsgd.optimizers import Optimizer, State, StepConfig
@@ -88,7 +89,7 @@ class TrainingRun(Run):
 
     @rate_factor.setter
     def rate_factor(self, factor: float) -> None:
-        self._state.rate_factor = factor
+        self._state.rate_factor = check_factor("rate_factor", factor)
 
     @property
     def seconds(self) -> float:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastsgd.data.advice import warn
+from fastsgd.engine import elementary
 from fastsgd.layers import Columns, PiecewiseLinear, quantile_edges
 from fastsgd.losses import CrossEntropy, Loss, MeanQuantiles
 from fastsgd.network.calibration import divide_logits, temperature_together
@@ -68,20 +70,31 @@ class Fold:
 
 @dataclass
 class Fitted:
-    """A trained network, with an output for each class, or for the mean and each of QUANTILES."""
+    """A trained network, with an output for each class, or for the mean and each of QUANTILES.
+
+    Where no row could be ``held_out``, a fold holds those that were trained on.
+    """
 
     net: Network
     recipe: Recipe
     folds: list[Fold]
     linear: int = 0              # of each fold's members, how many are copies of its linear model
+    held_out: bool = True
 
 
 # ---- rows that are held out ----
 
 def hold_out(y: np.ndarray, fraction: float, classes: int, rng: np.random.Generator) -> np.ndarray:
-    """The numbers of rows to hold out, in order: of each class the same part, but of no class all rows."""
-    return np.sort(np.concatenate([group[:min(round(fraction * len(group)), len(group) - 1)]
-                                   for group in _groups(y, classes, rng)]))
+    """The numbers of rows to hold out, in order: of each class the same part, but of no class all rows.
+
+    Where the classes are too small for that, a row of some of them; none of fewer than 4 rows.
+    """
+    groups = _groups(y, classes, rng)
+    held = [group[:min(round(fraction * len(group)), len(group) - 1)] for group in groups if len(group)]
+    if len(y) >= 4 and not sum(map(len, held)):
+        spare = [group[:1] for group in groups if len(group) > 1]
+        held += [spare[place] for place in rng.permutation(len(spare))[:max(1, round(fraction * len(y)))]]
+    return np.sort(np.concatenate(held))
 
 
 def folds_of(y: np.ndarray, count: int, classes: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -97,7 +110,7 @@ def folds_of(y: np.ndarray, count: int, classes: int, rng: np.random.Generator) 
     return [np.flatnonzero(number == fold) for fold in range(count)]
 
 
-def _groups(y: np.ndarray, classes: int, rng: np.random.Generator) -> Iterable[np.ndarray]:
+def _groups(y: np.ndarray, classes: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Rows of each class in a random order; of a quantity all rows."""
     order = rng.permutation(len(y))
     return [order[y[order] == label] for label in range(classes)] if classes else [order]
@@ -128,8 +141,17 @@ def fit(rows: Rows, recipe: Recipe, categories: dict[int, int], classes: int, *,
         held = held[:recipe.folds]
     all_rows = np.arange(len(rows))
     parts: list[tuple] = [(rows, validation, None)] if validation is not None else [
-        (rows.part(np.setdiff1d(all_rows, out)), rows.part(out), out) for out in held if len(out)] or [
-        (rows, rows, all_rows)]                 # of a few rows none can be spared
+        (rows.part(np.setdiff1d(all_rows, out)), rows.part(out), out) for out in held if len(out)]
+    held_out = bool(parts)
+    if not held_out:
+        warn(f"none of the {len(rows)} rows can be held out: those that are trained on choose the epoch and set the "
+             "probabilities or quantiles right, so that figures of them are too good")
+        parts = [(rows, rows, all_rows)]
+    if validation is None and rows.weight is not None and not all(
+            part.weight.any() for each in parts for part in each[:2]):
+        raise ValueError(f"weights are above 0 in {np.count_nonzero(rows.weight):,} of {len(rows):,} rows, too few for "
+                         "some to be held out and others to be trained on; leave out the rows of weight 0, or give "
+                         "X_val and y_val")
     nets, linear, runs = [], [], []
     for number, (kept, check, out) in enumerate(parts):
         net = _network(recipe, layers, classes, seed + number * recipe.members)
@@ -153,7 +175,7 @@ def fit(rows: Rows, recipe: Recipe, categories: dict[int, int], classes: int, *,
              for number, (check, out, history, best_step) in enumerate(runs)]
     if not classes:
         _shift_quantiles(made, folds, threads)
-    return Fitted(made, replace(recipe, members=counts[0]), folds, counts[1])
+    return Fitted(made, replace(recipe, members=counts[0]), folds, counts[1], held_out)
 
 
 def _layers(rows: Rows, recipe: Recipe, categories: dict[int, int], classes: int) -> list:
@@ -227,7 +249,7 @@ def _counts(nets: list[Network], linear: list[Network], checks: list[Rows], memb
 
 def mean_cost(outputs: np.ndarray, rows: Rows, classes: int) -> float:
     """The log loss, or the mean squared error of the mean."""
-    each = -np.log(np.maximum(outputs[np.arange(len(rows)), rows.y].astype(float), LEAST)) if classes else (
+    each = -elementary.log(np.maximum(outputs[np.arange(len(rows)), rows.y].astype(float), LEAST)) if classes else (
         outputs[:, 0].astype(float) - rows.y) ** 2
     return float(np.average(each, weights=rows.weight))
 

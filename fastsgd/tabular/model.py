@@ -7,7 +7,7 @@ estimator that reads it must know.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from fastsgd.files.bounded_json import parse_json
 from fastsgd.network.network import Network
 from fastsgd.tables.encoding import Encoding
 from fastsgd.tabular.fitting import QUANTILES
+from fastsgd.tabular.recipe import Recipe
 
 KEY = "tabular"              # of the network's metadata, beside "table"
 VERSION = 1
@@ -95,6 +96,13 @@ def _between(quantiles: np.ndarray, level: float) -> np.ndarray:
     low, high = QUANTILES[after - 1], QUANTILES[after]
     share = (level - low) / (high - low)
     return (1 - share) * quantiles[:, after - 1] + share * quantiles[:, after]
+
+
+def description(estimator: str, *, features: int, names: list[str] | None, left_out: dict[str, str],
+                importances: list[float] | None, recipe: Recipe | None, parameters: dict[str, Any]) -> dict[str, Any]:
+    """``TabularModel.about``: what ``fastsgd.tabular.load`` makes an estimator of, its ``parameters`` JSON."""
+    return {"estimator": estimator, "left_out": left_out, "features": features, "names": names,
+            "importances": importances, "recipe": None if recipe is None else asdict(recipe), "parameters": parameters}
 
 
 def load_model(path) -> TabularModel:

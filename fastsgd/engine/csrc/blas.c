@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 fs_blas_table fs_blas;
-static char error[512];
+static char error[8192];             /* which begins with a path */
 
 static void *symbol(void *library, const char *name) {
     char prefixed[96];

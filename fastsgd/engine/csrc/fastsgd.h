@@ -391,6 +391,8 @@ enum { FS_MAX_TEAM = 256 };
 typedef struct fs_team fs_team;
 typedef void (*fs_work)(void *job, fs_team *team, int rank);
 
+/* Once, before any team: has forks of the process leave the threads behind. */
+void fs_team_prepare(void);
 /* Runs work on up to "size" threads, the caller being rank 0, and returns when all are done. Where the
  * system refuses a thread the team is smaller: work must ask fs_team_size. */
 void fs_team_run(int size, fs_work work, void *job);

@@ -35,8 +35,8 @@ int fs_thread_start(fs_thread *thread, fs_thread_main work, void *argument);
 
 void fs_lock(fs_mutex *mutex);
 void fs_unlock(fs_mutex *mutex);
-/* Sleeps, without the mutex meanwhile, until woken, or for no reason. */
-void fs_sleep(fs_condition *changed, fs_mutex *mutex);
+/* Waits, without the mutex meanwhile, until woken, or for no reason. */
+void fs_wait(fs_condition *changed, fs_mutex *mutex);
 void fs_wake_all(fs_condition *changed);
 
 /* Has these called around every fork of the process from now on; once. */

@@ -23,7 +23,7 @@ int fs_thread_start(fs_thread *thread, fs_thread_main work, void *argument) {
 
 void fs_lock(fs_mutex *mutex) { pthread_mutex_lock(mutex); }
 void fs_unlock(fs_mutex *mutex) { pthread_mutex_unlock(mutex); }
-void fs_sleep(fs_condition *changed, fs_mutex *mutex) { pthread_cond_wait(changed, mutex); }
+void fs_wait(fs_condition *changed, fs_mutex *mutex) { pthread_cond_wait(changed, mutex); }
 void fs_wake_all(fs_condition *changed) { pthread_cond_broadcast(changed); }
 
 void fs_on_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void)) {

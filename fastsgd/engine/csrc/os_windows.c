@@ -24,7 +24,7 @@ int fs_thread_start(fs_thread *thread, fs_thread_main work, void *argument) {
 
 void fs_lock(fs_mutex *mutex) { AcquireSRWLockExclusive((SRWLOCK *)mutex); }
 void fs_unlock(fs_mutex *mutex) { ReleaseSRWLockExclusive((SRWLOCK *)mutex); }
-void fs_sleep(fs_condition *changed, fs_mutex *mutex) {
+void fs_wait(fs_condition *changed, fs_mutex *mutex) {
     SleepConditionVariableSRW((CONDITION_VARIABLE *)changed, (SRWLOCK *)mutex, INFINITE, 0);
 }
 void fs_wake_all(fs_condition *changed) { WakeAllConditionVariable((CONDITION_VARIABLE *)changed); }

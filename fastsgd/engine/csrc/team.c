@@ -82,7 +82,7 @@ static void await(atomic_uint *number, unsigned awaited, gate *at, int spins) {
     fs_lock(&at->mutex);
     atomic_fetch_add(&at->sleepers, 1);
     while ((int)(atomic_load(number) - awaited) < 0)
-        fs_sleep(&at->changed, &at->mutex);
+        fs_wait(&at->changed, &at->mutex);
     atomic_fetch_sub(&at->sleepers, 1);
     fs_unlock(&at->mutex);
 }
@@ -125,7 +125,7 @@ int fs_team_handle_fork(fs_team *team) {
 }
 
 /* The system often wakes a worker on its caller's core, where it then waits a millisecond for the other cores to notice.
- * So a sleeper is kept off that core; when it runs, restore_affinity gives it all cores back. */
+ * So a sleeper is kept off that core; when it runs, settle_on_a_core gives it all cores back. */
 static void avoid_core(worker *its, const fs_team *team) {
     fs_cores others = team->allowed;
     if (!team->spins || team->core[0] < 0 || !atomic_load(&its->gate.sleepers))
@@ -137,7 +137,7 @@ static void avoid_core(worker *its, const fs_team *team) {
 
 /* A worker runs where its caller may, and not on a core that another rank has: who shares one is waited for in every
  * barrier. */
-static void restore_affinity(fs_team *team, int rank) {
+static void settle_on_a_core(fs_team *team, int rank) {
     fs_cores now, others = team->allowed;
     int core = fs_core(), crowded = 0;
     if (!team->spins || core < 0)
@@ -161,7 +161,7 @@ static fs_thread_result FS_THREAD_CALL worker_main(void *argument) {
     for (unsigned job = 1;; job++) {
         await(&self->given, job, &self->gate, SPINS_WHEN_IDLE);
         fs_team *team = self->team;
-        restore_affinity(team, self->rank);
+        settle_on_a_core(team, self->rank);
         team->work(team->job, team, self->rank);
         fs_lock(&pool);
         self->next = idle;
@@ -183,14 +183,11 @@ static void in_child(void) {
     fs_unlock(&pool);
 }
 
+void fs_team_prepare(void) { fs_on_fork(before_fork, in_parent, in_child); }
+
 /* an idle worker, or a new one; NULL where there can be no more */
 static worker *acquire_worker(void) {
-    static int prepared;
     fs_lock(&pool);
-    if (!prepared) {
-        prepared = 1;
-        fs_on_fork(before_fork, in_parent, in_child);
-    }
     worker *taken = idle;
     if (taken) {
         idle = taken->next;
