@@ -211,3 +211,31 @@ def test_a_name_cannot_break_the_report(table):
     frame.to_csv("houses.csv", index=False)
     assert train("--out", "m.safetensors", "--report", "r.html") == 0
     assert "<script" not in (table / "r.html").read_text()
+
+
+def test_categories_are_found_as_pandas_writes_them(table, capsys):
+    """Whole numbers beside a gap have a point; dates are a file's texts or Parquet's own; R writes TRUE."""
+    pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame({"grade": rng.integers(1, 7, 300), "day": pandas.Timestamp("2024-07-01") + (
+        pandas.to_timedelta(rng.integers(0, 5, 300), unit="D")), "yes": rng.random(300) < 0.5})
+    frame["price"] = frame["grade"] % 2 * 10 + frame["day"].dt.day % 2 * 5 + frame["yes"]
+    frame.to_csv("t.csv", index=False)
+    frame.to_parquet("t.parquet")
+    said = ["--column", "grade=category", "--column", "day=category", "--column", "yes=category"]
+    new = frame[:50].astype({"grade": float})
+    new.to_parquet("new.parquet")
+    new.loc[50] = [np.nan, frame["day"][0], True, 0]
+    new["yes"] = np.where(new["yes"].astype(bool), "TRUE", "FALSE")
+    new.to_csv("new.csv", index=False, date_format="%Y-%m-%d %H:%M:%S")
+    for suffix in ("csv", "parquet"):
+        assert main(["train", f"t.{suffix}", "--target", "price", "--quality", "fast", "--out", "m.safetensors",
+                     *said]) == 0
+        capsys.readouterr()
+        found = []
+        for name in ("new.csv", "new.parquet", "t.csv", "t.parquet"):
+            assert main(["predict", "m.safetensors", name]) == 0
+            out = capsys.readouterr()
+            assert "not in the training table" not in out.err
+            found.append(written(out.out)[1:51])
+        assert found[0] == found[1] == found[2] == found[3]

@@ -233,6 +233,26 @@ def test_names_from_a_file_cannot_end_comments_or_strings(tmp_path):
         subprocess.run([*cxx, *WARNINGS, "-trigraphs", "-fsyntax-only", "-x", "c++", tmp_path / "net.h"], check=True)
 
 
+def test_exports_find_levels_as_the_library_does(tmp_path):
+    """Numbers with a point, dates with a time: in C and in ONNX; a column of words beside them."""
+    columns = (Category("grade", ("1", "2", "3", None), coded=True), Category("day", ("2024-07-04", "2024-07-05")),
+               Category("word", ("a", "b"), other=True))
+    encoding = Encoding(columns, (Category("kind", ("u", "v")),))
+    net = fastsgd.Network([encoding.width, 2], seed=0)
+    net.metadata["table"] = encoding.to_json()
+    rows = {"grade": texts("2", "2.0", "3.0", None, "4.0", "1.0"), "word": texts("a", "b", "c", "a", "a", "a"),
+            "day": texts("2024-07-05", "2024-07-05 00:00:00", "2024-07-04T00:00:00", "2024-07-04", "x", "2024-07-06")}
+    outputs = expected_of(net, encoding, rows)[1]
+    assert len(np.unique(encoding.rows(rows), axis=0)) == 6
+    to_c(net, tmp_path / "net")
+    assert 'a text in UTF-8: "1", "2", "3"; also "1.0" and the like; NULL' in (tmp_path / "net.h").read_text()
+    _, out = told(compiled(tmp_path, "net"), "net", net, encoding, rows)
+    np.testing.assert_allclose(out, outputs, rtol=1e-5)
+    pytest.importorskip("onnx")
+    found = run(to_onnx(net, columns=True), encoding, rows)
+    np.testing.assert_allclose(found["probabilities"], outputs, rtol=1e-5)
+
+
 def test_wide_tables_take_their_memory_from_the_caller(tmp_path):
     levels = tuple(str(k) for k in range(1000))
     encoding = Encoding(tuple(Category(str(k), levels, other=True) for k in range(5)), (Number("y", 1.5, -0.0 + 2.0),))

@@ -1,4 +1,6 @@
 """Does a table become what a network takes, and its outputs the table's own terms?"""
+import datetime
+
 import numpy as np
 import pytest
 
@@ -398,3 +400,74 @@ def test_strings_of_many_levels_for_so_few_rows_are_told_of():
     assert [line for line in told if "many levels" in line] == [
         "strings with many levels for so few rows: 'when' 84; dates or numbers in a form that is not known here? Turn "
         "them into numbers, or --drop when leaves it out"]
+
+
+NIGHT = "2024-07-05 00:00:00"
+
+
+@pytest.mark.parametrize(("levels", "values", "codes"), [
+    (("1", "2", None), ("2.0", "1", "2", 1.0, "3.0", "2.5", None), [1, 0, 1, 0, -1, -1, 2]),
+    (("-1", "0", "4", "4.0"), ("4.0", "4", "-1.0", "0.0"), [3, 2, 0, 1]), (("1", "1.5"), ("1.0", "1.5"), [0, 1]),
+    (("1", "2", "many"), ("2.0", "2"), [-1, 1]), (("1.0", "2.0"), ("2", 1.0), [1, 0]), ((0, 4), ("4.0", 4), [1, 1]),
+    (("False", "True"), ("TRUE", "false", True, "yes"), [1, 0, 1, -1]),
+    (("2024-07-04", "2024-07-05"), (NIGHT, "2024-07-04T00:00:00", "2024-07-04T00:00:00.000000", "July"), [1, 0, 0, -1]),
+    (("2024-07-04T00:00:00.000000", "2024-07-05T06:30:00.000000"),                    # as they were once learned
+     ("2024-07-04", "2024-07-05 06:30:00", "2024-07-05", datetime.datetime(2024, 7, 5, 6, 30)), [0, 1, -1, 1]),
+    (("2024-07-04", NIGHT), (NIGHT, "2024-07-05", datetime.date(2024, 7, 4)), [1, 1, 0]),
+])
+def test_levels_are_found_as_other_files_write_them(levels, values, codes):
+    assert Category("v", levels).codes(column(*values)).tolist() == codes
+
+
+def test_dates_that_are_categories_are_the_same_texts_from_everywhere():
+    times = np.array(["2024-07-04", "2024-07-05", "NaT", "2024-07-04"], "datetime64[us]")
+    there = column("2024-07-04", "2024-07-05", None, "2024-07-04")
+    hours = times + np.timedelta64(6 * 3600, "s")
+    encodings = {name: Encoding.learn({"v": values, "y": np.arange(4) % 2}, "y", kinds={"v": "category"})
+                 for name, values in (("days", times), ("texts", there), ("hours", hours))}
+    assert encodings["days"].columns == encodings["texts"].columns == (
+        Category("v", ("2024-07-04", "2024-07-05", None)),)
+    assert encodings["hours"].columns[0].levels == ("2024-07-04 06:00:00", "2024-07-05 06:00:00", None)
+    expected = encodings["days"].rows({"v": times}, warn=pytest.fail)
+    assert expected.argmax(axis=1).tolist() == [0, 1, 2, 0]
+    np.testing.assert_array_equal(encodings["days"].rows({"v": there}, warn=pytest.fail), expected)
+    np.testing.assert_array_equal(encodings["texts"].rows({"v": times}, warn=pytest.fail), expected)
+    told = []
+    encodings["days"].rows({"v": hours}, warn=told.append)
+    assert told == ["column 'v': values not in the training table: 3, such as '2024-07-04 06:00:00'; they count as "
+                    "none of its levels"]
+    target = Encoding.learn({"x": np.arange(4), "y": column("2024-07-04", "2024-07-05").repeat(2)}, "y")
+    assert target.targets({"y": times[:2]}).tolist() == [0, 1]
+    with pytest.raises(ValueError, match="target 'y' is '2024-07-04 06:00:00' in row 0"):
+        target.targets({"y": hours[:2]})
+
+
+def test_times_that_are_said_to_be_text_keep_their_words():
+    """What models have learned that were made before."""
+    column_of_text = Encoding.learn({"v": np.array(["2024-07-04", "NaT"], "datetime64[us]"), "y": np.arange(2)}, "y",
+                                    kinds={"v": "text"})
+    found = column_of_text.rows({"v": np.array(["2024-07-04T06:00", "NaT"], "datetime64[us]")}, "float64")
+    np.testing.assert_array_equal(found[0], column_of_text.columns[0].hashed("2024-07-04T06:00:00.000000"))
+    assert not found[1].any()
+
+
+@pytest.mark.parametrize("gap", [(), (None,)])
+def test_true_and_false_may_be_text(gap):
+    values = np.array([True, False, True, *gap])
+    learnt = Encoding.learn({"v": values, "y": np.arange(len(values)) % 2}, "y")
+    for encoding in (learnt, Encoding.from_json(learnt.to_json())):
+        assert encoding.columns[0].boolean
+        expected = encoding.rows({"v": np.array([True, False, True, False])}).tolist()
+        for given in (("True", "False", "TRUE", "false"), (True, "false", " true", False), ("1", "0", "1.0", "0.0")):
+            assert encoding.rows({"v": column(*given)}).tolist() == expected
+        missing = encoding.rows({"v": column("true", "n/a", None)})
+        assert missing[1].tolist() == missing[2].tolist() == encoding.rows({"v": column(True, None)})[1].tolist()
+        for strange in ("maybe", "2024-07-04"):
+            with pytest.raises(ValueError, match=f"column 'v' holds true or false at training; got '{strange}' in row "
+                                                 "3, counted from 0"):
+                encoding.rows({"v": column("true", "false", None, strange, *["true"] * 40)})
+    old = learnt.to_json().replace(', "boolean": true', "")
+    assert not Encoding.from_json(old).columns[0].boolean
+    assert Encoding.from_json(old).rows({"v": values}).tolist() == learnt.rows({"v": values}).tolist()
+    strict = Encoding.learn({"v": values[:2], "y": np.arange(2)}, "y", missing="error")
+    assert strict.rows({"v": column("false")}).tolist() == [[-1]]

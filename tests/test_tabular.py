@@ -440,3 +440,60 @@ def test_words_among_numbers_are_warned_of():
                                          r"'over 90' in row 12") as told:
         fit(frame, frame["b"])
     assert told[0].filename == __file__
+
+
+def test_columns_that_arrow_cannot_take_are_refused_by_name():
+    pl = pytest.importorskip("polars")
+    y = np.arange(40) % 2
+    frame = pl.DataFrame({"a": range(40), "v": pl.Series(range(40)).cast(pl.Int128)})
+    with pytest.raises(ValueError, match=r"^X cannot be used: column 'v' holds values of the type Int128; turn what it "
+                                         "holds into numbers or strings, or leave it out"):
+        TabularClassifier().fit(frame, y)
+    assert TabularClassifier(recipe=QUICK, columns={"v": "drop"}).fit(frame, y).predict(frame).shape == (40,)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_lazy_frame_is_refused():
+    pl = pytest.importorskip("polars")
+    frame, y = pl.DataFrame({"v": ["a", "b"] * 20}), ["a", "b"] * 20
+    model = TabularClassifier(recipe=QUICK, random_state=0).fit(frame, y)
+    for call in (lambda: TabularClassifier().fit(frame.lazy(), y), lambda: model.predict(frame.lazy())):
+        with pytest.raises(ValueError, match=r"^X is a LazyFrame; give X\.collect\(\)$"):
+            call()
+    with pytest.raises(ValueError, match=r"^X_val is a LazyFrame; give X_val\.collect\(\)$"):
+        TabularClassifier().fit(frame, y, X_val=frame.lazy(), y_val=y)
+
+
+def test_lone_surrogates_are_text_as_any(tmp_path):
+    frame = pd.DataFrame({"v": pd.Series(["\ud800", "a"] * 20, dtype=object)})
+    model = TabularClassifier(recipe=QUICK, random_state=0).fit(frame, np.arange(40) % 2)
+    model.save(tmp_path / "m")
+    assert tabular.load(tmp_path / "m").predict(frame).tolist() == model.predict(frame).tolist()
+    assert model.encode(frame)[:2, 0].tolist() == [1, 0]
+
+
+def test_nothing_is_left_of_a_table():
+    frame = pd.DataFrame({"a": [1.0, 2] * 20, "c": ["u", "v"] * 20})
+    with pytest.raises(ValueError, match=r"^X has no column to learn from: all were dropped by columns=$"):
+        TabularClassifier(columns={"a": "drop", "c": "drop"}).fit(frame, np.arange(40) % 2)
+    frame["a"] = np.where(np.arange(40) % 5 == 0, np.nan, frame["a"])
+    model = TabularClassifier(recipe=QUICK).fit(frame, np.arange(40) % 2)
+    for call in (model.predict, model.encode, model.explain):
+        with pytest.raises(ValueError, match=r"^X has no rows$"):
+            call(frame[:0])
+
+
+@pytest.mark.parametrize("rows", [3, 40])                      # few and many
+def test_strings_of_a_csv_file_are_the_levels_they_mean(rows):
+    frame = pd.DataFrame({"grade": np.arange(40) % 4, "day": pd.Timestamp("2024-07-01") + pd.to_timedelta(
+        np.arange(40) % 3, unit="D"), "x": np.arange(40.0), "yes": np.arange(40) % 3 == 0})
+    model = TabularClassifier(recipe=QUICK, columns={"grade": "category", "day": "category"}, random_state=0).fit(
+        frame, np.arange(40) % 2)
+    assert model._model.encoding.columns[1].levels == ("2024-07-01", "2024-07-02", "2024-07-03")
+    texts = frame.assign(grade=frame["grade"].astype(float).astype(str), yes=frame["yes"].astype(str))
+    for day in (frame["day"], frame["day"].astype(str), frame["day"].dt.strftime("%Y-%m-%d %H:%M:%S"),
+                frame["day"].dt.date, frame["day"].astype("category")):
+        given = texts.assign(day=day)
+        np.testing.assert_array_equal(model.encode(given[:rows]), model.encode(frame)[:rows])
+        given["yes"] = frame["yes"]
+        np.testing.assert_array_equal(model.encode(given[:rows]), model.encode(frame)[:rows])

@@ -33,7 +33,7 @@ from fastsgd.runs.history import History
 from fastsgd.tables.columns import Category, Number
 from fastsgd.tables.encoding import Encoding
 from fastsgd.tables.few_rows import FEW, FewRows
-from fastsgd.tables.frames import frame_names, is_frame, table_of
+from fastsgd.tables.frames import frame_names, is_frame, refuse_lazy, table_of
 from fastsgd.tables.inputs import KINDS, Wishes, learn_inputs
 from fastsgd.tables.read import Table
 from fastsgd.tables.wording import some
@@ -112,7 +112,7 @@ class Tabular(DocumentedEstimator):
         """
         self._validate_params()
         kinds = self._kinds()
-        table = self._table(X, reset=True, drop=[name for name, kind in kinds.items() if kind == "drop"])
+        table = self._table(X, reset=True, drop=self._dropped())
         name_of_y, y = _name_of(y, self._input_names()), self._checked_target(y)
         check_consistent_length(X, y)
         if len(y) < 2:
@@ -130,8 +130,8 @@ class Tabular(DocumentedEstimator):
         empty = sorted(set(table) - set(found) - set(left_out))
         left_out = dict.fromkeys(empty, "empty in the rows to train on") | left_out
         if not inputs:
-            raise ValueError("X has no column to learn from: " + "; ".join(
-                f"{name!r}, {why}" for name, why in list(left_out.items())[:6]))
+            raise ValueError("X has no column to learn from: " + ("; ".join(
+                f"{name!r}, {why}" for name, why in list(left_out.items())[:6]) or "all were dropped by columns="))
         encoding = Encoding(inputs, (target,), quantiles=() if isinstance(target, Category) else (None, *QUANTILES))
         rows = _weighted(Rows(encoding.rows(table), codes, weight), class_weights)
         validation = self._validation_rows(encoding, X_val, y_val, sample_weight_val)
@@ -146,7 +146,7 @@ class Tabular(DocumentedEstimator):
         self.__dict__.pop("_importances", None)
         self.recipe_ = fitted.recipe
         self._folds = fitted.folds
-        self._left_out = left_out | {name: "as you said" for name, kind in kinds.items() if kind == "drop"}
+        self._left_out = left_out | dict.fromkeys(self._dropped(), "as you said")
         self._hold(TabularModel(encoding, fitted.net, self._limits(y)))
         return self
 
@@ -165,7 +165,12 @@ class Tabular(DocumentedEstimator):
                                  f"{name!r:.60}: {kind!r:.60}; columns without names of text are called x0, x1, ...")
         return kinds
 
+    def _dropped(self) -> list[str]:
+        """The columns that are not looked at."""
+        return [name for name, kind in self._kinds().items() if kind == "drop"]
+
     def _table(self, X, reset: bool, drop: Sequence[str] = ()) -> Table:
+        refuse_lazy(X, "X")
         if not is_frame(X):
             X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=1)
             if reset:
@@ -174,9 +179,9 @@ class Tabular(DocumentedEstimator):
         table, names = table_of(X, drop), frame_names(X)
         if not names:
             raise ValueError(f"Found array with 0 feature(s) (shape=({len(X)}, 0)) while a minimum of 1 is required.")
+        if not len(X):
+            raise ValueError("X has no rows")
         if reset:
-            if not len(X):
-                raise ValueError("X has no rows")
             _check_feature_names(self, X, reset=True)
             self.n_features_in_ = len(names)
             self._names_given = list(map(str, names))
@@ -206,7 +211,9 @@ class Tabular(DocumentedEstimator):
         if hasattr(X, "iat") and not is_frame(X):
             raise ValueError("X must have rows and columns, got a Series; of one row of a data frame give "
                              "frame.iloc[[0]], not frame.iloc[0]")
-        table = self._table(X, reset=False)
+        needed = {column.name for column in encoding.columns}
+        named = hasattr(self, "feature_names_in_")              # others are told apart by their places
+        table = self._table(X, reset=False, drop=[name for name in self._dropped() if named and name not in needed])
         if missing := [column.name for column in encoding.columns if column.name not in table]:
             _check_feature_names(self, X, reset=False)
             if not is_frame(X):
@@ -221,6 +228,7 @@ class Tabular(DocumentedEstimator):
             return None
         if X is None or y is None:
             raise ValueError("X_val and y_val go together, one of them is missing")
+        refuse_lazy(X, "X_val")
         check_consistent_length(X, y)
         weight = None if weight is None else _check_sample_weight(weight, y, ensure_non_negative=True)
         return Rows(self._encoded(encoding, X), self._encoded_target(y, encoding), weight)

@@ -29,6 +29,8 @@ def table_of(encoding: Encoding, limits: tuple[float, float] | None, fields: dic
             raise ValueError(f"column {column.name!r:.60} is text whose words are hashed, which is not written in C; "
                              "columns=False (--encoded of fastsgd export) writes the network alone")
     own = members(column.name for column in columns)
+    spelled = {i: column.spellings for i, column in enumerate(columns)
+               if isinstance(column, Category) and column.spellings}
     wide = encoding.width * np.dtype(real if real == "double" else "float32").itemsize > largest_stack
     scratch = encoding.width * wide + int(fields["scratch_length"])
     parameter = f", {real} scratch[{NAME}_ROW_SCRATCH]" if scratch else ""
@@ -59,7 +61,10 @@ def table_of(encoding: Encoding, limits: tuple[float, float] | None, fields: dic
         "scales": _listed(f"{column.scale!r}" if isinstance(column, Number) else "1" for column in columns),
         "MAX": "FLT_MAX" if real == "float" else "DBL_MAX",
         "encoded": "\n".join(line for i, (column, member, at) in enumerate(zip(columns, own, starts, strict=True))
-                             for line in _encoded(name, column, f"row->{member}", i, at)),
+                             for line in _encoded(name, column, f"row->{member}", i, at, _spellings_of(
+                                 name, spelled, i))),
+        "spelled": f"const {name}_spelling *spellings, " if spelled else "",
+        "as_spelled": templates.AS_SPELLED if spelled else "",
         "x": f"{real} *x = scratch;" if wide else f"{real} x[{NAME}_INPUTS];",
         "code": ", code" * any(isinstance(column, Category) and not column.coded for column in columns),
         "parts": "\n    double parts[6] = {0};" * any(isinstance(column, Date) for column in columns),
@@ -67,6 +72,10 @@ def table_of(encoding: Encoding, limits: tuple[float, float] | None, fields: dic
     }
     sources = [templates.LEVELS.format(**fields, i=i, levels=_listed((*_levels(column), "0")))
                for i, column in enumerate(columns) if isinstance(column, Category)]
+    sources += [templates.SPELLING.format(**fields)] * bool(spelled)
+    sources += [templates.SPELLINGS.format(**fields, i=i, spellings=_listed(
+        (*(f"{{{literal(text)}, {code}}}" for text, code in spellings.items()), "{0, 0}")))
+                for i, spellings in spelled.items()]
     sources.append(templates.COLUMNS.format(**fields))
     for template, needed in (
             (templates.LESS, any(isinstance(column, Number) and _whole(column.offset) for column in columns)),
@@ -100,6 +109,7 @@ def _member(column: Number | Date | Category, member: str) -> str:
         kind, levels = "const char *", _levels(column)
         more = f" and {len(levels) - LISTED} more" if len(levels) > LISTED else ""
         other = "; others count alike" * column.other
+        other += f"; also {literal(next(iter(column.spellings)))} and the like" if column.spellings else ""
         missing = "; NULL where it is missing" * (None in column.levels)
         says = f"a text in UTF-8: {', '.join(levels[:LISTED])}{more}{other}{missing}"
     return f"    /* {name}: {says} */\n    {kind}{member};"
@@ -113,11 +123,16 @@ def _levels(column: Category) -> list[str]:
             for level in column.levels if level is not None]
 
 
-def _encoded(name: str, column: Number | Date | Category, value: str, i: int, at: int) -> list[str]:
+def _spellings_of(name: str, spelled: dict, i: int) -> str:
+    """The argument of a column's other spellings, where any column has such."""
+    return (f"{name}_spellings_{i}, " if i in spelled else "0, ") if spelled else ""
+
+
+def _encoded(name: str, column: Number | Date | Category, value: str, i: int, at: int, spellings: str) -> list[str]:
     """The lines that make a member of the row to the network's inputs from ``at`` on."""
     if isinstance(column, Category):
         count = len(_levels(column))
-        found = f"{name}_level({value}, {name}_levels_{i}, {len(column.levels) if column.other else -1}, " \
+        found = f"{name}_level({value}, {name}_levels_{i}, {spellings}{len(column.levels) if column.other else -1}, " \
                 f"{count if None in column.levels else -1})"
         if column.coded:
             return [f"    x[{at}] = {found};"]

@@ -349,6 +349,17 @@ static const char *const {name}_levels_{i}[] = {{
 {levels}
 }};
 """
+SPELLING = """\
+typedef struct {{
+    const char *text;
+    int level;
+}} {name}_spelling;
+"""
+SPELLINGS = """\
+static const {name}_spelling {name}_spellings_{i}[] = {{
+{spellings}
+}};
+"""
 COLUMNS = """\
 const char *const {name}_columns[{NAME}_COLUMNS] = {{
 {names}
@@ -385,15 +396,20 @@ static int {name}_number(double value, double mean, double scale, double fill, {
 """
 LEVEL = """\
 /* The place of a text among the levels, that of others where it is none of them, and that of missing ones. */
-static int {name}_level(const char *text, const char *const *levels, int other, int missing)
+static int {name}_level(const char *text, const char *const *levels, {spelled}int other, int missing)
 {{
     if (!text)
         return missing;
     for (int k = 0; levels[k]; k++)
         if (!strcmp(text, levels[k]))
             return k;
-    return other;
+{as_spelled}    return other;
 }}
+"""
+AS_SPELLED = """\
+    for (int k = 0; spellings && spellings[k].text; k++)
+        if (!strcmp(text, spellings[k].text))
+            return spellings[k].level;
 """
 PARTS = """\
 /* Days since the first, year, month, day, weekday from Monday on, and hour of a time; whether it can be used. */

@@ -78,6 +78,7 @@ def _number(graph: Graph, column: Number, x: str) -> list[str]:
 def _category(graph: Graph, column: Category) -> str:
     """The place of each text among the levels; compared with all places where the column is one-hot."""
     places = {"": -1}                       # where a text is missing, and no level of its own
+    places |= column.spellings
     places |= {"" if level is None else str(level): i for i, level in enumerate(column.levels)}
     x = graph.declare(graph.inputs, column.name, object, 1)
     code = graph("LabelEncoder", x, domain="ai.onnx.ml", keys_strings=list(places), values_int64s=list(places.values()),

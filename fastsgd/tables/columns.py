@@ -1,6 +1,7 @@
 """How one column is encoded, as a number, a date, a category or text, learned from the training rows."""
 from __future__ import annotations
 
+import datetime
 import zlib
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
@@ -25,7 +26,7 @@ class Number:
     """A numeric column, standardised as (x - offset - mean) / scale; ``constant`` where all training rows had mean.
 
     A missing value is taken for ``fill``, and where the training rows had ``gaps``, a second input says where they are.
-    None fills nothing: missing values are refused.
+    None fills nothing: missing values are refused. A ``boolean`` column was of true and false at training.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Number:
     fill: float | None = None
     gaps: bool = False
     spelling: Spelling | None = None
+    boolean: bool = False
 
     @property
     def width(self) -> int:
@@ -48,7 +50,8 @@ class Number:
         return "number"
 
     @classmethod
-    def learn(cls, name: str, values: np.ndarray, rows=slice(None), written: Spelling | None = None) -> Number:
+    def learn(cls, name: str, values: np.ndarray, rows=slice(None), written: Spelling | None = None,
+              boolean: bool = False) -> Number:
         """From the given rows of numbers, of which NaN and infinity are missing."""
         values = values[rows]
         there = values[np.isfinite(values)] if values.dtype.kind == "f" else values
@@ -63,10 +66,12 @@ class Number:
         if largest < TINY and not constant:                     # so that no square is lost
             scale = largest * float((numbers / largest).std(dtype=float))
         return cls(name, mean, 1.0 if constant else scale, constant, offset, float(np.median(numbers.astype(float))),
-                   len(there) < len(values), written)
+                   len(there) < len(values), written, boolean)
 
     def numbers(self, values: np.ndarray, decimal: str = ".") -> np.ndarray:
         """Values of a table as numbers; ValueError names the first that is none."""
+        if self.boolean and values.dtype.kind == "O":
+            return as_booleans(self.name, values, decimal)
         return as_numbers(self.name, values, self.spelling, decimal, self.gaps)
 
     def shifted(self, values: np.ndarray) -> np.ndarray:
@@ -167,8 +172,22 @@ class Category:
     @property
     def places(self) -> dict:
         """The code of each level, and of what is written like one."""
-        found: dict = {str(level): i for i, level in enumerate(self.levels) if level is not None}
-        return found | {level: i for i, level in enumerate(self.levels)}
+        return self.spellings | self._texts | {level: i for i, level in enumerate(self.levels)}
+
+    @property
+    def spellings(self) -> dict[str, int]:
+        """The codes of texts that are no level and mean one, as 4.0 does where the levels are whole numbers."""
+        texts = self._texts
+        found: dict[str, int] = {}
+        for code, others in zip(texts.values(), spelling.other_texts(list(texts)), strict=True):
+            for other in others:
+                if other not in texts:
+                    found.setdefault(other, code)
+        return found
+
+    @property
+    def _texts(self) -> dict[str, int]:
+        return {str(level): i for i, level in enumerate(self.levels) if level is not None}
 
     @property
     def codes_count(self) -> int:
@@ -240,6 +259,12 @@ class Text:
         """In words."""
         return f"text, its words hashed into {self.features} numbers"
 
+    def texts(self, values: np.ndarray) -> np.ndarray:
+        """Values of a table as strings, None where one is missing; a time as NumPy writes it."""
+        if values.dtype.kind != "M":
+            return as_text(values)
+        return np.where(np.isnat(values), np.array(None), values.astype(str))
+
     def encode(self, values: np.ndarray, dtype, out: np.ndarray, warn) -> None:
         """Into the columns of ``out``."""
         given = values.tolist()
@@ -272,7 +297,7 @@ def as_numbers(name: str, values: np.ndarray, written: Spelling | None = None, d
     if values.dtype.kind != "O":
         return values
     given = values.tolist()
-    if all(value is None or isinstance(value, bool) for value in given):
+    if are_booleans(values):
         return np.array([np.nan if value is None else float(value) for value in given])
     numbers, strange = values, list(range(len(values) + 1))                     # of the way that reads most
     for find in (lambda: written, lambda: spelling.of_numbers(values, usual=decimal), lambda: Spelling(decimal)):
@@ -292,12 +317,29 @@ def as_numbers(name: str, values: np.ndarray, written: Spelling | None = None, d
     return numbers
 
 
+def are_booleans(values: np.ndarray) -> bool:
+    """Whether a column holds true, false and gaps alone."""
+    return values.dtype.kind == "b" or (values.dtype.kind == "O" and all(
+        value is None or isinstance(value, bool) for value in values.tolist()))
+
+
+def as_booleans(name: str, values: np.ndarray, decimal: str = ".") -> np.ndarray:
+    """1 for true and 0 for false, also as text, and numbers as text; ValueError names the first that is neither."""
+    texts = as_text(values)
+    known = {text: spelling.TRUTH.get(text.strip().casefold(), np.nan) for text in set(texts.tolist()) - {None}}
+    truths = np.array([known.get(text, np.nan) for text in texts.tolist()])
+    numbers = np.where(np.isnan(truths), Spelling(decimal).numbers(texts), truths)
+    strange = np.isnan(numbers) & spelling.there(texts)
+    if strange.any():
+        row = int(np.argmax(strange))
+        raise ValueError(f"column {name!r} holds true or false at training; got {texts[row]!r} in row {row}, counted "
+                         "from 0")
+    return numbers
+
+
 def as_text(values: np.ndarray) -> np.ndarray:
-    """Strings, None where a value is missing; whole numbers without a point."""
+    """Strings, None where a value is missing; whole numbers without a point, dates as :func:`written` has them."""
     missing = missing_in(values)
-    if values.dtype.kind == "M":
-        return np.array([None if gone else str(value) for value, gone in zip(values, missing, strict=True)],
-                        dtype=object)
     return np.array([None if gone else written(value) for value, gone in zip(values.tolist(), missing, strict=True)],
                     dtype=object)
 
@@ -323,8 +365,9 @@ def has_digit(value) -> bool:
 
 
 def plain(values: np.ndarray, row: int):
-    """A value as Python's own, which a message shows as it was written."""
-    return values[row:row + 1].tolist()[0]
+    """A value as Python's own, which a message shows as it was written; a date as text."""
+    value = values[row:row + 1].tolist()[0]
+    return written(value) if isinstance(value, datetime.date) else value
 
 
 def missing_in(values: np.ndarray) -> np.ndarray:
@@ -335,7 +378,9 @@ def missing_in(values: np.ndarray) -> np.ndarray:
 
 
 def written(value) -> str:
-    """A level as a string: whole numbers without a point."""
+    """A level as a string: whole numbers without a point, dates as 2024-07-04 or 2024-07-04 12:30:00."""
+    if isinstance(value, datetime.date):
+        return spelling.of_time(value)
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
@@ -414,7 +459,7 @@ def _number(name: str, value: dict) -> Number:
                     offset if isinstance(offset, int) else float(offset), None if fill is None else float(fill),
                     value.get("gaps", False) is True,
                     None if written is None else Spelling(*(str(written[key]) for key in (
-                        "decimal", "thousands", "unit"))))
+                        "decimal", "thousands", "unit"))), value.get("boolean", False) is True)
     if not (np.isfinite(number.mean) and np.isfinite(number.scale) and number.scale > 0
             and np.isfinite(float(number.offset)) and np.isfinite(0.0 if number.fill is None else number.fill)):
         raise ValueError(f"column {name!r} has mean {number.mean}, scale {number.scale}, offset {number.offset} and "

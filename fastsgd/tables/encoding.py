@@ -22,7 +22,6 @@ from fastsgd.tables.columns import (
     Number,
     Text,
     as_dates,
-    as_text,
     from_dict,
     missing_in,
     plain,
@@ -196,7 +195,7 @@ class Encoding:
         decimal = getattr(table, "reading", self.reading).usual
         return (column.numbers(values, decimal) if isinstance(column, Number) else
                 as_dates(column.name, values) if isinstance(column, Date) else
-                as_text(values) if isinstance(column, Text) else values)
+                column.texts(values) if isinstance(column, Text) else values)
 
     def targets(self, table: Table, dtype="float32") -> np.ndarray:
         """The network's targets: class labels (rows,), a quantity (rows,), or several of them (rows, outputs).

@@ -24,6 +24,12 @@ def frame_names(X) -> list:
     return list(X.column_names if hasattr(X, "column_names") else X.columns)
 
 
+def refuse_lazy(X, name: str) -> None:
+    """ValueError where X is a query whose rows are not there yet."""
+    if type(X).__name__ == "LazyFrame":
+        raise ValueError(f"{name} is a LazyFrame; give {name}.collect()")
+
+
 def table_of(X, drop: Iterable[str] = ()) -> Table:
     """The columns of a data frame, or of an array (rows, columns), which are called x0, x1, ...
 
@@ -40,8 +46,9 @@ def table_of(X, drop: Iterable[str] = ()) -> Table:
         return _of_array(np.asarray(X), drop)
     if "pandas" in sys.modules and isinstance(X, sys.modules["pandas"].DataFrame):
         return _of_columns(frame_names(X), lambda i: _of_pandas(X.iloc[:, i]), drop)
-    arrow = X.to_arrow() if hasattr(X, "to_arrow") else X
-    return _of_columns(frame_names(arrow), lambda i: _of_arrow(arrow.column(i)), drop)
+    if hasattr(X, "to_arrow"):
+        return _of_columns(frame_names(X), lambda i: _of_arrow(_to_arrow(X, i)), drop)
+    return _of_columns(frame_names(X), lambda i: _of_arrow(X.column(i)), drop)
 
 
 def _of_columns(names: list, read: Callable[[int], tuple[np.ndarray, bool]], drop: set[str]) -> Table:
@@ -102,6 +109,15 @@ def _of_pandas(series) -> tuple[np.ndarray, bool]:
     if pd.api.types.is_string_dtype(dtype):
         return np.array([value if isinstance(value, str) else None for value in series.tolist()], dtype=object), False
     return as_text(series.astype(object).tolist()), False                       # of intervals
+
+
+def _to_arrow(X, i: int):
+    """A column of a frame of Polars, some of whose types Arrow has not."""
+    import pyarrow as pa
+    try:
+        return X[:, [i]].to_arrow().column(0)
+    except pa.ArrowException:
+        raise Unreadable(f"values of the type {X.dtypes[i]!s:.60}") from None
 
 
 def _of_arrow(column) -> tuple[np.ndarray, bool]:

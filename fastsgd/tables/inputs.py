@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from fastsgd.tables.columns import (
     Date,
     Number,
     Text,
+    are_booleans,
     as_dates,
     as_numbers,
     as_text,
@@ -52,7 +53,8 @@ def learn_inputs(table: dict[str, np.ndarray], names: set[str], wishes: Wishes, 
     read = read_inputs(table, names, getattr(table, "reading", Reading()), rows, tell, warn, wishes)
     left_out = leave_out(read, wishes, rows, tell)
     inputs = {name: found for name, found in read.items() if name not in left_out}
-    columns = tuple(learn_column(name, values, written, rows, wishes) for name, (values, written) in inputs.items())
+    columns = tuple(learn_column(name, values, written, rows, wishes, are_booleans(table[name]))
+                    for name, (values, written) in inputs.items())
     return columns, inputs, left_out
 
 
@@ -74,7 +76,7 @@ def read_inputs(table: dict[str, np.ndarray], names: set[str], reading: Reading,
                 wishes.coded and is_code(name, values)) else ""):
             found[name] = _as_said(name, values, said, reading)
             continue
-        if values.dtype.kind != "O" or all(value is None or isinstance(value, bool) for value in values.tolist()):
+        if values.dtype.kind != "O" or are_booleans(values):
             found[name] = (values if values.dtype.kind == "M" else as_numbers(name, values), None)
             continue
         written = spelling.of_numbers(values, reading.decimal, reading.thousands, reading.usual)
@@ -125,21 +127,22 @@ def leave_out(read: dict, wishes: Wishes, rows, tell: Tell) -> dict[str, str]:
     return found
 
 
-def learn_column(name: str, values: np.ndarray, written, rows, wishes: Wishes) -> Column:
-    """By its kind of values."""
+def learn_column(name: str, values: np.ndarray, written, rows, wishes: Wishes, boolean: bool) -> Column:
+    """By its kind of values; ``boolean`` says that these numbers were true and false."""
     if values.dtype.kind == "O":
         said = wishes.kinds.get(name)
         if said == "text" or (wishes.coded and said is None and name not in wishes.keep and free_text(values, rows)):
             return Text(name)
         return Category.learn(name, values, rows, wishes.coded)
-    return Date.learn(name, values, rows) if values.dtype.kind == "M" else Number.learn(name, values, rows, written)
+    if values.dtype.kind == "M":
+        return Date.learn(name, values, rows)
+    return Number.learn(name, values, rows, written, boolean)
 
 
 def without_fill(column: Column) -> Column:
     """One that refuses missing values."""
     if isinstance(column, Number):
-        return Number(column.name, column.mean, column.scale, column.constant, column.offset,
-                      spelling=column.spelling)
+        return replace(column, fill=None, gaps=False)
     return Date(column.name, column.first, column.parts) if isinstance(column, Date) else column
 
 

@@ -1,8 +1,9 @@
 """Numbers and dates that are written as text: "$1,234", "5.1%", "(5)", "2024-02-29T12:30"."""
 from __future__ import annotations
 
+import datetime
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,10 @@ _FORM = re.compile(rf"(?P<open>\(?)\s*(?P<sign>[-+\u2212]?)\s*(?P<unit>[{CURRENC
 _DATE = re.compile(r"(\d{4})[-/](\d{1,2})[-/](\d{1,2})"
                    r"(?:[T ](\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,9})?)?\s*(?:Z|UTC|[+-]\d{2}:?\d{2})?)?")
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")     # as Python writes it
+_WHOLE = re.compile(r"-?\d+")
+_MIDNIGHT = " 00:00:00"
+TRUTH = {"true": 1.0, "false": 0.0}
 _GAP = re.compile(r"\s+")
 _NO_DATE = np.datetime64("NaT", "us")
 LONGEST = 64               # characters of a number or a date
@@ -174,3 +179,36 @@ def _date(text: str) -> np.datetime64:
         except ValueError:                   # the 30th of February
             pass
     return np.datetime64("NaT", "us")
+
+
+# ---- levels ----
+
+def of_time(time: datetime.date) -> str:
+    """2024-07-04, or 2024-07-04 12:30:00 where it is not midnight; of a time zone what its clocks show.
+
+    >>> of_time(datetime.datetime(2024, 7, 4)), of_time(datetime.datetime(2024, 7, 4, 12, 30))
+    ('2024-07-04', '2024-07-04 12:30:00')
+    """
+    if not isinstance(time, datetime.datetime):
+        return time.isoformat()
+    return time.replace(tzinfo=None).isoformat(" ", "microseconds").removesuffix(".000000").removesuffix(_MIDNIGHT)
+
+
+def other_texts(levels: Sequence[str]) -> list[list[str]]:
+    """For each level the other texts that files have for it: 4.0 for 4, TRUE for True, 2024-07-04 00:00:00 for a date.
+
+    None where the levels are not all numbers, all true and false, or all dates.
+    """
+    if all(map(_NUMBER.fullmatch, levels)):
+        return [[f"{level}.0"] if _WHOLE.fullmatch(level) else [level.removesuffix(".0")] for level in levels]
+    if all(level.casefold() in TRUTH for level in levels):
+        return [[level.capitalize(), level.lower(), level.upper()] for level in levels]
+    if all(map(_DATE.fullmatch, levels)):
+        return [[] if np.isnat(time) else _texts_of(time) for time in map(_date, levels)]
+    return [[] for _ in levels]
+
+
+def _texts_of(time: np.datetime64) -> list[str]:
+    whole = str(time).replace("T", " ")
+    short = whole.removesuffix(".000000")
+    return [short.removesuffix(_MIDNIGHT), short, short.replace(" ", "T"), whole, whole.replace(" ", "T")]
