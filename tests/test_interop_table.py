@@ -246,7 +246,7 @@ def test_exports_find_levels_as_the_library_does(tmp_path):
     assert len(np.unique(encoding.rows(rows), axis=0)) == 6
     to_c(net, tmp_path / "net")
     assert 'a text in UTF-8: "1", "2", "3"; also "1.0" and the like; NULL' in (tmp_path / "net.h").read_text()
-    _, out = told(compiled(tmp_path, "net"), "net", net, encoding, rows)
+    _, out = told(compile_c(tmp_path, ["net"]), "net", net, encoding, rows)
     np.testing.assert_allclose(out, outputs, rtol=1e-5)
     pytest.importorskip("onnx")
     found = run(to_onnx(net, columns=True), encoding, rows)
