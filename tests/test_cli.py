@@ -1,4 +1,5 @@
 """Does the command line train, predict and explain itself, from CSV, Parquet and .npz tables?"""
+import argparse
 import csv
 import json
 import os
@@ -145,14 +146,9 @@ def test_numbers_match_levels_that_are_written_alike():
     (["train", "flowers.csv", "--target", "kind", "--drop", "size"], "there is no column 'size'"),
     (["train", "flowers.csv", "--target", "kind", "--task", "regression"], "regression needs a target of numbers"),
     (["train", "houses.csv", "--target", "area", "--task", "classification"], "classification needs a target of"),
-    (["train", "flowers.csv", "--target", "kind", "--learning-rate", "-1"], "learning_rate must be at least 0"),
     (["train", "flowers.csv", "--target", "kind", "--momentum", "0.5"], "--momentum does not go with --optimizer adam"),
     (["train", "flowers.csv", "--target", "kind", "--optimizer", "schedule_free_adamw", "--average", "0.9"],
      "average must be None, got 0.9: ScheduleFreeAdamW has its own"),
-    (["train", "flowers.csv", "--target", "kind", "--batch-size", "0"], "batch_size must be at least 1"),
-    (["train", "flowers.csv", "--target", "kind", "--validation", "1"], "--validation must be at least 0 and below 1"),
-    (["train", "flowers.csv", "--target", "kind", "--threads", "0"], "threads must be at least 1"),
-    (["train", "flowers.csv", "--target", "kind", "--epochs", "-1"], "--epochs must be at least 1, or auto, got -1"),
     (["train", "houses.csv", "--target", "price", "--optimizer", "sgd", "--learning-rate", "1e9"], "the cost stopped"),
     (["train", "gaps.csv", "--target", "kind", "--missing", "error"],
      "values missing (as NA, None and null are in a CSV file, too) or infinite: column 'length' 1, the first in row 5, "
@@ -175,7 +171,27 @@ def test_numbers_match_levels_that_are_written_alike():
     (["train", "complex.npz", "--target", "y"], "complex.npz cannot be read: column 'X' holds complex128"),
     (["train", "renamed.npz", "--target", "y"], "renamed.npz cannot be read: it is no .npz file"),
     (["train", "damaged.npz", "--target", "y"], "damaged.npz cannot be read"),
-    (["predict", "flowers.csv", "flowers.csv"], "flowers.csv is not a model file"),
+    (["predict", "flowers.csv", "m.safetensors"],
+     "MODEL flowers.csv is not a model file, it looks like a table; MODEL comes first, then DATA"),
+    (["evaluate", "noise.parquet", "flowers.csv"], "noise.parquet is not a model file, it looks like a table; MODEL"),
+    (["predict", "noise", "flowers.csv"], "MODEL noise is not a model file"),
+    (["predict", "noise.safetensors", "flowers.csv"], "MODEL noise.safetensors is not a model file"),
+    (["predict", "cut.safetensors", "flowers.csv"], "cut.safetensors is not a model file or cut short: its header"),
+    (["export", "flowers.csv", "--to", "c", "--out", "n.c"], "MODEL flowers.csv is not a model file, it looks like a "
+     "table"),
+    (["train", "flowers.csv", "--init-from", "flowers.pdf"], "--init-from flowers.pdf is not a model file"),
+    (["train", "flowers.csv", "--init-from", "houses.csv"], "--init-from houses.csv is not a model file, it looks "
+     "like a table"),
+    (["predict", "nope.safetensors", "flowers.csv"], "error: nope.safetensors does not exist"),
+    (["export", "nope.safetensors", "--to", "c", "--out", "n.c"], "error: nope.safetensors does not exist"),
+    (["train", "flowers.csv", "--init-from", "nope.safetensors"], "error: nope.safetensors does not exist"),
+    (["train", "--config", "nope.toml"], "error: nope.toml does not exist"),
+    (["predict", "plain.safetensors", "flowers.csv", "--out", "no/p.csv"],
+     "error: cannot write: No such file or directory: "),
+    (["train", ".", "--target", "b"], "error: cannot read: it is a folder; give a file name: '.'"),
+    (["train", "noise", "--target", "b"], ".ods or .npz; got no suffix"),
+    (["predict", ".", "flowers.csv"], "error: cannot read: it is a folder; give a file name: '.'"),
+    (["train", "--config", "."], "error: cannot read: it is a folder; give a file name: '.'"),
     (["predict", "plain.safetensors", "flowers.csv"], "plain.safetensors has no table encoding"),
 ])
 def test_errors_are_told_on_one_line_and_nothing_is_written(tables, arguments, message, capsys):
@@ -198,9 +214,10 @@ def test_errors_are_told_on_one_line_and_nothing_is_written(tables, arguments, m
     damaged = bytearray((tables / "damaged.npz").read_bytes())
     damaged[200:400] = bytes(200)
     (tables / "damaged.npz").write_bytes(damaged)
-    for name in ("noise.parquet", "noise.npz", "flowers.pdf"):
+    for name in ("noise.parquet", "noise.npz", "flowers.pdf", "noise", "noise.safetensors"):
         (tables / name).write_bytes(b"noise" * 100)
     fastsgd.Network([2, 2], seed=0).save("plain.safetensors")
+    (tables / "cut.safetensors").write_bytes((tables / "plain.safetensors").read_bytes()[:20])
     arguments = [argument.replace("dates.csv", "dates.parquet") for argument in arguments]
     if arguments[0] == "train":
         arguments += ["--out", "m.safetensors"]
@@ -253,11 +270,16 @@ EXAMPLE = ", e.g. fastsgd train iris.csv --target species --out iris.safetensors
     (["train", "d.csv", "--target", "y", "--out"], f"fastsgd train: --out needs a value: --out MODEL{EXAMPLE}"),
     (["train", "d.csv", "--target", "y", "--out", "m", "--resume"],
      f"fastsgd train: --resume needs the checkpoint of a --run FOLDER, which is missing{EXAMPLE}"),
+    (["train", "d.csv", "--target", "y", "--out", "m", "--overwrite"],
+     f"fastsgd train: --overwrite replaces the files of a --run FOLDER, which is missing{EXAMPLE}"),
+    (["train", "d.csv", "--target", "y", "--out", "m", "--checkpoint-every", "10"],
+     f"fastsgd train: --checkpoint-every is for the checkpoints of a --run FOLDER, which is missing{EXAMPLE}"),
     (["train", "d.csv", "--hidden", "64,-1"], "fastsgd train: --hidden: '64,-1' is not a list of layer sizes"),
     (["train", "d.csv", "--quantile", "0.5,1"], "fastsgd train: --quantile: '0.5,1' is not a list of different"),
     (["train", "d.csv", "--learning_rate", "1"],
      f"fastsgd train: there is no option --learning_rate; did you mean --learning-rate?{EXAMPLE}"),
-    (["train", "d.csv", "--seed", "x"], f"fastsgd train: --seed: it must be a whole number, got 'x'{EXAMPLE}"),
+    (["train", "d.csv", "--seed", "x"],
+     f"fastsgd train: --seed: it must be a whole number of at least 0, got 'x'{EXAMPLE}"),
     (["train", "d.csv", "--loss", "poison"], "fastsgd train: --loss: 'poison' is none of cross_entropy, "),
     (["train", "d.csv", "--out", "a", "--out", "b"], "fastsgd train: --out: given twice, 'a' and 'b'; it may be"),
     (["train", "d.csv", "e.csv"], f"fastsgd train: 'e.csv' is one too many{EXAMPLE}"),
@@ -327,6 +349,14 @@ def test_demo(tmp_path):
     assert fastsgd.Network.load(tmp_path / "digits.safetensors").sizes == (64, 128, 10)
 
 
+def test_demo_notices_before_training_that_it_cannot_save(tmp_path, capsys):
+    for out, said in ((tmp_path / "no" / "m.safetensors", "cannot write: No such file or directory: "),
+                      (tmp_path, "cannot write: it is a folder; give a file name: ")):
+        assert main(["demo", "--out", str(out)]) == 1
+        told = capsys.readouterr()
+        assert (said in told.err, told.out) == (True, "")
+
+
 def wait_for_an_epoch(process):
     lines = []
     while "epoch" not in (lines or [""])[-1]:
@@ -381,8 +411,8 @@ def test_a_run_folder_holds_all_of_a_run(tables, capsys):
 def test_an_old_run_stays_whole_until_the_new_one_begins(tables, capsys):
     assert main([*TRAIN, "--epochs", "2"]) == 0
     old = {path.name: path.read_bytes() for path in (tables / "run").iterdir()}
-    for refused in (["--overwrite", "--dropout", "1.5"], ["--overwrite", "--drop", "species"],
-                    ["--overwrite", "--label-smoothing", "2"], ["--resume", "--activation", "tanh"]):
+    for refused in (["--overwrite", "--drop", "species"], ["--overwrite", "--column", "species=text"],
+                    ["--resume", "--activation", "tanh"]):
         assert main([*TRAIN, *refused]) == 1
         assert {path.name: path.read_bytes() for path in (tables / "run").iterdir()} == old
     with pytest.raises(SystemExit):
@@ -723,15 +753,61 @@ def test_advice_can_be_pasted_into_a_shell(system, options, monkeypatch):
             Encoding.learn({name: np.array([1.0, np.nan]), "y": np.arange(2)}, "y", missing="error")
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--batch-size", "many"], "'many' is neither a whole number nor 'auto'"),
-    (["--hidden", "a,b"], "--hidden"),
+AUTO = "a whole number of at least 1, or auto"
+PART, NOT_NEGATIVE = "a number of at least 0 and below 1", "a number of at least 0 and finite"
+ABOVE_ZERO = "a number above 0 and finite"
+
+
+@pytest.mark.parametrize(("option", "values", "allowed"), [
+    ("--batch-size", ["many", "0", "1.5"], AUTO), ("--epochs", ["0", "-1"], AUTO),
+    ("--seed", ["-1", "0.5"], "a whole number of at least 0"),
+    *((option, ["0", "-1", "x"], "a whole number of at least 1") for option in (
+        "--threads", "--early-stopping", "--workers", "--rounds", "--local-epochs", "--local-steps", "--partitions")),
+    *((option, ["1", "-0.1", "nan", "x"], PART) for option in (
+        "--validation", "--dropout", "--label-smoothing", "--momentum")),
+    *((option, ["-1", "nan", "inf"], NOT_NEGATIVE) for option in ("--learning-rate", "--weight-decay", "--warm-up")),
+    *((option, ["0", "-1", "nan", "inf"], ABOVE_ZERO) for option in ("--clip-norm", "--max-norm", "--time-limit")),
+    ("--checkpoint-every", ["-5", "0", "nan"], "a number above 0"),
+    ("--average", ["2", "0", "mean"], "a number above 0 and below 1, or polyak"),
+    ("--huber-delta", ["0"], "a number above 0, at most 1e+30"),
+    ("--focal-gamma", ["-1", "101"], "a number of at least 0, at most 100"),
+    ("--tweedie-power", ["1", "2", "nan"], "a number above 1 and below 2"),
 ])
-def test_wrong_numbers_exit_with_2(arguments, message, capsys):
+def test_numbers_that_cannot_be_are_refused_before_anything_is_read(option, values, allowed, capsys):
+    for value in values:
+        with pytest.raises(SystemExit) as caught:
+            main(["train", "nowhere.csv", "--target", "y", "--run", "r", f"{option}={value}"])
+        assert caught.value.code == 2
+        assert f"fastsgd train: {option}: it must be {allowed}, got {value!r}, e.g. " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_option_takes_a_number_without_limits_or_an_empty_path(name):
+    """Of all commands, by what their parsers hold."""
+    command, = (action.choices[name] for action in _parser()._actions if action.choices)
+    for action in command._actions:
+        assert action.type not in (int, float), action.dest
+        if action.metavar in ("DATA", "MODEL", "FILE", "FOLDER", "PATH", "TOML"):
+            with pytest.raises(argparse.ArgumentTypeError, match="it must be a path, got ''"):
+                action.type("")
+
+
+@pytest.mark.parametrize(("arguments", "option"), [
+    *((["train", "flowers.csv", "--target", "kind", option, ""], option)
+      for option in ("--run", "--out", "--report", "--init-from", "--config")),
+    (["train", "", "--target", "kind", "--run", "r"], "DATA"),
+    (["train", "flowers.csv", "--config", "empty.toml"], "--run"),
+    (["predict", "", "flowers.csv"], "MODEL"), (["predict", "m", "flowers.csv", "--out="], "--out"),
+    (["race", "--out", ""], "--out"), (["export", "m", "--to", "c", "--out", ""], "--out"),
+])
+def test_an_empty_path_is_refused_before_anything_starts(tables, arguments, option, capsys):
+    (tables / "empty.toml").write_text('target = "kind"\nrun = ""\n')
+    before = sorted(tables.iterdir())
     with pytest.raises(SystemExit) as caught:
-        main(["train", "d.csv", "--target", "y", "--out", "m", *arguments])
+        main(arguments)
     assert caught.value.code == 2
-    assert message in capsys.readouterr().err
+    assert capsys.readouterr().err.startswith(f"fastsgd {arguments[0]}: {option}: it must be a path, got '', e.g. ")
+    assert sorted(tables.iterdir()) == before
 
 
 def test_more_errors_on_one_line(tables, capsys):
@@ -743,10 +819,6 @@ def test_more_errors_on_one_line(tables, capsys):
     net.save("other.safetensors")
     capsys.readouterr()
     for arguments, message in (([*train, "--drop", "kind"], "--drop kind would drop the target"),
-                               ([*train, "--warm-up", "-1"], "--warm-up must be at least 0 and finite, got -1"),
-                               ([*train, "--warm-up", "nan"], "--warm-up must be at least 0 and finite, got nan"),
-                               ([*train, "--warm-up", "inf"], "--warm-up must be at least 0 and finite, got inf"),
-                               ([*train, "--early-stopping", "0"], "--early-stopping must be at least 1, got 0"),
                                ([*houses, "--class-weight", "balanced"], "--class-weight is for classes"),
                                (["evaluate", "m.safetensors", "unknown.csv"],
                                 "unknown.csv has no column 'kind', which the model predicts"),

@@ -173,7 +173,6 @@ def test_a_run_goes_on_as_it_was_begun(table, capsys):
     (["--compare"], "--compare is told in the report: give --report FILE or --run FOLDER, too"),
     (["--report", "r.csv"], "--report r.csv: .csv is the suffix of a table, but a page is written; name it .html"),
     (["--report", "houses.csv"], "houses.csv"),
-    (["--time-limit", "0"], "--time-limit must be above 0 and finite, got 0.0"),
     (["--run", "r", "--resume", "--time-limit", "9"], "--resume does not go with --time-limit"),
 ])
 def test_contradictions_are_refused_before_anything_is_written(table, more, message, capsys):
@@ -181,6 +180,18 @@ def test_contradictions_are_refused_before_anything_is_written(table, more, mess
     assert train("--out", "m.safetensors", *more) == 1
     assert message in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in table.iterdir()} == before
+
+
+@pytest.mark.parametrize(("more", "folds"), [
+    (["--quality", "best"], 8), (["--quality", "good"], 5), (["--quality", "fast"], 1)])
+def test_validation_that_folds_do_not_use_is_told(table, more, folds, capsys):
+    train = ["train", "houses.csv", "--target", "price", "--run", "r", *more]
+    assert main([*train, "--validation", "0.3"]) == 0
+    said = f"--validation 0.3 is not used: each of the {folds} folds is held out in turn\n"
+    assert (f"fastsgd: warning: {said}" in capsys.readouterr().err) is (folds > 1)
+    assert main([*train, "--overwrite"]) == 0
+    assert main(["train", "--config", "r/config.toml", "--resume"]) == 0
+    assert "--validation" not in capsys.readouterr().err
 
 
 def test_a_time_limit_is_kept(table, capsys):

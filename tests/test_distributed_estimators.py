@@ -285,7 +285,6 @@ def test_what_the_command_refuses(pieces, tmp_path, capsys, client):
     for options, said in (
             (("--dask", "tcp://127.0.0.1:1", "--target", "kind"), "--dask tcp://127.0.0.1:1: no scheduler answers"),
             (("--dask", address, "--workers", 2, "--target", "kind"), "exclude each other"),
-            (("--workers", 0, "--target", "kind"), "--workers must be at least 1, got 0"),
             (("--rounds", 3, "--target", "kind"), "--rounds is for training on a cluster"),
             (("--dask", address, "--target", "nothing"), "there is no column 'nothing'; the columns are age"),
             (("--dask", address, "--target", "kind", "--epochs", 3), "--epochs does not go with --dask"),

@@ -548,12 +548,7 @@ def test_descent_on_a_quantity_takes_smaller_steps_and_says_what_to_do_where_it_
     (["descent", "nothing.csv", "--target", "y"], "does not exist"),
     (["race", "--out", "/proc/nowhere"], "--out /proc/nowhere cannot be written to"),
     (["descent", "--out", __file__], "cannot be written to"),
-    (["race", "--seconds", "-1"], "--seconds must be above 0, got -1"),
     (["race", "--batch-sizes", "5000"], "must have one below the 1438 rows"),
-    (["descent", "--steps", "0"], "--steps must be at least 2, got 0"),
-    (["descent", "--seconds", "0"], "--seconds must be above 0 and finite, got 0"),
-    (["descent", "--batch-size", "0"], "--batch-size must be at least 1, got 0"),
-    (["descent", "--learning-rate", "-1"], "learning_rate must be at least 0"),
 ])
 def test_errors_are_told_before_anything_is_run(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
@@ -562,3 +557,19 @@ def test_errors_are_told_before_anything_is_run(arguments, message, tmp_path, mo
     assert message.lower() in told.lower()
     assert told.count("fastsgd: error:") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["race", "--seconds", "-1"], "--seconds: it must be a number above 0 and finite, got '-1'"),
+    (["descent", "--steps", "1"], "--steps: it must be a whole number of at least 2, got '1'"),
+    (["descent", "--seconds", "0"], "--seconds: it must be a number above 0 and finite, got '0'"),
+    (["descent", "--batch-size", "0"], "--batch-size: it must be a whole number of at least 1, got '0'"),
+    (["descent", "--learning-rate", "-1"], "--learning-rate: it must be a number of at least 0 and finite, got '-1'"),
+    (["race", "--threads", "0"], "--threads: it must be a whole number of at least 1, got '0'"),
+    (["race", "--seed", "-1"], "--seed: it must be a whole number of at least 0, got '-1'"),
+])
+def test_numbers_that_cannot_be_are_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err

@@ -73,7 +73,8 @@ def test_the_columns_of_the_input_are_kept(here, data, capsys):
 @pytest.mark.parametrize(("arguments", "said"), [
     (["nowhere.csv", "--out", "p.xlsx"], "--out p.xlsx must be a file of the kind .csv, .tsv, .csv.gz, .tsv.gz, "
      ".parquet, .feather or .jsonl, got '.xlsx'"),
-    (["nowhere.csv", "--out", "p"], "got 'no suffix'"),
+    (["nowhere.csv", "--out", "p"], "or .jsonl, got no suffix\n"),
+    (["nowhere.csv", "--out", "."], "cannot write: it is a folder; give a file name: "),
     (["nowhere.csv", "--out", "p.parquet.gz"], "got '.parquet.gz'"),
     (["table.csv", "--id", "number"], "table.csv has no column 'number', which --id names; its columns are code, x, "),
     (["twice.csv", "--keep-columns"], "twice.csv has a column 'predicted_kind' itself; leave it out"),

@@ -15,8 +15,8 @@ import numpy as np
 
 import fastsgd
 from fastsgd import descent, plots
-from fastsgd.arguments import check_whole
 from fastsgd.cli.console import say, tell, warn
+from fastsgd.cli.option_types import above_zero, not_negative, path, whole
 from fastsgd.cli.report import Report
 from fastsgd.cli.train_options import sizes
 from fastsgd.engine.machine import cpu_name
@@ -36,30 +36,30 @@ RATE, RATE_OF_QUANTITIES = 0.3, 0.01        # squared errors of many hidden unit
 def add_arguments(race_command: argparse.ArgumentParser, descent_command: argparse.ArgumentParser) -> None:
     """The options of both commands."""
     for command, run, out in ((race_command, race, "fastsgd-race"), (descent_command, look, "fastsgd-descent")):
-        command.add_argument("data", metavar="DATA", nargs="?", default="digits", help="digits, mnist, fashion-mnist, "
-                             "or a table: CSV, JSON lines, Parquet, .npz ... (%(default)s)")
+        command.add_argument("data", type=path, metavar="DATA", nargs="?", default="digits", help="digits, mnist, "
+                             "fashion-mnist, or a table: CSV, JSON lines, Parquet, .npz ... (%(default)s)")
         command.add_argument("--target", metavar="COLUMN", help="the column of a table to predict")
         command.add_argument("--hidden", type=sizes, default=[128], metavar="128,64", help="units of the hidden layers "
                              "(128); 0 for none")
         command.add_argument("--activation", default="relu", choices=ACTIVATIONS)
-        command.add_argument("--seed", type=int, default=0, help="of the weights and the order (%(default)s)")
-        command.add_argument("--threads", type=int)
-        command.add_argument("--out", default=out, metavar="FOLDER", help="where to write the pictures and report.html "
-                             "(%(default)s)")
+        command.add_argument("--seed", type=whole(0), default=0, help="of the weights and the order (%(default)s)")
+        command.add_argument("--threads", type=whole(1))
+        command.add_argument("--out", type=path, default=out, metavar="FOLDER", help="where to write the pictures and "
+                             "report.html (%(default)s)")
         table = command.add_argument_group("the table")
         add_column_options(table)
         add_reading_options(table)
         command.set_defaults(run_command=run, refuse=command.error)
-    race_command.add_argument("--seconds", type=float, default=2.0, help="of each runner; looking for its learning "
-                              "rate takes about as long (%(default)s)")
+    race_command.add_argument("--seconds", type=above_zero, default=2.0, help="of each runner; looking for its "
+                              "learning rate takes about as long (%(default)s)")
     race_command.add_argument("--batch-sizes", default="1,10,100,1000,all", metavar="1,10,all", help="(%(default)s)")
-    descent_command.add_argument("--batch-size", type=int, default=5, help="of the mini-batches (%(default)s)")
-    descent_command.add_argument("--learning-rate", type=float, help=f"of both descents ({RATE}; {RATE_OF_QUANTITIES} "
-                                 "where a quantity is predicted)")
+    descent_command.add_argument("--batch-size", type=whole(1), default=5, help="of the mini-batches (%(default)s)")
+    descent_command.add_argument("--learning-rate", type=not_negative, help=f"of both descents ({RATE}; "
+                                 f"{RATE_OF_QUANTITIES} where a quantity is predicted)")
     length = descent_command.add_mutually_exclusive_group()
-    length.add_argument("--seconds", type=float, help="of steps, for each descent; what full gradient descent needs "
-                        "for 30 steps by default")
-    length.add_argument("--steps", type=int, help="as many for each descent, instead of equal time")
+    length.add_argument("--seconds", type=above_zero, help="of steps, for each descent; what full gradient descent "
+                        "needs for 30 steps by default")
+    length.add_argument("--steps", type=whole(2), help="as many for each descent, instead of equal time")
     descent_command.add_argument("--film", action="store_true", help="also an animation, descent.gif")
 
 
@@ -70,8 +70,6 @@ def race(options: argparse.Namespace) -> int:
     sizes = [_batch_size(text) for text in options.batch_sizes.split(",")]
     if len(set(sizes)) < len(sizes):
         raise ValueError(f"--batch-sizes must differ from each other, got {options.batch_sizes!r}")
-    if not options.seconds > 0:
-        raise ValueError(f"--seconds must be above 0, got {options.seconds:g}")
     net, X, y, what = _begin(options)
     say(f"{what}; {options.seconds:g} s for each batch size")
     found = descent.race(net, X, y, sizes, seconds=options.seconds, seed=options.seed, threads=options.threads,
@@ -95,13 +93,6 @@ def race(options: argparse.Namespace) -> int:
 
 def look(options: argparse.Namespace) -> int:
     """Measures the gradient noise, suggests a batch size, and draws the paths of both descents."""
-    if options.steps is not None:
-        check_whole("--steps", options.steps, least=2)
-    if options.seconds is not None and not 0 < options.seconds < math.inf:
-        raise ValueError(f"--seconds must be above 0 and finite, got {options.seconds:g}")
-    check_whole("--batch-size", options.batch_size, least=1)
-    if options.learning_rate is not None:
-        fastsgd.SGD(options.learning_rate)              # raises for a rate that cannot be used
     net, X, y, what = _begin(options)
     rate = options.learning_rate
     if rate is None:

@@ -15,7 +15,8 @@ from fastsgd.cli import descent, predict, train, train_options
 from fastsgd.cli.console import printable, say, warn
 from fastsgd.cli.demo import demo
 from fastsgd.cli.option_parser import CommandParser
-from fastsgd.cli.suffixes import refuse_other_suffix
+from fastsgd.cli.option_types import path
+from fastsgd.cli.suffixes import check_output, refuse_other_suffix, require_model_file
 from fastsgd.engine.machine import cpu_name
 from fastsgd.files.atomic import refuse_replacing, write_atomically
 from fastsgd.tables.encoding import Encoding
@@ -65,8 +66,17 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, TypeError, OSError, ImportError, ArithmeticError, MemoryError) as error:
-        say(f"fastsgd: error: {printable(str(error)) or 'not enough memory'}")
+        say(f"fastsgd: error: {printable(_in_words(error)) or 'not enough memory'}")
         return 1
+
+
+def _in_words(error: Exception) -> str:
+    """What an error says; of a file without the system's number, and where it is missing as of any other."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    if isinstance(error, FileNotFoundError) and not str(error.strerror).startswith("cannot "):
+        return f"{error.filename} does not exist"
+    return f"{error.strerror}: {error.filename!r}"
 
 
 def _warned(message, category, filename, lineno, file=None, line=None) -> None:
@@ -84,8 +94,8 @@ def _parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", examples=examples)
 
     command = add("demo")
-    command.add_argument("--out", default="digits.safetensors", metavar="MODEL", help="where to save the model, "
-                         "replacing what is there (%(default)s)")
+    command.add_argument("--out", type=path, default="digits.safetensors", metavar="MODEL", help="where to save the "
+                         "model, replacing what is there (%(default)s)")
     command.set_defaults(run_command=_demo)
 
     command = add("train")
@@ -95,10 +105,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_arguments(add("evaluate"), add("predict"))
 
     command = add("export")
-    command.add_argument("model", metavar="MODEL")
+    command.add_argument("model", type=path, metavar="MODEL")
     command.add_argument("--to", required=True, choices=list(EXPORTED), help="an ONNX graph; a header and a "
                          "source of C99; a program for torch.export.load")
-    command.add_argument("--out", required=True, metavar="PATH")
+    command.add_argument("--out", type=path, required=True, metavar="PATH")
     command.add_argument("--encoded", action="store_true", help="of an ONNX graph: a single input, the network's own, "
                          "instead of one for each column of the table")
     command.set_defaults(run_command=export)
@@ -111,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(options) -> int:
-    refuse_other_suffix("--out", options.out, (".safetensors",), "a model file")
+    check_output("--out", options.out, (".safetensors",), "a model file")
     return demo(options.out)
 
 
@@ -119,6 +129,7 @@ def export(options) -> int:
     """Writes a model, checkpoints too, in another program's format."""
     refuse_replacing(options.out, options.model)
     refuse_other_suffix("--out", options.out, *EXPORTED[options.to])
+    require_model_file("MODEL", options.model)
     net = fastsgd.Network.load(options.model)
     columns = options.to == "onnx" and "table" in net.metadata and not options.encoded
     if options.to == "onnx":

@@ -82,10 +82,7 @@ class CommandParser(argparse.ArgumentParser):
         action = self._action(error.argument_name)
         if action is not None and action.option_strings and error.message.startswith("expected "):
             return f"{action.option_strings[-1]} needs a value: {self._shown(action.option_strings[-1])}"
-        message = error.message
-        for kind, what in (("int", "a whole number"), ("float", "a number")):
-            message = message.replace(f"invalid {kind} value: ", f"it must be {what}, got ")
-        return f"{error.argument_name}: {message}" if error.argument_name else message
+        return f"{error.argument_name}: {error.message}" if error.argument_name else error.message
 
     def _refuse(self, unknown: list[str]) -> NoReturn:
         first = next((text for text in unknown if text.startswith("-") and text != "-"), None)

@@ -7,10 +7,12 @@ import sys
 import numpy as np
 
 from fastsgd.cli.console import say, tell, warn
+from fastsgd.cli.option_types import path
 from fastsgd.cli.prediction_file import ARROW, KINDS, LINES, as_text, check_kind, write_table
 from fastsgd.cli.scorecard import scorecard
+from fastsgd.cli.suffixes import require_model_file
 from fastsgd.cli.train_options import quantiles
-from fastsgd.files.atomic import refuse_replacing
+from fastsgd.files.atomic import check_writable, refuse_replacing
 from fastsgd.network.classes import labels_of, probabilities_of
 from fastsgd.runs.loggers import to_json
 from fastsgd.tables.encoding import Encoding, rows_with_targets
@@ -19,16 +21,18 @@ from fastsgd.tables.reading import Reading, add_reading_options
 from fastsgd.tabular.fitting import QUANTILES
 from fastsgd.tabular.model import TabularModel, load_model
 
+MODEL_FIRST = "; MODEL comes first, then DATA"
+
 
 def add_arguments(evaluate_command: argparse.ArgumentParser, predict_command: argparse.ArgumentParser) -> None:
     """The options of both commands."""
     for command, run in ((evaluate_command, evaluate), (predict_command, predict)):
-        command.add_argument("model", metavar="MODEL")
-        command.add_argument("data", metavar="DATA")
+        command.add_argument("model", type=path, metavar="MODEL")
+        command.add_argument("data", type=path, metavar="DATA")
         add_reading_options(command.add_argument_group("the table"))
         command.set_defaults(run_command=run)
     evaluate_command.add_argument("--json", action="store_true", help="print the figures as JSON")
-    predict_command.add_argument("--out", metavar="FILE", help=f"where to write, as what its suffix says: "
+    predict_command.add_argument("--out", type=path, metavar="FILE", help=f"where to write, as what its suffix says: "
                                  f"{', '.join(KINDS)}; standard output, as CSV, by default")
     predict_command.add_argument("--probabilities", action="store_true", help="a column for each class's probability")
     predict_command.add_argument("--quantiles", type=quantiles, metavar="0.1,0.9", help="a column for each of these "
@@ -41,6 +45,7 @@ def add_arguments(evaluate_command: argparse.ArgumentParser, predict_command: ar
 
 def evaluate(options: argparse.Namespace) -> int:
     """Prints figures of a model on a table's rows, each beside a baseline, and of classes how many are recognised."""
+    require_model_file("MODEL", options.model, MODEL_FIRST)
     model = load_model(options.model)
     encoding, dtype = model.encoding, model.net.dtype
     table = read_for(encoding, options.data, Reading.of_options(options), tell)
@@ -57,7 +62,9 @@ def predict(options: argparse.Namespace) -> int:
     """Writes one prediction per row, and the score to standard error where the target is known."""
     if options.out:
         refuse_replacing(options.out, options.model, options.data)
+        check_writable(options.out)
         check_kind(options.out)
+    require_model_file("MODEL", options.model, MODEL_FIRST)
     model = load_model(options.model)
     encoding, dtype = model.encoding, model.net.dtype
     if options.probabilities and not encoding.classes:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fastsgd.files.atomic import write_atomically
+from fastsgd.tables.wording import suffix_in_words
 
 TEXT = {".csv": ",", ".tsv": "\t"}
 LINES = (".jsonl", ".ndjson")
@@ -23,7 +24,7 @@ def check_kind(path: str | Path) -> str:
     kind = "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
     if kind.removesuffix(".gz") not in (*TEXT, *LINES) and kind not in ARROW:
         raise ValueError(f"--out {path} must be a file of the kind {', '.join(KINDS[:-1])} or {KINDS[-1]}, got "
-                         f"{kind or 'no suffix'!r}")
+                         f"{suffix_in_words(kind)}")
     if kind in ARROW:
         _pyarrow(path)
     return kind

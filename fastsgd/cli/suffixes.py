@@ -1,7 +1,11 @@
-"""Suffixes of output files: one of another format is refused before anything is read."""
+"""Suffixes of files: what is of another format, or cannot be written, is refused before anything is read."""
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+
+from fastsgd.files.atomic import check_writable, refuse_replacing
+from fastsgd.files.safetensors import begins_as_one
 
 SAYS = {
     "table": (".csv", ".tsv", ".parquet", ".pq", ".feather", ".arrow", ".jsonl", ".ndjson", ".json", ".npz", ".npy",
@@ -24,7 +28,27 @@ def refuse_other_suffix(option: str, path: str, allowed: tuple[str, ...], what: 
     """
     suffix = Path(path).suffix.lower()
     if suffix in MEANS and suffix not in allowed:
-        kind = MEANS[suffix]
-        article = "an" if kind[0] in "AEIOU" else "a"
-        raise ValueError(f"{option} {path}: {suffix} is the suffix of {article} {kind}, but {what} is written; name it "
-                         f"{' or '.join(allowed)}")
+        raise ValueError(f"{option} {path}: {suffix} is the suffix of {_kind_of(suffix)}, but {what} is written; name "
+                         f"it {' or '.join(allowed)}")
+
+
+def check_output(option: str, path: str, allowed: tuple[str, ...], what: str, read: Iterable[str] = ()) -> None:
+    """ValueError or OSError where a file cannot be written, or would be one of those that are ``read``."""
+    refuse_replacing(path, *read)
+    refuse_other_suffix(option, path, allowed, what)
+    check_writable(path)
+
+
+def require_model_file(option: str, path: str, advice: str = "") -> None:
+    """ValueError where a file is there and is of another format; ``advice`` is for one that looks like a table."""
+    if not Path(path).is_file() or begins_as_one(path):
+        return                                          # whoever loads it says what is wrong with it, if anything is
+    suffix = Path(path).suffix.lower()
+    kind = MEANS.get(suffix, "")
+    looks = f", it looks like {_kind_of(suffix)}" if kind and not kind.endswith("of fastsgd") else ""
+    raise ValueError(f"{option} {path} is not a model file{looks}{advice * (kind == 'table')}")
+
+
+def _kind_of(suffix: str) -> str:
+    kind = MEANS[suffix]
+    return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}"

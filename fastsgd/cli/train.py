@@ -2,14 +2,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
 from fastsgd.cli import train_cluster, train_network, train_tabular
-from fastsgd.cli.suffixes import refuse_other_suffix
+from fastsgd.cli.suffixes import check_output, require_model_file
 from fastsgd.cli.train_config import CHECKPOINT, CONFIG, MODEL, RUN_FILES, files_of_run, is_ours, with_config
 from fastsgd.cli.train_options import OF_LOSSES, OF_MODEL
-from fastsgd.files.atomic import check_writable, refuse_replacing
+from fastsgd.files.atomic import refuse_replacing
 from fastsgd.losses import LOSSES
 from fastsgd.tables.wording import shell_word
 
@@ -33,8 +32,7 @@ def _check(options: argparse.Namespace, command: argparse.ArgumentParser) -> Non
             command.error(f"{shown} is missing")
     if options.out is None and options.run is None:
         command.error("--out MODEL or --run FOLDER is missing")
-    if options.resume and options.run is None:
-        command.error("--resume needs the checkpoint of a --run FOLDER, which is missing")
+    _require_run(options, command)
     if options.resume and options.overwrite:
         command.error("--resume continues the run that --overwrite replaces: give one of them")
     for name in options.target:
@@ -42,35 +40,32 @@ def _check(options: argparse.Namespace, command: argparse.ArgumentParser) -> Non
             raise ValueError(f"--target {name} is given twice; several targets must be different columns")
         if name in options.drop:
             raise ValueError(f"--drop {name} would drop the target")
-    if not 0 <= options.validation < 1:
-        raise ValueError(f"--validation must be at least 0 and below 1, got {options.validation}")
-    if options.early_stopping is not None and options.early_stopping < 1:
-        raise ValueError(f"--early-stopping must be at least 1, got {options.early_stopping}")
     if options.early_stopping and not options.validation:
         raise ValueError("--early-stopping needs rows held out: --validation above 0")
-    if options.epochs != "auto" and options.epochs < 1:
-        raise ValueError(f"--epochs must be at least 1, or auto, got {options.epochs}; a network that made no step "
-                         "predicts nothing")
-    if not 0 <= options.warm_up < math.inf:
-        raise ValueError(f"--warm-up must be at least 0 and finite, got {options.warm_up}")
     _check_loss(options)
     if options.init_from and (settled := [name for name in OF_MODEL if name in options.given]):
         raise ValueError(f"--{settled[0].replace('_', '-')} does not go with --init-from: the model file settles it")
-    if options.time_limit is not None and not 0 < options.time_limit < math.inf:
-        raise ValueError(f"--time-limit must be above 0 and finite, got {options.time_limit}")
     if options.time_limit is not None and options.resume:
         raise ValueError("--resume does not go with --time-limit, which goes by the clock")
     if options.compare and options.report is None and options.run is None:
         raise ValueError("--compare is told in the report: give --report FILE or --run FOLDER, too")
+    if options.init_from is not None:
+        require_model_file("--init-from", options.init_from)
+    read = list(filter(None, (options.data, options.config)))
     if options.report is not None:
-        refuse_replacing(options.report, *filter(None, (options.data, options.config, options.out)))
-        refuse_other_suffix("--report", options.report, (".html",), "a page")
-        check_writable(options.report)
+        refuse_replacing(options.report, *filter(None, [options.out]))
+        check_output("--report", options.report, (".html",), "a page", read)
     if options.out is not None:
-        refuse_replacing(options.out, *filter(None, (options.data, options.config)))
-        refuse_other_suffix("--out", options.out, (".safetensors",), "a model file")
-        check_writable(options.out)
+        check_output("--out", options.out, (".safetensors",), "a model file", read)
     _check_folder(options)
+
+
+def _require_run(options: argparse.Namespace, command: argparse.ArgumentParser) -> None:
+    """Refuses what is of a run folder where there is none."""
+    asked = {"--resume needs the checkpoint": options.resume, "--overwrite replaces the files": options.overwrite,
+             "--checkpoint-every is for the checkpoints": "checkpoint_every" in options.given}
+    for what in (what for what, given in asked.items() if given and options.run is None):
+        command.error(f"{what} of a --run FOLDER, which is missing")
 
 
 def _require_same_way(config: Path, by_recipe: bool) -> None:

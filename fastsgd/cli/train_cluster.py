@@ -13,7 +13,6 @@ import numpy as np
 
 import fastsgd
 from fastsgd import schedules
-from fastsgd.arguments import check_whole
 from fastsgd.cli import step_budget
 from fastsgd.cli import train_outcome as outcome
 from fastsgd.cli.console import printable, say, tell, warn
@@ -137,9 +136,6 @@ def _check(options: argparse.Namespace) -> None:
                              + ("; --rounds says how long they train" if name == "epochs" else ""))
     if options.dask is not None and options.workers is not None:
         raise ValueError("--dask ADDRESS and --workers N exclude each other: N workers are started on this machine")
-    for name in ("rounds", "local_epochs", "local_steps", "partitions", "workers"):
-        if (value := getattr(options, name)) is not None:
-            check_whole(f"--{name.replace('_', '-')}", value, least=1)
     if options.batch_size == "auto":
         raise ValueError("--batch-size must be a number with --dask and --workers, got auto")
 

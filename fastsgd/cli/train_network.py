@@ -10,7 +10,6 @@ import numpy as np
 
 import fastsgd
 from fastsgd import schedules
-from fastsgd.arguments import check_whole
 from fastsgd.cli import step_budget
 from fastsgd.cli import train_outcome as outcome
 from fastsgd.cli.console import printable, say, tell, warn
@@ -164,7 +163,6 @@ def _choose_steps(options: argparse.Namespace, net: fastsgd.Network, X, y, optim
                                                    threads=options.threads)
         say(str(found))
         options.batch_size = found.batch_size
-    check_whole("batch_size", options.batch_size, least=1)
     if options.epochs != "auto":
         return
     options.epochs = step_budget.epochs_for(len(X), min(options.batch_size, len(X)), held_out > 0)

@@ -2,9 +2,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 import fastsgd
 from fastsgd import losses
+from fastsgd.cli.option_types import (
+    above_zero,
+    decay_or_polyak,
+    not_negative,
+    number,
+    part,
+    path,
+    seconds_between,
+    whole,
+    whole_or_auto,
+)
 from fastsgd.model.architecture import ACTIVATIONS
 from fastsgd.tables.inputs import KINDS
 from fastsgd.tables.reading import add_column_options, add_reading_options
@@ -30,27 +42,27 @@ OF_RECIPES = frozenset(("quality", "report", "compare"))        # which is how a
 
 def add_arguments(command: argparse.ArgumentParser) -> None:
     """The options of ``fastsgd train``."""
-    command.add_argument("data", metavar="DATA", nargs="?", help="a table: CSV, TSV, Parquet, Feather, JSON lines, "
-                         "Excel, .npz, or such a text file packed by gzip, bz2, xz or zip")
-    command.add_argument("--config", metavar="TOML", help="a file with any of these options, such as the config.toml "
-                         "of a run folder; the command line comes before it")
+    command.add_argument("data", metavar="DATA", nargs="?", type=path, help="a table: CSV, TSV, Parquet, Feather, "
+                         "JSON lines, Excel, .npz, or such a text file packed by gzip, bz2, xz or zip")
+    command.add_argument("--config", type=path, metavar="TOML", help="a file with any of these options, such as the "
+                         "config.toml of a run folder; the command line comes before it")
 
     where = command.add_argument_group("what comes of it")
-    where.add_argument("--out", metavar="MODEL", help="the model file to write, .safetensors")
-    where.add_argument("--run", metavar="FOLDER", help="a folder for everything: config.toml, log.csv, run.ckpt, "
-                       "model.safetensors and, with matplotlib, learning_curve.png")
+    where.add_argument("--out", type=path, metavar="MODEL", help="the model file to write, .safetensors")
+    where.add_argument("--run", type=path, metavar="FOLDER", help="a folder for everything: config.toml, log.csv, "
+                       "run.ckpt, model.safetensors and, with matplotlib, learning_curve.png")
     where.add_argument("--resume", action="store_true", help="resume from the checkpoint of the run folder, "
                        "if there is one")
     where.add_argument("--overwrite", action="store_true", help="replace the run, or other files of those names, "
                        "that the folder holds")
-    where.add_argument("--report", metavar="FILE", help="a page about the run, .html: columns, quality on held-out "
-                       "rows, pictures (needs matplotlib), importance; report.html in a run folder")
+    where.add_argument("--report", type=path, metavar="FILE", help="a page about the run, .html: columns, quality on "
+                       "held-out rows, pictures (needs matplotlib), importance; report.html in a run folder")
     where.add_argument("--compare", action="store_true", help="also train scikit-learn's gradient boosting on the same "
                        "rows, for the report")
-    where.add_argument("--init-from", metavar="MODEL", help="begin with the network of this model file, and read the "
-                       "table as it does")
-    where.add_argument("--checkpoint-every", type=float, default=10.0, metavar="SECONDS", help="in a run folder "
-                       "(%(default)s)")
+    where.add_argument("--init-from", type=path, metavar="MODEL", help="begin with the network of this model file, "
+                       "and read the table as it does")
+    where.add_argument("--checkpoint-every", type=seconds_between, default=10.0, metavar="SECONDS", help="in a run "
+                       "folder (%(default)s)")
 
     table = command.add_argument_group("the table")
     table.add_argument("--target", action="append", default=[], metavar="COLUMN", help="the column to predict; given "
@@ -61,28 +73,30 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
                        "target says by default (%(default)s)")
     add_column_options(table)
     add_reading_options(table)
-    table.add_argument("--validation", type=float, default=0.2, metavar="FRACTION", help="of the rows, held out and "
-                       "evaluated after every epoch (%(default)s)")
+    table.add_argument("--validation", type=part, default=0.2, metavar="FRACTION", help="of the rows, held out and "
+                       "evaluated after every epoch (%(default)s); not used where a recipe holds each of its folds out "
+                       "in turn: --quality best, and good below 1,000 rows")
 
     recipe = command.add_argument_group("how it is learned", "by a recipe that follows from the table's size, where no "
                                         "option of the two groups below but --seed and --threads is given")
     recipe.add_argument("--quality", default="good", choices=QUALITIES, help="a point on the curve of quality against "
                         "time (%(default)s)")
-    recipe.add_argument("--time-limit", type=float, metavar="SECONDS", help="that the training may take, about")
-    recipe.add_argument("--seed", type=int, default=0, help="of the split, the weights and the order (%(default)s)")
-    recipe.add_argument("--threads", type=int, help="at most (as many as pay); the result does not depend on it")
+    recipe.add_argument("--time-limit", type=above_zero, metavar="SECONDS", help="that the training may take, about")
+    recipe.add_argument("--seed", type=whole(0), default=0, help="of the split, the weights and the order "
+                        "(%(default)s)")
+    recipe.add_argument("--threads", type=whole(1), help="at most (as many as pay); the result does not depend on it")
 
     cluster = command.add_argument_group("on a cluster", "DATA is then the path or a pattern of Parquet files, which "
                                          "are trained on in pieces by rounds of local SGD (needs fastsgd[dask])")
     cluster.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, such as tcp://192.168.0.1:8786")
-    cluster.add_argument("--workers", type=int, metavar="N", help="start a cluster of so many processes on this "
+    cluster.add_argument("--workers", type=whole(1), metavar="N", help="start a cluster of so many processes on this "
                          "machine instead")
-    cluster.add_argument("--rounds", type=int, default=20, metavar="N", help="(%(default)s)")
-    cluster.add_argument("--local-epochs", type=int, default=1, metavar="N", help="passes of a partition over its rows "
-                         "in a round (%(default)s)")
-    cluster.add_argument("--local-steps", type=int, metavar="N", help="instead of them, its steps in a round")
-    cluster.add_argument("--partitions", type=int, metavar="N", help="that train at the same time; the result depends "
-                         "on it, and not on the workers (as many as pieces, up to 16)")
+    cluster.add_argument("--rounds", type=whole(1), default=20, metavar="N", help="(%(default)s)")
+    cluster.add_argument("--local-epochs", type=whole(1), default=1, metavar="N", help="passes of a partition over "
+                         "its rows in a round (%(default)s)")
+    cluster.add_argument("--local-steps", type=whole(1), metavar="N", help="instead of them, its steps in a round")
+    cluster.add_argument("--partitions", type=whole(1), metavar="N", help="that train at the same time; the result "
+                         "depends on it, and not on the workers (as many as pieces, up to 16)")
     cluster.add_argument("--outer", default="weighted", choices=["weighted", "mean", "nesterov"], help="what is made "
                          "of the partitions' changes (%(default)s)")
     cluster.add_argument("--memory", default="average", choices=["average", "keep", "reset"], help="of the optimizer, "
@@ -98,54 +112,46 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
                          "predicts, an output each (0.5)")
     network.add_argument("--sorted-quantiles", action="store_true", help="quantiles of one target that never cross: "
                          "each row's predictions are sorted")
-    network.add_argument("--huber-delta", type=float, metavar="DELTA", help="the error, in standard deviations of the "
-                         "target, from which --loss huber is linear (1)")
-    network.add_argument("--focal-gamma", type=float, metavar="GAMMA", help="how much less --loss focal counts rows "
-                         "that are classified well already (2)")
-    network.add_argument("--tweedie-power", type=float, metavar="POWER", help="of the mean, with which the variance of "
-                         "--loss tweedie grows: between 1 and 2 (1.5)")
-    network.add_argument("--dropout", type=float, default=0.0, help="part of the hidden units left out in a step "
+    network.add_argument("--huber-delta", type=_parameter_of("huber"), metavar="DELTA", help="the error, in standard "
+                         "deviations of the target, from which --loss huber is linear (1)")
+    network.add_argument("--focal-gamma", type=_parameter_of("focal"), metavar="GAMMA", help="how much less --loss "
+                         "focal counts rows that are classified well already (2)")
+    network.add_argument("--tweedie-power", type=_parameter_of("tweedie"), metavar="POWER", help="of the mean, with "
+                         "which the variance of --loss tweedie grows: between 1 and 2 (1.5)")
+    network.add_argument("--dropout", type=part, default=0.0, help="part of the hidden units left out in a step "
                          "(%(default)s)")
     network.add_argument("--dtype", default="float32", choices=["float32", "float64"], help="of all numbers "
                          "(%(default)s)")
 
     descent = command.add_argument_group("the descent")
     descent.add_argument("--optimizer", default="adam", choices=OPTIMIZERS, help="the rule of a step (%(default)s)")
-    descent.add_argument("--learning-rate", type=float, metavar="RATE", help="the optimizer's own by default")
+    descent.add_argument("--learning-rate", type=not_negative, metavar="RATE", help="the optimizer's own by default")
     descent.add_argument("--schedule", default="constant", choices=SCHEDULES, help="of the learning rate over the "
                          "whole run: step is a tenth after each third, exponential ends at a hundredth (%(default)s)")
-    descent.add_argument("--warm-up", type=float, default=0.0, metavar="EPOCHS", help="in which the rate rises first")
-    descent.add_argument("--momentum", type=float, help="for sgd, rmsprop and muon")
-    descent.add_argument("--weight-decay", type=float, help="how much parameters shrink in a step (the optimizer's "
-                         "own: 0, or 0.01 for adamw, nadamw and muon)")
-    descent.add_argument("--clip-norm", type=float, help="longest gradient")
-    descent.add_argument("--max-norm", type=float, help="longest weights into a hidden unit")
-    descent.add_argument("--average", type=_decay_or_polyak, metavar="DECAY", help="average the parameters: "
+    descent.add_argument("--warm-up", type=not_negative, default=0.0, metavar="EPOCHS", help="in which the rate rises "
+                         "first")
+    descent.add_argument("--momentum", type=part, help="for sgd, rmsprop and muon")
+    descent.add_argument("--weight-decay", type=not_negative, help="how much parameters shrink in a step (the "
+                         "optimizer's own: 0, or 0.01 for adamw, nadamw and muon)")
+    descent.add_argument("--clip-norm", type=above_zero, help="longest gradient")
+    descent.add_argument("--max-norm", type=above_zero, help="longest weights into a hidden unit")
+    descent.add_argument("--average", type=decay_or_polyak, metavar="DECAY", help="average the parameters: "
                          "exponentially with a decay below 1, all alike with 'polyak'")
-    descent.add_argument("--label-smoothing", type=float, default=0.0, help="the part of each label that is "
+    descent.add_argument("--label-smoothing", type=part, default=0.0, help="the part of each label that is "
                          "spread over all classes (%(default)s)")
     descent.add_argument("--class-weight", choices=["balanced"], help="make all classes count alike")
-    descent.add_argument("--batch-size", type=_number_or_auto, metavar="ROWS", help="rows per step; 'auto' looks for "
+    descent.add_argument("--batch-size", type=whole_or_auto, metavar="ROWS", help="rows per step; 'auto' looks for "
                          "what is fastest on this machine (100, down to 5 where there are fewer than 2,000 rows)")
-    descent.add_argument("--epochs", type=_number_or_auto, default="auto", help="passes over the rows; 'auto' makes "
+    descent.add_argument("--epochs", type=whole_or_auto, default="auto", help="passes over the rows; 'auto' makes "
                          "20 to 1,000, at least some thousands of steps, and ends with the best parameters when the "
                          "validation cost falls no more (%(default)s)")
-    descent.add_argument("--early-stopping", type=int, metavar="PATIENCE", help="end after so many epochs without a "
-                         "lower validation cost, with the best parameters")
+    descent.add_argument("--early-stopping", type=whole(1), metavar="PATIENCE", help="end after so many epochs "
+                         "without a lower validation cost, with the best parameters")
 
 
-def _number_or_auto(text: str) -> int | str:
-    try:
-        return text if text == "auto" else int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor 'auto'") from None
-
-
-def _decay_or_polyak(text: str) -> float | str:
-    try:
-        return "polyak" if text == "polyak" or float(text) == 1 else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number below 1 nor 'polyak'") from None
+def _parameter_of(loss: str) -> Callable[[str], float]:
+    kind = losses.LOSSES[loss]
+    return number(kind.allowed, kind._allows)
 
 
 def sizes(text: str) -> list[int]:

@@ -49,11 +49,14 @@ def run(options: argparse.Namespace) -> int:
     encoding, table, rows = _read(options, remark)
     recipe = recipe_for(round(len(rows) * (1 - options.validation)), len(encoding.classes), options.quality)
     say(_plan(options.quality, recipe))
+    if recipe.folds > 1 and "validation" in options.given:
+        warn(f"--validation {options.validation:g} is not used: each of the {recipe.folds} folds is held out in turn")
     checkpoint, opening = _checkpoints(options, folder), []
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         check_writable(folder / MODEL)
-        opening = [Opening(options, OF_NETWORKS)]
+        unused = {"validation"} - options.given if recipe.folds > 1 else set()
+        opening = [Opening(options, OF_NETWORKS | unused)]
     try:
         with collecting_warnings() as told:
             fitted = fit(rows, recipe, encoding.categories(), len(encoding.classes), seed=options.seed,

@@ -78,8 +78,9 @@ def require_regular(path) -> None:
     """OSError unless a path is a regular file: a pipe would be waited for, a device may never end."""
     path = os.fspath(path)                             # a number would be an open file
     if not stat.S_ISREG(mode := os.stat(path).st_mode):
-        kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-        raise OSError(kind, "cannot read: it is not a regular file", path)
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, "cannot read: it is a folder; give a file name", path)
+        raise OSError(errno.EINVAL, "cannot read: it is not a regular file", path)
 
 
 def refuse_replacing(path, *inputs) -> None:

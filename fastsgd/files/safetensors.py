@@ -47,6 +47,13 @@ def write(path, tensors: Iterable[tuple[str, np.ndarray]], metadata: dict[str, s
     write_atomically(path, [len(text).to_bytes(8, "little"), text.encode(), *contents])
 
 
+def begins_as_one(path) -> bool:
+    """Whether a file begins with a header's length and, where it goes on, a header; it may be damaged nonetheless."""
+    with open(path, "rb") as file:
+        begin = file.read(9)
+    return len(begin) >= 8 and int.from_bytes(begin[:8], "little") <= MAX_HEADER and begin[8:] in (b"{", b"")
+
+
 def stored(array: np.ndarray) -> np.ndarray:
     """The array as a file holds it."""
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))

@@ -23,7 +23,7 @@ from fastsgd.tables.delimited import Unreadable, read_delimited, refuse_repeated
 from fastsgd.tables.encoding import Encoding
 from fastsgd.tables.object_rows import column_of, read_json_lines, read_sheet
 from fastsgd.tables.reading import Reading
-from fastsgd.tables.wording import LISTED, how_to_drop
+from fastsgd.tables.wording import LISTED, how_to_drop, suffix_in_words
 
 MAX_COLUMNS = 100_000  # of an .npz file
 MAX_TEXT_BYTES, TEXT_EXPANSION = 64 * 2**20, 200  # bytes that any packed text may have, and times its size
@@ -56,13 +56,13 @@ def read_table(path, text: Iterable[str] = (), *, reading: Reading | None = None
     path, reading, drop = Path(path), reading or Reading(), set(drop)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
+    require_regular(path)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes[-1] if suffixes[-1:] and suffixes[-1] in PACKED else ""
     kind = "".join(suffixes[-2:-1] if packed else suffixes[-1:])
     if kind not in (*TEXT, *LINES, *(() if packed else (*ARROW, *SHEETS, ".npz"))):
         raise ValueError(f"{path} must be a file of the kind {KINDS}; got "
-                         f"{''.join(path.suffixes[-2:]) or 'no suffix'!r}")
-    require_regular(path)
+                         f"{suffix_in_words(''.join(path.suffixes[-2:]))}")
     told: list[str] = []
     try:
         columns, refused, reading = _read(path, kind, packed, tuple(text), reading, drop, told.append)

@@ -32,6 +32,15 @@ def shell_word(text: str | Path) -> str:
     return subprocess.list2cmdline([str(text)]) if sys.platform == "win32" else shlex.quote(str(text))
 
 
+def suffix_in_words(suffix: str) -> str:
+    """For the end of a message.
+
+    >>> suffix_in_words(".png"), suffix_in_words("")
+    ("'.png'", 'no suffix')
+    """
+    return repr(suffix) if suffix else "no suffix"
+
+
 def some(parts: list[str]) -> str:
     """The first of them in one line."""
     return ", ".join(parts[:LISTED]) + f", {len(parts) - LISTED} more" * (len(parts) > LISTED)
