@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,7 +146,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_no_model(table, capsys, monkeypatch):
         raise KeyboardInterrupt
     monkeypatch.setattr(fastsgd.Progress, "on_epoch", interrupt)
     assert train("--run", "r") == 130
-    assert "interrupted; fastsgd train --config r/config.toml --resume continues" in capsys.readouterr().err
+    assert f"interrupted; fastsgd train --config {Path('r/config.toml')} --resume continues" in capsys.readouterr().err
     assert sorted(path.name for path in (table / "r").iterdir()) == ["config.toml", "run.ckpt"]
     assert train("--out", "m.safetensors") == 130
     assert "interrupted; nothing is saved" in capsys.readouterr().err
@@ -157,7 +158,8 @@ def test_a_run_goes_on_as_it_was_begun(table, capsys):
     assert main(["train", "houses.csv", "--target", "price", "--run", "network", "--epochs", "2"]) == 0
     capsys.readouterr()
     assert train("--run", "network", "--resume") == 1
-    assert "begun with options of the network; fastsgd train --config network/config.toml" in capsys.readouterr().err
+    assert f"begun with options of the network; fastsgd train --config {Path('network/config.toml')}" in \
+        capsys.readouterr().err
     assert main(["train", "houses.csv", "--target", "price", "--run", "recipe", "--resume", "--epochs", "9"]) == 1
     assert "begun by recipe, without options of the network" in capsys.readouterr().err
     assert main(["train", "--config", "network/config.toml", "--resume", "--epochs", "3"]) == 0

@@ -227,7 +227,7 @@ def test_the_names_of_the_files(tmp_path):
     for name in ("", "2nd", "a-b", "a b", "größe", "int", "while", "a\n", None):
         with pytest.raises(ValueError, match="name must be a C identifier"):
             to_c(net, tmp_path / "other", name)
-    for path in ('a"b', "a\\b", "a\nb", "", "a??(b"):
+    for path in ('a"b', "a\nb", "", "a??(b", *(["a\\b"] * (os.sep == "/"))):
         with pytest.raises(ValueError, match="path must name a file that C can include"):
             to_c(net, os.path.join(tmp_path, path))
     assert len(os.listdir(tmp_path)) == 2

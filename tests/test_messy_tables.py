@@ -21,6 +21,7 @@ def test_every_table_ends_well(first):
 
 @pytest.mark.parametrize("rows", [2, 3, 4, 5, 9])
 @pytest.mark.parametrize("quality", ["fast", "good", "best"])
+@pytest.mark.filterwarnings("ignore:none of the [23] rows can be held out")
 def test_a_few_rows_are_enough(rows, quality):
     from fastsgd import TabularClassifier, TabularRegressor
     x = np.arange(rows, dtype=float)[:, np.newaxis]

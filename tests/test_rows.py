@@ -260,7 +260,7 @@ def test_unsorted_columns_and_duplicates_are_put_right():
     (lambda X: X.indices.__setitem__(0, -1), r"X.indices\[0\] is -1"),
     (lambda X: X.indptr.__setitem__(-1, 99), "X is not a CSR matrix: its indptr must rise"),
     (lambda X: X.indptr.__setitem__(1, 4), "X is not a CSR matrix"),
-    (lambda X: X.data.__setitem__(1, np.nan), r"X\[1\] is nan"),
+    (lambda X: X.data.__setitem__(1, np.nan), r"X\.data\[1\] is nan"),
 ])
 def test_a_broken_csr_matrix_is_refused(change, message):
     sparse = pytest.importorskip("scipy.sparse")

@@ -143,6 +143,7 @@ def wait_for(child, seconds):
     return "it hangs"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 def test_children_forked_while_threads_train():
     assert processes.forks(10) == 10
@@ -154,6 +155,7 @@ def test_children_train_after_the_parent_has(method):
     assert processes.pools(method, 6) == 6
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends signals to another process")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("phase", ["step", "predict", "save", "load", "evaluate"])
 def test_a_signal_in_any_phase_ends_the_process_soon_and_in_order(phase, sent, tmp_path):

@@ -12,6 +12,7 @@ import hashlib
 import io
 import itertools
 import os
+import re
 import shutil
 import struct
 import sys
@@ -163,8 +164,10 @@ def command(*arguments):
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         code = main.main([str(argument) for argument in arguments])
     if code:
-        assert "fastsgd: error: [Errno " in said.getvalue(), said.getvalue()
-        raise OSError(fault_in(said.getvalue()), said.getvalue(), said.getvalue().rpartition(": '")[2].rstrip("'\n"))
+        found = re.search(r"^fastsgd: error: cannot write: (.+): '(.+)'$", said.getvalue(), re.M)
+        assert found, said.getvalue()
+        number = next(number for number in errno.errorcode if os.strerror(number) == found[1])
+        raise OSError(number, said.getvalue(), found[2])
 
 
 def download(folder, seed):
@@ -187,10 +190,6 @@ def quietly(write):
         with contextlib.redirect_stderr(io.StringIO()):
             write(folder, seed)
     return written
-
-
-def fault_in(text):
-    return int(text.partition("[Errno ")[2].partition("]")[0])
 
 
 def kinds(data):

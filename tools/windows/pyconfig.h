@@ -11,6 +11,7 @@
 #define MS_WIN64
 #define NT_THREADS
 #define WITH_THREAD
+#define WITH_DOC_STRINGS 1
 #define HAVE_DECLSPEC_DLL
 #define Py_ENABLE_SHARED
 #define COMPILER "[GCC]"
@@ -44,6 +45,5 @@
 #define HAVE_SYS_TYPES_H 1
 #define HAVE_WCHAR_H 1
 #define STDC_HEADERS 1
-
 
 #endif

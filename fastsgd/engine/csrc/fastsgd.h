@@ -10,6 +10,8 @@
 #ifndef FASTSGD_H
 #define FASTSGD_H
 
+#include "os.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -447,7 +449,7 @@ void fs_floats_restore(unsigned long before);
 static inline void fs_fetch(const void *line) { __builtin_prefetch(line, 0, 3); }
 
 /* A limit on every team, 0 for none, that threadpoolctl reads and sets (machine.py). */
-int fastsgd_get_num_threads(void);
-void fastsgd_set_num_threads(int threads);
+FS_EXPORT int fastsgd_get_num_threads(void);
+FS_EXPORT void fastsgd_set_num_threads(int threads);
 
 #endif

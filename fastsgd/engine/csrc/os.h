@@ -60,6 +60,12 @@ double fs_seconds(void);                      /* never goes back */
 
 /* ---- libraries ---- */
 
+#if defined(_WIN32)
+#define FS_EXPORT __declspec(dllexport)
+#else
+#define FS_EXPORT __attribute__((visibility("default")))
+#endif
+
 /* One at an absolute path (UTF-8), whose names nobody else sees; NULL where it cannot be opened, with the reason. */
 void *fs_library_open(const char *path, char *reason, size_t size);
 void *fs_library_symbol(void *library, const char *name);
