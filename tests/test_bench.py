@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import fastsgd
 from fastsgd import config
 
 ROOT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.skipif(not (ROOT / "bench").exists(), reason="the benchmarks are not installed with the tests")
 
 
 def test_the_benchmarks_run_at_tiny_size():
