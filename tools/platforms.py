@@ -30,9 +30,11 @@ def _files(names: str) -> tuple[str, ...]:
 
 BITS = _files("golden isa elementary numbers")
 COMMON = (*BITS, *_files("threads training checkpoint predictor modelfile streams optimizers losses"))
-UNDER_WINE = {                              # what does not pass there, and why; docs/reference/platforms.md says it too
-    "tests/test_estimators.py::test_a_grid_search_is_the_same_in_processes_and_threads": "joblib's processes hang",
-    "tests/test_estimators.py::test_the_cores_are_shared_among_joblib_s_processes": "joblib's processes hang"}
+UNDER_WINE = (                              # joblib's processes hang there; docs/reference/platforms.md says it too
+    "tests/test_estimators.py::test_a_grid_search_is_the_same_in_processes_and_threads",
+    "tests/test_estimators.py::test_the_cores_are_shared_among_joblib_s_processes",
+    "tests/test_sklearn_sgd.py::test_multi_core_gridsearch_and_early_stopping",
+    "tests/test_sklearn_sgd.py::test_SGDClassifier_fit_for_all_backends")
 THREADED = (*COMMON, *_files("free_threading"))
 # Under emulation a test takes some thirty times as long.
 ARM_SAMPLE = ("relu-cross_entropy or gelu-huber or blas_agrees or any_number_of_threads or forked",
