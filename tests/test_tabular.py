@@ -187,7 +187,8 @@ def test_missing_values_in_y_are_named(dtype):
     for rows in ([0], [5, 7], [len(y) - 1]):
         gaps = pd.Series(y).astype(dtype)
         gaps[rows] = None
-        with pytest.raises(ValueError, match=f"^y has {len(rows)} missing values?, the first in row {rows[0]},"):
+        values = f"missing value{'s' * (len(rows) > 1)}"
+        with pytest.raises(ValueError, match=f"^y has {len(rows)} {values}, the first in row {rows[0]}, counted"):
             TabularClassifier(recipe=QUICK).fit(frame, gaps)
 
 

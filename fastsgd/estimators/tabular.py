@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
@@ -111,8 +111,8 @@ class Tabular(DocumentedEstimator):
             Where something cannot be used; what is wrong with a column is told with its name.
         """
         self._validate_params()
-        kinds = self._kinds()
-        table = self._table(X, reset=True, drop=self._dropped())
+        kinds, dropped = self._kinds(), self._dropped()
+        table = self._table(X, reset=True, drop=dropped)
         name_of_y, y = _name_of(y, self._input_names()), self._checked_target(y)
         check_consistent_length(X, y)
         if len(y) < 2:
@@ -146,7 +146,7 @@ class Tabular(DocumentedEstimator):
         self.__dict__.pop("_importances", None)
         self.recipe_ = fitted.recipe
         self._folds = fitted.folds
-        self._left_out = left_out | dict.fromkeys(self._dropped(), "as you said")
+        self._left_out = left_out | dict.fromkeys(dropped, "as you said")
         self._hold(TabularModel(encoding, fitted.net, self._limits(y)))
         return self
 
@@ -169,14 +169,14 @@ class Tabular(DocumentedEstimator):
         """The columns that are not looked at."""
         return [name for name, kind in self._kinds().items() if kind == "drop"]
 
-    def _table(self, X, reset: bool, drop: Sequence[str] = ()) -> Table:
+    def _table(self, X, reset: bool, drop: Iterable[str] = ()) -> Table:
         refuse_lazy(X, "X")
         if not is_frame(X):
             X = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite=False, ensure_min_samples=1)
             if reset:
                 self._names_given = None
             return table_of(X, drop)
-        table, names = table_of(X, drop), frame_names(X)
+        table, names = table_of(X, drop), list(map(str, frame_names(X)))
         if not names:
             raise ValueError(f"Found array with 0 feature(s) (shape=({len(X)}, 0)) while a minimum of 1 is required.")
         if not len(X):
@@ -184,12 +184,12 @@ class Tabular(DocumentedEstimator):
         if reset:
             _check_feature_names(self, X, reset=True)
             self.n_features_in_ = len(names)
-            self._names_given = list(map(str, names))
+            self._names_given = names
         if not hasattr(self, "feature_names_in_"):              # as its names are no strings, they count as none
             if len(names) != self.n_features_in_:
                 raise ValueError(f"X has {len(names)} features, but {type(self).__name__} is expecting "
                                  f"{self.n_features_in_} features as input")
-            self._check_names_given(list(map(str, names)))
+            self._check_names_given(names)
             renamed = Table(zip(self._input_names(), table.values(), strict=True))
             renamed.categories = frozenset(new for new, old in zip(renamed, table, strict=True)
                                            if old in table.categories)
@@ -211,9 +211,8 @@ class Tabular(DocumentedEstimator):
         if hasattr(X, "iat") and not is_frame(X):
             raise ValueError("X must have rows and columns, got a Series; of one row of a data frame give "
                              "frame.iloc[[0]], not frame.iloc[0]")
-        needed = {column.name for column in encoding.columns}
         named = hasattr(self, "feature_names_in_")              # others are told apart by their places
-        table = self._table(X, reset=False, drop=[name for name in self._dropped() if named and name not in needed])
+        table = self._table(X, reset=False, drop={*self._dropped()} - {*encoding.names} if named else ())
         if missing := [column.name for column in encoding.columns if column.name not in table]:
             _check_feature_names(self, X, reset=False)
             if not is_frame(X):

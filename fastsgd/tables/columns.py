@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
+from fastsgd.cached import cached_property
 from fastsgd.tables import spelling
 from fastsgd.tables.identifiers import words_of
 from fastsgd.tables.spelling import Spelling
@@ -169,12 +170,12 @@ class Category:
     other: bool = False
     coded: bool = False
 
-    @property
+    @cached_property
     def places(self) -> dict:
         """The code of each level, and of what is written like one."""
         return self.spellings | self._texts | {level: i for i, level in enumerate(self.levels)}
 
-    @property
+    @cached_property
     def spellings(self) -> dict[str, int]:
         """The codes of texts that are no level and mean one, as 4.0 does where the levels are whole numbers."""
         texts = self._texts
