@@ -255,12 +255,13 @@ def test_what_does_not_go_together_is_refused_before_anything_is_read(tables, ca
     assert said in capsys.readouterr().err
 
 
-def test_a_suffix_of_another_kind_is_refused_before_anything_is_read(tmp_path, capsys):
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_read(tmp_path, capsys):
     for arguments, said in (
             (["train", "nowhere.csv", "--target", "y", "--out", "x.csv"], "x.csv: .csv is the suffix of a table, but"),
             (["demo", "--out", "x.onnx"], "x.onnx: .onnx is the suffix of an ONNX file, but a model file is written"),
             (["export", "nowhere", "--to", "onnx", "--out", "m.c"], "name it .onnx"),
             (["export", "nowhere", "--to", "c", "--out", "m.onnx"], "but C source is written; name it .c or .h"),
+            (["export", "nowhere", "--to", "c", "--out", "no/m.c"], "error: cannot write: No such file or directory"),
             (["predict", "nowhere", "nowhere.csv", "--out", "p.png"], "p.png must be a file of the kind .csv, .tsv, ")):
         assert main(arguments) == 1
         assert said in capsys.readouterr().err

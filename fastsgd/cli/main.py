@@ -16,9 +16,9 @@ from fastsgd.cli.console import printable, say, warn
 from fastsgd.cli.demo import demo
 from fastsgd.cli.option_parser import CommandParser
 from fastsgd.cli.option_types import path
-from fastsgd.cli.suffixes import check_output, refuse_other_suffix, require_model_file
+from fastsgd.cli.suffixes import check_output, require_model_file
 from fastsgd.engine.machine import cpu_name
-from fastsgd.files.atomic import refuse_replacing, write_atomically
+from fastsgd.files.atomic import write_atomically
 from fastsgd.tables.encoding import Encoding
 
 EXPORTED = {"onnx": ((".onnx",), "an ONNX graph"), "c": ((".c", ".h"), "C source"),
@@ -127,8 +127,7 @@ def _demo(options) -> int:
 
 def export(options) -> int:
     """Writes a model, checkpoints too, in another program's format."""
-    refuse_replacing(options.out, options.model)
-    refuse_other_suffix("--out", options.out, *EXPORTED[options.to])
+    check_output("--out", options.out, *EXPORTED[options.to], read=[options.model])
     require_model_file("MODEL", options.model)
     net = fastsgd.Network.load(options.model)
     columns = options.to == "onnx" and "table" in net.metadata and not options.encoded

@@ -142,15 +142,14 @@ def _outcome(encoding: Encoding, table: Table, rows: Rows, fitted: Fitted, remar
 def _about(encoding: Encoding, table: Table, importances: np.ndarray | None, recipe: Recipe,
            options: argparse.Namespace) -> dict:
     names = [name for name in table if name not in encoding.target_names]
-    about = description(
-        "TabularClassifier" if encoding.classes else "TabularRegressor", features=len(names), names=names,
+    classes = encoding.classes
+    return description(
+        "TabularClassifier" if classes else "TabularRegressor", features=len(names), names=names,
         left_out=dict.fromkeys(sorted({*names} - {*encoding.names}), "by fastsgd train"),
         importances=None if importances is None else by_name(importances, encoding, names), recipe=recipe,
         parameters={"quality": options.quality, "validation_fraction": options.validation,
-                    "time_limit": options.time_limit})
-    if encoding.classes:
-        about |= {"classes": list(encoding.classes), "classes_dtype": _dtype_of(encoding.classes).str}
-    return about
+                    "time_limit": options.time_limit},
+        classes=classes, dtype=_dtype_of(classes) if classes else None)
 
 
 def _dtype_of(levels: tuple) -> np.dtype:

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -387,7 +387,8 @@ class Tabular(DocumentedEstimator):
             type(self).__name__, features=self.n_features_in_, names=None if names is None else list(map(str, names)),
             left_out=self._left_out, importances=self.__dict__.get("_importances"),
             recipe=getattr(self, "recipe_", None),
-            parameters={name: value for name, value in self.get_params(deep=False).items() if _is_json(value)}
+            parameters={name: value for name, value in self.get_params(deep=False).items() if _is_json(value)},
+            classes=self._model.encoding.classes, dtype=self.classes_.dtype if is_classifier(self) else None
         ) | {"names_given": self.__dict__.get("_names_given")}
 
     def _restore(self, model: TabularModel) -> None:
@@ -519,10 +520,6 @@ class TabularClassifier(ClassifierMixin, Tabular):
         """The most probable class of each row."""
         best = self._outputs(X).argmax(axis=1)
         return self.classes_[best]
-
-    def _about(self):
-        return {**super()._about(), "classes": [_level(label) for label in self.classes_.tolist()],
-                "classes_dtype": self.classes_.dtype.str}
 
     def _restore(self, model):
         super()._restore(model)

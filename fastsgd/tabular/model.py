@@ -7,6 +7,7 @@ estimator that reads it must know.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -99,10 +100,17 @@ def _between(quantiles: np.ndarray, level: float) -> np.ndarray:
 
 
 def description(estimator: str, *, features: int, names: list[str] | None, left_out: dict[str, str],
-                importances: list[float] | None, recipe: Recipe | None, parameters: dict[str, Any]) -> dict[str, Any]:
-    """``TabularModel.about``: what ``fastsgd.tabular.load`` makes an estimator of, its ``parameters`` JSON."""
-    return {"estimator": estimator, "left_out": left_out, "features": features, "names": names,
-            "importances": importances, "recipe": None if recipe is None else asdict(recipe), "parameters": parameters}
+                importances: list[float] | None, recipe: Recipe | None, parameters: dict[str, Any],
+                classes: Sequence[str | int | bool | None] = (), dtype: np.dtype | None = None) -> dict[str, Any]:
+    """``TabularModel.about``: what ``fastsgd.tabular.load`` makes an estimator of, its ``parameters`` JSON.
+
+    ``classes`` are the encoding's, ``dtype`` that of ``classes_``; neither for a quantity.
+    """
+    about = {"estimator": estimator, "left_out": left_out, "features": features, "names": names,
+             "importances": importances, "recipe": None if recipe is None else asdict(recipe), "parameters": parameters}
+    if dtype is not None:
+        about |= {"classes": list(classes), "classes_dtype": dtype.str}
+    return about
 
 
 def load_model(path) -> TabularModel:
