@@ -88,7 +88,9 @@ static void await(atomic_uint *number, unsigned awaited, gate *at, int spins) {
 }
 
 static void announce(atomic_uint *number, unsigned value, gate *at) {
-    atomic_store(number, value);          /* sequentially consistent, as is the count of sleepers: one sees the other */
+    /* Sequentially consistent, as is the count of sleepers: one sees the other. Not atomic_store: QEMU, which runs Arm
+     * containers on x86-64, lets the load below overtake Arm's stlr, and then nobody is woken. */
+    atomic_exchange(number, value);
     if (atomic_load(&at->sleepers)) {
         fs_lock(&at->mutex);
         fs_wake_all(&at->changed);
