@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from c_compiler import compiler
 from cases import StepConfig, one_epoch
-from soak import preload, processes
+from soak import preload, processes, teams
 
 import fastsgd
 from fastsgd.cached import cached_property
@@ -226,6 +227,12 @@ def test_workers_are_used_again(digits):
     for seed in range(20):
         processes.train(seed)
     assert set(os.listdir(tasks)) <= before
+
+
+def test_all_of_many_short_calls_of_teams_return():
+    if not teams.ENGINE.is_dir():
+        pytest.skip("needs the engine's sources beside the tests")
+    teams.call_teams(3000, compiler())
 
 
 def test_threadpoolctl_sees_and_limits_the_team(digits):
