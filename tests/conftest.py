@@ -1,4 +1,6 @@
 import sys
+import time
+import types
 
 import cases
 import pytest
@@ -43,6 +45,23 @@ def mnist():
         return fastsgd.datasets.mnist(download=False)
     except FileNotFoundError as error:
         pytest.skip(f"needs MNIST: {error}")
+
+
+@pytest.fixture
+def stopped_clock(monkeypatch):
+    """``stopped_clock(module)``: the module's ``time`` from here on, which moves where a test sets its ``now``."""
+    def stop(*modules):
+        clock = types.SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
+        for module in modules:
+            monkeypatch.setattr(module, "time", clock)
+        return clock
+    return stop
+
+
+@pytest.fixture
+def cpu_time(monkeypatch):
+    """Seconds are those of this process, whatever else the machine does meanwhile."""
+    monkeypatch.setattr(time, "perf_counter", time.process_time)
 
 
 def pytest_sessionstart():

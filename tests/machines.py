@@ -152,12 +152,14 @@ class Fault(fastsgd.Callback):
             self.function(run)
 
 
-def run_client(address, checkpoint, out, rounds_done):
-    """Trains to the end, or until this process is killed."""
+def run_client(address, checkpoint, out, rounds_done, is_to_be_killed):
+    """Trains to the end, or until this process is killed, for which it waits in its last round."""
     net = fastsgd.Network([64, 32, 10], seed=0)
 
     def tell(run):
         rounds_done.value = run.epoch
+        if is_to_be_killed and run.epoch == OF_CLIENT["rounds"]:
+            time.sleep(SECONDS)
 
     (X, y), _ = fastsgd.datasets.digits()
     from distributed import Client

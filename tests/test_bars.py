@@ -17,6 +17,12 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """So that no pause of the machine makes a short descent a long one."""
+    monkeypatch.setattr(bars, "SHOWN_AFTER", 1000.0)
+
+
 @pytest.fixture
 def digits():
     return fastsgd.datasets.digits()[0]

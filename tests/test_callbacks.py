@@ -317,7 +317,7 @@ def test_a_time_limit_looks_after_each_epoch_and_takes_no_longer(digits):
         begin = time.monotonic()
         fastsgd.train(fastsgd.Network([64, 10], seed=0), X[:10], y[:10], epochs=10**7,
                       callbacks=[fastsgd.TimeLimit(1.0), lambda run, slow=slow: time.sleep(slow)])
-        assert 1 <= time.monotonic() - begin < 5
+        assert 1 <= time.monotonic() - begin < 20
 
 
 def test_the_rows_per_second_of_a_line_are_those_of_its_epoch(digits):

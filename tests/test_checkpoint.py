@@ -117,7 +117,22 @@ def test_early_stopping_and_a_reduced_rate_go_on_too(digits, tmp_path):
     np.testing.assert_array_equal(again.params, net.params)
 
 
-def test_when_a_checkpoint_is_written(digits, tmp_path, monkeypatch):
+class Passes(fastsgd.Callback):
+    """A tenth of a second passes on a clock, at the end of each epoch or whenever ``on_rows`` is called."""
+
+    def __init__(self, clock, within_epochs=False):
+        self.clock, self.within_epochs = clock, within_epochs
+
+    def on_rows(self, run):
+        self.clock.now += 0.1 * self.within_epochs
+        run.stop = self.clock.now > 1.05
+
+    def on_epoch(self, run):
+        self.clock.now += 0.1
+        run.stop = self.clock.now > 1.05
+
+
+def test_when_a_checkpoint_is_written(digits, tmp_path, monkeypatch, stopped_clock):
     net, X, y = start(digits)
     written = []
     monkeypatch.setattr("fastsgd.runs.run.TrainingRun._write", lambda run, path: written.append(run.steps))
@@ -130,15 +145,17 @@ def test_when_a_checkpoint_is_written(digits, tmp_path, monkeypatch):
         fastsgd.train(net, X, y, epochs=3, checkpoint=when)
         assert written == steps, when
     written.clear()
-    long = {"epochs": 100_000, "batch_size": 5, "callbacks": [fastsgd.TimeLimit(1.0)]}
-    fastsgd.train(net, X, y, **long, checkpoint=fastsgd.Checkpoint(path, seconds=0.2))
-    assert 3 <= len(written) <= 6
+    clock = stopped_clock(checkpoint)
+    fastsgd.train(net, X, y, epochs=99, callbacks=[Passes(clock)], checkpoint=fastsgd.Checkpoint(path, seconds=0.29))
+    assert written == [21, 42, 63, 77]               # of 7 steps an epoch, and the last
     (X, y), _ = digits
     written.clear()
+    clock.now = 0.0
     repeated = np.tile(X, (600, 1))                  # an epoch of seconds: within it, too
-    fastsgd.train(net, repeated, np.tile(y, 600), batch_size=1, epochs=1, threads=1, callbacks=[fastsgd.TimeLimit(1.0)],
-                  checkpoint=fastsgd.Checkpoint(path, seconds=0.2))
-    assert 3 <= len(written) <= 6
+    fastsgd.train(net, repeated, np.tile(y, 600), batch_size=1, epochs=1, threads=1,
+                  callbacks=[Passes(clock, within_epochs=True)], checkpoint=fastsgd.Checkpoint(path, seconds=0.29))
+    assert len(written) == 4
+    assert 0 < written[0] < written[1] < written[2] < written[3] < len(repeated)
 
 
 def test_an_interruption_between_the_draw_of_an_order_and_its_first_step(digits, tmp_path, monkeypatch):

@@ -15,7 +15,6 @@ from fastsgd.descent.descend import Problem, Watch
 from fastsgd.descent.noise import Noise
 from fastsgd.engine import _kernel, reference
 from fastsgd.network import checked
-from fastsgd.runs import start
 
 MODULES = [_kernel, reference]
 
@@ -149,18 +148,31 @@ def test_noise_figures_at_their_limits():
     assert "3 among 6 rows" in str(found)
 
 
-def test_the_log_follows_a_run_and_keeps_to_its_share():
+def test_the_log_follows_a_run_and_keeps_to_its_share(stopped_clock, monkeypatch):
+    """An epoch takes 0.1 s and a measurement 0.01 s, but one of them ten times as long."""
+    clock, shares, row_noise = stopped_clock(descent.noise), [], descent.noise._row_noise
+
+    def measure(*args):
+        clock.now += 0.1 if len(shares) == 4 else 0.01
+        shares.append((log.seconds + 0.01) / clock.now)
+        return row_noise(*args)
+
+    class Clock(fastsgd.Callback):
+        def on_epoch(self, run):
+            clock.now += 0.1
+
+    monkeypatch.setattr(descent.noise, "_row_noise", measure)
     (X, y), _ = fastsgd.datasets.digits()
-    net = fastsgd.Network([64, 128, 10], seed=0)
     log = descent.NoiseLog(X, y, share=0.03, seed=0)
-    history = fastsgd.train(net, X, y, epochs=500, seed=0, callbacks=[log], threads=1)
-    alone = fastsgd.Network([64, 128, 10], seed=0)
-    fastsgd.train(alone, X, y, epochs=500, seed=0, threads=1)
+    net, alone = (fastsgd.Network([64, 32, 10], seed=0) for _ in range(2))
+    history = fastsgd.train(net, X, y, epochs=200, seed=0, callbacks=[Clock(), log], threads=1)
+    fastsgd.train(alone, X, y, epochs=200, seed=0, threads=1)
     assert (net.params == alone.params).all()
-    assert len(log.steps) == len(log.noise_scale) == len(log.variance) == len(log.gradient_square) > 3
+    assert len(shares) == len(log.steps) == len(log.noise_scale) == len(log.variance) == len(log.gradient_square) > 9
     assert log.steps == sorted(log.steps)
     assert log.steps[-1] <= history.steps
-    assert log.seconds < 0.1 * sum(history.seconds)      # 0.03 but for a measurement that took longer than any before
+    assert max(shares[1:]) <= 0.03                          # since it knows how long one takes
+    assert log.seconds == pytest.approx(0.01 * (len(shares) + 9))
     assert 0 < log.variance[-1] < log.variance[0]                # little is left to learn
     for scale, square, variance in zip(log.noise_scale, log.gradient_square, log.variance, strict=True):
         assert scale == (variance / square if square > 0 else math.inf)
@@ -200,7 +212,7 @@ def test_the_kernel_refuses_planes_that_do_not_fit():
 
 # ---- the race and the batch size ----
 
-def test_a_race_is_run_from_the_same_start_and_told():
+def test_a_race_is_run_from_the_same_start_and_told(cpu_time):
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 32, 10], seed=0)
     before = net.params.copy()
@@ -228,7 +240,7 @@ def test_a_race_is_run_from_the_same_start_and_told():
     assert [entry["batch_size"] for entry in race.table()] == [20, None]
 
 
-def test_learning_rates_may_be_given_and_a_diverging_runner_is_told_of():
+def test_learning_rates_may_be_given_and_a_diverging_runner_is_told_of(cpu_time):
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 10], loss="squared_error", seed=0)
     race = descent.race(net, X, np.eye(10)[y], (10, None), seconds=0.05, learning_rates=(1e6, 0.01), seed=0)
@@ -252,7 +264,7 @@ def test_time_to_a_cost_lies_between_measurements():
     assert watch.crossing(0.001, 10.0) == math.inf
 
 
-def test_the_suggested_batch_size_is_the_best_of_those_tried():
+def test_the_suggested_batch_size_is_the_best_of_those_tried(cpu_time):
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 32, 10], seed=0)
     before = net.params.copy()
@@ -312,7 +324,7 @@ def test_the_plane_is_that_of_a_singular_value_decomposition():
 
 
 @pytest.mark.parametrize("seconds", [None, 0.004])
-def test_descents_of_equal_time_make_as_many_steps_as_fit(seconds):
+def test_descents_of_equal_time_make_as_many_steps_as_fit(seconds, cpu_time):
     (X, y), _ = fastsgd.datasets.digits()
     net = fastsgd.Network([64, 12, 10], seed=0)
     both = descent.trajectory(net, X, y, (10, None), seconds=seconds, optimizer=fastsgd.SGD(0.3), snapshots=20, seed=0)
@@ -403,46 +415,53 @@ def test_random_planes_have_units_as_long_as_the_network():
 
 
 def test_a_surface_of_mnist_is_quick_and_right(mnist):
-    import time
     (X, y), _ = mnist
     X, y = X[:10_000], y[:10_000]
     net = fastsgd.Network([784, 128, 10], seed=0)
     fastsgd.train(net, X, y, epochs=1, seed=0)
-    begin = time.perf_counter()
+    begin = time.process_time()
     surface = descent.cost_surface(net, X, y)
-    seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
     direct, rng = net.copy(), np.random.default_rng(0)
     for i, j in rng.integers(0, 41, (20, 2)):
         direct.params = surface.plane.at(surface.x[i], surface.y[j])
         assert surface.cost[j, i] == pytest.approx(direct.cost(X, y), rel=1e-5)
-    assert seconds < 10                                             # 3 on an idle machine
+    assert seconds < 20                                             # of all threads; 6 on an idle machine
 
 
-def test_a_hiccup_does_not_count_as_the_time_of_a_step(monkeypatch):
-    (X, y), _ = fastsgd.datasets.digits()
+@pytest.fixture
+def steps_of(stopped_clock, monkeypatch):
+    """``steps_of(seconds)``: how long training takes that is timed for a suggestion, by the ``batch_size`` and how many
+    times it has been trained with before."""
+    def take(seconds):
+        clock, calls = stopped_clock(descent.batch_size), []
+
+        def train_rows(settings, X, y, *, batch_size, seed):
+            steps = -(-len(X) // batch_size) * settings.epochs
+            taken = steps * seconds(batch_size, calls.count(batch_size))
+            calls.append(batch_size)
+            clock.now += taken
+            return types.SimpleNamespace(seconds=[taken], steps=steps)
+        monkeypatch.setattr(descent.batch_size, "train_rows", train_rows)
+    return take
+
+
+def timed(sizes, seconds):
+    problem = Problem(fastsgd.Network([4, 2], seed=0), np.zeros((200, 4)), np.zeros((200, 2)), threads=1)
+    return [(each.batch_size, each.step) for each in descent.batch_size._timed(problem, fastsgd.SGD(), sizes, seconds)]
+
+
+def test_a_hiccup_does_not_count_as_the_time_of_a_step(steps_of):
+    steps_of(lambda batch_size, before: 1e-5 * batch_size if before else 0.04)     # longer than a size's share
+    assert timed([1, 10, 100], 0.09) == [(1, pytest.approx(1e-5)), (10, pytest.approx(1e-4)),
+                                         (100, pytest.approx(1e-3))]
+
+
+def test_a_size_far_too_slow_is_measured_once_and_ends_the_series(steps_of):
     calls = []
-
-    def with_hiccups(settings, rows, *args, **options):
-        history = start.train_rows(settings, rows, *args, **options)
-        if options["batch_size"] not in calls:
-            time.sleep(0.04)                # longer than what a size is measured for
-            history.seconds[0] += 0.04
-        calls.append(options["batch_size"])
-        return history
-
-    monkeypatch.setattr("fastsgd.descent.batch_size.train_rows", with_hiccups)
-    problem = Problem(fastsgd.Network([64, 10], seed=0), X, y, threads=1)
-    timed = descent.batch_size._timed(problem, fastsgd.SGD(), [1, 10, 100], 0.09)
-    assert [each.batch_size for each in timed] == [1, 10, 100]
-    assert all(each.step < 0.02 for each in timed)
-
-
-def test_a_size_far_too_slow_is_measured_once_and_ends_the_series(monkeypatch):
-    slow = types.SimpleNamespace(seconds=[0.05], steps=1)
-    monkeypatch.setattr("fastsgd.descent.batch_size.train_rows", lambda *args, **options: time.sleep(0.05) or slow)
-    X = np.zeros((20, 4))
-    timed = descent.batch_size._timed(Problem(fastsgd.Network([4, 2], seed=0), X, X, 1), fastsgd.SGD(), [1, 10], 0.02)
-    assert [(each.batch_size, each.step) for each in timed] == [(1, 0.05)]
+    steps_of(lambda batch_size, before: calls.append(before) or 0.05)
+    assert timed([1, 10], 0.02) == [(1, 0.05)]
+    assert calls == [0]
 
 
 def test_an_infinite_noise_scale_is_told_in_words():
@@ -571,7 +590,7 @@ def test_targets_with_a_unit_of_their_own_serve_everywhere():
     assert targets[0] <= 1.01 * start
 
 
-def test_sizes_that_diverge_are_passed_over():
+def test_sizes_that_diverge_are_passed_over(cpu_time):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((2000, 20))
     net = fastsgd.Network([20, 1], loss="squared_error", dtype="float64", seed=0)
@@ -603,7 +622,7 @@ def test_rows_that_ask_for_nothing():
         descent.gradient_noise(net, X, y, batch_size=2, seed=0)
 
 
-def test_a_log_that_is_used_again_begins_again():
+def test_a_log_that_is_used_again_begins_again(stopped_clock):
     (X, y), _ = fastsgd.datasets.digits()
     log = descent.NoiseLog(X, y, share=0.5, seed=0)
     for _ in range(2):
@@ -611,6 +630,7 @@ def test_a_log_that_is_used_again_begins_again():
         assert log.steps
         assert log.steps[-1] <= history.steps
         assert log.steps == sorted(log.steps)
+    stopped_clock(descent.noise)
     short = descent.NoiseLog(X, y, seed=0)
     fastsgd.train(fastsgd.Network([64, 128, 10], seed=0), X, y, epochs=3, seed=0, callbacks=[short])
-    assert not short.steps                               # three epochs are over before 3 % of them is a measurement
+    assert not short.steps                               # which is over before 3 % of it is a measurement

@@ -155,13 +155,13 @@ def test_the_client_is_killed_and_resumes(machines, rows, tmp_path):
     for run in range(RUNS):
         arguments = machines.address, str(tmp_path / f"{run}.ckpt"), str(tmp_path / f"{run}.safetensors")
         done = PROCESSES.Value("i", 0)
-        process = start(run_client, *arguments, done)
+        process = start(run_client, *arguments, done, True)
         wait_for(lambda done=done, run=run: done.value > run % 5, "a round")
         process.kill()
         process.join()
         assert not os.path.exists(arguments[2])
         assert run % 5 == 0 or RoundCheckpoint.read(arguments[1]).round >= run % 5
-        process = start(run_client, *arguments, done)
+        process = start(run_client, *arguments, done, False)
         process.join(60)
         assert process.exitcode == 0
         found = fastsgd.Network.load(arguments[2])

@@ -140,9 +140,9 @@ def test_what_would_not_be_read_is_not_written(tmp_path):
 
 def test_strings_are_left_out_in_linear_time():
     for text in ('["' + r"\"" * LENGTH, '"' * LENGTH, "\\" * LENGTH, '"\\' * LENGTH):
-        begin = time.perf_counter()
+        begin = time.process_time()
         bounded_json._STRINGS.sub("", text)
-        assert time.perf_counter() - begin < 5          # quadratic would be minutes
+        assert time.process_time() - begin < 5          # quadratic would be minutes
 
 
 def test_a_network_is_read_in_twice_its_file(tmp_path):
@@ -287,10 +287,10 @@ LONGER, TWICE = "a row holds more values than the header has", r"it has two colu
 def test_a_table_that_pandas_would_read_in_its_own_way(tmp_path, content, message, seconds):
     pytest.importorskip("pandas")
     (tmp_path / "table.csv").write_text(content)
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(ValueError, match=rf"table\.csv cannot be read: {message}"):
         read_table(tmp_path / "table.csv")
-    assert time.perf_counter() - begin < seconds
+    assert time.process_time() - begin < seconds
 
 
 @pytest.mark.parametrize("line", [b"\0", b"a,", b"\n", b'"\n",'])
@@ -299,11 +299,11 @@ def test_a_header_without_an_end(tmp_path, line):
     with open(tmp_path / "table.csv", "wb") as file:
         file.write(line * 2**20)
         file.truncate(2**30)
-    begin = time.perf_counter()
+    begin = time.process_time()
     message, memory = peak(read_table, tmp_path / "table.csv")
     assert re.match(r".*table\.csv cannot be read: its header is longer than the 16,777,216 characters", message)
     assert memory < 2**28
-    assert time.perf_counter() - begin < 20
+    assert time.process_time() - begin < 20
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="makes a pipe")

@@ -98,10 +98,10 @@ def test_training_full_of_denormals_takes_no_longer():
     for scale in [*seconds] * 5:
         net = fastsgd.Network([100, 64, 64, 10], "relu", seed=0)
         net.params *= np.float32(scale)
-        begin = time.perf_counter()
+        begin = time.process_time()
         fastsgd.train(net, X * np.float32(scale), y, optimizer=fastsgd.SGD(1e-3, momentum=0.9), batch_size=50, epochs=2,
                       seed=0, threads=1)
-        seconds[scale].append(time.perf_counter() - begin)
+        seconds[scale].append(time.process_time() - begin)
     assert statistics.median(seconds[1e-39]) < 2 * statistics.median(seconds[1.0])
 
 

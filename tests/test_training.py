@@ -291,7 +291,7 @@ def test_ctrl_c_between_batches_leaves_a_usable_network(threads):
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         fastsgd.train(net, X, y, batch_size=5, epochs=100_000, threads=threads)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 20
     timer.join()
     assert (net.params != before).any()
     assert np.isfinite(net.params).all()
@@ -467,7 +467,7 @@ def test_the_metric_is_that_of_the_rows_trained_on(digits):
     assert abs(history.metric[0] - net.score(X, y)) > 1e-4
 
 
-def test_the_seconds_of_an_epoch_are_those_of_all_its_passes(digits):
+def test_the_seconds_of_an_epoch_are_those_of_all_its_passes(digits, cpu_time):
     (X, y), _ = digits
     shown = []
 
