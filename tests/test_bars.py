@@ -132,11 +132,10 @@ def test_progress_is_true_false_or_none(digits):
         look("race", *digits, "yes")
 
 
-def test_a_line_tells_how_long_it_will_take_and_goes_where_it_was_not_asked_for(notebook, monkeypatch):
-    now = [0.0]
-    monkeypatch.setattr(bars.time, "perf_counter", lambda: now[0])
+def test_a_line_tells_how_long_it_will_take_and_goes_where_it_was_not_asked_for(notebook, stopped_clock):
+    clock = stopped_clock(bars)
     line = bars.NotebookLine(200, 0, " rows", True, 0.0, leave=False)
-    now[0] = 10.0
+    clock.now = 10.0
     line.set_description_str("reading")
     line.update(50)
     assert str(line) == "reading  25%  5 rows/s  30 s left"

@@ -117,21 +117,6 @@ def test_early_stopping_and_a_reduced_rate_go_on_too(digits, tmp_path):
     np.testing.assert_array_equal(again.params, net.params)
 
 
-class Passes(fastsgd.Callback):
-    """A tenth of a second passes on a clock, at the end of each epoch or whenever ``on_rows`` is called."""
-
-    def __init__(self, clock, within_epochs=False):
-        self.clock, self.within_epochs = clock, within_epochs
-
-    def on_rows(self, run):
-        self.clock.now += 0.1 * self.within_epochs
-        run.stop = self.clock.now > 1.05
-
-    def on_epoch(self, run):
-        self.clock.now += 0.1
-        run.stop = self.clock.now > 1.05
-
-
 def test_when_a_checkpoint_is_written(digits, tmp_path, monkeypatch, stopped_clock):
     net, X, y = start(digits)
     written = []
@@ -145,15 +130,22 @@ def test_when_a_checkpoint_is_written(digits, tmp_path, monkeypatch, stopped_clo
         fastsgd.train(net, X, y, epochs=3, checkpoint=when)
         assert written == steps, when
     written.clear()
-    clock = stopped_clock(checkpoint)
-    fastsgd.train(net, X, y, epochs=99, callbacks=[Passes(clock)], checkpoint=fastsgd.Checkpoint(path, seconds=0.29))
+    clock, within_epochs = stopped_clock(checkpoint), fastsgd.Callback()
+
+    def a_tenth_of_a_second(run):
+        clock.now += 0.1
+        run.stop = clock.now > 1.05
+
+    within_epochs.on_rows = a_tenth_of_a_second
+    fastsgd.train(net, X, y, epochs=99, callbacks=[a_tenth_of_a_second],
+                  checkpoint=fastsgd.Checkpoint(path, seconds=0.29))
     assert written == [21, 42, 63, 77]               # of 7 steps an epoch, and the last
     (X, y), _ = digits
     written.clear()
     clock.now = 0.0
     repeated = np.tile(X, (600, 1))                  # an epoch of seconds: within it, too
     fastsgd.train(net, repeated, np.tile(y, 600), batch_size=1, epochs=1, threads=1,
-                  callbacks=[Passes(clock, within_epochs=True)], checkpoint=fastsgd.Checkpoint(path, seconds=0.29))
+                  callbacks=[within_epochs], checkpoint=fastsgd.Checkpoint(path, seconds=0.29))
     assert len(written) == 4
     assert 0 < written[0] < written[1] < written[2] < written[3] < len(repeated)
 
@@ -483,9 +475,8 @@ def test_divergence_with_an_average_keeps_what_it_says(digits):
     np.testing.assert_array_equal(net.params, before)
 
 
-def test_the_clock_of_checkpoints(monkeypatch):
-    now = 100.0
-    monkeypatch.setattr("time.perf_counter", lambda: now)
+def test_the_clock_of_checkpoints(stopped_clock):
+    time = stopped_clock(checkpoint)
 
     def clock(**when):
         return checkpoint.CheckpointTimer(fastsgd.Checkpoint("run", **when))
@@ -499,11 +490,11 @@ def test_the_clock_of_checkpoints(monkeypatch):
     assert not by_steps.is_due(0, 0, True)
     assert clock(epochs=2).is_due(9, 2, False)
     assert not clock(epochs=2).is_due(9, 1, False)
-    now = 103.0
+    time.now = 3.0
     assert by_seconds.expired()
     assert by_seconds.is_due(0, 0, False)
     assert not every_ten_seconds.expired()
-    now = 110.0
+    time.now = 10.0
     assert every_ten_seconds.expired()
     assert not by_steps.expired()
     by_seconds.restart(5, 1, written=True)
