@@ -14,6 +14,7 @@ tools/audit.py looks at what is made.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -73,7 +74,7 @@ def build(name: str, folder: Path, python: Path | None = None) -> Path:
         compiler, cache = zig(target, work), str(ROOT / "build" / "zig")
         environment = {**plain_environment(), "FASTSGD_SYSTEM": target.system,
                        "FASTSGD_OPENBLAS": str(_unpacked(OPENBLAS, target, work)),
-                       "CC": compiler, "LDSHARED": _linker(target, compiler, work),
+                       "CC": compiler, "LDSHARED": _linker(target, compiler, work), **_source_date(),
                        "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
         if python:
             runner = _environment_to_build(python, work / "env")
@@ -111,6 +112,13 @@ def _copy_sources(into: Path) -> None:
         "build", "dist", ".git", "*.so", "*.pyd", "_libs", "*.egg-info", "__pycache__"))
 
 
+def _source_date() -> dict[str, str]:
+    """The time of the last commit for the files in a wheel, so that two builds are the same to the byte."""
+    if "SOURCE_DATE_EPOCH" in os.environ or not (ROOT / ".git").exists():
+        return {}
+    return {"SOURCE_DATE_EPOCH": check_run("git", "-C", ROOT, "log", "-1", "--format=%ct").strip()}
+
+
 def zig(target: Target, work: Path) -> str:
     """A command, without blanks in it, that compiles C for a target."""
     script = work / "cc"
@@ -123,9 +131,10 @@ exec "{sys.executable}" -m ziglang cc -target {target.zig} "$@"
 
 
 def _linker(target: Target, compiler: str, work: Path) -> str:
-    """For musl the library of C gets the name that Alpine and musllinux know it by; Zig calls it libc.so."""
+    """For musl the library of C gets the name that Alpine and musllinux know it by; Zig calls it libc.so. For Windows a
+    digest takes the place of the time in the DLL."""
     if "musl" not in target.zig:
-        return f"{compiler} -shared -s"
+        return f"{compiler} -shared -s" + " -Wl,/Brepro" * (target.system == "win32")
     script = work / "link"
     script.write_text(f"""#!/bin/sh
 {compiler} -shared -s "$@" || exit
