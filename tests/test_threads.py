@@ -274,6 +274,12 @@ def test_the_quota_of_the_cgroup_is_respected(tmp_path, files, expected):
     assert _read_quota(tmp_path / "root", tmp_path / "own") == expected
 
 
+def test_the_cgroup_s_name_need_not_be_utf_8(tmp_path):
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    (tmp_path / "own").write_bytes(b"0::/caf\xe9\n")
+    assert _read_quota(tmp_path, tmp_path / "own") == 1
+
+
 @pytest.mark.parametrize("threads", [300, 10**6, 2**31, 10**30])
 def test_absurd_numbers_of_threads_take_no_more_memory_than_the_work_can_use(digits, threads):
     (X, y), _ = digits

@@ -59,7 +59,7 @@ _known_quota = (-math.inf, 0)
 def _read_quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
     folders = [root, root / "cpu"]
     with contextlib.suppress(OSError):
-        for line in own.read_text().splitlines():
+        for line in own.read_text("utf-8", "surrogateescape").splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers in ("", "cpu", "cpu,cpuacct"):
                 folder = root / ("cpu" if controllers else "") / path.lstrip("/")
